@@ -1,0 +1,1 @@
+//! Wiring: options to a running app.

@@ -1,0 +1,238 @@
+//! Kafka: one narrow trait, so that the engine does not know which broker it runs on.
+//!
+//! Two implementations stand behind it: `kafka` (rdkafka against a real cluster) and `model` (in
+//! memory, for the demo and for tests). Everything a lane writes leaves through
+//! [`Link::commit`], together with the positions it has reached, in one transaction.
+//!
+//! **Invariant:** a commit names the position of every input partition its effects come from, also
+//! when only a timer moved it. Kafka checks a group member's generation on the offsets it sends and
+//! on nothing else: a transaction without an offset fences nobody, and a stalled process that wakes
+//! up would write what its successor has written already.
+
+use std::time::Duration;
+
+pub use crate::event::record::{Header, Incoming, Input, Outgoing, Topic};
+
+/// How far one lane has come in one input partition.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Position {
+    /// The offset to read next. Inside a frame it stays the frame's own.
+    pub offset: i64,
+    /// The place beyond the offset, and what else must move with it (sequence, place in the frame).
+    /// Kept with the committed offset; at most 4 KiB.
+    pub note: String,
+}
+
+/// What a commit writes, and where each record comes from.
+#[derive(Debug)]
+pub struct Effect {
+    /// The input partition whose position covers this record.
+    pub cause: Input,
+    /// The record.
+    pub record: Outgoing,
+}
+
+/// What happened on a link since it was last polled.
+#[derive(Debug)]
+pub enum Arrival {
+    /// A record of an assigned partition, in order, never of an aborted transaction.
+    Record(Incoming),
+    /// The link was given this partition; nothing is read from it before [`Link::start`].
+    Assigned(Input, Option<Position>),
+    /// The partition will be taken away: finish what is done, commit it, then [`Link::release`].
+    Revoking(Vec<Input>),
+    /// The partition is gone: forget what was not committed.
+    Lost(Vec<Input>),
+}
+
+/// Why a broker did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// The transaction was rolled back: drop the overlay, rewind, try again.
+    #[error("the transaction was aborted: {0}")]
+    Aborted(String),
+    /// Nobody knows whether it was committed, or the producer is fenced: treat every partition as newly assigned.
+    #[error("the producer cannot go on: {0}")]
+    Fatal(String),
+    /// One record is larger than the broker takes.
+    #[error("a record of {size} bytes for `{topic}` is larger than the broker takes")]
+    TooLarge {
+        /// Where it was to go.
+        topic: Topic,
+        /// Key and value together.
+        size: usize,
+    },
+    /// A mistake of ours: an effect without a position.
+    #[error("an effect for `{topic}` comes from {cause}, whose position is not part of the commit")]
+    NoPosition {
+        /// Where it was to go.
+        topic: Topic,
+        /// The input without a position.
+        cause: Input,
+    },
+    /// The cluster cannot be reached or refuses us.
+    #[error("Kafka at {brokers}: {reason}")]
+    Unavailable {
+        /// Bootstrap servers.
+        brokers: String,
+        /// What it said.
+        reason: String,
+    },
+    /// A topic is missing or made wrongly.
+    #[error("topic `{name}`: {fault}")]
+    Topic {
+        /// Its name.
+        name: String,
+        /// What is wrong, and what to run.
+        fault: String,
+    },
+}
+
+/// Where a lane begins when nothing was ever committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartFrom {
+    /// With the oldest record there is.
+    Earliest,
+    /// With the next one that comes.
+    Now,
+}
+
+/// What a lane thread needs from a broker.
+#[derive(Debug, Clone)]
+pub struct LinkSpec {
+    /// The consumer group.
+    pub group: String,
+    /// Stable over restarts of the same slot; a second producer with it fences the first.
+    pub transactional_id: String,
+    /// Static membership, when configured.
+    pub instance_id: Option<String>,
+    /// The topics read.
+    pub inputs: Vec<Topic>,
+    /// Where to begin when nothing was ever committed.
+    pub start_from: StartFrom,
+    /// How long a transaction may stay open.
+    pub transaction_timeout: Duration,
+}
+
+/// One lane thread's consumer and transactional producer. Used by one thread; every call may block.
+pub trait Link: Send {
+    /// Waits at most `wait` for something to happen and appends it to `into`; at most `most` records.
+    ///
+    /// # Errors
+    /// [`BrokerError::Fatal`] or [`BrokerError::Unavailable`]: rebuild the link.
+    fn poll(&mut self, wait: Duration, most: usize, into: &mut Vec<Arrival>) -> Result<(), BrokerError>;
+
+    /// Begins reading an assigned partition at `from`, or where [`LinkSpec::start_from`] says.
+    ///
+    /// # Errors
+    /// [`BrokerError::Topic`] when the log starts after `from`: records were lost unread.
+    fn start(&mut self, input: Input, from: Option<&Position>) -> Result<(), BrokerError>;
+
+    /// Lets go of partitions after [`Arrival::Revoking`].
+    ///
+    /// # Errors
+    /// [`BrokerError::Fatal`]: rebuild the link.
+    fn release(&mut self, inputs: &[Input]) -> Result<(), BrokerError>;
+
+    /// Stops and resumes handing out records of a partition; what was fetched is kept or read again.
+    ///
+    /// # Errors
+    /// [`BrokerError::Fatal`]: rebuild the link.
+    fn pause(&mut self, input: Input, from: &Position) -> Result<(), BrokerError>;
+
+    /// The opposite of [`Link::pause`].
+    ///
+    /// # Errors
+    /// [`BrokerError::Fatal`]: rebuild the link.
+    fn resume(&mut self, input: Input) -> Result<(), BrokerError>;
+
+    /// Writes all effects and all positions, or none of them.
+    ///
+    /// # Errors
+    /// [`BrokerError::NoPosition`] and [`BrokerError::TooLarge`] before anything was written;
+    /// [`BrokerError::Aborted`] after everything was rolled back; [`BrokerError::Fatal`] otherwise.
+    fn commit(&mut self, effects: Vec<Effect>, positions: &[(Input, Position)]) -> Result<(), BrokerError>;
+
+    /// After an abort: goes back to the committed positions of everything assigned, and returns them.
+    ///
+    /// # Errors
+    /// [`BrokerError::Fatal`]: rebuild the link.
+    fn rewind(&mut self) -> Result<Vec<(Input, Option<Position>)>, BrokerError>;
+
+    /// The end of a partition as a reader of committed records sees it.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unavailable`].
+    fn end(&mut self, input: Input) -> Result<i64, BrokerError>;
+}
+
+/// A topic read from its beginning and followed, outside any group: the directory, the members.
+pub trait Follow: Send {
+    /// Waits at most `wait` and appends what came.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unavailable`]: the follower goes on by itself when asked again.
+    fn poll(&mut self, wait: Duration, into: &mut Vec<Incoming>) -> Result<(), BrokerError>;
+
+    /// The offset to read next, by partition.
+    fn positions(&self) -> Vec<i64>;
+
+    /// The ends of all partitions, asked of the cluster now.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unavailable`].
+    fn ends(&mut self) -> Result<Vec<i64>, BrokerError>;
+}
+
+/// How a topic is to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicSpec {
+    /// Its role.
+    pub topic: Topic,
+    /// Its name.
+    pub name: String,
+    /// How many partitions.
+    pub partitions: u32,
+    /// Topic configuration, such as `cleanup.policy`.
+    pub config: Vec<(String, String)>,
+}
+
+/// A cluster.
+pub trait Broker: Send + Sync {
+    /// Opens a lane's link. Fences whoever used the transactional id before.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unavailable`] or [`BrokerError::Topic`].
+    fn link(&self, spec: &LinkSpec) -> Result<Box<dyn Link>, BrokerError>;
+
+    /// Follows a whole topic from its beginning.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unavailable`] or [`BrokerError::Topic`].
+    fn follow(&self, topic: Topic) -> Result<Box<dyn Follow>, BrokerError>;
+
+    /// Writes records outside any transaction and waits until they are safe. For the front desk only:
+    /// lanes write through [`Link::commit`].
+    ///
+    /// # Errors
+    /// [`BrokerError::Unavailable`] or [`BrokerError::TooLarge`].
+    fn publish(&self, records: Vec<Outgoing>) -> Result<(), BrokerError>;
+
+    /// How many partitions a topic has.
+    ///
+    /// # Errors
+    /// [`BrokerError::Topic`] when it does not exist.
+    fn partitions(&self, topic: Topic) -> Result<u32, BrokerError>;
+
+    /// Makes the topics that do not exist; returns which were made.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unavailable`].
+    fn create(&self, topics: &[TopicSpec]) -> Result<Vec<Topic>, BrokerError>;
+
+    /// Says what is wrong with the topics there are; empty when nothing is.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unavailable`].
+    fn check(&self, topics: &[TopicSpec]) -> Result<Vec<BrokerError>, BrokerError>;
+}

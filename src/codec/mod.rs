@@ -1,0 +1,1 @@
+//! Bytes to words and back, by the schemas in `schemas/`.

@@ -1,0 +1,1 @@
+//! People: who holds which role, where, in which unit.

@@ -1,0 +1,1 @@
+//! Loop: the only place where threads, clock, broker and flow meet.

@@ -1,0 +1,62 @@
+//! Frame: everything one transaction has for one partition of one of our own topics, in one record.
+//!
+//! A record costs a Kafka client microseconds, an item of a frame nanoseconds. A frame is a header and
+//! items one after the other, each readable in place; it never exceeds [`MOST_FRAME_BYTES`].
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::Timestamp;
+use super::change::Coordinates;
+
+/// The most bytes of one frame, before compression.
+pub const MOST_FRAME_BYTES: usize = 256 * 1024;
+
+/// The format version every frame starts with.
+pub const FRAME_VERSION: u8 = 1;
+
+/// What a reader must know before it may look at the items.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameHead {
+    /// The topology the items were decided with.
+    pub generation: u64,
+    /// How far the directory had been read, by partition; a reader waits until its copy is there too.
+    pub directory: Vec<i64>,
+    /// The partition of the lane that wrote it.
+    pub from: i32,
+}
+
+/// How the bytes of a change are to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Format {
+    /// Avro in Confluent framing: magic 0, schema id, body.
+    Avro,
+    /// One CloudEvents JSON object.
+    CloudEvent,
+    /// CloudEvents in binary mode: attributes in `ce_` headers, data in the value.
+    CloudEventBinary,
+}
+
+/// One change on its way to a subject.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubjectItem<'a> {
+    /// Where the change lies.
+    pub at: Coordinates,
+    /// When it was appended to its source topic; the dedupe horizon is measured on it.
+    pub appended_at: Timestamp,
+    /// The subject's key.
+    #[serde(borrow)]
+    pub subject: Cow<'a, str>,
+    /// The ids of the rules that share this subject.
+    #[serde(borrow)]
+    pub rules: Vec<Cow<'a, str>>,
+    /// How to read the payload.
+    pub format: Format,
+    /// The record's `ce_` headers, for [`Format::CloudEventBinary`].
+    #[serde(borrow)]
+    pub headers: Vec<(Cow<'a, str>, &'a [u8])>,
+    /// The record's value, untouched.
+    #[serde(borrow)]
+    pub payload: &'a [u8],
+}

@@ -1,0 +1,34 @@
+//! Words: the types every other folder speaks.
+//!
+//! They depend on nothing of ours and decide nothing. One word means one thing: a *change* is what a
+//! source system says happened, a *subject* what it happened to, a *notice* what one rule wants said
+//! once, a *batch* one request to the push service, a *verdict* how something ended.
+
+pub mod audience;
+pub mod change;
+pub mod frame;
+pub mod ids;
+pub mod notice;
+pub mod person;
+pub mod push;
+pub mod receipt;
+pub mod record;
+pub mod shape;
+pub mod source;
+pub mod timestamp;
+pub mod value;
+pub mod verdict;
+
+pub use audience::{Audience, BoundAudience, Relation, Term};
+pub use change::{Change, Coordinates};
+pub use ids::{NoticeId, SubjectKey, hash128};
+pub use notice::{Notice, Occasion};
+pub use person::{Members, Person};
+pub use push::{Batch, Member, Priority, Template};
+pub use receipt::Receipt;
+pub use record::{Incoming, Outgoing, Topic};
+pub use shape::{Field, FieldType, Shape};
+pub use source::Source;
+pub use timestamp::{Span, Timestamp};
+pub use value::Value;
+pub use verdict::{Ending, Reason, Verdict};

@@ -1,0 +1,110 @@
+//! Notice: what one rule wants said about one change, once, with its people.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{BoundAudience, Coordinates, NoticeId, Timestamp, Value};
+
+/// Which telling of a conversation this is. Another occasion is never swallowed by the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Occasion {
+    /// The first telling.
+    First,
+    /// The n-th rung or repeat.
+    Reminder(u16),
+    /// The n-th escalation step.
+    Step(u16),
+    /// The matter is closed.
+    Closed,
+}
+
+/// What a person may answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verb {
+    /// Yes.
+    Approve,
+    /// No.
+    Reject,
+    /// Seen.
+    Acknowledge,
+    /// Tell me more first.
+    RequestInfo,
+    /// Raise it further.
+    FollowUp,
+}
+
+/// One notice as it travels from the subject lane to a person's partition.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Notice<'a> {
+    /// Equal for all its people, however often it is computed.
+    pub id: NoticeId,
+    /// Whose data it is.
+    #[serde(borrow)]
+    pub tenant: Cow<'a, str>,
+    /// The rule that speaks.
+    #[serde(borrow)]
+    pub rule: Cow<'a, str>,
+    /// The subject's key.
+    #[serde(borrow)]
+    pub subject: Cow<'a, str>,
+    /// The change that made it speak.
+    #[serde(borrow)]
+    pub event_id: Cow<'a, str>,
+    /// The change's kind.
+    #[serde(borrow)]
+    pub kind: Cow<'a, str>,
+    /// Where the change lies.
+    pub at: Coordinates,
+    /// Which telling this is.
+    pub occasion: Occasion,
+    /// What it is about: tellings of equal news and occasion become one push per person.
+    pub news: u128,
+    /// The round of the conversation: hash of the event that opened it.
+    pub conversation: u128,
+    /// When the change happened.
+    pub occurred_at: Timestamp,
+    /// After this it is noise.
+    pub expires_at: Option<Timestamp>,
+    /// The answers offered.
+    pub answers: Vec<Verb>,
+    /// The values its message uses, by field path.
+    pub values: Vec<(String, Value)>,
+    /// Who it is for, to be asked again when it is released.
+    pub audience: BoundAudience,
+}
+
+// === impl Occasion ===
+
+impl fmt::Display for Occasion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::First => f.write_str("first"),
+            Self::Reminder(n) => write!(f, "reminder-{n}"),
+            Self::Step(n) => write!(f, "step-{n}"),
+            Self::Closed => f.write_str("closed"),
+        }
+    }
+}
+
+// === impl Verb ===
+
+impl Verb {
+    /// All five.
+    pub const ALL: [Self; 5] =
+        [Self::Approve, Self::Reject, Self::Acknowledge, Self::RequestInfo, Self::FollowUp];
+
+    /// `approve`, `reject`, `acknowledge`, `request_info` or `follow_up`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Reject => "reject",
+            Self::Acknowledge => "acknowledge",
+            Self::RequestInfo => "request_info",
+            Self::FollowUp => "follow_up",
+        }
+    }
+}

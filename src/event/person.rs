@@ -1,0 +1,66 @@
+//! Person: one entry of the directory, staff or external.
+
+use serde::{Deserialize, Serialize};
+
+/// A person as `opentext.directory` has them, key `tenant|user id`.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    /// Whose directory it is.
+    pub tenant: String,
+    /// Unique in the tenant: `jdoe@Content Server Members`.
+    pub user_id: String,
+    /// Nobody inactive is ever told anything.
+    pub active: bool,
+    /// For pages and `bugle directory show`; never in logs or metrics.
+    pub display_name: Option<String>,
+    /// Names of the groups and roles held.
+    pub roles: Vec<String>,
+    /// Where the person works.
+    pub location: Location,
+    /// The business unit as a path from the top: `["EMEA", "EMEA Sales"]`.
+    pub business_unit: Vec<String>,
+    /// The user id of the manager.
+    pub manager: Option<String>,
+    /// User ids of those who stand in.
+    pub deputies: Vec<String>,
+    /// Away: the deputies are told instead.
+    pub absent: bool,
+    /// BCP 47, such as `de-CH`; the tenant's default when absent.
+    pub locale: Option<String>,
+    /// IANA name, such as `Europe/Berlin`; the tenant's default when absent.
+    pub zone: Option<String>,
+    /// The external party the person belongs to; staff have none.
+    pub party: Option<String>,
+    /// The channels approved for this person (`mobile`, `web`, an app's name); empty: all for staff,
+    /// none for externals.
+    pub channels: Vec<String>,
+}
+
+/// A place in the location tree; each level lies inside the next.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Location {
+    /// Plant, office, branch.
+    pub site: Option<String>,
+    /// Town.
+    pub locality: Option<String>,
+    /// State or region.
+    pub region: Option<String>,
+    /// Country.
+    pub country: Option<String>,
+}
+
+/// Who belongs to a workspace, process, app or record, as `opentext.members` has it, key
+/// `tenant|scope type|scope id|role`.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Members {
+    /// Whose data it is.
+    pub tenant: String,
+    /// `workspace`, `process`, `app` or `record`.
+    pub scope_type: String,
+    /// Its id in the source system.
+    pub scope_id: String,
+    /// The role in that scope; empty for plain members.
+    pub role: String,
+    /// The members' user ids.
+    pub user_ids: Vec<String>,
+}

@@ -1,0 +1,128 @@
+//! Push: what people are sent, cut into batches whose members never change.
+//!
+//! A batch holds its text once (the template and one letter per notice) and its people by name; the
+//! transport multiplies them out, the same bytes every time.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::notice::Verb;
+use super::{NoticeId, Occasion, Timestamp};
+
+/// How urgently the push service should deliver.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// May wait for the device to wake by itself.
+    Low,
+    /// The usual.
+    #[default]
+    Normal,
+    /// At once.
+    High,
+    /// At once, through quiet hours and digests.
+    Critical,
+}
+
+/// What all pushes of a batch share. `{{1}}`, `{{2}}` … stand for a member's inserts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Template {
+    /// The rule that speaks.
+    pub rule: String,
+    /// The message's locale.
+    pub locale: String,
+    /// At most 120 characters after inserts.
+    pub title: String,
+    /// At most 240 characters after inserts.
+    pub summary: String,
+    /// The app it is for.
+    pub target: String,
+    /// The newest push with an equal key replaces the older ones; at most 64 bytes after inserts.
+    pub collapse_key: Option<String>,
+    /// Seconds the push service may keep trying.
+    pub ttl_seconds: u32,
+    /// How urgent.
+    pub priority: Priority,
+    /// The answers offered; the transport maps them to a registered category.
+    pub answers: Vec<Verb>,
+    /// String data for the app; values may hold inserts.
+    pub data: Vec<(String, String)>,
+}
+
+/// One notice inside a batch: what fills the template, once for all its people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Letter {
+    /// The notice.
+    pub notice: NoticeId,
+    /// The change it comes from.
+    pub event_id: String,
+    /// Its subject's key.
+    pub subject: String,
+    /// The partition of `bugle.subjects` an answer goes to.
+    pub subject_partition: i32,
+    /// The round of the conversation.
+    pub conversation: u128,
+    /// Which telling.
+    pub occasion: Occasion,
+    /// The values of `{{1}}`, `{{2}}` …, in order.
+    pub inserts: Vec<String>,
+}
+
+/// One person in a batch.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Member {
+    /// The person's user id, `jdoe@Content Server Members`.
+    pub user_id: String,
+    /// Which of the batch's letters is theirs.
+    pub letter: u32,
+}
+
+/// One request to the push service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// `b-` and 40 hex digits: a hash of tenant, template and members. Sent as `message_id`.
+    pub message_id: String,
+    /// Whose data it is.
+    pub tenant: String,
+    /// The account it is sent with.
+    pub account: String,
+    /// What all its pushes share.
+    pub template: Template,
+    /// After this it is not sent any more.
+    pub expires_at: Option<Timestamp>,
+    /// When it was cut.
+    pub cut_at: Timestamp,
+    /// Which key signs the reply tokens, fixed at the cut so that every try has the same bytes.
+    pub signing_key: String,
+    /// The notices.
+    pub letters: Vec<Letter>,
+    /// The people, sorted; never changed after the cut.
+    pub members: Vec<Member>,
+}
+
+/// The most destinations of one batch.
+pub const MOST_MEMBERS: usize = 500;
+/// The most bytes of one batch as it crosses Kafka.
+pub const MOST_BATCH_BYTES: usize = 768 * 1024;
+
+// === impl Priority ===
+
+impl Priority {
+    /// `low`, `normal`, `high` or `critical`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Normal => "normal",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+impl fmt::Display for Priority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

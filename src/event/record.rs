@@ -1,0 +1,121 @@
+//! Record: what lies in a topic, and the topics by their role.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::{Source, Timestamp};
+
+/// A topic by its role; its name is configuration and known to `broker` alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Topic {
+    /// `opentext.<source>.events`: changes.
+    Events(Source),
+    /// `opentext.directory`: people, compacted.
+    Directory,
+    /// `opentext.members`: who belongs to a workspace, process, app or record, compacted.
+    Members,
+    /// `bugle.subjects`: frames of changes by subject.
+    Subjects,
+    /// `bugle.people`: frames of notices by person.
+    People,
+    /// `bugle.pushes`: frames of batches.
+    Pushes,
+    /// `bugle.writebacks`: answers to carry out.
+    Writebacks,
+    /// `bugle.receipts`: one per batch.
+    Receipts,
+    /// `bugle.audit`: verdicts.
+    Audit,
+    /// `bugle.dead-letters`: what could not be used, byte for byte.
+    DeadLetters,
+}
+
+/// One partition of one topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Input {
+    /// The topic.
+    pub topic: Topic,
+    /// The partition.
+    pub partition: i32,
+}
+
+/// A header of a record.
+pub type Header = (String, Option<Bytes>);
+
+/// A record read.
+#[derive(Debug, Clone)]
+pub struct Incoming {
+    /// Where it was read.
+    pub input: Input,
+    /// Its offset.
+    pub offset: i64,
+    /// When it was written (or says it was).
+    pub timestamp: Timestamp,
+    /// Its key.
+    pub key: Option<Bytes>,
+    /// Its value; `None` is a tombstone.
+    pub value: Option<Bytes>,
+    /// Its headers.
+    pub headers: Vec<Header>,
+}
+
+/// A record to write.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    /// The topic.
+    pub topic: Topic,
+    /// The partition; `None` leaves it to the key's hash.
+    pub partition: Option<i32>,
+    /// Its key.
+    pub key: Option<Bytes>,
+    /// Its value; `None` is a tombstone.
+    pub value: Option<Bytes>,
+    /// Its headers.
+    pub headers: Vec<Header>,
+}
+
+// === impl Topic ===
+
+impl Topic {
+    /// Every topic Bugle reads or writes.
+    pub const ALL: [Self; 13] = [
+        Self::Events(Source::XConnector),
+        Self::Events(Source::Xecm),
+        Self::Events(Source::Bws),
+        Self::Events(Source::DevAdmin),
+        Self::Directory,
+        Self::Members,
+        Self::Subjects,
+        Self::People,
+        Self::Pushes,
+        Self::Writebacks,
+        Self::Receipts,
+        Self::Audit,
+        Self::DeadLetters,
+    ];
+}
+
+/// The default name.
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Events(source) => write!(f, "opentext.{source}.events"),
+            Self::Directory => f.write_str("opentext.directory"),
+            Self::Members => f.write_str("opentext.members"),
+            Self::Subjects => f.write_str("bugle.subjects"),
+            Self::People => f.write_str("bugle.people"),
+            Self::Pushes => f.write_str("bugle.pushes"),
+            Self::Writebacks => f.write_str("bugle.writebacks"),
+            Self::Receipts => f.write_str("bugle.receipts"),
+            Self::Audit => f.write_str("bugle.audit"),
+            Self::DeadLetters => f.write_str("bugle.dead-letters"),
+        }
+    }
+}
+
+impl fmt::Display for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.topic, self.partition)
+    }
+}

@@ -1,0 +1,1 @@
+//! Rooms: the pure flow.

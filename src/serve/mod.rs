@@ -1,0 +1,1 @@
+//! Window to the street: the listening sockets.

@@ -1,0 +1,1 @@
+//! Stage set: the local push service with inboxes.

@@ -1,0 +1,1 @@
+//! Memory: maps that know their deadlines.

@@ -1,0 +1,1 @@
+//! Instruments: logs and metrics.

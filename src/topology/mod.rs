@@ -1,0 +1,1 @@
+//! Plan: what `topology/*.yaml` may say.
