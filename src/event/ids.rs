@@ -27,7 +27,7 @@ pub fn hash128<const N: usize>(parts: [&[u8]; N]) -> u128 {
 pub struct SubjectKey(pub String);
 
 /// One notice: hash of tenant, rule, subject, opening event and occasion. Equal for all its people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct NoticeId(pub u128);
 

@@ -1,1 +1,8 @@
-//! Memory: maps that know their deadlines.
+//! Memory: maps that know their deadlines and can take a transaction back.
+//!
+//! A lane's memory moves with its transaction: what was noted since the last commit is forgotten when
+//! the transaction is aborted, or a change that was never told would be called a duplicate.
+
+pub mod expiring;
+
+pub use expiring::Expiring;
