@@ -147,6 +147,20 @@ impl<'a> Change<'a> {
         one.into_iter().chain(many)
     }
 
+    /// The text called `name` in the map in `slot`.
+    #[must_use]
+    pub fn map_text(&self, slot: u16, name: &str) -> Option<&str> {
+        let (Slot::List(first, count), Some(FieldType::Map)) =
+            (self.slot(slot), self.shape.fields.get(usize::from(slot)).map(|field| &field.ty))
+        else {
+            return None;
+        };
+        (0..count as usize)
+            .map(|index| first as usize + 2 * index)
+            .find(|at| self.item_text(*at) == Some(name))
+            .and_then(|at| self.item_text(at + 1))
+    }
+
     /// The value in `slot`, copied out; [`Value::Null`] when absent.
     #[must_use]
     pub fn value(&self, slot: u16) -> Value {

@@ -1,0 +1,180 @@
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::event::change::Slot;
+use crate::event::{Field, FieldType, Shape, Source};
+
+use super::*;
+
+fn field(path: &str, ty: FieldType, optional: bool) -> Field {
+    Field { path: path.to_owned(), ty, optional, default: None, relation: None, doc: String::new() }
+}
+
+fn shape() -> Shape {
+    let levels = ["info", "high", "critical"].map(str::to_owned).to_vec();
+    let fields = vec![
+        field("kind", FieldType::Text, false),
+        field("due_at", FieldType::Time, true),
+        field("severity", FieldType::Symbol(levels), false),
+        field("seq", FieldType::Int, true),
+        field("depth", FieldType::Int, false),
+        field("load", FieldType::Double, false),
+        field("audience.roles", FieldType::Texts, false),
+        field("action.ref", FieldType::Text, true),
+        field("extra", FieldType::Map, false),
+        field("occurred_at", FieldType::Time, false),
+        field("expires_on", FieldType::Date, true),
+    ];
+    Shape::new(Source::Xecm, "Task".to_owned(), vec!["xecm.task.assigned".to_owned()], fields)
+}
+
+fn change(shape: &Arc<Shape>, due: Option<i64>) -> Change<'static> {
+    // texts: kind, role, role, ref, extra name, extra value
+    let bytes = b"xecm.task.assignedapprovermanagerA-1regionEMEA".to_vec();
+    let slots = vec![
+        Slot::Text(0, 18),
+        due.map_or(Slot::Absent, Slot::Int),
+        Slot::Symbol(1),
+        Slot::Absent,
+        Slot::Int(80),
+        Slot::Double(0.5),
+        Slot::List(0, 2),
+        Slot::Text(33, 3),
+        Slot::List(2, 1),
+        Slot::Int(1_000),
+        Slot::Int(1),
+    ];
+    let items = vec![Slot::Text(18, 8), Slot::Text(26, 7), Slot::Text(36, 6), Slot::Text(42, 4)];
+    Change::new(Arc::clone(shape), Cow::Owned(bytes), slots, items)
+}
+
+fn holds(text: &str) -> Result<bool, RuleFault> {
+    let shape = Arc::new(shape());
+    Condition::parse(text, &shape).unwrap().holds(&change(&shape, Some(5_000)))
+}
+
+fn faults(text: &str) -> String {
+    let found = Condition::parse(text, &shape()).unwrap_err();
+    let line = |fault: &ConditionFault| {
+        let at = text.get(fault.offset..fault.offset + fault.length).unwrap_or("?");
+        format!("{}: {} [{at}] {}", fault.code, fault.message, fault.hint)
+    };
+    found.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_condition_holds_or_does_not() {
+    for (text, expected) in [
+        ("event.severity == \"high\"", true),
+        ("event.severity in [\"high\", \"critical\"] && event.depth > 79", true),
+        ("event.due_at != null && event.due_at < timestamp(\"1970-01-01T00:00:06Z\")", true),
+        ("event.due_at == null || event.due_at - event.occurred_at > duration(\"5s\")", false),
+        ("\"manager\" in event.audience.roles", true),
+        ("\"qa\" in event.audience.roles", false),
+        ("size(event.audience.roles) == 2", true),
+        ("event.action != null", true),
+        ("has(event.seq)", false),
+        ("event.seq == null", true),
+        ("event.seq == 3", false),
+        ("event.extra.region == \"EMEA\"", true),
+        ("event.extra[\"region\"] == \"EMEA\"", true),
+        ("event.kind.startsWith(\"xecm.\")", true),
+        ("event.depth * 2 - 60 == 100", true),
+        ("event.depth >= 0.8 * event.load", true),
+        ("event.load < 1", true),
+        ("event.expires_on != null && event.expires_on == timestamp(\"1970-01-02T00:00:00Z\")", true),
+        ("event.due_at != null ? event.due_at > event.occurred_at : false", true),
+        ("!(event.severity == \"info\")", true),
+    ] {
+        assert_eq!(holds(text), Ok(expected), "{text}");
+    }
+}
+
+#[test]
+fn what_decides_wins_over_a_fault_on_the_other_side() {
+    assert_eq!(holds("event.depth / 0 == 1 && event.severity == \"info\""), Ok(false));
+    assert_eq!(holds("event.depth / 0 == 1 && event.severity == \"high\""), Err(RuleFault::DivisionByZero));
+}
+
+#[test]
+fn every_slip_is_named_at_its_place_with_what_to_write() {
+    let texts = [
+        "event.due_att != null",
+        "due_at != null",
+        "event.due_at < \"x\"",
+        "event.seq == \"3\"",
+        "event.severity = \"high\"",
+        "event.severity == \"hihg\"",
+        "event.due_at < event.occurred_at",
+        "event.seq + 1 > 2",
+        "event.kind.startWith(\"a\")",
+        "event.kind.matches(\"a.*\")",
+        "event.depth > 3 and event.load < 1",
+        "event.depth",
+        "event.severity == \"high\" &&",
+        "event.audience.roles == \"manager\"",
+        "event.audience.roles.exists(r, r == \"a\")",
+        "event.dept > 3 && event.laod > 1",
+    ];
+    let said: Vec<String> = texts.iter().map(|text| faults(text)).collect();
+    insta::assert_snapshot!(said.join("\n"), @r#"
+    unknown-field: `xecm.task.assigned` has no field `due_att` [event.due_att] write `event.due_at`
+    unknown-field: unknown name `due_at` [due_at] write `event.due_at`
+    wrong-type: a time cannot be compared with a text ["x"] write `timestamp("2026-01-05T09:00:00Z")`
+    wrong-type: a whole number cannot be compared with a text ["3"] write `3` without quotes
+    bad-condition: `=` does not compare [=] write `==`
+    never-equal: this field is never `hihg` ["hihg"] write `high`
+    missing-null-check: `event.due_at` may be absent here [event.due_at] ask first: `event.due_at != null && …`
+    missing-null-check: `event.seq` may be absent here [event.seq] ask first: `event.seq != null && …`
+    unknown-function: unknown function `startWith` [startWith] write `startsWith`
+    unknown-function: unknown function `matches` [matches] write `contains`, `startsWith` or `endsWith`
+    bad-condition: `and` is no operator of CEL [and] write `&&`
+    wrong-type: a whole number stands where a truth value should [event.depth] compare it with something: `== …`
+    bad-condition: this is no CEL: mismatched input '<EOF>' [&] write a condition such as `event.due_at != null && event.severity == "high"`
+    wrong-type: a list of texts cannot be compared with a text ["manager"] write `"manager" in …`
+    unsupported-expression: conditions know no `all`, `exists`, `map` and `filter` [exists] compare fields with `==`, `<`, `in`, `contains` and join with `&&` and `||`
+    unknown-field: `xecm.task.assigned` has no field `dept` [event.dept] write `event.depth`
+    unknown-field: `xecm.task.assigned` has no field `laod` [event.laod] write `event.load`
+    "#);
+}
+
+/// The crate's own interpreter says the same of everything both understand.
+#[test]
+fn the_crate_cel_agrees() {
+    let shape = Arc::new(shape());
+    let change = change(&shape, Some(5_000));
+    let mut seen = 0;
+    for left in ["event.depth", "80", "event.load", "event.depth + 1", "event.depth % 7", "-event.depth"] {
+        for how in ["==", "!=", "<", "<=", ">", ">="] {
+            for right in ["80", "0.5", "81", "event.depth", "-80"] {
+                for join in [
+                    "&& event.severity == \"high\"",
+                    "|| event.kind.contains(\"task\")",
+                    "&& !event.kind.endsWith(\"x\")",
+                ] {
+                    let text = format!("{left} {how} {right} {join}");
+                    let ours = Condition::parse(&text, &shape).unwrap().holds(&change);
+                    assert_eq!(ours.ok(), theirs(&text), "{text}");
+                    seen += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(seen, 540);
+}
+
+fn theirs(text: &str) -> Option<bool> {
+    use std::collections::HashMap;
+    let event: HashMap<&str, cel::Value> = HashMap::from([
+        ("depth", cel::Value::Int(80)),
+        ("load", cel::Value::Float(0.5)),
+        ("severity", "high".into()),
+        ("kind", "xecm.task.assigned".into()),
+    ]);
+    let mut context = cel::Context::default();
+    context.add_variable_from_value("event", event);
+    match cel::Program::compile(text).unwrap().execute(&context) {
+        Ok(cel::Value::Bool(truth)) => Some(truth),
+        _ => None,
+    }
+}

@@ -1,0 +1,225 @@
+//! Reading: from a tree to typed values, noting every wrong one and going on.
+//!
+//! Nothing here knows what a rule is; it knows texts, spans, lists, words out of a closed list, and
+//! maps whose unknown names are faults with a suggestion.
+
+use std::sync::Arc;
+
+use crate::event::Span;
+
+use super::fault::{Faults, Place, Sheet, Spot, listed, suggest};
+use super::plan::DayTime;
+use super::tree::{Branch, Node};
+
+/// The file being read and what was found wrong.
+pub(crate) struct Reading<'f> {
+    /// The file.
+    pub(crate) sheet: Arc<Sheet>,
+    /// Every fault so far.
+    pub(crate) faults: &'f mut Faults,
+}
+
+/// A map whose entries are asked for by name. What was never asked for is unknown.
+pub(crate) struct Fields<'n> {
+    entries: &'n [(Spot<String>, Node)],
+    defaults: Option<&'n Fields<'n>>,
+    asked: Vec<&'static str>,
+    what: &'static str,
+    /// Where the map stands.
+    pub(crate) at: Place,
+}
+
+// === impl Reading ===
+
+impl Reading<'_> {
+    /// Notes a fault; `told` is the fact and what to do.
+    pub(crate) fn fault(
+        &mut self,
+        at: Place,
+        code: &'static str,
+        told: (impl Into<String>, impl Into<String>),
+    ) {
+        self.faults.add(&self.sheet, at, code, told);
+    }
+
+    /// Notes that something else stands where `wanted` should.
+    pub(crate) fn wrong(&mut self, node: &Node, wanted: &str) {
+        let fact = format!("{} stands where {wanted} should", node.value.name());
+        self.fault(node.at, "wrong-type", (fact, format!("write {wanted}")));
+    }
+
+    /// A text; numbers and truth values are taken as they are written.
+    pub(crate) fn text(&mut self, node: &Node) -> Option<Spot<String>> {
+        let value = match &node.value {
+            Branch::Text(text) => text.clone(),
+            Branch::Whole(number) => number.to_string(),
+            Branch::Fraction(number) => number.to_string(),
+            Branch::Flag(flag) => flag.to_string(),
+            _ => {
+                self.wrong(node, "a text");
+                return None;
+            }
+        };
+        Some(Spot { value, at: node.at })
+    }
+
+    /// A truth value.
+    pub(crate) fn flag(&mut self, node: &Node) -> Option<bool> {
+        match node.value {
+            Branch::Flag(flag) => Some(flag),
+            _ => {
+                self.wrong(node, "`true` or `false`");
+                None
+            }
+        }
+    }
+
+    /// A whole number from 1.
+    pub(crate) fn count(&mut self, node: &Node) -> Option<u32> {
+        match node.value {
+            Branch::Whole(number) if number >= 1 => u32::try_from(number).ok(),
+            _ => {
+                self.wrong(node, "a whole number from 1");
+                None
+            }
+        }
+    }
+
+    /// A span such as `15m`; zero is one too.
+    pub(crate) fn span(&mut self, node: &Node) -> Option<Span> {
+        let text = self.text(node)?;
+        match text.value.parse::<Span>() {
+            Ok(span) if span >= Span::ZERO => Some(span),
+            Ok(_) => {
+                let told = (
+                    format!("`{}` is shorter than nothing", text.value),
+                    "write a span such as 30s, 15m, 4h or 2d",
+                );
+                self.fault(node.at, "bad-span", told);
+                None
+            }
+            Err(error) => {
+                let told = (error.to_string(), span_hint(&text.value));
+                self.fault(node.at, "bad-span", told);
+                None
+            }
+        }
+    }
+
+    /// An hour such as `"09:00"`.
+    pub(crate) fn day_time(&mut self, node: &Node) -> Option<DayTime> {
+        let text = self.text(node)?;
+        let parts = text.value.split_once(':');
+        let parsed = parts.and_then(|(hour, minute)| Some((hour.parse().ok()?, minute.parse().ok()?)));
+        match parsed {
+            Some((hour @ 0..=23, minute @ 0..=59)) => Some(DayTime { hour, minute }),
+            _ => {
+                let told = (format!("`{}` is no hour of the day", text.value), "write it as `\"09:00\"`");
+                self.fault(node.at, "bad-hour", told);
+                None
+            }
+        }
+    }
+
+    /// One of `words`, with what it stands for.
+    pub(crate) fn word<T: Copy>(&mut self, node: &Node, words: &[(&str, T)]) -> Option<T> {
+        let text = self.text(node)?;
+        let found = words.iter().find(|(word, _)| *word == text.value);
+        if found.is_none() {
+            let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            let fact = format!("`{}` is none of {}", text.value, listed(&names));
+            self.fault(node.at, "unknown-word", (fact, suggest(&text.value, &names)));
+        }
+        found.map(|(_, value)| *value)
+    }
+
+    /// A list of what `read` reads; one thing alone is a list of one.
+    pub(crate) fn list<T>(
+        &mut self,
+        node: &Node,
+        mut read: impl FnMut(&mut Self, &Node) -> Option<T>,
+    ) -> Vec<T> {
+        match &node.value {
+            Branch::List(items) => items.iter().filter_map(|item| read(self, item)).collect(),
+            Branch::Nothing => Vec::new(),
+            _ => read(self, node).into_iter().collect(),
+        }
+    }
+
+    /// A list of texts.
+    pub(crate) fn texts(&mut self, node: &Node) -> Vec<Spot<String>> {
+        self.list(node, Self::text)
+    }
+
+    /// A map called `what` in faults.
+    pub(crate) fn fields<'n>(&mut self, node: &'n Node, what: &'static str) -> Option<Fields<'n>> {
+        let Branch::Map(entries) = &node.value else {
+            self.wrong(node, what);
+            return None;
+        };
+        for (index, (key, _)) in entries.iter().enumerate() {
+            if entries[..index].iter().any(|(earlier, _)| earlier.value == key.value) {
+                let fact = format!("`{}` stands twice in {what}", key.value);
+                self.fault(key.at, "duplicate-field", (fact, "keep one of the two"));
+            }
+        }
+        Some(Fields { entries, defaults: None, asked: Vec::new(), what, at: node.at })
+    }
+}
+
+fn span_hint(text: &str) -> String {
+    let number: String = text.chars().take_while(char::is_ascii_digit).collect();
+    let unit = text[number.len()..].trim().chars().next().map(|unit| unit.to_ascii_lowercase());
+    match unit {
+        Some(unit @ ('w' | 'd' | 'h' | 'm' | 's')) if !number.is_empty() => format!("write `{number}{unit}`"),
+        _ => "write a span such as 30s, 15m, 4h or 2d".to_owned(),
+    }
+}
+
+// === impl Fields ===
+
+impl<'n> Fields<'n> {
+    /// The same, with `defaults` asked where an entry may be inherited.
+    pub(crate) fn over(mut self, defaults: Option<&'n Fields<'n>>) -> Self {
+        self.defaults = defaults;
+        self
+    }
+
+    /// The entry called `name`.
+    pub(crate) fn get(&mut self, name: &'static str) -> Option<&'n Node> {
+        self.asked.push(name);
+        self.peek(name)
+    }
+
+    /// The entry called `name`, else the default of that name.
+    pub(crate) fn inherit(&mut self, name: &'static str) -> Option<&'n Node> {
+        self.get(name).or_else(|| self.defaults.and_then(|defaults| defaults.peek(name)))
+    }
+
+    fn peek(&self, name: &str) -> Option<&'n Node> {
+        self.entries.iter().find(|(key, _)| key.value == name).map(|(_, node)| node)
+    }
+
+    /// The entry called `name`, which must be there.
+    pub(crate) fn need(&mut self, name: &'static str, cx: &mut Reading<'_>) -> Option<&'n Node> {
+        let found = self.get(name);
+        if found.is_none() {
+            let fact = format!("{} lacks `{name}`", self.what);
+            cx.fault(self.at, "missing-field", (fact, format!("add `{name}:`")));
+        }
+        found
+    }
+
+    /// What was not asked for, with its name.
+    pub(crate) fn rest(&self) -> impl Iterator<Item = &'n (Spot<String>, Node)> + '_ {
+        self.entries.iter().filter(|(key, _)| !self.asked.contains(&key.value.as_str()))
+    }
+
+    /// Notes every entry nobody asked for.
+    pub(crate) fn done(&self, cx: &mut Reading<'_>) {
+        for (key, _) in self.rest() {
+            let fact = format!("unknown field `{}` in {}", key.value, self.what);
+            cx.fault(key.at, "unknown-field", (fact, suggest(&key.value, &self.asked)));
+        }
+    }
+}

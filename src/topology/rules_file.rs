@@ -1,0 +1,247 @@
+//! Rules file: from one file of `topology/` to its plans, every fault of every rule noted.
+//!
+//! A rule with a fault is still read to its end, and the rules after it too. What needs the schemas or
+//! another file is looked at later, by `check`.
+
+use std::sync::Arc;
+
+use crate::event::notice::Verb;
+use crate::event::{Priority, Source};
+
+use super::fault::{Faults, Sheet, Spot};
+use super::plan::{
+    CapPlan, DedupePlan, InhibitPlan, MatchPlan, Overflow, Replace, RulePlan, Stop, SubjectPlan, Tell, Words,
+};
+use super::reading::{Fields, Reading};
+use super::tree::{Branch, Node};
+use super::{timing, tree};
+
+/// A file of rules, read.
+#[derive(Debug)]
+pub(crate) struct RulesFile {
+    /// The source its rules listen to.
+    pub(crate) source: Option<Spot<Source>>,
+    /// Its rules, in order.
+    pub(crate) rules: Vec<RulePlan>,
+}
+
+const PRIORITIES: [(&str, Priority); 4] = [
+    ("low", Priority::Low),
+    ("normal", Priority::Normal),
+    ("high", Priority::High),
+    ("critical", Priority::Critical),
+];
+
+/// Reads a file; `None` when it is no YAML or no map.
+pub(crate) fn read(sheet: &Arc<Sheet>, faults: &mut Faults) -> Option<RulesFile> {
+    let node = tree::parse(sheet, faults)?;
+    let cx = &mut Reading { sheet: Arc::clone(sheet), faults };
+    let mut fields = cx.fields(&node, "a file of rules")?;
+    let source = fields.need("source", cx).and_then(|node| read_source(cx, node));
+    let defaults = fields.get("defaults").and_then(|node| cx.fields(node, "`defaults`"));
+    let locale = defaults.as_ref().and_then(|_| fields.get("defaults")).and_then(|node| locale(cx, node));
+    let rules = match fields.need("rules", cx).map(|node| &node.value) {
+        Some(Branch::List(items)) => {
+            items.iter().filter_map(|item| rule(cx, item, defaults.as_ref())).collect()
+        }
+        Some(Branch::Nothing) | None => Vec::new(),
+        Some(_) => {
+            cx.fault(node.at, "wrong-type", ("`rules` is no list", "start each rule with `- id:`"));
+            Vec::new()
+        }
+    };
+    fields.done(cx);
+    let rules = rules.into_iter().map(|plan| RulePlan { locale: locale.clone(), ..plan }).collect();
+    Some(RulesFile { source, rules })
+}
+
+fn read_source(cx: &mut Reading<'_>, node: &Node) -> Option<Spot<Source>> {
+    let words = Source::ALL.map(|source| (source.as_str(), source));
+    cx.word(node, &words).map(|value| Spot { value, at: node.at })
+}
+
+/// The defaults a rule may inherit; reading them here finds the faults of those no rule asks for.
+fn locale(cx: &mut Reading<'_>, node: &Node) -> Option<Spot<String>> {
+    let mut fields = cx.fields(node, "`defaults`")?;
+    for name in [
+        "category", "priority", "answers", "fallback", "never", "tenants", "channel", "app", "expires", "cap",
+    ] {
+        fields.get(name);
+    }
+    let locale = fields.get("locale").and_then(|node| cx.text(node));
+    fields.done(cx);
+    locale
+}
+
+fn rule<'n>(cx: &mut Reading<'_>, node: &'n Node, defaults: Option<&'n Fields<'n>>) -> Option<RulePlan> {
+    let mut fields = cx.fields(node, "a rule")?.over(defaults);
+    let mut plan = RulePlan { at: node.at, sheet: Some(Arc::clone(&cx.sheet)), ..RulePlan::default() };
+    if let Some(id) = fields.need("id", cx).and_then(|node| cx.text(node)) {
+        plan.at = id.at;
+        check_id(cx, &id);
+        plan.id = id;
+    }
+    plan.use_case = fields.get("use_case").and_then(|node| cx.text(node)).map(|spot| spot.value);
+    if let Some(node) = fields.need("match", cx) {
+        plan.wanted = wanted(cx, node, "`match`").unwrap_or_default();
+    }
+    plan.condition = fields.get("if").and_then(|node| cx.text(node));
+    plan.subject = fields.get("subject").and_then(|node| subject(cx, node));
+    plan.news = fields.get("news").map(|node| cx.texts(node)).unwrap_or_default();
+    plan.within = fields.get("within").and_then(|node| cx.span(node));
+    plan.tell = fields.get("tell").and_then(|node| tell(cx, node)).unwrap_or_default();
+    plan.words = words(cx, &mut fields);
+    to_whom(cx, &mut fields, &mut plan);
+    timers(cx, &mut fields, &mut plan);
+    limits(cx, &mut fields, &mut plan);
+    fields.done(cx);
+    Some(plan)
+}
+
+fn check_id(cx: &mut Reading<'_>, id: &Spot<String>) {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_' || c == '.';
+    if id.value.is_empty() || id.value.len() > 64 || !id.value.chars().all(fits) {
+        let fact = format!("`{}` is no rule id", id.value);
+        cx.fault(id.at, "bad-id", (fact, "use lower-case letters, digits, `-`, `_` and `.`, at most 64"));
+    }
+}
+
+fn to_whom<'n>(cx: &mut Reading<'_>, fields: &mut Fields<'n>, plan: &mut RulePlan) {
+    plan.audience = fields.need("audience", cx).and_then(|node| cx.text(node));
+    plan.fallback = fields.inherit("fallback").and_then(|node| cx.text(node));
+    plan.never = fields.inherit("never").and_then(|node| cx.text(node));
+    let plain = |spots: Vec<Spot<String>>| spots.into_iter().map(|spot| spot.value).collect();
+    plan.tenants = fields.inherit("tenants").map(|node| plain(cx.texts(node))).unwrap_or_default();
+    plan.channels = fields.inherit("channel").map(|node| plain(cx.texts(node))).unwrap_or_default();
+    plan.app = fields.inherit("app").and_then(|node| cx.text(node)).map(|spot| spot.value);
+}
+
+fn timers<'n>(cx: &mut Reading<'_>, fields: &mut Fields<'n>, plan: &mut RulePlan) {
+    plan.stop = fields.get("stop").map(|node| stop(cx, node)).unwrap_or_default();
+    plan.write_back = fields.get("write_back").map(|node| write_back(cx, node)).unwrap_or_default();
+    plan.remind = fields.get("remind").map(|node| cx.list(node, timing::remind)).unwrap_or_default();
+    plan.repeat = fields.get("repeat").and_then(|node| timing::repeat(cx, node));
+    plan.escalate = fields.get("escalate").map(|node| cx.list(node, timing::step)).unwrap_or_default();
+    plan.expires = fields.inherit("expires").and_then(|node| timing::moment(cx, node));
+    plan.until = fields.get("until").and_then(|node| wanted(cx, node, "`until`"));
+    plan.closed = fields.get("closed").and_then(|node| timing::closed(cx, node));
+}
+
+fn limits<'n>(cx: &mut Reading<'_>, fields: &mut Fields<'n>, plan: &mut RulePlan) {
+    plan.replace = fields.get("replace").map(|node| replace(cx, node));
+    plan.order = fields.get("order").and_then(|node| cx.text(node));
+    plan.window = plan.words.window.take().and_then(|own| match own {
+        super::plan::OwnWindow::Own(window) => Some(*window),
+        super::plan::OwnWindow::None => None,
+    });
+    plan.dedupe = fields.get("dedupe").and_then(|node| dedupe(cx, node));
+    plan.cap = fields.inherit("cap").and_then(|node| cap(cx, node));
+    plan.category = fields.inherit("category").and_then(|node| cx.text(node)).map(|spot| spot.value);
+    plan.inhibit = fields.get("inhibit").and_then(|node| inhibit(cx, node));
+}
+
+/// What a rule, rung, repeat, step or close says and how loudly.
+pub(crate) fn words(cx: &mut Reading<'_>, fields: &mut Fields<'_>) -> Words {
+    let answers = fields.inherit("answers").map(|node| Spot {
+        value: cx.list(node, |cx, node| cx.word(node, &Verb::ALL.map(|verb| (verb.as_str(), verb)))),
+        at: node.at,
+    });
+    Words {
+        message: fields.get("message").and_then(|node| cx.text(node)),
+        priority: fields.inherit("priority").and_then(|node| cx.word(node, &PRIORITIES)),
+        answers,
+        window: fields.get("window").and_then(|node| timing::own_window(cx, node)),
+    }
+}
+
+fn wanted(cx: &mut Reading<'_>, node: &Node, what: &'static str) -> Option<MatchPlan> {
+    let mut fields = cx.fields(node, what)?;
+    let kinds = fields.need("kind", cx).map(|node| cx.texts(node)).unwrap_or_default();
+    let rest = fields.rest().map(|(key, node)| (key.clone(), cx.texts(node))).collect();
+    Some(MatchPlan { kinds, fields: rest })
+}
+
+fn subject(cx: &mut Reading<'_>, node: &Node) -> Option<SubjectPlan> {
+    if !matches!(node.value, Branch::Map(_)) {
+        return Some(SubjectPlan { by: cx.texts(node), each: Vec::new() });
+    }
+    let mut fields = cx.fields(node, "`subject`")?;
+    let by = fields.need("by", cx).map(|node| cx.texts(node)).unwrap_or_default();
+    let each = fields.get("each").map(|node| cx.texts(node)).unwrap_or_default();
+    fields.done(cx);
+    Some(SubjectPlan { by, each })
+}
+
+fn tell(cx: &mut Reading<'_>, node: &Node) -> Option<Tell> {
+    let text = cx.text(node)?;
+    if let Some(span) = text.value.strip_prefix("hold ") {
+        let span = Node { value: Branch::Text(span.trim().to_owned()), at: node.at };
+        return cx.span(&span).map(Tell::Hold);
+    }
+    cx.word(node, &[("now", Tell::Now), ("later", Tell::Later), ("hold 15m", Tell::Now)])
+}
+
+fn stop(cx: &mut Reading<'_>, node: &Node) -> Vec<(Verb, Stop)> {
+    let Some(mut fields) = cx.fields(node, "`stop`") else { return Vec::new() };
+    let mut stops = Vec::new();
+    for verb in Verb::ALL {
+        let Some(node) = fields.get(verb.as_str()) else { continue };
+        let Some(text) = cx.text(node) else { continue };
+        if let Some(span) = text.value.strip_prefix("pause ") {
+            let span = Node { value: Branch::Text(span.trim().to_owned()), at: node.at };
+            stops.extend(cx.span(&span).map(|span| (verb, Stop::Pause(span))));
+            continue;
+        }
+        let words = [("all", Stop::All), ("each", Stop::Each), ("none", Stop::None)];
+        stops.extend(cx.word(node, &words).map(|stop| (verb, stop)));
+    }
+    fields.done(cx);
+    stops
+}
+
+fn write_back(cx: &mut Reading<'_>, node: &Node) -> Vec<(Verb, Vec<(Spot<String>, String)>)> {
+    let Some(mut fields) = cx.fields(node, "`write_back`") else { return Vec::new() };
+    let mut writes = Vec::new();
+    for verb in Verb::ALL {
+        let Some(node) = fields.get(verb.as_str()) else { continue };
+        let Some(values) = cx.fields(node, "a write-back") else { continue };
+        let values =
+            values.rest().filter_map(|(key, node)| Some((key.clone(), cx.text(node)?.value))).collect();
+        writes.push((verb, values));
+    }
+    fields.done(cx);
+    writes
+}
+
+fn replace(cx: &mut Reading<'_>, node: &Node) -> Replace {
+    match &node.value {
+        Branch::Text(text) if text == "subject" => Replace::Subject,
+        _ => Replace::Fields(cx.texts(node)),
+    }
+}
+
+fn dedupe(cx: &mut Reading<'_>, node: &Node) -> Option<DedupePlan> {
+    let mut fields = cx.fields(node, "`dedupe`")?;
+    let by = fields.need("by", cx).map(|node| cx.texts(node)).unwrap_or_default();
+    let horizon = fields.need("for", cx).and_then(|node| cx.span(node));
+    fields.done(cx);
+    Some(DedupePlan { by, horizon: horizon? })
+}
+
+fn cap(cx: &mut Reading<'_>, node: &Node) -> Option<CapPlan> {
+    let mut fields = cx.fields(node, "`cap`")?;
+    let most = fields.need("most", cx).and_then(|node| cx.count(node));
+    let span = fields.need("in", cx).and_then(|node| cx.span(node));
+    let words = [("digest", Overflow::Digest), ("drop", Overflow::Drop)];
+    let then = fields.get("then").and_then(|node| cx.word(node, &words)).unwrap_or(Overflow::Digest);
+    fields.done(cx);
+    Some(CapPlan { most: most?, span: span?, then })
+}
+
+fn inhibit(cx: &mut Reading<'_>, node: &Node) -> Option<InhibitPlan> {
+    let mut fields = cx.fields(node, "`inhibit`")?;
+    let rule = fields.need("while", cx).and_then(|node| cx.text(node));
+    let equal = fields.get("equal").map(|node| cx.texts(node)).unwrap_or_default();
+    fields.done(cx);
+    Some(InhibitPlan { rule: rule?, equal })
+}

@@ -1,0 +1,215 @@
+//! Timing: how anchors, ladders, repeats, steps, closes and windows are written.
+//!
+//! Only their form is read here; whether an anchor's field exists is `check`'s.
+
+use crate::event::Span;
+
+use super::fault::Spot;
+use super::plan::{
+    Anchor, ClosedPlan, Moment, OwnWindow, RemindPlan, RepeatPlan, RungPlan, Side, StepPlan, WindowKind,
+    WindowPlan,
+};
+use super::reading::{Fields, Reading};
+use super::rules_file::words;
+use super::tree::{Branch, Node};
+
+/// `event.due_at + 4h`, `told + 15m`, `opened`, or a span from the event: `12h`.
+pub(crate) fn moment(cx: &mut Reading<'_>, node: &Node) -> Option<Spot<Moment>> {
+    let text = cx.text(node)?;
+    let value = text.value.trim();
+    if value.starts_with(|c: char| c.is_ascii_digit()) {
+        return cx.span(node).map(|offset| Spot { value: Moment { anchor: None, offset }, at: node.at });
+    }
+    let cut = value.find(['+', '-']).unwrap_or(value.len());
+    let (name, rest) = value.split_at(cut);
+    let anchor = match name.trim() {
+        "opened" => Anchor::Opened,
+        "told" => Anchor::Told,
+        "last" => Anchor::Last,
+        name if name.starts_with("event.") => Anchor::Event(name["event.".len()..].to_owned()),
+        name => {
+            let fact = format!("`{name}` is no anchor");
+            let hint =
+                "start from a time of the event such as `event.due_at`, or from `opened`, `told` or `last`";
+            cx.fault(node.at, "bad-anchor", (fact, hint));
+            return None;
+        }
+    };
+    let offset = match rest.is_empty() {
+        true => Span::ZERO,
+        false => {
+            let span = Node { value: Branch::Text(rest[1..].trim().to_owned()), at: node.at };
+            let span = cx.span(&span)?;
+            if rest.starts_with('-') { Span::from_millis(-span.millis()) } else { span }
+        }
+    };
+    Some(Spot { value: Moment { anchor: Some(anchor), offset }, at: node.at })
+}
+
+/// One entry of `remind:`.
+pub(crate) fn remind(cx: &mut Reading<'_>, node: &Node) -> Option<RemindPlan> {
+    let mut fields = cx.fields(node, "a reminder")?;
+    let before = fields.get("before");
+    let after = fields.get("after");
+    let (side, anchor) = match (before, after) {
+        (Some(node), None) => (Side::Before, moment(cx, node)),
+        (None, Some(node)) => (Side::After, moment(cx, node)),
+        _ => {
+            let told = ("a reminder needs one of `before` and `after`", "write `before: event.due_at`");
+            cx.fault(fields.at, "missing-field", told);
+            (Side::Before, None)
+        }
+    };
+    let rungs = fields.get("at").map(|node| cx.list(node, rung)).unwrap_or_default();
+    let every = fields.get("every").and_then(|node| cx.span(node));
+    if rungs.is_empty() && every.is_none() {
+        let told = ("a reminder needs `at` or `every`", "write `at: [{in: 3d}, {in: 1d}]` or `every: 24h`");
+        cx.fault(fields.at, "missing-field", told);
+    }
+    let plan = RemindPlan {
+        anchor: anchor
+            .unwrap_or_else(|| Spot { value: Moment { anchor: None, offset: Span::ZERO }, at: node.at }),
+        side,
+        rungs,
+        every,
+        most: fields.get("most").and_then(|node| cx.count(node)),
+        to: fields.get("to").and_then(|node| cx.text(node)),
+        words: words(cx, &mut fields),
+    };
+    fields.done(cx);
+    Some(plan)
+}
+
+fn rung(cx: &mut Reading<'_>, node: &Node) -> Option<RungPlan> {
+    let mut fields = cx.fields(node, "a rung")?;
+    let distance = fields.need("in", cx).and_then(|node| Some(Spot { value: cx.span(node)?, at: node.at }));
+    let words = words(cx, &mut fields);
+    fields.done(cx);
+    Some(RungPlan { distance: distance?, words })
+}
+
+/// `repeat:`.
+pub(crate) fn repeat(cx: &mut Reading<'_>, node: &Node) -> Option<RepeatPlan> {
+    let mut fields = cx.fields(node, "`repeat`")?;
+    let every = fields.need("every", cx).and_then(|node| cx.span(node));
+    let at = fields.get("at").and_then(|node| cx.day_time(node));
+    let most = fields.get("most").and_then(|node| cx.count(node));
+    let to = fields.get("to").and_then(|node| cx.text(node));
+    let words = words(cx, &mut fields);
+    fields.done(cx);
+    let every = every?;
+    if every == Span::ZERO {
+        cx.fault(node.at, "bad-span", ("`repeat` without any distance", "write `every: 1d`"));
+    }
+    Some(RepeatPlan { every, at, most, to, words })
+}
+
+/// One entry of `escalate:`.
+pub(crate) fn step(cx: &mut Reading<'_>, node: &Node) -> Option<StepPlan> {
+    let mut fields = cx.fields(node, "a step")?;
+    let at = fields.need("at", cx).and_then(|node| moment(cx, node));
+    let to = fields.need("to", cx).and_then(|node| cx.text(node));
+    let words = words(cx, &mut fields);
+    fields.done(cx);
+    Some(StepPlan { at: at?, to, words })
+}
+
+/// `closed:`.
+pub(crate) fn closed(cx: &mut Reading<'_>, node: &Node) -> Option<ClosedPlan> {
+    let mut fields = cx.fields(node, "`closed`")?;
+    let to = fields.get("to").and_then(|node| cx.text(node));
+    let words = words(cx, &mut fields);
+    if words.message.is_none() {
+        cx.fault(fields.at, "missing-field", ("`closed` lacks `message`", "add `message:`"));
+    }
+    fields.done(cx);
+    Some(ClosedPlan { to, words })
+}
+
+/// `window:`; `none` only where a rung has none of its rule's.
+pub(crate) fn own_window(cx: &mut Reading<'_>, node: &Node) -> Option<OwnWindow> {
+    match &node.value {
+        Branch::Text(text) if text == "none" => Some(OwnWindow::None),
+        _ => window(cx, node).map(|window| OwnWindow::Own(Box::new(window))),
+    }
+}
+
+fn window(cx: &mut Reading<'_>, node: &Node) -> Option<WindowPlan> {
+    let mut fields = cx.fields(node, "a window")?;
+    let by = fields.get("by").map(|node| cx.texts(node)).unwrap_or_default();
+    let kinds: [(&'static str, ReadWindow); 4] = [
+        ("latest-state", |cx, node| cx.span(node).map(WindowKind::LatestState)),
+        ("digest", digest),
+        ("threshold", threshold),
+        ("session", session),
+    ];
+    let mut found = Vec::new();
+    for (name, read) in kinds {
+        if let Some(node) = fields.get(name) {
+            found.push((node, read));
+        }
+    }
+    fields.done(cx);
+    match found.as_slice() {
+        [(inner, read)] => read(cx, inner).map(|kind| WindowPlan { kind, by, at: inner.at }),
+        _ => {
+            let hint = "write one of `latest-state`, `digest`, `threshold` and `session`";
+            cx.fault(fields.at, "bad-window", ("a window is of one kind", hint));
+            None
+        }
+    }
+}
+
+type ReadWindow = fn(&mut Reading<'_>, &Node) -> Option<WindowKind>;
+
+fn digest(cx: &mut Reading<'_>, node: &Node) -> Option<WindowKind> {
+    let mut fields = cx.fields(node, "`digest`")?;
+    let open = fields.get("open").and_then(|node| cx.span(node));
+    let close = fields.get("close").and_then(|node| cx.day_time(node));
+    let lead = fields.get("lead").and_then(|node| cx.flag(node)).unwrap_or(false);
+    let most = fields.get("most").and_then(|node| cx.count(node));
+    fields.done(cx);
+    needs_one(cx, &fields, (open.is_some(), close.is_some()));
+    Some(WindowKind::Digest { open, close, lead, most })
+}
+
+fn needs_one(cx: &mut Reading<'_>, fields: &Fields<'_>, (open, close): (bool, bool)) {
+    if open == close {
+        let told = ("a digest has one of `open` and `close`", "write `open: 15m` or `close: \"09:00\"`");
+        cx.fault(fields.at, "bad-window", told);
+    }
+}
+
+fn threshold(cx: &mut Reading<'_>, node: &Node) -> Option<WindowKind> {
+    let mut fields = cx.fields(node, "`threshold`")?;
+    let kind = if let Some(value) = fields.get("value") {
+        let value = cx.text(value);
+        let raise = fields.need("raise", cx).and_then(|node| cx.text(node));
+        let clear = fields.get("clear").and_then(|node| cx.text(node));
+        let held = fields.get("for").and_then(|node| cx.span(node));
+        value.zip(raise).map(|(value, raise)| WindowKind::Level { value, raise, clear, held })
+    } else {
+        let count = fields.need("count", cx).and_then(|node| cx.count(node));
+        let within = fields.need("within", cx).and_then(|node| cx.span(node));
+        count.zip(within).map(|(count, within)| WindowKind::Threshold { count, within })
+    };
+    fields.done(cx);
+    kind
+}
+
+fn session(cx: &mut Reading<'_>, node: &Node) -> Option<WindowKind> {
+    let mut fields = cx.fields(node, "`session`")?;
+    let gap = fields.need("gap", cx).and_then(|node| cx.span(node));
+    let longest = fields.get("longest").and_then(|node| cx.span(node));
+    fields.done(cx);
+    if let (Some(gap), Some(longest)) = (gap, longest)
+        && longest < gap
+    {
+        cx.fault(
+            node.at,
+            "bad-window",
+            ("`longest` is shorter than `gap`", "make `longest` the greater of the two"),
+        );
+    }
+    Some(WindowKind::Session { gap: gap?, longest })
+}
