@@ -21,6 +21,7 @@ pub mod dedupe;
 pub mod delivery;
 pub mod fan_out;
 pub mod frames;
+pub mod line;
 pub mod merge;
 pub mod outbox;
 pub mod person;
