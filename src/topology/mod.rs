@@ -4,6 +4,7 @@
 pub mod condition;
 pub mod fault;
 pub mod kinds;
+pub mod message;
 pub mod plan;
 mod reading;
 mod rules_file;

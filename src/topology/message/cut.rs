@@ -1,0 +1,275 @@
+//! Cut: one message in one locale, parted into what all pushes share and what differs.
+//!
+//! `Approval needed: {{ event.node.name }}` becomes the template `Approval needed: {{1}}` and one
+//! insert. Plain fields are filled in without the template engine.
+
+use std::sync::Arc;
+
+use minijinja::Environment;
+
+use crate::event::Value;
+
+use super::super::fault::Spot;
+use super::MessageFault;
+use super::filters::{READER, Reader, Show, to_template};
+use super::text;
+
+/// The most characters of a title, inserts included.
+pub(super) const MOST_TITLE: usize = 120;
+/// The most characters of a summary, inserts included.
+pub(super) const MOST_SUMMARY: usize = 240;
+
+/// One message in one locale.
+#[derive(Debug, Clone)]
+pub struct Cut {
+    /// BCP 47.
+    pub locale: String,
+    /// The title, with `{{1}}` where inserts go.
+    pub title: String,
+    /// The body, likewise.
+    pub summary: String,
+    /// The address a tap opens, likewise; empty after inserts when the event has none.
+    pub link: Option<String>,
+    /// Whether readers in different zones see different texts.
+    pub zone_matters: bool,
+    pub(super) message: String,
+    pub(super) lines: Vec<Line>,
+    pub(super) inserts: Vec<Insert>,
+    pub(super) variables: Arc<[String]>,
+    pub(super) environment: Arc<Environment<'static>>,
+}
+
+/// A title, body or link as it was written.
+#[derive(Debug, Clone)]
+pub(super) struct Line {
+    pub(super) part: Part,
+    pub(super) source: Spot<String>,
+    /// Characters that stand in every push.
+    pub(super) fixed: usize,
+    /// Which inserts, and how often.
+    pub(super) used: Vec<(usize, usize)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Title,
+    Body,
+    Link,
+}
+
+/// What fills one `{{n}}`.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Insert {
+    /// The expression, or a whole text with statements, as it was written.
+    pub(super) source: String,
+    /// Where in its line it starts.
+    pub(super) offset: usize,
+    pub(super) part: Part,
+    pub(super) fill: Fill,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Fill {
+    /// One field.
+    Field { path: String, show: Show, default: Option<String> },
+    /// A template of the environment, named by its source.
+    Template,
+}
+
+/// A line's text cut into what is fixed and what is filled in.
+pub(super) enum Piece<'t> {
+    Fixed(&'t str),
+    /// The source with its braces, the expression inside, and where the source starts.
+    Insert(&'t str, &'t str, usize),
+}
+
+// === impl Part ===
+
+impl Part {
+    /// The most characters it may have.
+    pub(super) const fn most(self) -> Option<usize> {
+        match self {
+            Self::Title => Some(MOST_TITLE),
+            Self::Body => Some(MOST_SUMMARY),
+            Self::Link => None,
+        }
+    }
+}
+
+/// Cuts a text at its `{{ … }}`; one with statements is a single insert.
+pub(super) fn pieces(source: &str) -> Vec<Piece<'_>> {
+    if source.contains("{%") || source.contains("{#") {
+        return vec![Piece::Insert(source, source, 0)];
+    }
+    let mut pieces = Vec::new();
+    let mut at = 0;
+    while let Some(start) = source[at..].find("{{").map(|start| at + start) {
+        // A brace inside a quoted text of the expression does not close it.
+        let Some(end) = closing(&source[start + 2..]).map(|end| start + 2 + end) else { break };
+        if start > at {
+            pieces.push(Piece::Fixed(&source[at..start]));
+        }
+        pieces.push(Piece::Insert(&source[start..end + 2], source[start + 2..end].trim(), start));
+        at = end + 2;
+    }
+    if at < source.len() {
+        pieces.push(Piece::Fixed(&source[at..]));
+    }
+    pieces
+}
+
+fn closing(rest: &str) -> Option<usize> {
+    let mut quote = None;
+    for (at, c) in rest.char_indices() {
+        match quote {
+            Some(open) if c == open => quote = None,
+            Some(_) => {}
+            None if c == '"' || c == '\'' => quote = Some(c),
+            None if rest[at..].starts_with("}}") => return Some(at),
+            None => {}
+        }
+    }
+    None
+}
+
+/// The field an expression is, when it is no more than that: `event.a.b | date | default("-")`.
+pub(super) fn plain(expression: &str) -> Option<Fill> {
+    let mut parts = expression.split('|').map(str::trim);
+    let path = parts.next()?.strip_prefix("event.")?;
+    if path.is_empty() || !path.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.') {
+        return None;
+    }
+    let (mut show, mut default) = (Show::Plain, None);
+    for part in parts {
+        let filter = Show::FILTERS.iter().find(|(name, _)| *name == part);
+        match (filter, part.strip_prefix("default(").and_then(|rest| rest.strip_suffix(')'))) {
+            (Some((_, filter)), _) if show == Show::Plain && default.is_none() => show = *filter,
+            (None, Some(text)) if default.is_none() => default = Some(quoted(text.trim())?.to_owned()),
+            _ => return None,
+        }
+    }
+    Some(Fill::Field { path: path.to_owned(), show, default })
+}
+
+fn quoted(text: &str) -> Option<&str> {
+    let inner = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let inner = inner.or_else(|| text.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')));
+    inner.filter(|inner| !inner.contains(['"', '\'', '\\']))
+}
+
+// === impl Cut ===
+
+impl Cut {
+    /// The texts of `{{1}}`, `{{2}}` … for one event and a reader's zone. `values` are the message's
+    /// variables as a notice carries them. Title and summary fit their limits with them.
+    pub fn inserts(&self, values: &[(String, Value)], zone: &str) -> Result<Vec<String>, MessageFault> {
+        let reader = Reader { locale: &self.locale, zone };
+        let mut context = None;
+        let mut texts = Vec::with_capacity(self.inserts.len());
+        for insert in &self.inserts {
+            let text = match &insert.fill {
+                Fill::Field { path, show, default } => {
+                    self.field(insert, (path, *show, default.as_deref()), (values, reader))?
+                }
+                Fill::Template => {
+                    let context = context.get_or_insert_with(|| self.context(values, reader));
+                    self.template(insert, context)?
+                }
+            };
+            texts.push(match insert.part {
+                Part::Link => self.address(text),
+                Part::Title | Part::Body => text::clean(&text),
+            });
+        }
+        for line in &self.lines {
+            if let Some(most) = line.part.most() {
+                text::share(&mut texts, &line.used, most.saturating_sub(line.fixed));
+            }
+        }
+        Ok(texts)
+    }
+
+    fn fault(&self, fault: impl Into<String>) -> MessageFault {
+        MessageFault { message: self.message.clone(), locale: self.locale.clone(), fault: fault.into() }
+    }
+
+    fn field(
+        &self,
+        insert: &Insert,
+        (path, show, default): (&str, Show, Option<&str>),
+        (values, reader): (&[(String, Value)], Reader<'_>),
+    ) -> Result<String, MessageFault> {
+        let value = values.iter().find(|(name, _)| name == path).map_or(&Value::Null, |(_, value)| value);
+        match (value, default) {
+            (Value::Null, Some(default)) => Ok(default.to_owned()),
+            (Value::Null, None) if insert.part == Part::Link => Ok(String::new()),
+            (Value::Null, None) => Err(self.fault(format!("`event.{path}` is absent"))),
+            _ => show
+                .text(value, reader)
+                .ok_or_else(|| self.fault(format!("`event.{path}` cannot be shown so"))),
+        }
+    }
+
+    fn template(&self, insert: &Insert, context: &minijinja::Value) -> Result<String, MessageFault> {
+        self.environment
+            .get_template(&insert.source)
+            .and_then(|template| template.render(context.clone()))
+            .map_err(|error| {
+                self.fault(error.detail().map_or_else(|| error.kind().to_string(), str::to_owned))
+            })
+    }
+
+    /// The values as templates see them: `event.a.b` by nested names.
+    pub(super) fn context(&self, values: &[(String, Value)], reader: Reader<'_>) -> minijinja::Value {
+        let value_of = |path: &str| values.iter().find(|(name, _)| name == path).map(|(_, value)| value);
+        let leaves: Vec<(&str, minijinja::Value)> = self
+            .variables
+            .iter()
+            .map(|path| (path.as_str(), value_of(path).map_or(minijinja::Value::UNDEFINED, to_template)))
+            .collect();
+        minijinja::Value::from_pairs([
+            ("event", nested(&leaves)),
+            (READER[0], reader.locale.into()),
+            (READER[1], reader.zone.into()),
+        ])
+    }
+
+    /// A link that is one field must be a web address; a field inside one is escaped.
+    fn address(&self, text: String) -> String {
+        match self.link.as_deref() {
+            Some(link)
+                if link.starts_with("{{") && link.matches("{{").count() == 1 && link.ends_with("}}") =>
+            {
+                if text::is_web(&text) {
+                    text
+                } else {
+                    String::new()
+                }
+            }
+            _ => text::percent(&text),
+        }
+    }
+}
+
+fn nested(leaves: &[(&str, minijinja::Value)]) -> minijinja::Value {
+    let mut entries: Vec<(String, minijinja::Value)> = Vec::new();
+    for (path, value) in leaves {
+        let (head, is_leaf) = path.split_once('.').map_or((*path, true), |(head, _)| (head, false));
+        if entries.iter().any(|(name, _)| name == head) {
+            continue;
+        }
+        if is_leaf {
+            entries.push((head.to_owned(), value.clone()));
+            continue;
+        }
+        let under: Vec<(&str, minijinja::Value)> = leaves
+            .iter()
+            .filter_map(|(path, value)| {
+                let (first, rest) = path.split_once('.')?;
+                (first == head).then(|| (rest, value.clone()))
+            })
+            .collect();
+        entries.push((head.to_owned(), nested(&under)));
+    }
+    minijinja::Value::from_pairs(entries)
+}

@@ -1,0 +1,236 @@
+//! File: from one file of `topology/messages/` to its messages, cut and compiled.
+
+use std::sync::Arc;
+
+use minijinja::Environment;
+
+use super::super::fault::{Faults, Sheet, Spot};
+use super::super::reading::{Fields, Reading};
+use super::super::tree::{self, Branch};
+use super::cut::{Cut, Fill, Insert, Line, Part, Piece, pieces, plain};
+use super::filters::environment;
+use super::{Message, text};
+
+/// Reads a file; every fault of every message noted, messages with faults left out.
+pub(crate) fn read(sheet: &Arc<Sheet>, faults: &mut Faults) -> Vec<Message> {
+    let Some(node) = tree::parse(sheet, faults) else { return Vec::new() };
+    let cx = &mut Reading { sheet: Arc::clone(sheet), faults };
+    let Some(all) = cx.fields(&node, "a file of messages") else { return Vec::new() };
+    let mut messages = Vec::new();
+    for (name, node) in all.rest() {
+        let Some(by_locale) = cx.fields(node, "a message") else { continue };
+        let mut drafts = Vec::new();
+        for (locale, node) in by_locale.rest() {
+            if !is_locale(&locale.value) {
+                let fact = format!("`{}` is no locale", locale.value);
+                cx.fault(locale.at, "bad-locale", (fact, "write a locale such as `en` or `de-CH`"));
+                continue;
+            }
+            let Some(fields) = cx.fields(node, "a message's texts") else { continue };
+            drafts.extend(draft(cx, fields).map(|lines| (locale.value.clone(), lines)));
+        }
+        messages.extend(message(cx, name, drafts));
+    }
+    messages
+}
+
+fn is_locale(locale: &str) -> bool {
+    let mut parts = locale.split('-');
+    let language = parts.next().unwrap_or_default();
+    (2..=3).contains(&language.len())
+        && language.chars().all(|c| c.is_ascii_lowercase())
+        && parts.all(|part| (2..=8).contains(&part.len()) && part.chars().all(|c| c.is_ascii_alphanumeric()))
+}
+
+fn draft(cx: &mut Reading<'_>, mut fields: Fields<'_>) -> Option<Vec<(Part, Spot<String>)>> {
+    let title = fields.need("title", cx).and_then(|node| cx.text(node));
+    let body = fields.need("body", cx).and_then(|node| cx.text(node));
+    let link = fields.get("link").filter(|node| node.value != Branch::Nothing).and_then(|node| cx.text(node));
+    fields.done(cx);
+    let mut lines = vec![(Part::Title, title?), (Part::Body, body?)];
+    lines.extend(link.map(|link| (Part::Link, link)));
+    Some(lines)
+}
+
+type Draft = (String, Vec<(Part, Spot<String>)>);
+
+fn message(cx: &mut Reading<'_>, name: &Spot<String>, drafts: Vec<Draft>) -> Option<Message> {
+    let sound_until = cx.faults.len();
+    let mut environment = environment();
+    let mut variables = Vec::new();
+    let mut cut = Vec::new();
+    for (locale, lines) in drafts {
+        let mut inserts = Vec::new();
+        let before = cx.faults.len();
+        let lines: Vec<(Line, String)> = lines
+            .into_iter()
+            .map(|(part, source)| line(cx, (part, source), (&mut environment, &mut inserts)))
+            .collect();
+        if cx.faults.len() == before {
+            for insert in &inserts {
+                collect(cx, insert, (&lines, &environment), &mut variables);
+            }
+        }
+        cut.push((locale, lines, inserts));
+    }
+    variables.sort();
+    variables.dedup();
+    let default = cut.iter().position(|(locale, ..)| locale == "en").unwrap_or(0);
+    let (variables, environment): (Arc<[String]>, _) = (variables.into(), Arc::new(environment));
+    let cuts: Vec<Cut> = cut
+        .into_iter()
+        .map(|(locale, lines, inserts)| Cut {
+            locale,
+            zone_matters: inserts.iter().any(Insert::is_zoned),
+            title: template(&lines, Part::Title).unwrap_or_default(),
+            summary: template(&lines, Part::Body).unwrap_or_default(),
+            link: template(&lines, Part::Link),
+            message: name.value.clone(),
+            lines: lines.into_iter().map(|(line, _)| line).collect(),
+            inserts,
+            variables: Arc::clone(&variables),
+            environment: Arc::clone(&environment),
+        })
+        .collect();
+    if cuts.is_empty() {
+        let fact = format!("message `{}` has no text", name.value);
+        cx.fault(name.at, "no-locale", (fact, "add `en:` with `title:` and `body:`"));
+        return None;
+    }
+    let is_sound = cx.faults.len() == sound_until;
+    Some(Message { name: name.clone(), cuts, default, variables, sheet: Arc::clone(&cx.sheet), is_sound })
+}
+
+fn template(lines: &[(Line, String)], part: Part) -> Option<String> {
+    lines.iter().find(|(line, _)| line.part == part).map(|(_, template)| template.clone())
+}
+
+/// One line: its template, and its inserts added to those of the lines before it.
+fn line(
+    cx: &mut Reading<'_>,
+    (part, source): (Part, Spot<String>),
+    (environment, inserts): (&mut Environment<'static>, &mut Vec<Insert>),
+) -> (Line, String) {
+    let mut template = String::new();
+    let mut line = Line { part, fixed: 0, used: Vec::new(), source: source.clone() };
+    for piece in pieces(&source.value) {
+        match piece {
+            Piece::Fixed(fixed) => {
+                unclosed(cx, &source, fixed);
+                let fixed = if part == Part::Link { fixed.to_owned() } else { fixed.replace('\n', " ") };
+                line.fixed += fixed.chars().count();
+                template.push_str(&fixed);
+            }
+            Piece::Insert(whole, expression, offset) => {
+                let index = insert(cx, (&line, environment), (whole, expression, offset), inserts);
+                template.push_str(&format!("{{{{{}}}}}", index + 1));
+                match line.used.iter_mut().find(|(used, _)| *used == index) {
+                    Some((_, times)) => *times += 1,
+                    None => line.used.push((index, 1)),
+                }
+            }
+        }
+    }
+    check_line(cx, &line, &template);
+    (line, template)
+}
+
+/// Braces outside an insert are a slip, and would look like an insert to a push service.
+fn unclosed(cx: &mut Reading<'_>, source: &Spot<String>, fixed: &str) {
+    for (braces, fact) in [("{{", "this `{{` is never closed"), ("}}", "this `}}` closes nothing")] {
+        if fixed.contains(braces) {
+            let at = cx.sheet.inside(source, source.value.find(braces).unwrap_or(0), 2);
+            cx.fault(at, "bad-template", (fact, "write `{{ event.field }}`"));
+        }
+    }
+}
+
+fn insert(
+    cx: &mut Reading<'_>,
+    (line, environment): (&Line, &mut Environment<'static>),
+    (whole, expression, offset): (&str, &str, usize),
+    inserts: &mut Vec<Insert>,
+) -> usize {
+    let is_link = line.part == Part::Link;
+    let same = |insert: &Insert| insert.source == whole && (insert.part == Part::Link) == is_link;
+    if let Some(index) = inserts.iter().position(same) {
+        return index;
+    }
+    let fill = plain(expression)
+        .filter(|fill| !matches!(fill, Fill::Field { path, .. } if path.starts_with("extra.")));
+    let fill = fill.unwrap_or(Fill::Template);
+    if fill == Fill::Template
+        && let Err(error) = environment.add_template_owned(whole.to_owned(), whole.to_owned())
+    {
+        let range = error.range().unwrap_or(0..whole.len());
+        let at = cx.sheet.inside(&line.source, offset + range.start, range.len());
+        let said = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+        let hint = "write `{{ event.field }}` or `{% if event.field %}…{% endif %}`";
+        cx.fault(at, "bad-template", (format!("this is no template: {said}"), hint));
+    }
+    inserts.push(Insert { source: whole.to_owned(), offset, part: line.part, fill });
+    inserts.len() - 1
+}
+
+fn check_line(cx: &mut Reading<'_>, line: &Line, template: &str) {
+    let at = line.source.at;
+    if let Some(most) = line.part.most()
+        && line.fixed > most
+    {
+        let fact = format!("{} characters stand in every push; at most {most} fit", line.fixed);
+        cx.fault(at, "too-long", (fact, "shorten the text"));
+    }
+    if line.part == Part::Title && line.source.value.trim().is_empty() {
+        cx.fault(at, "empty-text", ("the title is empty", "write a title"));
+    }
+    let alone = template.starts_with("{{");
+    if line.part == Part::Link && !alone && !text::is_web(&template.replace(['{', '}'], "")) {
+        let fact = "a link opens only `http://` and `https://` addresses";
+        cx.fault(at, "bad-link", (fact, "start the link with `https://`, or write `{{ event.entity.url }}`"));
+    }
+}
+
+/// Adds the fields an insert uses to `variables`; whatever is not of the event is a fault.
+fn collect(
+    cx: &mut Reading<'_>,
+    insert: &Insert,
+    (lines, environment): (&[(Line, String)], &Environment<'static>),
+    variables: &mut Vec<String>,
+) {
+    if let Fill::Field { path, .. } = &insert.fill {
+        variables.push(path.clone());
+        return;
+    }
+    let Ok(template) = environment.get_template(&insert.source) else { return };
+    let mut names: Vec<String> = template.undeclared_variables(true).into_iter().collect();
+    names.sort();
+    for name in names {
+        match name.strip_prefix("event.") {
+            Some(path) if path.starts_with("extra.") => variables.push("extra".to_owned()),
+            Some(path) => variables.push(path.to_owned()),
+            None => {
+                let Some((line, _)) = lines.iter().find(|(line, _)| line.part == insert.part) else {
+                    continue;
+                };
+                let start = insert.offset + insert.source.find(&name).unwrap_or(0);
+                let at = cx.sheet.inside(&line.source, start, name.len());
+                let told = (format!("unknown name `{name}`"), format!("write `event.{name}`"));
+                cx.fault(at, "unknown-variable", told);
+            }
+        }
+    }
+}
+
+// === impl Insert ===
+
+impl Insert {
+    fn is_zoned(&self) -> bool {
+        match &self.fill {
+            Fill::Field { show, .. } => show.is_zoned(),
+            Fill::Template => self.source.split('|').skip(1).any(|rest| {
+                let rest = rest.trim_start();
+                rest.starts_with("date") || rest.starts_with("time")
+            }),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+use super::super::fault::Faults;
+use super::*;
+use crate::event::{Field, FieldType, Shape, Source, Timestamp, Value};
+
+fn shape() -> Shape {
+    let field = |path: &str, ty, optional| Field {
+        path: path.to_owned(),
+        ty,
+        optional,
+        default: None,
+        relation: None,
+        doc: String::new(),
+    };
+    let fields = vec![
+        field("node.name", FieldType::Text, false),
+        field("due_at", FieldType::Time, true),
+        field("entity.url", FieldType::Text, true),
+        field("amount", FieldType::Double, false),
+        field("assignees", FieldType::Texts, false),
+        field("expires_on", FieldType::Date, false),
+    ];
+    Shape::new(Source::Xecm, "Task".to_owned(), vec!["xecm.task.assigned".to_owned()], fields)
+}
+
+fn load(text: &str) -> (Vec<Message>, Faults) {
+    let sheet = Arc::new(Sheet { path: "topology/messages/a.yaml".to_owned(), text: text.to_owned() });
+    let mut faults = Faults::default();
+    let messages = read(&sheet, &mut faults);
+    for message in &messages {
+        check(message, &shape(), &mut faults);
+    }
+    (messages, faults)
+}
+
+fn one(text: &str) -> Message {
+    let (mut messages, faults) = load(text);
+    assert!(faults.is_empty(), "{:#?}", faults.sorted());
+    messages.remove(0)
+}
+
+fn values(name: &str, due: Option<i64>) -> Vec<(String, Value)> {
+    vec![
+        ("amount".to_owned(), Value::Double(1234.5)),
+        ("due_at".to_owned(), due.map_or(Value::Null, |at| Value::Time(Timestamp::from_millis(at)))),
+        ("entity.url".to_owned(), Value::Text("https://cs.example/app/4711".to_owned())),
+        ("node.name".to_owned(), Value::Text(name.to_owned())),
+    ]
+}
+
+const APPROVAL: &str = "
+approval:
+  en:
+    title: 'Approval needed: {{ event.node.name }}'
+    body: '{{ event.node.name }} is due {{ event.due_at | datetime | default(\"soon\") }}, {{ event.amount | number }}.'
+    link: '{{ event.entity.url }}'
+  de:
+    title: 'Bitte freigeben: {{ event.node.name }}'
+    body: '{% if event.due_at %}Bis {{ event.due_at | date }}{% else %}Bald{% endif %}'
+";
+
+const MONDAY: i64 = 1_767_603_600_000; // 2026-01-05T09:00:00Z
+
+#[test]
+fn equal_expressions_share_an_insert_and_the_rest_is_template() {
+    let message = one(APPROVAL);
+    assert_eq!(message.variables(), ["amount", "due_at", "entity.url", "node.name"]);
+    let cut = message.cut("en");
+    assert_eq!(
+        (cut.title.as_str(), cut.summary.as_str()),
+        ("Approval needed: {{1}}", "{{1}} is due {{2}}, {{3}}.")
+    );
+    assert_eq!((cut.link.as_deref(), cut.zone_matters), (Some("{{4}}"), true));
+    let inserts = cut.inserts(&values("Contract", Some(MONDAY)), "Europe/Berlin").unwrap();
+    assert_eq!(inserts, ["Contract", "5 Jan 2026, 10:00", "1,234.50", "https://cs.example/app/4711"]);
+    assert_eq!(cut.inserts(&values("Contract", None), "UTC").unwrap()[1], "soon");
+}
+
+#[test]
+fn a_locale_falls_back_to_its_language_then_to_english() {
+    let message = one(APPROVAL);
+    for (asked, got) in
+        [("de-CH", "de"), ("de", "de"), ("fr", "en"), ("en-GB", "en"), ("DE-at", "de"), ("", "en")]
+    {
+        assert_eq!(message.cut(asked).locale, got, "{asked}");
+    }
+    let german = message.cut("de");
+    assert_eq!(german.summary, "{{2}}");
+    assert_eq!(german.inserts(&values("x", Some(MONDAY)), "UTC").unwrap(), ["x", "Bis 05.01.2026"]);
+    assert_eq!(german.inserts(&values("x", None), "UTC").unwrap()[1], "Bald");
+}
+
+#[test]
+fn a_long_name_is_cut_so_that_title_and_summary_fit() {
+    let message = one(APPROVAL);
+    let cut = message.cut("en");
+    let inserts = cut.inserts(&values(&"Vertrag ".repeat(80), Some(MONDAY)), "UTC").unwrap();
+    assert_eq!("Approval needed: ".chars().count() + inserts[0].chars().count(), 120);
+    assert!(inserts[0].ends_with('…'));
+}
+
+#[test]
+fn event_text_is_never_template_source_nor_a_link_of_another_kind() {
+    let message = one(APPROVAL);
+    let mut values = values("{{ event.amount }}\u{202e}{% x %}{{2}}", None);
+    values[2].1 = Value::Text("javascript:alert(1)".to_owned());
+    let inserts = message.cut("en").inserts(&values, "UTC").unwrap();
+    assert_eq!(inserts[0], "{ { event.amount } }{% x %}{ {2} }");
+    assert_eq!(inserts[3], "");
+}
+
+#[test]
+fn a_field_inside_a_link_is_escaped() {
+    let message = one("m:\n  en: {title: t, body: b, link: 'https://x.example/?q={{ event.node.name }}'}\n");
+    let inserts = message.cut("en").inserts(&values("a b&c", None), "UTC").unwrap();
+    assert_eq!(inserts, ["a%20b%26c"]);
+}
+
+#[test]
+fn what_a_text_asks_for_in_vain_is_found_before_any_event() {
+    let (_, faults) = load(
+        "
+a:
+  en:
+    title: '{{ event.node.nmae }}'
+    body: '{{ event.due_at }} {{ event.entity.url }} {{ event.node.name | date }}'
+b:
+  en:
+    title: '{{ node.name | upper }} {{ event.node.name | shout }}'
+    body: '{% for who in event.assignees %}{{ who }}{% endfor %}{{ event.expires_on | date }}'
+c:
+  english:
+    title: x
+d:
+  en:
+    title: '{{ event.node.name'
+    body: '{{ event.node.name | }} {{ event.due_at | date | upper }}'
+    link: 'ftp://{{ event.node.name }}'
+    url: x
+",
+    );
+    let said: Vec<String> =
+        faults.sorted().iter().map(|fault| format!("{fault} [{}] {}", fault.code, fault.hint)).collect();
+    insta::assert_snapshot!(said.join("\n"), @r#"
+    topology/messages/a.yaml:4:16: `xecm.task.assigned` has no field `node.nmae` [unknown-variable] write `event.node.name`
+    topology/messages/a.yaml:5:15: `event.due_at` may be absent [may-be-absent] write `event.due_at | default("…")`, or put it into `{% if event.due_at %}…{% endif %}`
+    topology/messages/a.yaml:5:15: `event.due_at` is a time and cannot be shown like this [wrong-type] write `event.due_at | datetime`, `| date` or `| time`
+    topology/messages/a.yaml:5:34: `event.entity.url` may be absent [may-be-absent] write `event.entity.url | default("…")`, or put it into `{% if event.entity.url %}…{% endif %}`
+    topology/messages/a.yaml:5:57: `event.node.name` is a text and cannot be shown like this [wrong-type] write `event.node.name` without the filter
+    topology/messages/a.yaml:8:16: unknown name `node.name` [unknown-variable] write `event.node.name`
+    topology/messages/a.yaml:10:1: message `c` has no text [no-locale] add `en:` with `title:` and `body:`
+    topology/messages/a.yaml:11:3: `english` is no locale [bad-locale] write a locale such as `en` or `de-CH`
+    topology/messages/a.yaml:15:13: this `{{` is never closed [bad-template] write `{{ event.field }}`
+    topology/messages/a.yaml:16:33: this is no template: unexpected end of variable block, expected identifier [bad-template] write `{{ event.field }}` or `{% if event.field %}…{% endif %}`
+    topology/messages/a.yaml:17:11: a link opens only `http://` and `https://` addresses [bad-link] start the link with `https://`, or write `{{ event.entity.url }}`
+    topology/messages/a.yaml:18:5: unknown field `url` in a message's texts [unknown-field] write one of `title`, `body`, `link`
+    "#);
+}
