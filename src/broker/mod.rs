@@ -9,6 +9,7 @@
 //! on nothing else: a transaction without an offset fences nobody, and a stalled process that wakes
 //! up would write what its successor has written already.
 
+pub mod kafka;
 pub mod model;
 pub mod names;
 pub mod partitioner;
@@ -97,6 +98,14 @@ pub enum BrokerError {
         /// What it said.
         reason: String,
     },
+    /// A setting breaks a promise, or is none.
+    #[error("Kafka setting `{setting}` {fault}")]
+    Setting {
+        /// Its name.
+        setting: String,
+        /// What is wrong, and what to write. Never its value when that may be a secret.
+        fault: String,
+    },
     /// A topic is missing or made wrongly.
     #[error("topic `{name}`: {fault}")]
     Topic {
@@ -141,10 +150,12 @@ pub trait Link: Send {
     /// [`BrokerError::Fatal`] or [`BrokerError::Unavailable`]: rebuild the link.
     fn poll(&mut self, wait: Duration, most: usize, into: &mut Vec<Arrival>) -> Result<(), BrokerError>;
 
-    /// Begins reading an assigned partition at `from`, or where [`LinkSpec::start_from`] says.
+    /// Begins reading an assigned partition at `from`, or where [`LinkSpec::start_from`] says. One that is
+    /// to be released already is left alone.
     ///
     /// # Errors
-    /// [`BrokerError::Topic`] when the log starts after `from`: records were lost unread.
+    /// [`BrokerError::Topic`] when the log starts after `from`, or ends before it: records were lost
+    /// unread. [`BrokerError::NotHeld`] when the partition is not ours.
     fn start(&mut self, input: Input, from: Option<&Position>) -> Result<(), BrokerError>;
 
     /// Lets go of partitions after [`Arrival::Revoking`], after which no record of theirs was handed out.
@@ -188,6 +199,14 @@ pub trait Link: Send {
     /// # Errors
     /// [`BrokerError::Unavailable`].
     fn end(&mut self, input: Input) -> Result<i64, BrokerError>;
+
+    /// The offset that is read next; `None` when the partition is not being read. It may lie beyond the last
+    /// record and one: a transaction's end takes an offset of its own. A reader has passed an
+    /// [`Link::end`] noted before when this has reached it; comparing offsets of records never shows that.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unavailable`].
+    fn position(&mut self, input: Input) -> Result<Option<i64>, BrokerError>;
 }
 
 /// A topic read from its beginning and followed, outside any group: the directory, the members.
@@ -198,7 +217,7 @@ pub trait Follow: Send {
     /// [`BrokerError::Unavailable`]: the follower goes on by itself when asked again.
     fn poll(&mut self, wait: Duration, into: &mut Vec<Incoming>) -> Result<(), BrokerError>;
 
-    /// The offset to read next, by partition.
+    /// The offset to read next, by partition; see [`Link::position`].
     fn positions(&self) -> Vec<i64>;
 
     /// The ends of all partitions, asked of the cluster now.

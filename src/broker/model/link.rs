@@ -82,6 +82,10 @@ impl ModelLink {
         state.groups.get(&self.spec.group).is_some_and(|group| group.holds(self.id, input))
     }
 
+    fn is_revoking(&self, state: &State, input: Input) -> bool {
+        state.groups.get(&self.spec.group).is_some_and(|group| group.is_revoking(self.id, input))
+    }
+
     fn write(
         &mut self,
         state: &mut State,
@@ -134,6 +138,9 @@ impl Link for ModelLink {
         self.alive(&state)?;
         if !self.holds(&state, input) {
             return Err(BrokerError::NotHeld { input });
+        }
+        if self.is_revoking(&state, input) {
+            return Ok(());
         }
         let log = state.log(input.topic)?;
         let (first, end) = log.bounds(input.partition);
@@ -203,6 +210,10 @@ impl Link for ModelLink {
     fn end(&mut self, input: Input) -> Result<i64, BrokerError> {
         let state = self.model.lock();
         Ok(state.log(input.topic)?.bounds(input.partition).1)
+    }
+
+    fn position(&mut self, input: Input) -> Result<Option<i64>, BrokerError> {
+        Ok(self.reads.get(&input).map(|reading| reading.next))
     }
 }
 
