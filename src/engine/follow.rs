@@ -48,8 +48,7 @@ impl Follower {
                 self.take_in()?;
             }
             // What was written while we read is read too, before anybody is told anything.
-            if reached(&self.follow.positions(), &self.follow.ends()?) {
-                self.parts.directory.confirm(self.topic, &self.follow.positions(), clock::now());
+            if self.confirm(&self.follow.ends()?) {
                 return Ok(());
             }
         }
@@ -64,10 +63,9 @@ impl Follower {
             if asked.elapsed() >= ASK_EVERY {
                 asked = Tick::now();
                 match self.follow.ends() {
-                    Ok(ends) if reached(&self.follow.positions(), &ends) => {
-                        self.parts.directory.confirm(self.topic, &self.follow.positions(), clock::now());
+                    Ok(ends) => {
+                        self.confirm(&ends);
                     }
-                    Ok(_) => {}
                     Err(error) => tracing::warn!(topic = %self.topic, %error, "the directory's end is not known"),
                 }
             }
@@ -77,8 +75,37 @@ impl Follower {
     fn take_in(&mut self) -> Result<(), BrokerError> {
         let mut records = Vec::new();
         self.follow.poll(Duration::from_millis(100), &mut records)?;
-        self.parts.directory.apply(self.topic, &records, &self.follow.positions());
+        let directory = &self.parts.directory;
+        let decoded: Vec<_> = records.iter().map(|record| (record, self.decode(record))).collect();
+        for passed_over in directory.apply(decoded) {
+            tracing::warn!(%passed_over, "a directory record changed nothing");
+        }
+        directory.advance(self.topic, &self.follow.positions());
         Ok(())
+    }
+
+    fn decode(&self, record: &Incoming) -> Decoded {
+        let (codec, value) = (&self.parts.codec, record.value.as_deref());
+        match self.topic {
+            Topic::Directory => match value.map(|value| decoded(codec, value, person::decode)).transpose() {
+                Ok(person) => Decoded::Person(person.map(Box::new)),
+                Err(fault) => Decoded::Unreadable(fault),
+            },
+            _ => match value.map(|value| decoded(codec, value, person::decode_members)).transpose() {
+                Ok(members) => Decoded::Members(members),
+                Err(fault) => Decoded::Unreadable(fault),
+            },
+        }
+    }
+
+    fn confirm(&self, ends: &[i64]) -> bool {
+        let now = clock::now();
+        let at_end = self.parts.directory.confirm(self.topic, ends, now);
+        if at_end {
+            let people = self.parts.directory.view().count();
+            count::tell(&self.parts.board, &Fact::DirectoryRead { people, at: now });
+        }
+        at_end
     }
 }
 

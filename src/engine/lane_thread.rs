@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::broker::{Arrival, BrokerError, Effect, Input, Link, LinkSpec, Position, StartFrom};
 use crate::clock::{self, Tick};
+use crate::event::fact::CommitResult;
 use crate::event::{Lane, Span, Timestamp};
 use crate::flow::delivery::Reply;
 use crate::flow::{Outbox, Want, World};
@@ -74,7 +75,7 @@ impl LaneThread {
             self.gathering = None;
             if let Err(error) = ended {
                 tracing::warn!(lane = self.lane.as_str(), %error, "the link is built anew");
-                count::link_lost(&self.parts.board, self.lane);
+                count::commit(&self.parts.board, self.lane, CommitResult::Fatal, (0, Duration::ZERO));
                 self.pause(TRY_AGAIN);
             }
         }
@@ -120,7 +121,7 @@ impl LaneThread {
             if full || due || (polled == 0 && self.gathering.is_some()) {
                 self.commit(link)?;
             }
-            count::alive(&self.parts.board, self.lane, self.now);
+            self.parts.board.beat(self.lane, self.slot, self.now);
         }
         let inputs: Vec<Input> = self.stations.keys().copied().collect();
         self.let_go(link, &inputs)
@@ -169,8 +170,8 @@ impl LaneThread {
     }
 
     fn hear_replies(&mut self) {
-        let people = self.parts.directory.read();
-        let position = self.parts.directory.position();
+        let people = self.parts.directory.view();
+        let position = people.position();
         let world = world(&self.parts, &people, &position);
         while let Ok((partition, reply)) = self.replies.1.try_recv() {
             self.under_way = self.under_way.saturating_sub(1);
@@ -185,14 +186,14 @@ impl LaneThread {
 
     /// Lets every station work. `true` when one of them must commit before it goes on.
     fn pump(&mut self, link: &mut dyn Link) -> Result<bool, BrokerError> {
-        if self.lane != Lane::Source && !self.parts.directory.fresh(self.now, STALE_AFTER) {
+        if self.lane != Lane::Source && !self.parts.directory.view().is_fresh(self.now, STALE_AFTER) {
             return Ok(false);
         }
         let mut full = false;
         let mut schemas = Vec::new();
         {
-            let people = self.parts.directory.read();
-            let position = self.parts.directory.position();
+            let people = self.parts.directory.view();
+            let position = people.position();
             let world = world(&self.parts, &people, &position);
             for station in self.stations.values_mut() {
                 full |= station.pump(self.now, &world, self.settings.commit_most) == Pumped::Full;
@@ -226,7 +227,8 @@ impl LaneThread {
     fn balance(&mut self, link: &mut dyn Link) -> Result<(), BrokerError> {
         for station in self.stations.values_mut() {
             if !station.paused && station.too_much_read() {
-                link.pause(station.input)?;
+                let offset = station.backlog.back().map_or(0, |record| record.offset + 1);
+                link.pause(station.input, &Position { offset, note: String::new() })?;
                 station.paused = true;
             } else if station.paused && station.little_read() {
                 link.resume(station.input)?;
@@ -242,8 +244,8 @@ impl LaneThread {
         let began = Tick::now();
         let (mut effects, mut positions, mut outs) = (Vec::new(), Vec::new(), Vec::new());
         {
-            let people = self.parts.directory.read();
-            let position = self.parts.directory.position();
+            let people = self.parts.directory.view();
+            let position = people.position();
             let world = world(&self.parts, &people, &position);
             for station in self.stations.values_mut().filter(|station| station.touched) {
                 let mut out = std::mem::take(&mut station.out);
@@ -258,16 +260,17 @@ impl LaneThread {
         if positions.is_empty() {
             return Ok(());
         }
-        let records = effects.len();
+        let records = outs.iter().map(|(_, out)| out.tally.records).sum();
         match link.commit(effects, &positions) {
             Ok(()) => {
                 self.settle(&outs);
-                count::committed(&self.parts.board, self.lane, began.elapsed(), records);
+                count::commit(&self.parts.board, self.lane, CommitResult::Committed, (records, began.elapsed()));
+                count::progress(&self.parts.board, self.lane, self.now);
                 Ok(())
             }
-            Err(error @ (BrokerError::Aborted(_) | BrokerError::TooLarge { .. } | BrokerError::NoPosition { .. })) => {
+            Err(error @ BrokerError::Aborted(_)) => {
                 tracing::warn!(lane = self.lane.as_str(), %error, "a transaction was taken back");
-                count::aborted(&self.parts.board, self.lane);
+                count::commit(&self.parts.board, self.lane, CommitResult::Aborted, (0, began.elapsed()));
                 self.take_back(link)
             }
             Err(error) => Err(error),
@@ -280,7 +283,7 @@ impl LaneThread {
                 station.lane.settle(self.now);
                 station.touched = false;
             }
-            count::settled(&self.parts.board, self.lane, out);
+            count::settled(&self.parts.board, self.lane, *input, out);
         }
     }
 
@@ -319,6 +322,6 @@ impl LaneThread {
     }
 }
 
-fn world<'w>(parts: &'w Parts, people: &'w crate::directory::People, directory: &'w [i64]) -> World<'w> {
+fn world<'w>(parts: &'w Parts, people: &'w crate::directory::View<'w>, directory: &'w [i64]) -> World<'w> {
     World { topology: &parts.topology, codec: &parts.codec, people, directory, plan: &parts.plan }
 }

@@ -160,7 +160,7 @@ impl DeliveryLane {
             if letter.expires_at.is_some_and(|end| end <= now) {
                 return Some(Reason::Expired);
             }
-            let belongs = !moved || world.people.holds(&batch.tenant, &letter.audience, &member.user_id);
+            let belongs = !moved || world.people.belongs(&batch.tenant, &letter.audience, &member.user_id);
             (!belongs).then_some(Reason::LeftAudience)
         };
         let (kept, gone): (Vec<_>, Vec<_>) = batch.members.iter().map(|member| (member, reason(member))).partition(|(_, reason)| reason.is_none());
@@ -253,7 +253,7 @@ impl Rooms for DeliveryLane {
             Ok(read) => read,
             Err(broken) => return Admitted::Stop(broken.to_string()),
         };
-        if super::person::behind(world.directory, &head.directory) {
+        if !world.people.reached(&head.directory) {
             return Admitted::Wait(Want::Directory(head.directory));
         }
         let mut batches: Vec<Batch> = Vec::new();
@@ -330,6 +330,10 @@ impl Rooms for DeliveryLane {
         for finished in self.unsettled.iter().skip(self.written) {
             match finished {
                 Finished::Receipt(receipt) => {
+                    out.tally.told += u64::from(receipt.told);
+                    for exception in &receipt.exceptions {
+                        out.tally.not_told.push((exception.reason.clone(), 1));
+                    }
                     out.write(Topic::Receipts, self.partition, None, outputs::encode_receipt(receipt));
                 }
                 Finished::Poison(at, batch, message) => {
@@ -348,7 +352,7 @@ impl Rooms for DeliveryLane {
                     for child in children {
                         let bytes = postcard::to_stdvec(child).expect("a batch has nothing postcard refuses");
                         self.splits.push(self.partition, out, &[&bytes]);
-                        out.tally.batches += 1;
+                        out.tally.batches.push(u32::try_from(child.members.len()).unwrap_or(u32::MAX));
                     }
                 }
             }

@@ -32,7 +32,7 @@ pub mod subject;
 use std::collections::BTreeMap;
 
 use crate::codec::Codec;
-use crate::directory::People;
+use crate::directory::View;
 use crate::event::{Incoming, Span, Timestamp};
 use crate::topology::Topology;
 
@@ -46,7 +46,7 @@ pub struct World<'w> {
     /// How bytes are read.
     pub codec: &'w Codec,
     /// The directory.
-    pub people: &'w People,
+    pub people: &'w View<'w>,
     /// How far the directory has been read.
     pub directory: &'w [i64],
     /// What does not change while Bugle runs.

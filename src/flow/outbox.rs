@@ -24,14 +24,14 @@ pub struct Tally {
     pub changes: u64,
     /// Items sent on to a subject.
     pub routed: u64,
-    /// Items that were duplicates.
-    pub duplicates: u64,
-    /// Notices made.
-    pub notices: u64,
     /// Sizes of the audiences found.
     pub fan_outs: Vec<u32>,
-    /// Batches cut.
-    pub batches: u64,
+    /// Sizes of the batches cut.
+    pub batches: Vec<u32>,
+    /// Pushes the push service accepted.
+    pub told: u64,
+    /// Pushes that ended untold at the push service, by reason.
+    pub not_told: Vec<(crate::event::Reason, u64)>,
     /// Dead letters, by code.
     pub dead_letters: Vec<&'static str>,
     /// Milliseconds from the source record's append to the push service's acceptance, by batch.

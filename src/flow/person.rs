@@ -116,8 +116,8 @@ impl PersonLane {
     /// One person: told at the cut, or the reason why not.
     fn tell(&mut self, telling: &mut Telling<'_>, user_id: &str, world: &World<'_>, out: &mut Outbox) -> Result<(), Reason> {
         let notice = telling.notice;
-        let entry = world.people.find(&notice.tenant, user_id).ok_or(Reason::LeftAudience)?;
-        if telling.moved && !world.people.holds(&notice.tenant, &notice.audience, user_id) {
+        let entry = world.people.get(&notice.tenant, user_id).ok_or(Reason::LeftAudience)?;
+        if telling.moved && !world.people.belongs(&notice.tenant, &notice.audience, user_id) {
             return Err(Reason::LeftAudience);
         }
         let (pile, letter) = self.letter(telling, &entry, world.plan)?;
@@ -139,7 +139,7 @@ impl PersonLane {
     /// The pile and the letter for a person who reads as `entry` says.
     fn letter(&mut self, telling: &mut Telling<'_>, entry: &Entry<'_>, plan: &Plan) -> Result<(usize, u32), Reason> {
         let same = |look: &Look| {
-            look.external == entry.is_external()
+            look.external == entry.party().is_some()
                 && look.locale.as_deref() == entry.locale()
                 && look.zone.as_deref() == entry.zone()
         };
@@ -154,7 +154,7 @@ impl PersonLane {
         let letter = self.piles[pile].1.letter(telling.notice.id, || telling.letter(&group));
         let letter = letter.map_err(|code| Reason::Refused(code.to_owned()))?;
         let look = Look {
-            external: entry.is_external(),
+            external: entry.party().is_some(),
             locale: entry.locale().map(str::to_owned),
             zone: entry.zone().map(str::to_owned),
         };
@@ -189,7 +189,7 @@ impl Rooms for PersonLane {
         if !world.topology.knows(head.generation) {
             return Admitted::Wait(Want::Topology(head.generation));
         }
-        if behind(world.directory, &head.directory) {
+        if !world.people.reached(&head.directory) {
             return Admitted::Wait(Want::Directory(head.directory));
         }
         for (item, at) in items.zip(0u32..) {
@@ -226,7 +226,7 @@ impl Rooms for PersonLane {
             for batch in pile.cut(&group, now, world.plan) {
                 let bytes = postcard::to_stdvec(&batch).expect("a batch has nothing postcard refuses");
                 self.frames.push(shard, out, &[&bytes]);
-                out.tally.batches += 1;
+                out.tally.batches.push(u32::try_from(batch.members.len()).unwrap_or(u32::MAX));
             }
         }
         self.frames.cut(out);
@@ -259,12 +259,12 @@ impl Telling<'_> {
     fn group(&self, entry: &Entry<'_>, plan: &Plan) -> Group {
         let defaults = plan.tenant(&self.notice.tenant);
         let cut = self.cut(entry.locale().unwrap_or(&defaults.locale));
-        let zone = if cut.zone_matters() { entry.zone().unwrap_or(&defaults.zone) } else { "" };
+        let zone = if cut.zone_matters { entry.zone().unwrap_or(&defaults.zone) } else { "" };
         Group {
             tenant: self.notice.tenant.to_string(),
-            external: entry.is_external(),
+            external: entry.party().is_some(),
             rule: self.place,
-            locale: cut.locale().to_owned(),
+            locale: cut.locale.clone(),
             zone: zone.to_owned(),
             answers: self.notice.answers.iter().fold(0, |bits, verb| bits | bit(*verb)),
             ttl_seconds: batch::ttl_seconds(self.now, self.notice.expires_at),
@@ -285,8 +285,8 @@ impl Telling<'_> {
         Template {
             rule: self.notice.rule.to_string(),
             locale: group.locale.to_string(),
-            title: cut.title().to_owned(),
-            summary: cut.summary().to_owned(),
+            title: cut.title.clone(),
+            summary: cut.summary.clone(),
             target: self.rule.app().unwrap_or(&plan.target).to_owned(),
             collapse_key: cut.collapse_key().map(str::to_owned),
             ttl_seconds: group.ttl_seconds,
@@ -314,11 +314,6 @@ impl Telling<'_> {
 
 fn bit(verb: Verb) -> u8 {
     1 << Verb::ALL.iter().position(|other| *other == verb).unwrap_or(0)
-}
-
-/// Whether our copy of the directory is older than the one a frame was decided with.
-pub(super) fn behind(ours: &[i64], theirs: &[i64]) -> bool {
-    theirs.iter().zip(ours.iter().chain(std::iter::repeat(&0))).any(|(theirs, ours)| ours < theirs)
 }
 
 fn ended(now: Timestamp, notice: &Notice<'_>, reason: Reason, people: &[&str]) -> Verdict {

@@ -6,7 +6,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::codec::{Unreadable, format_of};
+use crate::codec::{Codec, Unreadable};
+use crate::codec::fault::Code;
 use crate::event::frame::{FrameHead, MOST_FRAME_BYTES, SubjectItem};
 use crate::event::{Change, Coordinates, Ending, Incoming, Reason, Source, SubjectKey, Timestamp, Topic, Verdict};
 
@@ -67,6 +68,12 @@ impl SourceLane {
         out.verdicts.push(self.verdict(now, at, None, Reason::Refused(code.to_owned())));
     }
 
+    fn done(&mut self, record: &Incoming, out: &mut Outbox) -> Admitted {
+        out.tally.changes += 1;
+        self.progress.finish(record.offset);
+        Admitted::Done
+    }
+
     fn at(&self, record: &Incoming) -> Coordinates {
         Coordinates { source: self.source, partition: self.partition, offset: record.offset }
     }
@@ -102,18 +109,13 @@ impl SourceLane {
             self.bury(record, &cause, out);
             out.tally.dead_letters.push("rule-failed");
         }
-        let headers: Vec<_> = record
-            .headers
-            .iter()
-            .filter(|(name, _)| name.starts_with("ce_") || name == "content-type")
-            .map(|(name, value)| (Cow::Borrowed(name.as_str()), value.as_deref().unwrap_or_default()))
-            .collect();
+        let headers = Codec::event_headers(&record.headers);
         let mut item = SubjectItem {
             at,
             appended_at: record.timestamp,
             subject: Cow::Borrowed(""),
             rules: Vec::new(),
-            format: format_of(&record.headers),
+            format: Codec::format_of(&record.headers),
             headers,
             payload,
         };
@@ -150,31 +152,28 @@ impl Rooms for SourceLane {
         }
         let head = FrameHead { generation: world.topology.generation(), directory: Vec::new(), from: self.partition };
         self.frames.set_head(&head, out);
-        let payload = record.value.as_deref().unwrap_or_default();
-        let format = format_of(&record.headers);
-        let headers: usize = record.headers.iter().filter_map(|(_, value)| value.as_ref().map(bytes::Bytes::len)).sum();
-        match world.codec.decode(self.source, format, &record.headers, payload) {
-            Ok(_) if !self.frames.fits(payload.len() + headers + ROOM_BESIDE_PAYLOAD) => {
-                self.refuse(now, record, ("too-large", "the change does not fit a frame of 256 KiB"), out);
+        let Some(payload) = record.value.as_deref() else {
+            self.refuse(now, record, (Code::NullValue.as_str(), Code::NullValue.meaning()), out);
+            return self.done(record, out);
+        };
+        let headers = Codec::event_headers(&record.headers);
+        let beside: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        match world.codec.decode(self.source, Codec::format_of(&record.headers), &headers, payload) {
+            Ok(_) if !self.frames.fits(payload.len() + beside + ROOM_BESIDE_PAYLOAD) => {
+                self.refuse(now, record, (Code::TooLarge.as_str(), "the change does not fit a frame of 256 KiB"), out);
             }
-            Ok(change) => match self.send_on(record, &change, world, out) {
-                Routed::On => {}
-                Routed::Unwanted => {
-                    let verdict = self.verdict(now, self.at(record), Some(&change), Reason::Unmatched);
-                    out.verdicts.push(verdict);
-                }
-                Routed::Failed => {
-                    let reason = Reason::Refused("rule-failed".to_owned());
-                    let verdict = self.verdict(now, self.at(record), Some(&change), reason);
-                    out.verdicts.push(verdict);
-                }
-            },
+            Ok(change) => {
+                let reason = match self.send_on(record, &change, world, out) {
+                    Routed::On => None,
+                    Routed::Unwanted => Some(Reason::Unmatched),
+                    Routed::Failed => Some(Reason::Refused("rule-failed".to_owned())),
+                };
+                out.verdicts.extend(reason.map(|reason| self.verdict(now, self.at(record), Some(&change), reason)));
+            }
             Err(Unreadable::WantsSchema(id)) => return Admitted::Wait(Want::Schema(id)),
-            Err(Unreadable::Refused { code, detail }) => self.refuse(now, record, (code.as_str(), &detail), out),
+            Err(Unreadable::Refused(fault)) => self.refuse(now, record, (fault.code.as_str(), &fault.to_string()), out),
         }
-        out.tally.changes += 1;
-        self.progress.finish(record.offset);
-        Admitted::Done
+        self.done(record, out)
     }
 
     fn cut(&mut self, _now: Timestamp, world: &World<'_>, out: &mut Outbox) {

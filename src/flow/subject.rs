@@ -52,19 +52,18 @@ impl SubjectLane {
     }
 
     fn take_in(&mut self, now: Timestamp, item: &SubjectItem<'_>, world: &World<'_>, out: &mut Outbox) -> Result<(), Want> {
-        let change = match world.codec.decode(item.at.source, item.format, &headers_of(item), item.payload) {
+        let change = match world.codec.decode(item.at.source, item.format, &item.headers, item.payload) {
             Ok(change) => change,
             Err(Unreadable::WantsSchema(id)) => return Err(Want::Schema(id)),
-            Err(Unreadable::Refused { code, detail }) => {
+            Err(Unreadable::Refused(fault)) => {
                 // The source lane could read it; a schema that was deleted since can make it unreadable.
-                bury(item, (code.as_str(), &detail), None, out);
-                let reason = Reason::Refused(code.as_str().to_owned());
+                bury(item, (fault.code.as_str(), &fault.to_string()), None, out);
+                let reason = Reason::Refused(fault.code.as_str().to_owned());
                 out.verdicts.push(blank(now, item, None, Ending::Not(reason)));
                 return Ok(());
             }
         };
         if self.seen.hear(&change, &item.subject, item.appended_at) == Heard::Before {
-            out.tally.duplicates += 1;
             out.verdicts.push(blank(now, item, Some(&change), Ending::Not(Reason::Duplicate)));
             return Ok(());
         }
@@ -96,15 +95,14 @@ impl SubjectLane {
         }
         let audience = rule.bind(change);
         let found = world.people.resolve(change.tenant(), &audience, rule.channels());
-        let count = u32::try_from(found.len() + found.no_channel().len()).unwrap_or(u32::MAX);
-        out.tally.fan_outs.push(count);
-        if count == 0 {
-            out.verdicts.push(hearing.verdict(Ending::Not(found.why_empty()), 0, Vec::new()));
+        let count = u32::try_from(found.len() + found.no_channel().count()).unwrap_or(u32::MAX);
+        if let Some(nobody) = found.nobody() {
+            out.verdicts.push(hearing.verdict(Ending::Not(nobody.reason()), 0, Vec::new()));
             return;
         }
+        out.tally.fan_outs.push(count);
         let notice = hearing.notice(audience);
-        if self.fan_out.send(&notice, found.user_ids(), out) {
-            out.tally.notices += 1;
+        if self.fan_out.send(&notice, found.iter().map(|entry| entry.user_id()), out) {
             out.verdicts.push(hearing.verdict(Ending::Routed, count, Vec::new()));
             hearing.without_channel(&found, out);
         } else {
@@ -222,7 +220,7 @@ impl<'h> Hearing<'h> {
 
     /// Those the rule names whom no approved channel reaches.
     fn without_channel(&self, found: &Resolved<'_>, out: &mut Outbox) {
-        let people: Vec<String> = found.no_channel().iter().map(|entry| entry.user_id().to_owned()).collect();
+        let people: Vec<String> = found.no_channel().map(|entry| entry.user_id().to_owned()).collect();
         if let Ok(count) = u32::try_from(people.len())
             && count > 0
         {
