@@ -1,12 +1,68 @@
-//! Plan: what `topology/*.yaml` may say.
-#![allow(dead_code, reason = "being written")]
+//! Plan: what `topology/*.yaml` may say, loaded whole or not at all.
+//!
+//! [`Topology::load`] reads every file, says all that is wrong at once, and answers with rules whose
+//! names are slots. It carries nothing out: rooms ask a rule, and act.
 
+mod audience;
+mod check;
+mod compile;
 pub mod condition;
 pub mod fault;
 pub mod kinds;
+mod load;
 pub mod message;
 pub mod plan;
 mod reading;
+pub mod rule;
 mod rules_file;
 mod timing;
 mod tree;
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+pub use condition::RuleFault;
+pub use fault::{Fault, Paint};
+pub use kinds::Kinds;
+pub use message::{Cut, Message, MessageFault};
+pub use rule::{KindRule, Rule};
+
+/// All rules of a folder, ready to be asked.
+#[derive(Debug)]
+pub struct Topology {
+    /// A hash of every file's name and content.
+    pub generation: u64,
+    /// The rules in the order of their files' names, and in each in the order written.
+    pub rules: Vec<Arc<Rule>>,
+    by_kind: HashMap<String, Vec<KindRule>>,
+    messages: usize,
+}
+
+// === impl Topology ===
+
+impl Topology {
+    /// The rules that hear `kind`, in order; one look-up.
+    #[must_use]
+    pub fn rules_for(&self, kind: &str) -> &[KindRule] {
+        self.by_kind.get(kind).map_or(&[], Vec::as_slice)
+    }
+
+    /// The rule with this id, in the form it has for `kind`.
+    #[must_use]
+    pub fn rule_for(&self, id: &str, kind: &str) -> Option<&KindRule> {
+        self.rules_for(kind).iter().find(|rule| rule.rule.id == id)
+    }
+
+    /// The rule with this id.
+    #[must_use]
+    pub fn rule(&self, id: &str) -> Option<&Arc<Rule>> {
+        self.rules.iter().find(|rule| rule.id == id)
+    }
+
+    /// How many messages were read.
+    #[must_use]
+    pub const fn messages(&self) -> usize {
+        self.messages
+    }
+}

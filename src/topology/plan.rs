@@ -349,3 +349,18 @@ pub struct InhibitPlan {
     /// Where these fields are equal in both.
     pub equal: Vec<Spot<String>>,
 }
+
+// === impl WindowKind ===
+
+impl WindowKind {
+    /// Its name, as messages about rules use it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::LatestState(_) => "window: latest-state",
+            Self::Digest { .. } => "window: digest",
+            Self::Threshold { .. } | Self::Level { .. } => "window: threshold",
+            Self::Session { .. } => "window: session",
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Check: what no single field of a rule can know.
+//!
+//! Messages that exist and have the locale, answers that mean something, closes that can find their
+//! subject, timers with anchors, and separation of duties.
+
+use std::sync::Arc;
+
+use crate::event::notice::Verb;
+use crate::event::{Relation, Shape, Source};
+
+use super::compile::Compiler;
+use super::fault::{Place, Spot, nearest};
+use super::plan::{Anchor, OwnWindow, RulePlan, Tell, WindowKind, WindowPlan, Words};
+
+/// Notes everything about a plan that is not about its first telling's slots.
+pub(super) fn plan(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>], source: Option<Source>) {
+    messages(cx, plan, shapes);
+    answers(cx, plan, shapes);
+    until(cx, plan, source);
+    timers(cx, plan, shapes);
+    for window in plan.window.iter().chain(own_windows(plan)) {
+        self::window(cx, window, shapes);
+    }
+    for shape in shapes {
+        if let Some(order) = &plan.order {
+            cx.fields(std::slice::from_ref(order), shape);
+        }
+        if let Some(inhibit) = &plan.inhibit {
+            cx.fields(&inhibit.equal, shape);
+        }
+    }
+}
+
+fn all_words(plan: &RulePlan) -> impl Iterator<Item = &Words> {
+    let ladders = plan.remind.iter();
+    let rungs = ladders.flat_map(|ladder| std::iter::once(&ladder.words).chain(ladder.rungs.iter().map(|rung| &rung.words)));
+    std::iter::once(&plan.words)
+        .chain(rungs)
+        .chain(plan.repeat.iter().map(|repeat| &repeat.words))
+        .chain(plan.escalate.iter().map(|step| &step.words))
+        .chain(plan.closed.iter().map(|closed| &closed.words))
+}
+
+fn own_windows(plan: &RulePlan) -> impl Iterator<Item = &WindowPlan> {
+    all_words(plan).filter_map(|words| match &words.window {
+        Some(OwnWindow::Own(window)) => Some(&**window),
+        _ => None,
+    })
+}
+
+fn messages(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]) {
+    if plan.words.message.is_none() {
+        let silent = plan.tell == Tell::Later
+            && plan.escalate.iter().all(|step| step.words.message.is_some())
+            && plan.repeat.iter().all(|repeat| repeat.words.message.is_some())
+            && plan.remind.iter().all(|ladder| {
+                ladder.words.message.is_some()
+                    || (ladder.every.is_none() && ladder.rungs.iter().all(|rung| rung.words.message.is_some()))
+            });
+        if !silent {
+            cx.fault(plan.at, "missing-field", ("a rule lacks `message`", "add `message:`, a name of topology/messages"));
+        }
+    }
+    for name in all_words(plan).filter_map(|words| words.message.as_ref()) {
+        let Some(message) = cx.messages.get(&name.value).cloned() else {
+            let hint = match nearest(&name.value, cx.messages.keys().map(String::as_str)) {
+                Some(near) => format!("write `{near}`"),
+                None => format!("add `{}:` to a file of topology/messages", name.value),
+            };
+            cx.fault(name.at, "unknown-message", (format!("no message is called `{}`", name.value), hint));
+            continue;
+        };
+        let locale = plan.locale.as_ref().map_or("en", |locale| locale.value.as_str());
+        if !message.locales().any(|known| known == locale) {
+            let fact = format!("message `{}` has no text in `{locale}`, the default locale", name.value);
+            cx.fault(name.at, "missing-locale", (fact, format!("add `{locale}:` to `{}` in topology/messages", name.value)));
+        }
+        // Also what is said at the close is written from the event that opened the matter.
+        cx.uses.extend(shapes.iter().map(|shape| (name.value.clone(), Arc::clone(shape))));
+    }
+}
+
+fn answers(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]) {
+    let offered: Vec<&Spot<Vec<Verb>>> = all_words(plan).filter_map(|words| words.answers.as_ref()).collect();
+    let offers = |verb: Verb| offered.iter().any(|answers| answers.value.contains(&verb));
+    let decides = offers(Verb::Approve) || offers(Verb::Reject);
+    let first = offered.first().map_or(plan.at, |answers| answers.at);
+    for shape in shapes {
+        let kind = shape.kinds.first().map_or("this kind", String::as_str);
+        if (decides || offers(Verb::RequestInfo)) && shape.field("action.ref").is_none() {
+            let fact = format!("`{kind}` has no action that could be answered");
+            cx.fault(first, "no-action", (fact, "offer `acknowledge` only, or match a kind with `action`"));
+        }
+        if decides && plan.never.is_none() && shape.related(Relation::Requester).next().is_some() {
+            let fact = format!("who asked for `{kind}` could approve it");
+            cx.fault(first, "missing-never", (fact, "add `never: requester`"));
+        }
+    }
+    let written = plan.write_back.iter().map(|(verb, _)| (*verb, "write_back"));
+    for (verb, what) in plan.stop.iter().map(|(verb, _)| (*verb, "stop")).chain(written) {
+        if !offers(verb) {
+            let fact = format!("`{what}` names `{}`, which is never offered", verb.as_str());
+            cx.fault(plan.at, "unoffered-answer", (fact, format!("add `{}` to `answers`", verb.as_str())));
+        }
+    }
+}
+
+fn until(cx: &mut Compiler<'_>, plan: &RulePlan, source: Option<Source>) {
+    if plan.closed.is_some() && plan.until.is_none() && plan.words.answers.is_none() {
+        let told = ("nothing closes this rule, so `closed` is never told", "add `until:` or `answers:`");
+        cx.fault(plan.at, "never-closes", told);
+    }
+    let Some(until) = &plan.until else { return };
+    let kinds = cx.kinds_of(&until.kinds, source, plan.at);
+    let by: &[Spot<String>] = plan.subject.as_ref().map_or(&[], |subject| &subject.by);
+    for kind in kinds {
+        let Some(shape) = cx.kinds.shape(&kind).cloned() else { continue };
+        for field in by {
+            if shape.field(&field.value).is_none() {
+                let at = until.kinds.iter().find(|pattern| matches(&pattern.value, &kind)).map_or(plan.at, |pattern| pattern.at);
+                let fact = format!("`{kind}` cannot close this rule: it has no field `{}`", field.value);
+                cx.fault(at, "cannot-close", (fact, format!("leave `{kind}` out, or take `{}` out of `subject`", field.value)));
+            }
+        }
+        for (field, _) in &until.fields {
+            cx.fields(std::slice::from_ref(field), &shape);
+        }
+    }
+}
+
+fn matches(pattern: &str, kind: &str) -> bool {
+    pattern == kind || pattern.strip_suffix('*').is_some_and(|start| kind.starts_with(start))
+}
+
+fn timers(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]) {
+    for shape in shapes {
+        for ladder in &plan.remind {
+            cx.anchor(&ladder.anchor, shape);
+        }
+        for step in &plan.escalate {
+            cx.anchor(&step.at, shape);
+        }
+    }
+    let has_timer = !plan.remind.is_empty() || !plan.escalate.is_empty() || plan.repeat.is_some();
+    if plan.tell == Tell::Later && !has_timer {
+        let told = ("`tell: later` and nothing later: this rule never speaks", "add `remind:` or `escalate:`");
+        cx.fault(plan.at, "never-speaks", told);
+    }
+    for step in &plan.escalate {
+        let from_told = step.at.value.anchor == Some(Anchor::Told);
+        if from_told && plan.tell == Tell::Later && plan.remind.is_empty() {
+            let told = ("nobody is told before this step, so `told` never comes", "start from `opened` or a time of the event");
+            cx.fault(step.at.at, "bad-anchor", told);
+        }
+    }
+    for ladder in &plan.remind {
+        for (index, rung) in ladder.rungs.iter().enumerate() {
+            if ladder.rungs[..index].iter().any(|earlier| earlier.distance.value == rung.distance.value) {
+                let fact = format!("two rungs at {}", rung.distance.value);
+                cx.fault(rung.distance.at, "duplicate-rung", (fact, "keep one of the two"));
+            }
+        }
+    }
+}
+
+fn window(cx: &mut Compiler<'_>, window: &WindowPlan, shapes: &[Arc<Shape>]) {
+    let by: Vec<Spot<String>> = window.by.iter().filter(|field| field.value != "person").cloned().collect();
+    for shape in shapes {
+        cx.fields(&by, shape);
+        if let WindowKind::Level { value, raise, clear, .. } = &window.kind {
+            for (level, at) in [(Some(raise), raise.at), (clear.as_ref(), window.at)] {
+                let Some(level) = level else { continue };
+                level_condition(cx, (value, level, at), shape);
+            }
+        }
+    }
+}
+
+/// `event.depth` and `'>= event.threshold'` make one condition; a fault is shown where its half stands.
+fn level_condition(cx: &mut Compiler<'_>, (value, level, _at): (&Spot<String>, &Spot<String>, Place), shape: &Shape) {
+    let text = format!("{} {}", value.value, level.value);
+    let Err(found) = super::condition::Condition::parse(&text, shape) else { return };
+    let border = value.value.len() + 1;
+    for fault in found {
+        let at = match fault.offset.checked_sub(border) {
+            Some(offset) => cx.sheet.inside(level, offset, fault.length),
+            None => cx.sheet.inside(value, fault.offset, fault.length),
+        };
+        cx.fault(at, fault.code, (fault.message, fault.hint));
+    }
+}

@@ -1,0 +1,307 @@
+//! Compile: from a plan to a rule for each of its kinds, every name looked up, every fault noted.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::event::{FieldType, Shape, Source};
+
+use super::audience::Heard;
+use super::check;
+use super::condition::Condition;
+use super::fault::{Faults, Place, Sheet, Spot, nearest, suggest};
+use super::kinds::{Kinds, type_name};
+use super::message::Message;
+use super::plan::{Anchor, Moment, Replace, RulePlan, Tell};
+use super::rule::{KindRule, Named, Rule, Wanted, entity};
+
+/// What a plan is compiled against.
+pub(super) struct Compiler<'a> {
+    pub(super) kinds: &'a Kinds,
+    pub(super) messages: &'a BTreeMap<String, Arc<Message>>,
+    /// Which message is used with which shape, for the messages' own check.
+    pub(super) uses: Vec<(String, Arc<Shape>)>,
+    pub(super) faults: &'a mut Faults,
+    pub(super) sheet: Arc<Sheet>,
+}
+
+/// A rule and its form for each kind.
+pub(super) type Compiled = Vec<(String, KindRule)>;
+
+// === impl Compiler ===
+
+impl Compiler<'_> {
+    pub(super) fn fault(
+        &mut self,
+        at: Place,
+        code: &'static str,
+        told: (impl Into<String>, impl Into<String>),
+    ) {
+        self.faults.add(&self.sheet, at, code, told);
+    }
+
+    /// The rule for each of its kinds; faults are noted, and what has one is not used.
+    pub(super) fn rule(&mut self, plan: &RulePlan, source: Option<Source>) -> Compiled {
+        let before = self.faults.len();
+        let kinds = self.kinds_of(&plan.wanted.kinds, source, plan.at);
+        let shapes = self.shapes(&kinds);
+        let heard = Heard::read(self, plan, &shapes);
+        check::plan(self, plan, &shapes, source);
+        let mut forms = Vec::with_capacity(shapes.len());
+        for shape in &shapes {
+            forms.push(self.form(plan, shape));
+        }
+        let (Some(source), Some(heard)) = (source, heard) else { return Vec::new() };
+        if self.faults.len() != before {
+            return Vec::new();
+        }
+        let message = plan.words.message.as_ref().and_then(|name| self.messages.get(&name.value).cloned());
+        let rule = Arc::new(Rule {
+            id: plan.id.value.clone(),
+            source,
+            kinds: kinds.clone(),
+            audience: heard.audience,
+            fallback: heard.fallback,
+            never: heard.never,
+            message,
+            priority: plan.words.priority.unwrap_or_default(),
+            answers: plan.words.answers.as_ref().map(|answers| answers.value.clone()).unwrap_or_default(),
+            unbuilt: unbuilt(plan),
+            plan: plan.clone(),
+        });
+        let mut compiled = Vec::with_capacity(kinds.len());
+        for kind in kinds {
+            let Some(shape) = self.kinds.shape(&kind) else { continue };
+            let at = shapes.iter().position(|known| Arc::ptr_eq(known, shape));
+            if let Some(form) = at.and_then(|at| forms.get(at)) {
+                compiled.push((kind, form.clone().into_rule(&rule)));
+            }
+        }
+        compiled
+    }
+
+    /// The kinds patterns mean; unknown ones and those of another system are faults.
+    pub(super) fn kinds_of(
+        &mut self,
+        patterns: &[Spot<String>],
+        source: Option<Source>,
+        at: Place,
+    ) -> Vec<String> {
+        let mut found: Vec<String> = Vec::new();
+        if patterns.is_empty() {
+            self.fault(at, "unreachable", ("no kind can reach this rule", "name a kind: `kind: xecm.task.assigned`"));
+        }
+        for pattern in patterns {
+            let kinds = self.kinds;
+            let matching = kinds.matching(&pattern.value);
+            if matching.is_empty() {
+                let wanted = pattern.value.trim_end_matches('*');
+                let hint = match nearest(wanted, kinds.names()) {
+                    Some(near) => format!("write `{near}`"),
+                    None => "see the kinds in schemas/ (`bugle.kinds`)".to_owned(),
+                };
+                self.fault(pattern.at, "unknown-kind", (format!("no kind is called `{}`", pattern.value), hint));
+            }
+            let foreign = matching.iter().find(|kind| source.is_some() && Source::of_kind(kind) != source);
+            if let (Some(source), Some(kind)) = (source, foreign) {
+                let other = kind.split('.').next().unwrap_or_default();
+                let fact = format!("`{kind}` is not a kind of {source}");
+                self.fault(pattern.at, "other-source", (fact, format!("move the rule to topology/{other}.yaml")));
+                continue;
+            }
+            for kind in matching {
+                if !found.iter().any(|known| known == kind) {
+                    found.push(kind.to_owned());
+                }
+            }
+        }
+        found
+    }
+
+    pub(super) fn shapes(&self, kinds: &[String]) -> Vec<Arc<Shape>> {
+        let mut shapes: Vec<Arc<Shape>> = Vec::new();
+        for shape in kinds.iter().filter_map(|kind| self.kinds.shape(kind)) {
+            if !shapes.iter().any(|known| Arc::ptr_eq(known, shape)) {
+                shapes.push(Arc::clone(shape));
+            }
+        }
+        shapes
+    }
+
+    fn form(&mut self, plan: &RulePlan, shape: &Arc<Shape>) -> Form {
+        let subject = plan.subject.as_ref();
+        let by = subject.map(|subject| self.fields(&subject.by, shape));
+        let replace = match &plan.replace {
+            Some(Replace::Fields(fields)) => self.fields(fields, shape),
+            _ => Vec::new(),
+        };
+        let wanted = plan
+            .wanted
+            .fields
+            .iter()
+            .filter_map(|(field, values)| self.wanted(field, values, shape))
+            .collect();
+        let expiry = plan.expires.as_ref().and_then(|expires| self.anchor(expires, shape));
+        let message = plan.words.message.as_ref().and_then(|name| self.messages.get(&name.value));
+        let variables = message.map(|message| message.variables().to_vec()).unwrap_or_default();
+        Form {
+            wanted,
+            condition: plan.condition.as_ref().and_then(|condition| self.condition(condition, shape)),
+            subject: by.filter(|by| !by.is_empty()).unwrap_or_else(entity),
+            each: subject.map(|subject| self.fields(&subject.each, shape)).unwrap_or_default(),
+            news: self.fields(&plan.news, shape),
+            dedupe: plan.dedupe.as_ref().map(|dedupe| self.fields(&dedupe.by, shape)).unwrap_or_default(),
+            replace,
+            variables: variables.into_iter().filter_map(|path| Some((path.clone(), shape.slot(&path)?))).collect(),
+            expiry,
+            signature: shape.slot("signature_required"),
+        }
+    }
+
+    /// The slots of fields a rule names without `event.`.
+    pub(super) fn fields(&mut self, fields: &[Spot<String>], shape: &Shape) -> Vec<Named> {
+        let mut named = Vec::with_capacity(fields.len());
+        for field in fields {
+            match shape.slot(&field.value) {
+                Some(slot) => named.push((field.value.clone(), slot)),
+                None => self.unknown_field(field.at, &field.value, shape),
+            }
+        }
+        named
+    }
+
+    pub(super) fn unknown_field(&mut self, at: Place, path: &str, shape: &Shape) {
+        let kind = shape.kinds.first().map_or("this kind", String::as_str);
+        let bare = path.strip_prefix("event.").unwrap_or(path);
+        let hint = match nearest(bare, shape.fields.iter().map(|field| field.path.as_str())) {
+            Some(near) => format!("write `{near}`"),
+            None => format!("see the fields of {} in schemas/{}.avsc", shape.data, shape.source),
+        };
+        self.fault(at, "unknown-field", (format!("`{kind}` has no field `{path}`"), hint));
+    }
+
+    fn wanted(&mut self, field: &Spot<String>, values: &[Spot<String>], shape: &Shape) -> Option<(u16, Wanted)> {
+        let Some(slot) = shape.slot(&field.value) else {
+            self.unknown_field(field.at, &field.value, shape);
+            return None;
+        };
+        let ty = &shape.fields[usize::from(slot)].ty;
+        let texts = || Wanted::Texts(values.iter().map(|value| value.value.clone()).collect());
+        let wanted = match ty {
+            FieldType::Symbol(names) => {
+                for value in values.iter().filter(|value| !names.contains(&value.value)) {
+                    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                    let fact = format!("`{}` is never `{}`", field.value, value.value);
+                    self.fault(value.at, "never-equal", (fact, suggest(&value.value, &names)));
+                }
+                Some(texts())
+            }
+            FieldType::Text | FieldType::Texts | FieldType::Records(_) => Some(texts()),
+            FieldType::Int => values.iter().map(|value| value.value.parse().ok()).collect::<Option<_>>().map(Wanted::Ints),
+            FieldType::Bool => match values {
+                [one] => one.value.parse().ok().map(Wanted::Bool),
+                _ => None,
+            },
+            _ => None,
+        };
+        if wanted.is_none() {
+            let fact = format!("`{}` is {} and cannot be matched with this", field.value, type_name(ty));
+            self.fault(field.at, "wrong-type", (fact, "write a condition: `if: event.…`"));
+        }
+        Some((slot, wanted?))
+    }
+
+    pub(super) fn condition(&mut self, text: &Spot<String>, shape: &Shape) -> Option<Condition> {
+        match Condition::parse(&text.value, shape) {
+            Ok(condition) => Some(condition),
+            Err(found) => {
+                for fault in found {
+                    let at = self.sheet.inside(text, fault.offset, fault.length);
+                    self.fault(at, fault.code, (fault.message, fault.hint));
+                }
+                None
+            }
+        }
+    }
+
+    /// The slot of an anchor that is a field, which must be a time or a day.
+    pub(super) fn anchor(&mut self, at: &Spot<Moment>, shape: &Shape) -> Option<(Option<u16>, crate::event::Span)> {
+        let Some(Anchor::Event(path)) = &at.value.anchor else {
+            return at.value.anchor.is_none().then_some((None, at.value.offset));
+        };
+        let Some(slot) = shape.slot(path) else {
+            self.unknown_field(at.at, &format!("event.{path}"), shape);
+            return None;
+        };
+        let ty = &shape.fields[usize::from(slot)].ty;
+        if !matches!(ty, FieldType::Time | FieldType::Date) {
+            let fact = format!("`event.{path}` is {}, and an anchor is a time", type_name(ty));
+            self.fault(at.at, "wrong-type", (fact, "start from a time such as `event.due_at`"));
+        }
+        Some((Some(slot), at.value.offset))
+    }
+
+    pub(super) fn relation_place(&self, text: &Spot<String>, word: &str) -> Place {
+        match text.value.find(word) {
+            Some(offset) => self.sheet.inside(text, offset, word.len()),
+            None => text.at,
+        }
+    }
+}
+
+/// A rule's slots for one shape.
+#[derive(Clone)]
+struct Form {
+    wanted: Vec<(u16, Wanted)>,
+    condition: Option<Condition>,
+    subject: Vec<Named>,
+    each: Vec<Named>,
+    news: Vec<Named>,
+    dedupe: Vec<Named>,
+    replace: Vec<Named>,
+    variables: Vec<Named>,
+    expiry: Option<(Option<u16>, crate::event::Span)>,
+    signature: Option<u16>,
+}
+
+impl Form {
+    fn into_rule(self, rule: &Arc<Rule>) -> KindRule {
+        KindRule {
+            rule: Arc::clone(rule),
+            wanted: self.wanted,
+            condition: self.condition,
+            subject: self.subject,
+            each: self.each,
+            news: self.news,
+            dedupe: self.dedupe,
+            replace: self.replace,
+            variables: self.variables,
+            expiry: self.expiry,
+            signature: self.signature,
+        }
+    }
+}
+
+/// The operators a plan carries that are not carried out yet, by name.
+fn unbuilt(plan: &RulePlan) -> Vec<&'static str> {
+    let window = plan.window.as_ref().map(|window| window.kind.name());
+    [
+        (matches!(plan.tell, Tell::Hold(_)), "tell: hold"),
+        (plan.tell == Tell::Later, "tell: later"),
+        (plan.within.is_some(), "within"),
+        (plan.subject.as_ref().is_some_and(|subject| !subject.each.is_empty()), "subject: each"),
+        (!plan.stop.is_empty(), "stop"),
+        (!plan.write_back.is_empty(), "write_back"),
+        (!plan.remind.is_empty(), "remind"),
+        (plan.repeat.is_some(), "repeat"),
+        (!plan.escalate.is_empty(), "escalate"),
+        (plan.until.is_some(), "until"),
+        (plan.closed.is_some(), "closed"),
+        (plan.order.is_some(), "order"),
+        (window.is_some(), window.unwrap_or_default()),
+        (plan.cap.is_some(), "cap"),
+        (plan.inhibit.is_some(), "inhibit"),
+    ]
+    .into_iter()
+    .filter_map(|(is_used, name)| is_used.then_some(name))
+    .collect()
+}

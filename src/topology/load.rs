@@ -1,0 +1,149 @@
+//! Load: a folder of rules and messages, read whole, with every fault of every file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::compile::Compiler;
+use super::fault::{Faults, Place, Sheet, nearest};
+use super::kinds::Kinds;
+use super::message::{self, Message};
+use super::rules_file::{self, RulesFile};
+use super::{Fault, Topology};
+
+// === impl Topology ===
+
+impl Topology {
+    /// Reads `folder/*.yaml` and `folder/messages/*.yaml` against the kinds of the schemas.
+    ///
+    /// # Errors
+    /// Every fault of every file, in reading order.
+    pub fn load(folder: &Path, kinds: &Kinds) -> Result<Self, Vec<Fault>> {
+        let mut faults = Faults::default();
+        let rules = sheets(folder, &mut faults);
+        let texts = sheets(&folder.join("messages"), &mut faults);
+        if rules.is_empty() {
+            let sheet = Arc::new(Sheet { path: folder.display().to_string(), text: String::new() });
+            let hint = "name a folder with files such as topology/xecm.yaml";
+            faults.add(&sheet, Place::default(), "no-rules", ("no rules here: no `*.yaml`", hint));
+        }
+        Self::read(&rules, &texts, (kinds, faults))
+    }
+
+    fn read(
+        rules: &[Arc<Sheet>],
+        texts: &[Arc<Sheet>],
+        (kinds, mut faults): (&Kinds, Faults),
+    ) -> Result<Self, Vec<Fault>> {
+        let messages = messages(texts, &mut faults);
+        let files: Vec<(&Arc<Sheet>, RulesFile)> = rules
+            .iter()
+            .filter_map(|sheet| Some((sheet, rules_file::read(sheet, &mut faults)?)))
+            .collect();
+        ids(&files, &mut faults);
+        let (mut uses, mut ordered) = (Vec::new(), Vec::new());
+        let mut by_kind: HashMap<String, Vec<super::KindRule>> = HashMap::new();
+        for (sheet, file) in &files {
+            let source = file.source.as_ref().map(|source| source.value);
+            let mut compiler =
+                Compiler { kinds, messages: &messages, uses: Vec::new(), faults: &mut faults, sheet: Arc::clone(sheet) };
+            for plan in &file.rules {
+                let compiled = compiler.rule(plan, source);
+                ordered.extend(compiled.first().map(|(_, form)| Arc::clone(&form.rule)));
+                for (kind, form) in compiled {
+                    by_kind.entry(kind).or_default().push(form);
+                }
+            }
+            uses.extend(compiler.uses);
+        }
+        for (name, shape) in uses {
+            if let Some(message) = messages.get(&name) {
+                message::check(message, &shape, &mut faults);
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults.sorted());
+        }
+        let generation = generation(rules.iter().chain(texts));
+        Ok(Self { generation, rules: ordered, by_kind, messages: messages.len() })
+    }
+}
+
+/// The YAML files right inside a folder, by name; a folder that is not there has none.
+fn sheets(folder: &Path, faults: &mut Faults) -> Vec<Arc<Sheet>> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml") && path.is_file());
+    paths.sort();
+    let mut sheets = Vec::with_capacity(paths.len());
+    for path in paths {
+        let shown = path.display().to_string();
+        match std::fs::read_to_string(&path) {
+            Ok(text) => sheets.push(Arc::new(Sheet { path: shown, text })),
+            Err(error) => {
+                let sheet = Arc::new(Sheet { path: shown, text: String::new() });
+                let told = (format!("the file cannot be read: {error}"), "save it as UTF-8 text, readable by this user");
+                faults.add(&sheet, Place::default(), "unreadable", told);
+            }
+        }
+    }
+    sheets
+}
+
+fn messages(texts: &[Arc<Sheet>], faults: &mut Faults) -> BTreeMap<String, Arc<Message>> {
+    let mut messages: BTreeMap<String, Arc<Message>> = BTreeMap::new();
+    for sheet in texts {
+        for message in message::read(sheet, faults) {
+            let name = message.name.clone();
+            if messages.insert(name.value.clone(), Arc::new(message)).is_some() {
+                let fact = format!("a second message is called `{}`", name.value);
+                faults.add(sheet, name.at, "duplicate-message", (fact, "give it another name"));
+            }
+        }
+    }
+    messages
+}
+
+/// Ids are keys of state: two rules with one would share it.
+fn ids(files: &[(&Arc<Sheet>, RulesFile)], faults: &mut Faults) {
+    let mut seen: BTreeMap<&str, (&Arc<Sheet>, usize)> = BTreeMap::new();
+    for (sheet, file) in files {
+        for plan in file.rules.iter().filter(|plan| !plan.id.value.is_empty()) {
+            let (line, _) = sheet.position(plan.id.at.start);
+            if let Some((first, at)) = seen.get(plan.id.value.as_str()) {
+                let fact = format!("a second rule is called `{}`; the first is at {}:{at}", plan.id.value, first.path);
+                faults.add(sheet, plan.id.at, "duplicate-id", (fact, "give it an id of its own"));
+            } else {
+                seen.insert(&plan.id.value, (sheet, line));
+            }
+        }
+    }
+    for (sheet, file) in files {
+        for inhibit in file.rules.iter().filter_map(|plan| plan.inhibit.as_ref()) {
+            if !seen.contains_key(inhibit.rule.value.as_str()) {
+                let hint = match nearest(&inhibit.rule.value, seen.keys().copied()) {
+                    Some(near) => format!("write `{near}`"),
+                    None => "name the id of a rule".to_owned(),
+                };
+                let fact = format!("no rule is called `{}`", inhibit.rule.value);
+                faults.add(sheet, inhibit.rule.at, "unknown-rule", (fact, hint));
+            }
+        }
+    }
+}
+
+/// Files in the same order with the same content are the same generation, wherever they lie.
+fn generation<'s>(sheets: impl Iterator<Item = &'s Arc<Sheet>>) -> u64 {
+    let mut hash = Xxh3::new();
+    for sheet in sheets {
+        let name = sheet.path.rsplit(['/', '\\']).next().unwrap_or_default();
+        for part in [name, sheet.text.as_str()] {
+            hash.update(&(part.len() as u64).to_le_bytes());
+            hash.update(part.as_bytes());
+        }
+    }
+    hash.digest()
+}
