@@ -5,8 +5,10 @@
 
 pub mod bind;
 pub mod copy;
+pub mod difference;
 pub mod expression;
 pub mod key;
+pub mod load;
 pub mod people;
 mod resolve;
 mod roster;
@@ -15,5 +17,7 @@ mod table;
 
 pub use bind::{bind, bind_rule};
 pub use copy::{Decoded, Directory, PassedOver, View};
+pub use difference::Difference;
 pub use expression::{ExpressionFault, parse};
+pub use load::{FileFault, LoadError, read_people};
 pub use people::{Entry, Nobody, People, Resolved};
