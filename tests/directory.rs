@@ -317,7 +317,7 @@ fn terms(bound: &Bound) -> Vec<&Bound> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_directory_names_whom_the_language_says(history in history(), audiences in prop::collection::vec(audience(), 4)) {
