@@ -14,7 +14,8 @@ mod settings;
 mod wire;
 mod writer;
 
-use std::sync::OnceLock;
+use std::collections::BTreeSet;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use self::admin::Admin;
 use self::follow::Follower;
@@ -31,6 +32,8 @@ pub struct Kafka {
     admin: Admin,
     /// Opened by the first who publishes.
     publisher: OnceLock<Publisher>,
+    /// The topics that were there when something was first published to them.
+    known: Mutex<BTreeSet<Topic>>,
 }
 
 // === impl Kafka ===
@@ -43,13 +46,25 @@ impl Kafka {
     pub fn new(settings: KafkaSettings) -> Result<Self, BrokerError> {
         settings.check()?;
         let admin = Admin::open(&settings)?;
-        Ok(Self { settings, admin, publisher: OnceLock::new() })
+        Ok(Self { settings, admin, publisher: OnceLock::new(), known: Mutex::default() })
     }
 
     /// What the topics are called here.
     #[must_use]
     pub fn names(&self) -> &super::names::Names {
         &self.settings.names
+    }
+
+    /// Looks for the topics of records: the client library would wait for a missing one until it times out.
+    fn know(&self, records: &[Outgoing]) -> Result<(), BrokerError> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for record in records {
+            if !known.contains(&record.topic) {
+                self.partitions(record.topic)?;
+                known.insert(record.topic);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -68,6 +83,7 @@ impl Broker for Kafka {
 
     fn publish(&self, records: Vec<Outgoing>) -> Result<(), BrokerError> {
         records.iter().try_for_each(check_record)?;
+        self.know(&records)?;
         let publisher = match self.publisher.get() {
             Some(publisher) => publisher,
             None => {

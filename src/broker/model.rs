@@ -227,16 +227,19 @@ impl State {
         Ok(())
     }
 
-    /// Drops what every reader of a partition has passed.
+    /// Drops what every group of a partition has passed. A follower reads for itself: it holds records
+    /// back while it is behind, and sets none free.
     fn trim(&mut self, input: Input) {
         let groups = self.groups.values().filter(|group| group.reads(input));
-        let groups = groups.map(|group| group.committed(input).map(|position| position.offset));
+        let passed: Vec<Option<i64>> =
+            groups.map(|group| group.committed(input).map(|position| position.offset)).collect();
+        let Some(lowest) = passed.iter().copied().min().unwrap_or(Some(i64::MAX)) else { return };
         let followers = self.followers.values().filter(|(topic, _)| *topic == input.topic);
-        let followers = followers.map(|(_, read)| read.get(usize::try_from(input.partition).ok()?).copied());
-        let passed: Vec<Option<i64>> = groups.chain(followers).collect();
-        let lowest = passed.iter().copied().min().flatten();
+        let behind =
+            followers.filter_map(|(_, read)| read.get(usize::try_from(input.partition).ok()?).copied());
+        let before = behind.min().unwrap_or(i64::MAX).min(lowest);
         if let Some(log) = self.topics.get_mut(&input.topic) {
-            log.trim(input.partition, lowest, passed.len());
+            log.trim(input.partition, before, !passed.is_empty());
         }
     }
 }

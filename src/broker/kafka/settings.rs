@@ -63,6 +63,7 @@ const CONSUMER: &[(&str, &str)] = &[
 const PRODUCER: &[(&str, &str)] = &[
     ("enable.idempotence", "true"), // [false]
     ("acks", "all"),
+    ("topic.metadata.propagation.max.ms", "3000"), // [30000] how long a missing topic is waited for
     ("partitioner", "murmur2_random"), // [consistent_random] as every Java client; see `partitioner`
     ("compression.type", "lz4"),       // [none]
     ("queue.buffering.max.kbytes", "65536"), // [1048576] memory per producer

@@ -116,18 +116,16 @@ impl Log {
         self.partition(partition).map_or((0, 0), |at| (at.start, at.next))
     }
 
-    /// Drops what is no longer wanted before `passed`, the offset every reader has passed; `None` when
-    /// there is a reader that has passed nothing, or no reader at all.
-    pub(super) fn trim(&mut self, partition: i32, passed: Option<i64>, readers: usize) {
-        let (keep, below) = match (self.cleanup, passed) {
-            (Cleanup::Compact, _) => return,
-            (Cleanup::BehindReaders, Some(passed)) => (0, passed),
-            (Cleanup::Delete, Some(passed)) => (MOST_KEPT_BYTES, passed),
-            (Cleanup::Delete, None) if readers == 0 => (MOST_KEPT_BYTES, i64::MAX),
-            _ => return,
+    /// Drops what is no longer wanted before an offset that every reader has passed. What no group reads
+    /// is kept for whoever looks later, up to a bound.
+    pub(super) fn trim(&mut self, partition: i32, before: i64, read_by_groups: bool) {
+        let keep = match self.cleanup {
+            Cleanup::Compact => return,
+            Cleanup::BehindReaders if read_by_groups => 0,
+            Cleanup::BehindReaders | Cleanup::Delete => MOST_KEPT_BYTES,
         };
         if let Some(at) = self.partition_mut(partition) {
-            at.drop_before(below, keep);
+            at.drop_before(before, keep);
         }
     }
 
@@ -219,14 +217,14 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_between_lanes_keeps_what_somebody_has_not_read() {
+    fn a_topic_between_lanes_keeps_what_its_group_has_not_read() {
         let mut log = log(Topic::People, &[("retention.ms", "-1")]);
         for n in 0..10 {
             put(&mut log, "k", &n.to_string());
         }
-        log.trim(0, None, 1);
+        log.trim(0, 10, false);
         assert_eq!(log.bounds(0), (0, 10));
-        log.trim(0, Some(7), 1);
+        log.trim(0, 7, true);
         assert_eq!(log.bounds(0), (7, 10));
     }
 
