@@ -235,8 +235,8 @@ impl Bookkeeper {
         match topic {
             Topic::Events(_) => self.change(),
             Topic::Audit => {
-                if let Ok(audit) = outputs::decode_verdicts(value) {
-                    audit.verdicts.iter().for_each(|verdict| self.verdict(verdict));
+                if let Ok((_, verdicts)) = outputs::decode_verdicts(value) {
+                    verdicts.iter().for_each(|verdict| self.verdict(verdict));
                 }
             }
             _ => {

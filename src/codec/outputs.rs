@@ -143,7 +143,7 @@ pub fn encode_receipt(id: u32, receipt: &Receipt) -> Vec<u8> {
     }
     for exception in &receipt.exceptions {
         put_text(&mut out, &exception.user_id);
-        put_text(&mut out, &exception.event_id);
+        put_text(&mut out, &exception.notice.to_string());
         put_long(&mut out, reason_index(&exception.reason));
         put_maybe_text(&mut out, exception.reason.code());
     }
@@ -164,10 +164,11 @@ pub fn decode_receipt(value: &[u8]) -> Result<Receipt, Fault> {
         let told = u32::try_from(cursor.long()?).map_err(|_| Code::BadNumber)?;
         let mut exceptions = Vec::new();
         cursor.blocks(4, |cursor| {
-            let (user_id, event_id) = (cursor.text()?.to_owned(), cursor.text()?.to_owned());
+            let user_id = cursor.text()?.to_owned();
+            let notice = cursor.text()?.parse().map_err(|_| Code::BadNumber)?;
             let reason = cursor.index(REASONS.len(), Code::BadEnum)?;
             let reason = reason_of(reason, maybe_text(cursor)?);
-            exceptions.push(Exception { user_id, event_id, reason });
+            exceptions.push(Exception { user_id, notice, reason });
             Ok(())
         })?;
         Ok(Receipt { message_id, tenant, account, rule, at, job_id, told, exceptions })

@@ -53,7 +53,8 @@ fn changes(board: &Board, source: Source, out: &Outbox) {
         return;
     }
     tell(board, &Fact::Read { source, count });
-    let unmatched = out.verdicts.iter().filter(|verdict| verdict.ending == Ending::Not(Reason::Unmatched)).count() as u64;
+    let unmatched =
+        out.verdicts.iter().filter(|verdict| verdict.ending == Ending::Not(Reason::Unmatched)).count() as u64;
     if unmatched > 0 {
         tell(board, &Fact::Unmatched { source, count: unmatched });
     }
@@ -89,7 +90,9 @@ fn verdicts(board: &Board, lane: Lane, out: &Outbox) {
                 *duplicates.entry(verdict.change.source).or_default() += 1;
                 continue;
             }
-            Ending::Not(reason) if count == 0 => tell(board, &Fact::NoTelling { reason: reason.clone(), count: 1 }),
+            Ending::Not(reason) if count == 0 => {
+                tell(board, &Fact::NoTelling { reason: reason.clone(), count: 1 })
+            }
             Ending::Not(reason) => tell(board, &Fact::NotTold { reason: reason.clone(), count }),
             Ending::Routed | Ending::Told => {}
         }
@@ -113,7 +116,9 @@ fn class(code: &str) -> RefusalClass {
     match code {
         "bad-magic" | "empty-value" | "bad-headers" | "bad-json" => RefusalClass::Framing,
         "unknown-schema" | "schema-changed" | "incompatible-schema" => RefusalClass::Schema,
-        "unknown-kind" | "kind-mismatch" | "wrong-source" | "missing-field" | "bad-time" => RefusalClass::Content,
+        "unknown-kind" | "kind-mismatch" | "wrong-source" | "missing-field" | "bad-time" => {
+            RefusalClass::Content
+        }
         "too-large" => RefusalClass::TooLarge,
         "push-refused" => RefusalClass::PushRefused,
         "rule-failed" | "message-failed" => RefusalClass::Internal,

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use crate::broker::{BrokerError, Follow};
 use crate::clock::{self, Tick};
-use crate::event::Topic;
+use crate::codec::{Codec, Unreadable, person};
+use crate::directory::Decoded;
+use crate::event::{Fact, Incoming, Topic};
 
-use super::Parts;
+use super::{Parts, count};
 
 /// How often the ends of the topics are asked for. The copy counts as fresh for ten seconds after it
 /// was seen at the end, so three of these may fail before the lanes hold.
@@ -22,7 +24,8 @@ pub(super) fn start(parts: &Parts, stop: &Arc<AtomicBool>) -> Result<Vec<JoinHan
         let mut follower = Follower { topic, follow: parts.broker.follow(topic)?, parts: parts.clone() };
         follower.catch_up(stop)?;
         let stop = Arc::clone(stop);
-        let spawned = std::thread::Builder::new().name(format!("follow-{topic}")).spawn(move || follower.run(&stop));
+        let spawned =
+            std::thread::Builder::new().name(format!("follow-{topic}")).spawn(move || follower.run(&stop));
         threads.push(spawned.map_err(|error| BrokerError::Fatal(error.to_string()))?);
     }
     Ok(threads)
@@ -48,7 +51,8 @@ impl Follower {
                 self.take_in()?;
             }
             // What was written while we read is read too, before anybody is told anything.
-            if self.confirm(&self.follow.ends()?) {
+            let ends = self.follow.ends()?;
+            if self.confirm(&ends) {
                 return Ok(());
             }
         }
@@ -66,7 +70,9 @@ impl Follower {
                     Ok(ends) => {
                         self.confirm(&ends);
                     }
-                    Err(error) => tracing::warn!(topic = %self.topic, %error, "the directory's end is not known"),
+                    Err(error) => {
+                        tracing::warn!(topic = %self.topic, %error, "the directory's end is not known")
+                    }
                 }
             }
         }
@@ -111,4 +117,19 @@ impl Follower {
 
 fn reached(positions: &[i64], ends: &[i64]) -> bool {
     ends.iter().zip(positions).all(|(end, position)| position >= end)
+}
+
+/// Decodes a value, fetching its schema first when the registry has to be asked.
+fn decoded<T>(
+    codec: &Codec,
+    value: &[u8],
+    decode: impl Fn(&Codec, &[u8]) -> Result<T, Unreadable>,
+) -> Result<T, String> {
+    match decode(codec, value) {
+        Err(Unreadable::WantsSchema(id)) => {
+            codec.fetch(id).map_err(|error| error.to_string())?;
+            decode(codec, value).map_err(|fault| fault.to_string())
+        }
+        other => other.map_err(|fault| fault.to_string()),
+    }
 }

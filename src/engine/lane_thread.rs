@@ -50,7 +50,13 @@ pub(super) struct LaneThread {
 // === impl LaneThread ===
 
 impl LaneThread {
-    pub(super) fn new(which: (Lane, usize), parts: &Parts, settings: &Settings, stop: &Arc<AtomicBool>, requests: &Requests) -> Self {
+    pub(super) fn new(
+        which: (Lane, usize),
+        parts: &Parts,
+        settings: &Settings,
+        stop: &Arc<AtomicBool>,
+        requests: &Requests,
+    ) -> Self {
         let (lane, slot) = which;
         Self {
             lane,
@@ -89,7 +95,11 @@ impl LaneThread {
             transactional_id: format!("{name}-{slot}"),
             instance_id: self.settings.static_member.then_some(slot),
             inputs: inputs(self.lane),
-            start_from: if self.lane == Lane::Source { self.settings.start_from } else { StartFrom::Earliest },
+            start_from: if self.lane == Lane::Source {
+                self.settings.start_from
+            } else {
+                StartFrom::Earliest
+            },
             transaction_timeout: TRANSACTION_TIMEOUT,
         }
     }
@@ -98,7 +108,10 @@ impl LaneThread {
         self.stop.load(Ordering::Relaxed)
     }
 
-    #[allow(clippy::disallowed_methods, reason = "the engine's sleep: between two tries of something that failed")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the engine's sleep: between two tries of something that failed"
+    )]
     fn pause(&self, span: Duration) {
         let began = Tick::now();
         while !self.stopping() && began.elapsed() < span {
@@ -129,7 +142,8 @@ impl LaneThread {
 
     /// How long to wait for records: not at all when there is work, briefly when answers are expected.
     fn patience(&self) -> Duration {
-        let waiting = self.stations.values().any(|station| station.want.is_some() || !station.backlog.is_empty());
+        let waiting =
+            self.stations.values().any(|station| station.want.is_some() || !station.backlog.is_empty());
         if self.under_way > 0 || waiting || self.gathering.is_some() {
             return BUSY_WAIT;
         }
@@ -251,7 +265,9 @@ impl LaneThread {
                 let mut out = std::mem::take(&mut station.out);
                 station.lane.cut(self.now, &world, &mut out);
                 let cause = station.input;
-                effects.extend(std::mem::take(&mut out.records).into_iter().map(|record| Effect { cause, record }));
+                effects.extend(
+                    std::mem::take(&mut out.records).into_iter().map(|record| Effect { cause, record }),
+                );
                 let (offset, cursor) = station.lane.position();
                 positions.push((cause, Position { offset, note: cursor.note(offset) }));
                 outs.push((cause, out));
@@ -264,7 +280,12 @@ impl LaneThread {
         match link.commit(effects, &positions) {
             Ok(()) => {
                 self.settle(&outs);
-                count::commit(&self.parts.board, self.lane, CommitResult::Committed, (records, began.elapsed()));
+                count::commit(
+                    &self.parts.board,
+                    self.lane,
+                    CommitResult::Committed,
+                    (records, began.elapsed()),
+                );
                 count::progress(&self.parts.board, self.lane, self.now);
                 Ok(())
             }

@@ -29,7 +29,13 @@ impl Requests {
     }
 
     /// Sends a batch as soon as a permit is free; the reply comes through `replies`.
-    pub(super) fn send(&self, parts: &Parts, send: Send, partition: i32, replies: mpsc::Sender<(i32, Reply)>) {
+    pub(super) fn send(
+        &self,
+        parts: &Parts,
+        send: Send,
+        partition: i32,
+        replies: mpsc::Sender<(i32, Reply)>,
+    ) {
         let (permits, under_way) = (Arc::clone(&self.permits), Arc::clone(&self.under_way));
         let push = Arc::clone(&parts.push);
         let board = Arc::clone(&parts.board);

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::broker::{Input, Position};
+use crate::event::Topic;
 use crate::event::{Incoming, Timestamp};
 use crate::flow::cursor::UnreadableCursor;
 use crate::flow::delivery::DeliveryLane;
@@ -10,7 +11,6 @@ use crate::flow::person::PersonLane;
 use crate::flow::source::SourceLane;
 use crate::flow::subject::SubjectLane;
 use crate::flow::{Admitted, Cursor, Outbox, Plan, Rooms, Want, World};
-use crate::event::Topic;
 
 /// A partition being worked on.
 pub(super) struct Station {

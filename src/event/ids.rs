@@ -5,6 +5,7 @@
 //! event silence another's.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
@@ -41,7 +42,22 @@ impl SubjectKey {
     }
 }
 
+/// A text that is no notice id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a notice id: `n-` and 32 hex digits")]
+pub struct NotANotice(String);
+
 // === impl NoticeId ===
+
+impl FromStr for NoticeId {
+    type Err = NotANotice;
+
+    fn from_str(text: &str) -> Result<Self, NotANotice> {
+        let digits = text.strip_prefix("n-").filter(|digits| digits.len() == 32);
+        let number = digits.and_then(|digits| u128::from_str_radix(digits, 16).ok());
+        number.map(Self).ok_or_else(|| NotANotice(text.to_owned()))
+    }
+}
 
 impl NoticeId {
     /// One person's push of this notice, as a number: hash(notice, person).

@@ -72,6 +72,8 @@ pub struct Notice<'a> {
     pub expires_at: Option<Timestamp>,
     /// The answers offered.
     pub answers: Vec<Verb>,
+    /// Replaces what stands on the phone under the same key.
+    pub collapse_key: Option<String>,
     /// The values its message uses, by field path.
     pub values: Vec<(String, Value)>,
     /// Who it is for, to be asked again when it is released.

@@ -95,6 +95,8 @@ pub struct Batch {
     pub cut_at: Timestamp,
     /// When the oldest change in it was appended to its source topic.
     pub oldest: Timestamp,
+    /// After this nobody wants any of it: the latest end of its letters; none where one has none.
+    pub expires_at: Option<Timestamp>,
     /// Which key signs the reply tokens, fixed at the cut so that every try has the same bytes.
     pub signing_key: String,
     /// The notices.

@@ -3,18 +3,18 @@
 //! One chain per writer, that is per lane and input partition: nobody else can write into it, and its
 //! head moves with the cursor, so that an aborted transaction takes its link back.
 
-use crate::codec::outputs;
-use crate::event::{Topic, Verdict};
+use crate::codec::outputs::{self, Link};
+use crate::event::Topic;
 
-use super::{Cursor, Outbox};
+use super::{Cursor, Outbox, Plan};
 
 /// The chain of one lane and partition.
 #[derive(Debug)]
 pub struct Chain {
     name: String,
     partition: i32,
-    number: u64,
-    hash: u128,
+    /// The number and the digest of the last record.
+    head: (u64, u128),
     settled: (u64, u128),
 }
 
@@ -28,17 +28,19 @@ impl Chain {
     #[must_use]
     pub fn new(lane: &str, partition: i32, cursor: &Cursor) -> Self {
         let head = (cursor.audit, cursor.audit_hash);
-        Self { name: format!("{lane}-{partition}"), partition, number: head.0, hash: head.1, settled: head }
+        Self { name: format!("{lane}-{partition}"), partition, head, settled: head }
     }
 
     /// Writes the outbox's verdicts into it as audit records.
-    pub fn close(&mut self, audit_partitions: u32, out: &mut Outbox) {
+    pub fn close(&mut self, plan: &Plan, out: &mut Outbox) {
         let verdicts = std::mem::take(&mut out.verdicts);
-        let partitions = i32::try_from(audit_partitions.max(1)).unwrap_or(1);
+        let partitions = i32::try_from(plan.audit.max(1)).unwrap_or(1);
         for part in verdicts.chunks(MOST_VERDICTS) {
-            self.number += 1;
-            let record = outputs::encode_verdicts(&self.name, self.number, self.hash, part);
-            self.hash = outputs::chain_hash(&record);
+            let (number, digest) = self.head;
+            let seq = i64::try_from(number).unwrap_or(i64::MAX);
+            let link = Link { chain: self.name.clone(), seq, prev: digest.to_be_bytes() };
+            let record = outputs::encode_verdicts(plan.ids.verdict, &link, part);
+            self.head = (number + 1, u128::from_be_bytes(outputs::digest(&record)));
             let key = self.name.clone().into_bytes().into();
             out.write(Topic::Audit, self.partition.rem_euclid(partitions), Some(key), record);
         }
@@ -47,16 +49,16 @@ impl Chain {
 
     /// Notes its head in the cursor.
     pub fn note(&self, cursor: &mut Cursor) {
-        (cursor.audit, cursor.audit_hash) = (self.number, self.hash);
+        (cursor.audit, cursor.audit_hash) = self.head;
     }
 
     /// The transaction was committed.
     pub fn settle(&mut self) {
-        self.settled = (self.number, self.hash);
+        self.settled = self.head;
     }
 
     /// The transaction was aborted.
     pub fn undo(&mut self) {
-        (self.number, self.hash) = self.settled;
+        self.head = self.settled;
     }
 }

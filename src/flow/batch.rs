@@ -10,6 +10,7 @@ use crate::event::push::{Letter, MOST_BATCH_BYTES, MOST_MEMBERS};
 use crate::event::{Batch, Member, NoticeId, Template, Timestamp};
 
 use super::Plan;
+use crate::push::message_id;
 
 /// What the tellings of one batch share.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,7 +71,11 @@ impl Pile {
     }
 
     /// The number of the notice's letter, which `write` makes when it is not there yet.
-    pub fn letter<E>(&mut self, notice: NoticeId, write: impl FnOnce() -> Result<Letter, E>) -> Result<u32, E> {
+    pub fn letter<E>(
+        &mut self,
+        notice: NoticeId,
+        write: impl FnOnce() -> Result<Letter, E>,
+    ) -> Result<u32, E> {
         if let Some(letter) = self.by_notice.get(&notice) {
             return Ok(*letter);
         }
@@ -108,18 +113,20 @@ impl Pile {
         while !rest.is_empty() {
             let (part, after) = rest.split_at(fitting(rest, &sizes));
             let (letters, members) = only_used(&self.letters, part);
-            let blank = Batch {
-                message_id: String::new(),
+            let message_id = message_id::of_batch(&group.tenant, &self.template, &letters, &members);
+            let ends = letters.iter().map(|letter| letter.expires_at).collect::<Option<Vec<_>>>();
+            batches.push(Batch {
+                message_id,
                 tenant: group.tenant.clone(),
                 account: plan.account.clone(),
                 template: self.template.clone(),
                 cut_at: now,
                 oldest: self.oldest,
+                expires_at: ends.and_then(|ends| ends.into_iter().max()),
                 signing_key: plan.signing_key.clone(),
                 letters,
                 members,
-            };
-            batches.push(blank.identified());
+            });
             rest = after;
         }
         batches
@@ -170,7 +177,8 @@ fn weight(letter: &Letter) -> usize {
 #[must_use]
 pub fn child(parent: &Batch, members: &[Member]) -> Batch {
     let (letters, members) = only_used(&parent.letters, members);
-    Batch { letters, members, ..parent.clone() }.child_of(&parent.message_id)
+    let message_id = message_id::of_part(&parent.message_id, &letters, &members);
+    Batch { message_id, letters, members, ..parent.clone() }
 }
 
 #[cfg(test)]

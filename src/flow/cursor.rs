@@ -13,9 +13,9 @@ pub struct Cursor {
     pub sequence: u64,
     /// Items of the frame at the offset that are done.
     pub place: u32,
-    /// The number of the last audit record of this lane and partition.
+    /// The number of audit records this lane and partition has written.
     pub audit: u64,
-    /// The hash of that record.
+    /// The digest of the last of them.
     pub audit_hash: u128,
     /// Batches done beyond the offset, as (offset, place in its frame). Delivery lane only.
     pub done: Vec<(i64, u32)>,
@@ -35,7 +35,10 @@ impl Cursor {
     /// The note to commit with `offset`.
     #[must_use]
     pub fn note(&self, offset: i64) -> String {
-        let mut note = format!("1 seq={} place={} audit={}:{:032x}", self.sequence, self.place, self.audit, self.audit_hash);
+        let mut note = format!(
+            "1 seq={} place={} audit={}:{:032x}",
+            self.sequence, self.place, self.audit, self.audit_hash
+        );
         for (index, (at, place)) in self.done.iter().enumerate() {
             note.push_str(if index == 0 { " done=" } else { "," });
             let _ = write!(note, "{}.{place}", at - offset);
@@ -89,7 +92,8 @@ mod tests {
 
     #[test]
     fn a_cursor_is_read_as_it_was_written() {
-        let cursor = Cursor { sequence: 7, place: 3, audit: 12, audit_hash: 0xfeed, done: vec![(100, 2), (105, 0)] };
+        let cursor =
+            Cursor { sequence: 7, place: 3, audit: 12, audit_hash: 0xfeed, done: vec![(100, 2), (105, 0)] };
         assert_eq!(Cursor::parse(&cursor.note(99), 99), Ok(cursor));
         assert_eq!(Cursor::parse("", 5), Ok(Cursor::default()));
     }
@@ -104,7 +108,8 @@ mod tests {
     #[test]
     fn the_longest_note_fits_beside_an_offset() {
         let done = (0..MOST_DONE).map(|index| (1_000_000 + index as i64 * 31, 999)).collect();
-        let cursor = Cursor { sequence: u64::MAX, place: u32::MAX, audit: u64::MAX, audit_hash: u128::MAX, done };
+        let cursor =
+            Cursor { sequence: u64::MAX, place: u32::MAX, audit: u64::MAX, audit_hash: u128::MAX, done };
         assert!(cursor.note(0).len() < 4_096);
     }
 }

@@ -163,16 +163,22 @@ impl DeliveryLane {
             let belongs = !moved || world.people.belongs(&batch.tenant, &letter.audience, &member.user_id);
             (!belongs).then_some(Reason::LeftAudience)
         };
-        let (kept, gone): (Vec<_>, Vec<_>) = batch.members.iter().map(|member| (member, reason(member))).partition(|(_, reason)| reason.is_none());
+        let (kept, gone): (Vec<_>, Vec<_>) = batch
+            .members
+            .iter()
+            .map(|member| (member, reason(member)))
+            .partition(|(_, reason)| reason.is_none());
         if gone.is_empty() {
             return false;
         }
-        let exceptions = gone.into_iter().filter_map(|(member, reason)| Some(exception(batch, member, reason?)));
+        let exceptions =
+            gone.into_iter().filter_map(|(member, reason)| Some(exception(batch, member, reason?)));
         let receipt = Receipt { exceptions: exceptions.collect(), ..blank(batch, now) };
         self.unsettled.push_back(Finished::Receipt(receipt));
         if !kept.is_empty() {
             let kept: Vec<Member> = kept.into_iter().map(|(member, _)| member.clone()).collect();
-            self.unsettled.push_back(Finished::Children(vec![child(batch, &kept)], Arc::from(world.directory)));
+            self.unsettled
+                .push_back(Finished::Children(vec![child(batch, &kept)], Arc::from(world.directory)));
         }
         self.finish(at);
         true
@@ -187,7 +193,8 @@ impl DeliveryLane {
 
     /// All members of a batch end with `reason`.
     fn give_up(&mut self, now: Timestamp, at: At, batch: &Batch, reason: &Reason) {
-        let exceptions = batch.members.iter().map(|member| exception(batch, member, reason.clone())).collect();
+        let exceptions =
+            batch.members.iter().map(|member| exception(batch, member, reason.clone())).collect();
         self.unsettled.push_back(Finished::Receipt(Receipt { exceptions, ..blank(batch, now) }));
         self.finish(at);
     }
@@ -298,7 +305,9 @@ impl Rooms for DeliveryLane {
                 let until = now + wait(&open, after);
                 self.put_off(at, open, until);
             }
-            Answer::Unacceptable(code, poison) => self.refused(now, at, open, (Reason::Refused(code), poison)),
+            Answer::Unacceptable(code, poison) => {
+                self.refused(now, at, open, (Reason::Refused(code), poison))
+            }
             Answer::TooLarge => self.refused(now, at, open, (Reason::TooLarge, None)),
             Answer::Forbidden => {
                 let until = now + BLOCKED_FOR;
@@ -314,8 +323,12 @@ impl Rooms for DeliveryLane {
     }
 
     fn wake(&mut self, now: Timestamp, world: &World<'_>, out: &mut Outbox) {
-        let due: Vec<At> =
-            self.open.iter().filter(|(_, open)| open.due.is_some_and(|due| due <= now)).map(|(at, _)| *at).collect();
+        let due: Vec<At> = self
+            .open
+            .iter()
+            .filter(|(_, open)| open.due.is_some_and(|due| due <= now))
+            .map(|(at, _)| *at)
+            .collect();
         for at in due {
             let Some(open) = self.open.remove(&at) else { continue };
             self.begin(now, at, open, world, out);
@@ -334,12 +347,18 @@ impl Rooms for DeliveryLane {
                     for exception in &receipt.exceptions {
                         out.tally.not_told.push((exception.reason.clone(), 1));
                     }
-                    out.write(Topic::Receipts, self.partition, None, outputs::encode_receipt(receipt));
+                    out.write(
+                        Topic::Receipts,
+                        self.partition,
+                        None,
+                        outputs::encode_receipt(world.plan.ids.receipt, receipt),
+                    );
                 }
                 Finished::Poison(at, batch, message) => {
                     let at = (Topic::Pushes, self.partition, at.0);
                     let rule = Some(batch.template.rule.as_str());
-                    let cause = Cause { lane: "delivery", code: "push-refused", message, at, rule, subject: None };
+                    let cause =
+                        Cause { lane: "delivery", code: "push-refused", message, at, rule, subject: None };
                     // As JSON, for a person has to read what the push service would not take.
                     let value = serde_json::to_vec(&**batch).expect("a batch has nothing JSON refuses");
                     out.put(dead_letter::record(&cause, None, Some(value.into()), &[]));
@@ -347,7 +366,8 @@ impl Rooms for DeliveryLane {
                 }
                 Finished::Children(children, directory) => {
                     let directory = directory.to_vec();
-                    let head = FrameHead { generation: world.topology.generation(), directory, from: self.partition };
+                    let head =
+                        FrameHead { generation: world.topology.generation, directory, from: self.partition };
                     self.splits.set_head(&head, out);
                     for child in children {
                         let bytes = postcard::to_stdvec(child).expect("a batch has nothing postcard refuses");
@@ -369,7 +389,7 @@ impl Rooms for DeliveryLane {
         }
         let next = self.frames.keys().next().copied().filter(|at| *at < self.read_to).unwrap_or(self.read_to);
         self.progress.reach(next, 0);
-        self.progress.close(world.plan.audit, out);
+        self.progress.close(world.plan, out);
     }
 
     fn position(&self) -> (i64, Cursor) {

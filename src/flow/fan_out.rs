@@ -39,9 +39,15 @@ impl FanOut {
 
     /// Sends the notice to these people. `false` when the notice alone is too large for a frame: then
     /// nothing was sent.
-    pub fn send<'p>(&mut self, notice: &Notice<'_>, people: impl Iterator<Item = &'p str>, out: &mut Outbox) -> bool {
+    pub fn send<'p>(
+        &mut self,
+        notice: &Notice<'_>,
+        people: impl Iterator<Item = &'p str>,
+        out: &mut Outbox,
+    ) -> bool {
         self.notice.clear();
-        self.notice = postcard::to_extend(notice, std::mem::take(&mut self.notice)).expect("a notice has nothing postcard refuses");
+        self.notice = postcard::to_extend(notice, std::mem::take(&mut self.notice))
+            .expect("a notice has nothing postcard refuses");
         if !self.frames.fits(self.notice.len() + MOST_NAMES_BYTES) {
             return false;
         }
@@ -55,7 +61,8 @@ impl FanOut {
                 self.flush(partition, out);
             }
             let names = &mut self.names[at];
-            *names = postcard::to_extend(user_id, std::mem::take(names)).expect("a text has nothing postcard refuses");
+            *names = postcard::to_extend(user_id, std::mem::take(names))
+                .expect("a text has nothing postcard refuses");
             self.counts[at] += 1;
         }
         for partition in 0..i32::try_from(self.partitions).unwrap_or(i32::MAX) {

@@ -65,7 +65,8 @@ impl FrameSet {
         }
         if frame.is_empty() {
             frame.push(FRAME_VERSION);
-            *frame = postcard::to_extend(&self.head, std::mem::take(frame)).expect("a head has nothing postcard refuses");
+            *frame = postcard::to_extend(&self.head, std::mem::take(frame))
+                .expect("a head has nothing postcard refuses");
         }
         frame.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
         for part in parts {
@@ -118,9 +119,10 @@ impl<'a> Iterator for FrameItems<'a> {
         if self.rest.is_empty() {
             return None;
         }
-        let cut = self.rest.split_first_chunk::<4>().and_then(|(length, rest)| {
-            rest.split_at_checked(u32::from_le_bytes(*length) as usize)
-        });
+        let cut = self
+            .rest
+            .split_first_chunk::<4>()
+            .and_then(|(length, rest)| rest.split_at_checked(u32::from_le_bytes(*length) as usize));
         let Some((item, rest)) = cut else {
             self.rest = &[];
             return Some(Err(BrokenFrame::Damaged));

@@ -56,7 +56,10 @@ impl Line {
         let cursor = Cursor::default();
         let from = (0, &cursor);
         Self {
-            sources: Source::ALL.into_iter().map(|source| (source, SourceLane::new(source, 0, from, plan))).collect(),
+            sources: Source::ALL
+                .into_iter()
+                .map(|source| (source, SourceLane::new(source, 0, from, plan)))
+                .collect(),
             subject: SubjectLane::new(0, from, plan),
             person: PersonLane::new(0, from, plan),
             delivery: DeliveryLane::new(0, from, plan),
@@ -99,7 +102,10 @@ impl Line {
     }
 
     fn numbered(&mut self, now: Timestamp, records: Vec<Outgoing>) -> Vec<Incoming> {
-        records.into_iter().map(|record| self.number(record.topic, now, record.value.unwrap_or_default())).collect()
+        records
+            .into_iter()
+            .map(|record| self.number(record.topic, now, record.value.unwrap_or_default()))
+            .collect()
     }
 
     fn number(&mut self, topic: Topic, now: Timestamp, value: bytes::Bytes) -> Incoming {
@@ -117,7 +123,13 @@ impl Line {
 }
 
 /// One transaction of one lane; what it wrote for the next one.
-fn step(lane: &mut dyn Rooms, now: Timestamp, records: Vec<Incoming>, world: &World<'_>, heard: &mut Heard) -> Vec<Outgoing> {
+fn step(
+    lane: &mut dyn Rooms,
+    now: Timestamp,
+    records: Vec<Incoming>,
+    world: &World<'_>,
+    heard: &mut Heard,
+) -> Vec<Outgoing> {
     let mut out = Outbox::default();
     for record in &records {
         while lane.admit(now, record, world, &mut out) == Admitted::More {}
@@ -147,7 +159,11 @@ impl Heard {
 
 fn pushes_of(batch: &Batch) -> impl Iterator<Item = Push> + '_ {
     batch.members.iter().map(|member| {
-        let inserts = batch.letters.get(member.letter as usize).map(|letter| letter.inserts.as_slice()).unwrap_or_default();
+        let inserts = batch
+            .letters
+            .get(member.letter as usize)
+            .map(|letter| letter.inserts.as_slice())
+            .unwrap_or_default();
         Push {
             user_id: member.user_id.clone(),
             rule: batch.template.rule.clone(),
@@ -165,7 +181,8 @@ fn fill(text: &str, inserts: &[String]) -> String {
         filled.push_str(&rest[..start]);
         let after = &rest[start + 2..];
         let Some(end) = after.find("}}") else { break };
-        let insert = after[..end].parse::<usize>().ok().and_then(|number| inserts.get(number.wrapping_sub(1)));
+        let insert =
+            after[..end].parse::<usize>().ok().and_then(|number| inserts.get(number.wrapping_sub(1)));
         filled.push_str(insert.map_or("", String::as_str));
         rest = &after[end + 2..];
     }

@@ -76,8 +76,19 @@ pub struct Plan {
     pub tenants: BTreeMap<String, TenantDefaults>,
     /// The same for tenants not listed.
     pub defaults: TenantDefaults,
+    /// The schema ids that Bugle's own Avro is written with.
+    pub ids: OutputIds,
     /// When a lane's output is large enough to be committed at once, in bytes.
     pub budget: usize,
+}
+
+/// Schema ids of what Bugle publishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutputIds {
+    /// Of `bugle.audit`.
+    pub verdict: u32,
+    /// Of `bugle.receipts`.
+    pub receipt: u32,
 }
 
 /// A tenant's defaults.
@@ -109,8 +120,6 @@ pub enum Want {
     Schema(u32),
     /// A copy of the directory that has come this far.
     Directory(Vec<i64>),
-    /// The topology with this content hash, or a newer one.
-    Topology(u64),
     /// Fewer batches under way.
     Room,
 }

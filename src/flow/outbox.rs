@@ -57,7 +57,13 @@ pub struct Outbox {
 impl Outbox {
     /// Adds a record for one partition of one of our own topics.
     pub fn write(&mut self, topic: Topic, partition: i32, key: Option<Bytes>, value: Vec<u8>) {
-        self.put(Outgoing { topic, partition: Some(partition), key, value: Some(value.into()), headers: Vec::new() });
+        self.put(Outgoing {
+            topic,
+            partition: Some(partition),
+            key,
+            value: Some(value.into()),
+            headers: Vec::new(),
+        });
     }
 
     /// Adds a record.

@@ -15,7 +15,7 @@ use crate::event::ids::{hash128, partition_of};
 use crate::event::notice::Verb;
 use crate::event::push::{Letter, MOST_BATCH_BYTES};
 use crate::event::{Ending, Incoming, Notice, Reason, Template, Timestamp, Topic, Verdict};
-use crate::topology::{Cut, Rule};
+use crate::topology::{Cut, Message, Rule};
 
 use super::batch::{self, Group, Pile};
 use super::fan_out;
@@ -43,6 +43,7 @@ struct Telling<'t> {
     now: Timestamp,
     notice: &'t Notice<'t>,
     rule: &'t Rule,
+    message: &'t Message,
     place: usize,
     claim: Claim,
     /// The partition of `bugle.subjects` that spoke.
@@ -81,10 +82,21 @@ impl PersonLane {
         }
     }
 
-    fn tell_all(&mut self, now: Timestamp, item: (&Notice<'_>, &[&str]), head: &FrameHead, world: &World<'_>, out: &mut Outbox) {
+    fn tell_all(
+        &mut self,
+        now: Timestamp,
+        item: (&Notice<'_>, &[&str]),
+        head: &FrameHead,
+        world: &World<'_>,
+        out: &mut Outbox,
+    ) {
         let (notice, people) = item;
         let Some((place, rule)) = world.topology.placed(&notice.rule) else {
             out.verdicts.push(ended(now, notice, Reason::RuleRemoved, people));
+            return;
+        };
+        let Some(message) = &rule.message else {
+            out.verdicts.push(ended(now, notice, Reason::Refused("no-message".to_owned()), people));
             return;
         };
         if notice.expires_at.is_some_and(|end| end <= now) {
@@ -95,11 +107,15 @@ impl PersonLane {
             now,
             notice,
             rule,
+            message,
             place,
-            claim: Claim { answers: notice.answers.len(), priority: rule.priority(), standing: Reverse(place) },
+            claim: Claim { answers: notice.answers.len(), priority: rule.priority, standing: Reverse(place) },
             from: head.from,
             moved: head.directory != world.directory,
-            if_merged: rule.shares_news().then(|| Arc::new(ended(now, notice, Reason::Merged, &[]))),
+            if_merged: world
+                .topology
+                .shares_news(place)
+                .then(|| Arc::new(ended(now, notice, Reason::Merged, &[]))),
             found: Vec::new(),
         };
         let mut gone: BTreeMap<Reason, Vec<&str>> = BTreeMap::new();
@@ -114,7 +130,13 @@ impl PersonLane {
     }
 
     /// One person: told at the cut, or the reason why not.
-    fn tell(&mut self, telling: &mut Telling<'_>, user_id: &str, world: &World<'_>, out: &mut Outbox) -> Result<(), Reason> {
+    fn tell(
+        &mut self,
+        telling: &mut Telling<'_>,
+        user_id: &str,
+        world: &World<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Reason> {
         let notice = telling.notice;
         let entry = world.people.get(&notice.tenant, user_id).ok_or(Reason::LeftAudience)?;
         if telling.moved && !world.people.belongs(&notice.tenant, &notice.audience, user_id) {
@@ -137,7 +159,12 @@ impl PersonLane {
     }
 
     /// The pile and the letter for a person who reads as `entry` says.
-    fn letter(&mut self, telling: &mut Telling<'_>, entry: &Entry<'_>, plan: &Plan) -> Result<(usize, u32), Reason> {
+    fn letter(
+        &mut self,
+        telling: &mut Telling<'_>,
+        entry: &Entry<'_>,
+        plan: &Plan,
+    ) -> Result<(usize, u32), Reason> {
         let same = |look: &Look| {
             look.external == entry.party().is_some()
                 && look.locale.as_deref() == entry.locale()
@@ -186,9 +213,6 @@ impl Rooms for PersonLane {
             Ok(read) => read,
             Err(broken) => return Admitted::Stop(broken.to_string()),
         };
-        if !world.topology.knows(head.generation) {
-            return Admitted::Wait(Want::Topology(head.generation));
-        }
         if !world.people.reached(&head.directory) {
             return Admitted::Wait(Want::Directory(head.directory));
         }
@@ -212,7 +236,7 @@ impl Rooms for PersonLane {
 
     fn cut(&mut self, now: Timestamp, world: &World<'_>, out: &mut Outbox) {
         let head = FrameHead {
-            generation: world.topology.generation(),
+            generation: world.topology.generation,
             directory: world.directory.to_vec(),
             from: self.partition,
         };
@@ -230,7 +254,7 @@ impl Rooms for PersonLane {
             }
         }
         self.frames.cut(out);
-        self.progress.close(world.plan.audit, out);
+        self.progress.close(world.plan, out);
     }
 
     fn position(&self) -> (i64, Cursor) {
@@ -272,7 +296,7 @@ impl Telling<'_> {
     }
 
     fn cut(&self, locale: &str) -> &Cut {
-        self.rule.message().cut(locale)
+        self.message.cut(locale)
     }
 
     fn template(&self, group: &Group, plan: &Plan) -> Template {
@@ -281,16 +305,18 @@ impl Telling<'_> {
             ("source".to_owned(), self.notice.at.source.to_string()),
             ("rule".to_owned(), self.notice.rule.to_string()),
         ];
-        data.extend(cut.data().iter().cloned());
+        if let Some(link) = &cut.link {
+            data.push(("link".to_owned(), link.clone()));
+        }
         Template {
             rule: self.notice.rule.to_string(),
             locale: group.locale.to_string(),
             title: cut.title.clone(),
             summary: cut.summary.clone(),
-            target: self.rule.app().unwrap_or(&plan.target).to_owned(),
-            collapse_key: cut.collapse_key().map(str::to_owned),
+            target: self.rule.plan.app.clone().unwrap_or_else(|| plan.target.clone()),
+            collapse_key: self.notice.collapse_key.as_ref().map(|_| format!("{{{{{}}}}}", cut.count() + 1)),
             ttl_seconds: group.ttl_seconds,
-            priority: self.rule.priority(),
+            priority: self.rule.priority,
             answers: self.notice.answers.clone(),
             data,
         }
@@ -298,7 +324,9 @@ impl Telling<'_> {
 
     fn letter(&self, group: &Group) -> Result<Letter, &'static str> {
         let notice = self.notice;
-        let inserts = self.cut(&group.locale).inserts(&notice.values, &group.zone).map_err(|_| "message-failed")?;
+        let cut = self.cut(&group.locale);
+        let mut inserts = cut.inserts(&notice.values, &group.zone).map_err(|_| "message-failed")?;
+        inserts.extend(notice.collapse_key.clone());
         Ok(Letter {
             notice: notice.id,
             subject: notice.subject.to_string(),

@@ -1,7 +1,7 @@
 //! Progress: how far a lane has come, and how far it had come at its last commit.
 
 use super::audit::Chain;
-use super::{Cursor, Outbox};
+use super::{Cursor, Outbox, Plan};
 
 /// A lane's place in its input.
 ///
@@ -52,8 +52,8 @@ impl Progress {
     }
 
     /// The outbox's verdicts become audit records.
-    pub fn close(&mut self, audit_partitions: u32, out: &mut Outbox) {
-        self.chain.close(audit_partitions, out);
+    pub fn close(&mut self, plan: &Plan, out: &mut Outbox) {
+        self.chain.close(plan, out);
     }
 
     /// What to commit.

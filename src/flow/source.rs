@@ -6,10 +6,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::codec::{Codec, Unreadable};
-use crate::codec::fault::Code;
+use crate::codec::{Code, Codec, Unreadable};
 use crate::event::frame::{FrameHead, MOST_FRAME_BYTES, SubjectItem};
-use crate::event::{Change, Coordinates, Ending, Incoming, Reason, Source, SubjectKey, Timestamp, Topic, Verdict};
+use crate::event::{
+    Change, Coordinates, Ending, Incoming, Reason, Source, SubjectKey, Timestamp, Topic, Verdict,
+};
 
 use super::dead_letter::{self, Cause};
 use super::frames::FrameSet;
@@ -40,7 +41,13 @@ impl SourceLane {
         }
     }
 
-    fn verdict(&self, now: Timestamp, at: Coordinates, change: Option<&Change<'_>>, reason: Reason) -> Verdict {
+    fn verdict(
+        &self,
+        now: Timestamp,
+        at: Coordinates,
+        change: Option<&Change<'_>>,
+        reason: Reason,
+    ) -> Verdict {
         Verdict {
             at: now,
             tenant: change.map(|change| change.tenant().to_owned()).unwrap_or_default(),
@@ -63,7 +70,11 @@ impl SourceLane {
     fn refuse(&self, now: Timestamp, record: &Incoming, fault: (&'static str, &str), out: &mut Outbox) {
         let (code, message) = fault;
         let at = self.at(record);
-        self.bury(record, &Cause { lane: "source", code, message, at: at.lies(), rule: None, subject: None }, out);
+        self.bury(
+            record,
+            &Cause { lane: "source", code, message, at: at.lies(), rule: None, subject: None },
+            out,
+        );
         out.tally.dead_letters.push(code);
         out.verdicts.push(self.verdict(now, at, None, Reason::Refused(code.to_owned())));
     }
@@ -90,22 +101,35 @@ impl SourceLane {
             match rule.matches(change) {
                 Ok(false) => {}
                 Ok(true) => match rule.subject(change) {
-                    Some(subject) => subjects.entry(subject).or_default().push(rule.id()),
-                    None => fault(rule.id(), "a field of the rule's subject has no value"),
+                    Some(subject) => subjects.entry(subject).or_default().push(&rule.rule.id),
+                    None => fault(&rule.rule.id, "a field of the rule's subject has no value"),
                 },
-                Err(error) => fault(rule.id(), &error.to_string()),
+                Err(error) => fault(&rule.rule.id, &error.to_string()),
             }
         }
         subjects
     }
 
-    fn send_on(&mut self, record: &Incoming, change: &Change<'_>, world: &World<'_>, out: &mut Outbox) -> Routed {
+    fn send_on(
+        &mut self,
+        record: &Incoming,
+        change: &Change<'_>,
+        world: &World<'_>,
+        out: &mut Outbox,
+    ) -> Routed {
         let payload = record.value.as_deref().unwrap_or_default();
         let at = self.at(record);
         let mut faults = Vec::new();
         let subjects = self.route(change, world, |rule, message| faults.push((rule, message.to_owned())));
         for (rule, message) in &faults {
-            let cause = Cause { lane: "source", code: "rule-failed", message, at: at.lies(), rule: Some(rule), subject: None };
+            let cause = Cause {
+                lane: "source",
+                code: "rule-failed",
+                message,
+                at: at.lies(),
+                rule: Some(rule),
+                subject: None,
+            };
             self.bury(record, &cause, out);
             out.tally.dead_letters.push("rule-failed");
         }
@@ -150,7 +174,8 @@ impl Rooms for SourceLane {
         if self.progress.place_in(record.offset).is_none() {
             return Admitted::Done;
         }
-        let head = FrameHead { generation: world.topology.generation(), directory: Vec::new(), from: self.partition };
+        let head =
+            FrameHead { generation: world.topology.generation, directory: Vec::new(), from: self.partition };
         self.frames.set_head(&head, out);
         let Some(payload) = record.value.as_deref() else {
             self.refuse(now, record, (Code::NullValue.as_str(), Code::NullValue.meaning()), out);
@@ -160,7 +185,12 @@ impl Rooms for SourceLane {
         let beside: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
         match world.codec.decode(self.source, Codec::format_of(&record.headers), &headers, payload) {
             Ok(_) if !self.frames.fits(payload.len() + beside + ROOM_BESIDE_PAYLOAD) => {
-                self.refuse(now, record, (Code::TooLarge.as_str(), "the change does not fit a frame of 256 KiB"), out);
+                self.refuse(
+                    now,
+                    record,
+                    (Code::TooLarge.as_str(), "the change does not fit a frame of 256 KiB"),
+                    out,
+                );
             }
             Ok(change) => {
                 let reason = match self.send_on(record, &change, world, out) {
@@ -168,17 +198,20 @@ impl Rooms for SourceLane {
                     Routed::Unwanted => Some(Reason::Unmatched),
                     Routed::Failed => Some(Reason::Refused("rule-failed".to_owned())),
                 };
-                out.verdicts.extend(reason.map(|reason| self.verdict(now, self.at(record), Some(&change), reason)));
+                out.verdicts
+                    .extend(reason.map(|reason| self.verdict(now, self.at(record), Some(&change), reason)));
             }
             Err(Unreadable::WantsSchema(id)) => return Admitted::Wait(Want::Schema(id)),
-            Err(Unreadable::Refused(fault)) => self.refuse(now, record, (fault.code.as_str(), &fault.to_string()), out),
+            Err(Unreadable::Refused(fault)) => {
+                self.refuse(now, record, (fault.code.as_str(), &fault.to_string()), out)
+            }
         }
         self.done(record, out)
     }
 
     fn cut(&mut self, _now: Timestamp, world: &World<'_>, out: &mut Outbox) {
         self.frames.cut(out);
-        self.progress.close(world.plan.audit, out);
+        self.progress.close(world.plan, out);
     }
 
     fn position(&self) -> (i64, Cursor) {

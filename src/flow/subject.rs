@@ -8,12 +8,12 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use crate::codec::Unreadable;
-use crate::directory::Resolved;
+use crate::directory::{Resolved, bind_rule};
 use crate::event::frame::{FrameHead, SubjectItem};
 use crate::event::{
     Change, Ending, Incoming, Notice, NoticeId, Occasion, Reason, Timestamp, Verdict, hash128,
 };
-use crate::topology::Rule;
+use crate::topology::{KindRule, Rule};
 
 use super::dead_letter::{self, Cause};
 use super::dedupe::{Heard, Seen};
@@ -51,7 +51,13 @@ impl SubjectLane {
         self.seen.len()
     }
 
-    fn take_in(&mut self, now: Timestamp, item: &SubjectItem<'_>, world: &World<'_>, out: &mut Outbox) -> Result<(), Want> {
+    fn take_in(
+        &mut self,
+        now: Timestamp,
+        item: &SubjectItem<'_>,
+        world: &World<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Want> {
         let change = match world.codec.decode(item.at.source, item.format, &item.headers, item.payload) {
             Ok(change) => change,
             Err(Unreadable::WantsSchema(id)) => return Err(Want::Schema(id)),
@@ -68,7 +74,7 @@ impl SubjectLane {
             return Ok(());
         }
         for id in &item.rules {
-            let Some(rule) = world.topology.rule(id) else {
+            let Some(rule) = world.topology.rule_for(id, change.kind()) else {
                 let mut verdict = blank(now, item, Some(&change), Ending::Not(Reason::RuleRemoved));
                 verdict.rule = Some(id.clone().into_owned());
                 out.verdicts.push(verdict);
@@ -82,19 +88,20 @@ impl SubjectLane {
     /// One rule and one change it wants.
     fn speak(&mut self, hearing: &Hearing<'_>, world: &World<'_>, out: &mut Outbox) {
         let Hearing { item, change, rule, .. } = *hearing;
-        if let Some((key, horizon)) = rule.dedupe(change, &item.subject)
+        if let Some((key, horizon)) = rule.dedupe(change).zip(rule.rule.dedupe_for())
             && self.seen.hear_within(key, item.appended_at, horizon) == Heard::Before
         {
             out.verdicts.push(hearing.verdict(Ending::Not(Reason::Duplicate), 0, Vec::new()));
             return;
         }
-        if !rule.tells_now() {
+        if !rule.rule.tells_at_once() {
             // Its reminders and steps are not carried out yet, and `run` says so at the start.
             out.verdicts.push(hearing.verdict(Ending::Routed, 0, Vec::new()));
             return;
         }
-        let audience = rule.bind(change);
-        let found = world.people.resolve(change.tenant(), &audience, rule.channels());
+        let Rule { audience, fallback, never, .. } = &*rule.rule;
+        let audience = bind_rule(audience, fallback.as_ref(), never.as_ref(), change);
+        let found = world.people.resolve(change.tenant(), &audience, &rule.rule.plan.channels);
         let count = u32::try_from(found.len() + found.no_channel().count()).unwrap_or(u32::MAX);
         if let Some(nobody) = found.nobody() {
             out.verdicts.push(hearing.verdict(Ending::Not(nobody.reason()), 0, Vec::new()));
@@ -106,7 +113,12 @@ impl SubjectLane {
             out.verdicts.push(hearing.verdict(Ending::Routed, count, Vec::new()));
             hearing.without_channel(&found, out);
         } else {
-            bury(item, ("too-large", "the values its message needs do not fit a frame"), Some(rule.id()), out);
+            bury(
+                item,
+                ("too-large", "the values its message needs do not fit a frame"),
+                Some(&rule.rule.id),
+                out,
+            );
             out.verdicts.push(hearing.verdict(Ending::Not(Reason::TooLarge), 0, Vec::new()));
         }
     }
@@ -116,15 +128,12 @@ impl Rooms for SubjectLane {
     fn admit(&mut self, now: Timestamp, record: &Incoming, world: &World<'_>, out: &mut Outbox) -> Admitted {
         let Some(place) = self.progress.place_in(record.offset) else { return Admitted::Done };
         let frame = record.value.as_deref().unwrap_or_default();
-        let (head, items) = match FrameItems::read(frame) {
+        let (_, items) = match FrameItems::read(frame) {
             Ok(read) => read,
             Err(broken) => return Admitted::Stop(broken.to_string()),
         };
-        if !world.topology.knows(head.generation) {
-            return Admitted::Wait(Want::Topology(head.generation));
-        }
         let directory = world.directory.to_vec();
-        let head = FrameHead { generation: world.topology.generation(), directory, from: self.partition };
+        let head = FrameHead { generation: world.topology.generation, directory, from: self.partition };
         self.fan_out.frames.set_head(&head, out);
         for (item, at) in items.zip(0u32..) {
             if at < place {
@@ -151,7 +160,7 @@ impl Rooms for SubjectLane {
 
     fn cut(&mut self, _now: Timestamp, world: &World<'_>, out: &mut Outbox) {
         self.fan_out.frames.cut(out);
-        self.progress.close(world.plan.audit, out);
+        self.progress.close(world.plan, out);
     }
 
     fn position(&self) -> (i64, Cursor) {
@@ -175,7 +184,7 @@ struct Hearing<'h> {
     now: Timestamp,
     item: &'h SubjectItem<'h>,
     change: &'h Change<'h>,
-    rule: &'h Rule,
+    rule: &'h KindRule,
 }
 
 // === impl Hearing ===
@@ -183,7 +192,7 @@ struct Hearing<'h> {
 impl<'h> Hearing<'h> {
     fn verdict(&self, ending: Ending, count: u32, people: Vec<String>) -> Verdict {
         Verdict {
-            rule: Some(self.rule.id().to_owned()),
+            rule: Some(self.rule.rule.id.clone()),
             occasion: Some(Occasion::First),
             count,
             people,
@@ -195,25 +204,26 @@ impl<'h> Hearing<'h> {
         let Self { item, change, rule, .. } = *self;
         let conversation =
             hash128([change.tenant(), item.at.source.as_str(), change.event_id()].map(str::as_bytes));
-        let parts = [change.tenant().as_bytes(), rule.id().as_bytes(), item.subject.as_bytes()];
+        let parts = [change.tenant().as_bytes(), rule.rule.id.as_bytes(), item.subject.as_bytes()];
         let [tenant, id, subject] = parts;
         let notice = hash128([tenant, id, subject, &conversation.to_le_bytes(), b"first"]);
         Notice {
             id: NoticeId(notice),
             tenant: Cow::Borrowed(change.tenant()),
-            rule: Cow::Borrowed(rule.id()),
+            rule: Cow::Borrowed(&rule.rule.id),
             subject: Cow::Borrowed(&item.subject),
             event_id: Cow::Borrowed(change.event_id()),
             kind: Cow::Borrowed(change.kind()),
             at: item.at,
             occasion: Occasion::First,
-            news: rule.news(change).unwrap_or(conversation),
+            news: rule.news(change),
             conversation,
             occurred_at: change.occurred_at(),
             appended_at: item.appended_at,
             expires_at: rule.expires_at(change),
-            answers: rule.offered(change),
-            values: rule.message().variables_of(change),
+            answers: rule.answers(change),
+            collapse_key: rule.collapse_key(change),
+            values: rule.values(change),
             audience,
         }
     }
@@ -245,7 +255,8 @@ fn blank(now: Timestamp, item: &SubjectItem<'_>, change: Option<&Change<'_>>, en
 }
 
 fn headers_of(item: &SubjectItem<'_>) -> Vec<crate::event::record::Header> {
-    let copied = |(name, value): &(Cow<'_, str>, &[u8])| (name.to_string(), Some(Bytes::copy_from_slice(value)));
+    let copied =
+        |(name, value): &(Cow<'_, str>, &[u8])| (name.to_string(), Some(Bytes::copy_from_slice(value)));
     item.headers.iter().map(copied).collect()
 }
 

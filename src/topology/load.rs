@@ -12,7 +12,7 @@ use super::fault::{Faults, Place, Sheet, nearest};
 use super::kinds::Kinds;
 use super::message::{self, Message};
 use super::rules_file::{self, RulesFile};
-use super::{Fault, Topology};
+use super::{Fault, Rule, Topology};
 
 // === impl Topology ===
 
@@ -39,17 +39,20 @@ impl Topology {
         (kinds, mut faults): (&Kinds, Faults),
     ) -> Result<Self, Vec<Fault>> {
         let messages = messages(texts, &mut faults);
-        let files: Vec<(&Arc<Sheet>, RulesFile)> = rules
-            .iter()
-            .filter_map(|sheet| Some((sheet, rules_file::read(sheet, &mut faults)?)))
-            .collect();
+        let files: Vec<(&Arc<Sheet>, RulesFile)> =
+            rules.iter().filter_map(|sheet| Some((sheet, rules_file::read(sheet, &mut faults)?))).collect();
         ids(&files, &mut faults);
         let (mut uses, mut ordered) = (Vec::new(), Vec::new());
         let mut by_kind: HashMap<String, Vec<super::KindRule>> = HashMap::new();
         for (sheet, file) in &files {
             let source = file.source.as_ref().map(|source| source.value);
-            let mut compiler =
-                Compiler { kinds, messages: &messages, uses: Vec::new(), faults: &mut faults, sheet: Arc::clone(sheet) };
+            let mut compiler = Compiler {
+                kinds,
+                messages: &messages,
+                uses: Vec::new(),
+                faults: &mut faults,
+                sheet: Arc::clone(sheet),
+            };
             for plan in &file.rules {
                 let compiled = compiler.rule(plan, source);
                 ordered.extend(compiled.first().map(|(_, form)| Arc::clone(&form.rule)));
@@ -68,15 +71,27 @@ impl Topology {
             return Err(faults.sorted());
         }
         let generation = generation(rules.iter().chain(texts));
-        Ok(Self { generation, rules: ordered, by_kind, messages: messages.len() })
+        let by_id = ordered.iter().enumerate().map(|(place, rule)| (rule.id.clone(), place)).collect();
+        let shared = ordered.iter().map(|rule| ordered.iter().any(|other| may_meet(rule, other))).collect();
+        Ok(Self { generation, rules: ordered, by_kind, by_id, shared, messages: messages.len() })
     }
+}
+
+/// Whether two rules may tell a person the same news: they hear the same kind, or name the same fields.
+fn may_meet(rule: &Rule, other: &Rule) -> bool {
+    let named = |rule: &Rule| rule.plan.news.iter().map(|field| field.value.clone()).collect::<Vec<_>>();
+    let (ours, theirs) = (named(rule), named(other));
+    let same_kind = rule.kinds.iter().any(|kind| other.kinds.contains(kind));
+    rule.id != other.id && ours == theirs && (same_kind || !ours.is_empty())
 }
 
 /// The YAML files right inside a folder, by name; a folder that is not there has none.
 fn sheets(folder: &Path, faults: &mut Faults) -> Vec<Arc<Sheet>> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    paths.retain(|path| path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml") && path.is_file());
+    paths.retain(|path| {
+        path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml") && path.is_file()
+    });
     paths.sort();
     let mut sheets = Vec::with_capacity(paths.len());
     for path in paths {
@@ -85,7 +100,10 @@ fn sheets(folder: &Path, faults: &mut Faults) -> Vec<Arc<Sheet>> {
             Ok(text) => sheets.push(Arc::new(Sheet { path: shown, text })),
             Err(error) => {
                 let sheet = Arc::new(Sheet { path: shown, text: String::new() });
-                let told = (format!("the file cannot be read: {error}"), "save it as UTF-8 text, readable by this user");
+                let told = (
+                    format!("the file cannot be read: {error}"),
+                    "save it as UTF-8 text, readable by this user",
+                );
                 faults.add(&sheet, Place::default(), "unreadable", told);
             }
         }
@@ -114,7 +132,10 @@ fn ids(files: &[(&Arc<Sheet>, RulesFile)], faults: &mut Faults) {
         for plan in file.rules.iter().filter(|plan| !plan.id.value.is_empty()) {
             let (line, _) = sheet.position(plan.id.at.start);
             if let Some((first, at)) = seen.get(plan.id.value.as_str()) {
-                let fact = format!("a second rule is called `{}`; the first is at {}:{at}", plan.id.value, first.path);
+                let fact = format!(
+                    "a second rule is called `{}`; the first is at {}:{at}",
+                    plan.id.value, first.path
+                );
                 faults.add(sheet, plan.id.at, "duplicate-id", (fact, "give it an id of its own"));
             } else {
                 seen.insert(&plan.id.value, (sheet, line));

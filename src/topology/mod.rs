@@ -36,6 +36,9 @@ pub struct Topology {
     /// The rules in the order of their files' names, and in each in the order written.
     pub rules: Vec<Arc<Rule>>,
     by_kind: HashMap<String, Vec<KindRule>>,
+    by_id: HashMap<String, usize>,
+    /// For each rule, whether another one may tell a person the same news.
+    shared: Vec<bool>,
     messages: usize,
 }
 
@@ -57,7 +60,21 @@ impl Topology {
     /// The rule with this id.
     #[must_use]
     pub fn rule(&self, id: &str) -> Option<&Arc<Rule>> {
-        self.rules.iter().find(|rule| rule.id == id)
+        self.placed(id).map(|(_, rule)| rule)
+    }
+
+    /// The rule with this id and its place in the order of the files.
+    #[must_use]
+    pub fn placed(&self, id: &str) -> Option<(usize, &Arc<Rule>)> {
+        let place = *self.by_id.get(id)?;
+        self.rules.get(place).map(|rule| (place, rule))
+    }
+
+    /// Whether another rule may tell a person the same news as the rule at this place. Where none may,
+    /// nothing needs to be remembered of what was told.
+    #[must_use]
+    pub fn shares_news(&self, place: usize) -> bool {
+        self.shared.get(place).copied().unwrap_or(true)
     }
 
     /// How many messages were read.

@@ -189,6 +189,12 @@ impl Cut {
         Ok(texts)
     }
 
+    /// How many inserts there are.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.inserts.len()
+    }
+
     fn fault(&self, fault: impl Into<String>) -> MessageFault {
         MessageFault { message: self.message.clone(), locale: self.locale.clone(), fault: fault.into() }
     }
