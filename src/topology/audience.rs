@@ -48,7 +48,9 @@ fn read(cx: &mut Compiler<'_>, text: &Spot<String>, shapes: &[Arc<Shape>]) -> Op
         }
         Err(fault) => {
             let at = cx.sheet.inside(text, fault.offset, fault.length.max(1));
-            let hint = fault.hint.unwrap_or_else(|| "write an audience such as `role:approver && unit:\"EMEA\"`".into());
+            let hint = fault
+                .hint
+                .unwrap_or_else(|| "write an audience such as `role:approver && unit:\"EMEA\"`".into());
             cx.fault(at, "bad-audience", (fault.message, hint));
             None
         }
@@ -81,7 +83,13 @@ fn placeholders(cx: &mut Compiler<'_>, (text, term): (&Spot<String>, &Term), sha
         let at = cx.relation_place(text, path);
         match shape.field(path).map(|field| &field.ty) {
             None => cx.unknown_field(at, path, shape),
-            Some(FieldType::Text | FieldType::Texts | FieldType::Symbol(_) | FieldType::Records(_) | FieldType::Int) => {}
+            Some(
+                FieldType::Text
+                | FieldType::Texts
+                | FieldType::Symbol(_)
+                | FieldType::Records(_)
+                | FieldType::Int,
+            ) => {}
             Some(other) => {
                 let fact = format!("`{path}` is {} and names nobody", type_name(other));
                 cx.fault(at, "wrong-type", (fact, "use a field that holds names"));

@@ -33,7 +33,8 @@ pub(super) fn plan(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]
 
 fn all_words(plan: &RulePlan) -> impl Iterator<Item = &Words> {
     let ladders = plan.remind.iter();
-    let rungs = ladders.flat_map(|ladder| std::iter::once(&ladder.words).chain(ladder.rungs.iter().map(|rung| &rung.words)));
+    let rungs = ladders
+        .flat_map(|ladder| std::iter::once(&ladder.words).chain(ladder.rungs.iter().map(|rung| &rung.words)));
     std::iter::once(&plan.words)
         .chain(rungs)
         .chain(plan.repeat.iter().map(|repeat| &repeat.words))
@@ -55,10 +56,15 @@ fn messages(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]) {
             && plan.repeat.iter().all(|repeat| repeat.words.message.is_some())
             && plan.remind.iter().all(|ladder| {
                 ladder.words.message.is_some()
-                    || (ladder.every.is_none() && ladder.rungs.iter().all(|rung| rung.words.message.is_some()))
+                    || (ladder.every.is_none()
+                        && ladder.rungs.iter().all(|rung| rung.words.message.is_some()))
             });
         if !silent {
-            cx.fault(plan.at, "missing-field", ("a rule lacks `message`", "add `message:`, a name of topology/messages"));
+            cx.fault(
+                plan.at,
+                "missing-field",
+                ("a rule lacks `message`", "add `message:`, a name of topology/messages"),
+            );
         }
     }
     for name in all_words(plan).filter_map(|words| words.message.as_ref()) {
@@ -73,7 +79,11 @@ fn messages(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]) {
         let locale = plan.locale.as_ref().map_or("en", |locale| locale.value.as_str());
         if !message.locales().any(|known| known == locale) {
             let fact = format!("message `{}` has no text in `{locale}`, the default locale", name.value);
-            cx.fault(name.at, "missing-locale", (fact, format!("add `{locale}:` to `{}` in topology/messages", name.value)));
+            cx.fault(
+                name.at,
+                "missing-locale",
+                (fact, format!("add `{locale}:` to `{}` in topology/messages", name.value)),
+            );
         }
         // Also what is said at the close is written from the event that opened the matter.
         cx.uses.extend(shapes.iter().map(|shape| (name.value.clone(), Arc::clone(shape))));
@@ -117,9 +127,17 @@ fn until(cx: &mut Compiler<'_>, plan: &RulePlan, source: Option<Source>) {
         let Some(shape) = cx.kinds.shape(&kind).cloned() else { continue };
         for field in by {
             if shape.field(&field.value).is_none() {
-                let at = until.kinds.iter().find(|pattern| matches(&pattern.value, &kind)).map_or(plan.at, |pattern| pattern.at);
+                let at = until
+                    .kinds
+                    .iter()
+                    .find(|pattern| matches(&pattern.value, &kind))
+                    .map_or(plan.at, |pattern| pattern.at);
                 let fact = format!("`{kind}` cannot close this rule: it has no field `{}`", field.value);
-                cx.fault(at, "cannot-close", (fact, format!("leave `{kind}` out, or take `{}` out of `subject`", field.value)));
+                cx.fault(
+                    at,
+                    "cannot-close",
+                    (fact, format!("leave `{kind}` out, or take `{}` out of `subject`", field.value)),
+                );
             }
         }
         for (field, _) in &until.fields {
@@ -143,13 +161,17 @@ fn timers(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]) {
     }
     let has_timer = !plan.remind.is_empty() || !plan.escalate.is_empty() || plan.repeat.is_some();
     if plan.tell == Tell::Later && !has_timer {
-        let told = ("`tell: later` and nothing later: this rule never speaks", "add `remind:` or `escalate:`");
+        let told =
+            ("`tell: later` and nothing later: this rule never speaks", "add `remind:` or `escalate:`");
         cx.fault(plan.at, "never-speaks", told);
     }
     for step in &plan.escalate {
         let from_told = step.at.value.anchor == Some(Anchor::Told);
         if from_told && plan.tell == Tell::Later && plan.remind.is_empty() {
-            let told = ("nobody is told before this step, so `told` never comes", "start from `opened` or a time of the event");
+            let told = (
+                "nobody is told before this step, so `told` never comes",
+                "start from `opened` or a time of the event",
+            );
             cx.fault(step.at.at, "bad-anchor", told);
         }
     }
@@ -177,7 +199,11 @@ fn window(cx: &mut Compiler<'_>, window: &WindowPlan, shapes: &[Arc<Shape>]) {
 }
 
 /// `event.depth` and `'>= event.threshold'` make one condition; a fault is shown where its half stands.
-fn level_condition(cx: &mut Compiler<'_>, (value, level, _at): (&Spot<String>, &Spot<String>, Place), shape: &Shape) {
+fn level_condition(
+    cx: &mut Compiler<'_>,
+    (value, level, _at): (&Spot<String>, &Spot<String>, Place),
+    shape: &Shape,
+) {
     let text = format!("{} {}", value.value, level.value);
     let Err(found) = super::condition::Condition::parse(&text, shape) else { return };
     let border = value.value.len() + 1;

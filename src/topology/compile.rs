@@ -88,7 +88,11 @@ impl Compiler<'_> {
     ) -> Vec<String> {
         let mut found: Vec<String> = Vec::new();
         if patterns.is_empty() {
-            self.fault(at, "unreachable", ("no kind can reach this rule", "name a kind: `kind: xecm.task.assigned`"));
+            self.fault(
+                at,
+                "unreachable",
+                ("no kind can reach this rule", "name a kind: `kind: xecm.task.assigned`"),
+            );
         }
         for pattern in patterns {
             let kinds = self.kinds;
@@ -99,13 +103,21 @@ impl Compiler<'_> {
                     Some(near) => format!("write `{near}`"),
                     None => "see the kinds in schemas/ (`bugle.kinds`)".to_owned(),
                 };
-                self.fault(pattern.at, "unknown-kind", (format!("no kind is called `{}`", pattern.value), hint));
+                self.fault(
+                    pattern.at,
+                    "unknown-kind",
+                    (format!("no kind is called `{}`", pattern.value), hint),
+                );
             }
             let foreign = matching.iter().find(|kind| source.is_some() && Source::of_kind(kind) != source);
             if let (Some(source), Some(kind)) = (source, foreign) {
                 let other = kind.split('.').next().unwrap_or_default();
                 let fact = format!("`{kind}` is not a kind of {source}");
-                self.fault(pattern.at, "other-source", (fact, format!("move the rule to topology/{other}.yaml")));
+                self.fault(
+                    pattern.at,
+                    "other-source",
+                    (fact, format!("move the rule to topology/{other}.yaml")),
+                );
                 continue;
             }
             for kind in matching {
@@ -151,7 +163,10 @@ impl Compiler<'_> {
             news: self.fields(&plan.news, shape),
             dedupe: plan.dedupe.as_ref().map(|dedupe| self.fields(&dedupe.by, shape)).unwrap_or_default(),
             replace,
-            variables: variables.into_iter().filter_map(|path| Some((path.clone(), shape.slot(&path)?))).collect(),
+            variables: variables
+                .into_iter()
+                .filter_map(|path| Some((path.clone(), shape.slot(&path)?)))
+                .collect(),
             expiry,
             signature: shape.slot("signature_required"),
         }
@@ -179,7 +194,12 @@ impl Compiler<'_> {
         self.fault(at, "unknown-field", (format!("`{kind}` has no field `{path}`"), hint));
     }
 
-    fn wanted(&mut self, field: &Spot<String>, values: &[Spot<String>], shape: &Shape) -> Option<(u16, Wanted)> {
+    fn wanted(
+        &mut self,
+        field: &Spot<String>,
+        values: &[Spot<String>],
+        shape: &Shape,
+    ) -> Option<(u16, Wanted)> {
         let Some(slot) = shape.slot(&field.value) else {
             self.unknown_field(field.at, &field.value, shape);
             return None;
@@ -196,7 +216,9 @@ impl Compiler<'_> {
                 Some(texts())
             }
             FieldType::Text | FieldType::Texts | FieldType::Records(_) => Some(texts()),
-            FieldType::Int => values.iter().map(|value| value.value.parse().ok()).collect::<Option<_>>().map(Wanted::Ints),
+            FieldType::Int => {
+                values.iter().map(|value| value.value.parse().ok()).collect::<Option<_>>().map(Wanted::Ints)
+            }
             FieldType::Bool => match values {
                 [one] => one.value.parse().ok().map(Wanted::Bool),
                 _ => None,
@@ -224,7 +246,11 @@ impl Compiler<'_> {
     }
 
     /// The slot of an anchor that is a field, which must be a time or a day.
-    pub(super) fn anchor(&mut self, at: &Spot<Moment>, shape: &Shape) -> Option<(Option<u16>, crate::event::Span)> {
+    pub(super) fn anchor(
+        &mut self,
+        at: &Spot<Moment>,
+        shape: &Shape,
+    ) -> Option<(Option<u16>, crate::event::Span)> {
         let Some(Anchor::Event(path)) = &at.value.anchor else {
             return at.value.anchor.is_none().then_some((None, at.value.offset));
         };

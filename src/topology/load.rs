@@ -39,17 +39,20 @@ impl Topology {
         (kinds, mut faults): (&Kinds, Faults),
     ) -> Result<Self, Vec<Fault>> {
         let messages = messages(texts, &mut faults);
-        let files: Vec<(&Arc<Sheet>, RulesFile)> = rules
-            .iter()
-            .filter_map(|sheet| Some((sheet, rules_file::read(sheet, &mut faults)?)))
-            .collect();
+        let files: Vec<(&Arc<Sheet>, RulesFile)> =
+            rules.iter().filter_map(|sheet| Some((sheet, rules_file::read(sheet, &mut faults)?))).collect();
         ids(&files, &mut faults);
         let (mut uses, mut ordered) = (Vec::new(), Vec::new());
         let mut by_kind: HashMap<String, Vec<super::KindRule>> = HashMap::new();
         for (sheet, file) in &files {
             let source = file.source.as_ref().map(|source| source.value);
-            let mut compiler =
-                Compiler { kinds, messages: &messages, uses: Vec::new(), faults: &mut faults, sheet: Arc::clone(sheet) };
+            let mut compiler = Compiler {
+                kinds,
+                messages: &messages,
+                uses: Vec::new(),
+                faults: &mut faults,
+                sheet: Arc::clone(sheet),
+            };
             for plan in &file.rules {
                 let compiled = compiler.rule(plan, source);
                 ordered.extend(compiled.first().map(|(_, form)| Arc::clone(&form.rule)));
@@ -76,7 +79,9 @@ impl Topology {
 fn sheets(folder: &Path, faults: &mut Faults) -> Vec<Arc<Sheet>> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    paths.retain(|path| path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml") && path.is_file());
+    paths.retain(|path| {
+        path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml") && path.is_file()
+    });
     paths.sort();
     let mut sheets = Vec::with_capacity(paths.len());
     for path in paths {
@@ -85,7 +90,10 @@ fn sheets(folder: &Path, faults: &mut Faults) -> Vec<Arc<Sheet>> {
             Ok(text) => sheets.push(Arc::new(Sheet { path: shown, text })),
             Err(error) => {
                 let sheet = Arc::new(Sheet { path: shown, text: String::new() });
-                let told = (format!("the file cannot be read: {error}"), "save it as UTF-8 text, readable by this user");
+                let told = (
+                    format!("the file cannot be read: {error}"),
+                    "save it as UTF-8 text, readable by this user",
+                );
                 faults.add(&sheet, Place::default(), "unreadable", told);
             }
         }
@@ -114,7 +122,10 @@ fn ids(files: &[(&Arc<Sheet>, RulesFile)], faults: &mut Faults) {
         for plan in file.rules.iter().filter(|plan| !plan.id.value.is_empty()) {
             let (line, _) = sheet.position(plan.id.at.start);
             if let Some((first, at)) = seen.get(plan.id.value.as_str()) {
-                let fact = format!("a second rule is called `{}`; the first is at {}:{at}", plan.id.value, first.path);
+                let fact = format!(
+                    "a second rule is called `{}`; the first is at {}:{at}",
+                    plan.id.value, first.path
+                );
                 faults.add(sheet, plan.id.at, "duplicate-id", (fact, "give it an id of its own"));
             } else {
                 seen.insert(&plan.id.value, (sheet, line));

@@ -66,3 +66,6 @@ impl Topology {
         self.messages
     }
 }
+
+#[cfg(test)]
+mod tests;

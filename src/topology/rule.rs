@@ -9,9 +9,7 @@ use std::sync::Arc;
 use crate::event::change::Slot;
 use crate::event::notice::Verb;
 use crate::event::shape::slot;
-use crate::event::{
-    Audience, Change, Priority, Source, Span, SubjectKey, Timestamp, Value, hash128,
-};
+use crate::event::{Audience, Change, Priority, Source, Span, SubjectKey, Timestamp, Value, hash128};
 
 use super::condition::{Condition, RuleFault};
 use super::message::Message;
