@@ -141,6 +141,29 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Reads every item of a list.
+    #[inline]
+    pub(crate) fn blocks<F>(&mut self, least: usize, mut item: F) -> Result<(), Code>
+    where
+        F: FnMut(&mut Self) -> Result<(), Code>,
+    {
+        let mut seen = 0;
+        while let Some(block) = self.block(least, seen)? {
+            for _ in 0..block.count {
+                item(self)?;
+            }
+            self.close(&block)?;
+            seen += block.count;
+        }
+        Ok(())
+    }
+
+    /// An index below `count`; `fault` when it is not.
+    #[inline]
+    pub(crate) fn index(&mut self, count: usize, fault: Code) -> Result<usize, Code> {
+        usize::try_from(self.long()?).ok().filter(|index| *index < count).ok_or(fault)
+    }
+
     /// Refuses a block that did not end where it said.
     pub(crate) fn close(&self, block: &Block) -> Result<(), Code> {
         match block.end {

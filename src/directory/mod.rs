@@ -1,6 +1,23 @@
-//! People: who holds which role, where, in which unit.
+//! People: who holds which role, where, in which unit; audience expressions; the copy that lanes share.
+//!
+//! It opens no topic and decodes no bytes: whoever follows `opentext.directory` and `opentext.members`
+//! feeds a [`Directory`].
 
+pub mod bind;
+pub mod copy;
+pub mod difference;
 pub mod expression;
+pub mod key;
+pub mod load;
+pub mod people;
+mod resolve;
+mod roster;
 pub mod spelling;
+mod table;
 
+pub use bind::{bind, bind_rule};
+pub use copy::{Decoded, Directory, PassedOver, View};
+pub use difference::Difference;
 pub use expression::{ExpressionFault, parse};
+pub use load::{FileFault, LoadError, read_people};
+pub use people::{Entry, Nobody, People, Resolved};

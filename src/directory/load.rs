@@ -1,0 +1,463 @@
+//! Load: people from a file, `people.csv` or `people.jsonl`, with every fault of it at once.
+//!
+//! It publishes nothing; what differs from the topic is `difference`'s question. A file with one fault
+//! is not loaded at all: half a directory tells half the people.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use csv::{ByteRecord, StringRecord};
+use serde::Deserialize;
+
+use crate::event::Person;
+use crate::event::person::Location;
+
+/// The columns of `people.csv`, in the order of the documentation; the first two must be there.
+pub const COLUMNS: [&str; 17] = [
+    "tenant",
+    "user_id",
+    "active",
+    "display_name",
+    "roles",
+    "site",
+    "locality",
+    "region",
+    "country",
+    "business_unit",
+    "manager",
+    "deputies",
+    "absent",
+    "locale",
+    "zone",
+    "party",
+    "channels",
+];
+
+/// One thing wrong with a file of people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}:{line}: {place}{message}", file.display())]
+pub struct FileFault {
+    /// The file.
+    pub file: PathBuf,
+    /// The line, from 1.
+    pub line: u64,
+    /// The column by name and number, with `: ` behind it; empty when the whole line is at fault.
+    pub place: String,
+    /// The fact; names no person.
+    pub message: String,
+    /// What to write instead.
+    pub hint: Option<String>,
+}
+
+/// Why a file of people was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// It could not be opened or read.
+    #[error("`{}` cannot be read: {cause}", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// Its name says neither what it is.
+    #[error("`{}` is neither `.csv` nor `.jsonl`", file.display())]
+    UnknownKind {
+        /// The file.
+        file: PathBuf,
+    },
+    /// It has faults; all of them, in the order of the lines.
+    #[error("{} {} in the file of people", .0.len(), if .0.len() == 1 { "fault" } else { "faults" })]
+    Faults(Vec<FileFault>),
+}
+
+// === impl LoadError ===
+
+impl LoadError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Unreadable { .. } => Some("check the path and its permissions"),
+            Self::UnknownKind { .. } => Some("name it `people.csv` or `people.jsonl`"),
+            Self::Faults(_) => Some("correct these lines; nothing was loaded"),
+        }
+    }
+}
+
+/// Reads the people of a `.csv` or `.jsonl` file. `tenant` stands in where a line names none.
+///
+/// # Errors
+/// [`LoadError`], with every fault of the file.
+pub fn read_people(file: &Path, tenant: Option<&str>) -> Result<Vec<Person>, LoadError> {
+    let extension = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    let parse = match extension.to_ascii_lowercase().as_str() {
+        "csv" => parse_csv,
+        "jsonl" | "ndjson" => parse_jsonl,
+        _ => return Err(LoadError::UnknownKind { file: file.to_owned() }),
+    };
+    let bytes =
+        std::fs::read(file).map_err(|cause| LoadError::Unreadable { file: file.to_owned(), cause })?;
+    let mut faults = Faults { file, list: Vec::new() };
+    let read = parse(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes), &mut faults);
+    let people = settled(read, tenant, &mut faults);
+    faults.list.sort_by_key(|fault| fault.line);
+    if faults.list.is_empty() { Ok(people) } else { Err(LoadError::Faults(faults.list)) }
+}
+
+struct Faults<'f> {
+    file: &'f Path,
+    list: Vec<FileFault>,
+}
+
+// === impl Faults ===
+
+impl Faults<'_> {
+    fn add(&mut self, line: u64, place: &str, message: impl Into<String>, hint: &str) {
+        let place = if place.is_empty() { String::new() } else { format!("{place}: ") };
+        let hint = Some(hint.to_owned()).filter(|hint| !hint.is_empty());
+        self.list.push(FileFault { file: self.file.to_owned(), line, place, message: message.into(), hint });
+    }
+}
+
+/// What no single line can know: tenants filled in, keys that can be keys, nobody twice.
+fn settled(read: Vec<(u64, Person)>, tenant: Option<&str>, faults: &mut Faults<'_>) -> Vec<Person> {
+    let mut seen: HashMap<(String, String), u64> = HashMap::with_capacity(read.len());
+    let mut people = Vec::with_capacity(read.len());
+    for (line, mut person) in read {
+        if let (true, Some(tenant)) = (person.tenant.is_empty(), tenant) {
+            tenant.clone_into(&mut person.tenant);
+        }
+        if person.tenant.is_empty() {
+            faults.add(line, "column `tenant`", "it is empty", "write it, or give `--tenant`");
+        }
+        if person.tenant.contains('|') {
+            faults.add(line, "column `tenant`", "a tenant cannot hold `|`", "it divides the parts of a key");
+        }
+        if person.user_id.is_empty() {
+            faults.add(line, "column `user_id`", "it is empty", "");
+        }
+        if let Some(first) = seen.insert((person.tenant.clone(), person.user_id.clone()), line) {
+            let message = format!("this user id of this tenant already stands in line {first}");
+            faults.add(line, "column `user_id`", message, "remove one of the two lines");
+        }
+        people.push(person);
+    }
+    people
+}
+
+// === people.csv ===
+
+fn parse_csv(bytes: &[u8], faults: &mut Faults<'_>) -> Vec<(u64, Person)> {
+    let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(bytes);
+    let columns = match reader.byte_headers().map(text_of) {
+        Ok(Some(headers)) => columns(&headers, faults),
+        _ => {
+            faults.add(1, "", "the first line does not name the columns in UTF-8", &COLUMNS.join(","));
+            return Vec::new();
+        }
+    };
+    let mut people = Vec::new();
+    for record in reader.byte_records() {
+        match record {
+            Ok(record) => {
+                let line = record.position().map_or(0, csv::Position::line);
+                match text_of(&record) {
+                    Some(record) => {
+                        people.extend(person_of(&record, line, &columns, faults).map(|person| (line, person)))
+                    }
+                    None => faults.add(line, "", "it is not UTF-8", "save the file as UTF-8"),
+                }
+            }
+            Err(fault) => {
+                let line = fault.position().map_or(0, csv::Position::line);
+                faults.add(line, "", format!("it cannot be read: {fault}"), "");
+            }
+        }
+    }
+    people
+}
+
+fn text_of(record: &ByteRecord) -> Option<StringRecord> {
+    StringRecord::from_byte_record(record.clone()).ok()
+}
+
+/// Which of [`COLUMNS`] stands where.
+fn columns(headers: &StringRecord, faults: &mut Faults<'_>) -> Vec<Option<&'static str>> {
+    let mut columns: Vec<Option<&'static str>> = Vec::new();
+    for (number, header) in (1..).zip(headers) {
+        let known = COLUMNS.iter().copied().find(|column| *column == header);
+        let place = format!("column `{header}` ({number})");
+        if known.is_none() {
+            let near = COLUMNS.iter().min_by_key(|column| strsim::damerau_levenshtein(column, header));
+            let hint = near.filter(|near| strsim::damerau_levenshtein(near, header) <= 2).map_or_else(
+                || format!("the columns are {}", COLUMNS.join(",")),
+                |near| format!("write `{near}`"),
+            );
+            faults.add(1, &place, "there is no such column", &hint);
+        } else if columns.contains(&known) {
+            faults.add(1, &place, "it stands there twice", "remove one of the two");
+        }
+        columns.push(known);
+    }
+    if !columns.contains(&Some("user_id")) {
+        faults.add(1, "", "there is no column `user_id`", "the first line names the columns");
+    }
+    columns
+}
+
+fn person_of(
+    record: &StringRecord,
+    line: u64,
+    columns: &[Option<&'static str>],
+    faults: &mut Faults<'_>,
+) -> Option<Person> {
+    let mut person = Person { active: true, ..Person::default() };
+    if record.len() != columns.len() {
+        let message = format!("it has {} values for {} columns", record.len(), columns.len());
+        faults.add(line, "", message, "quote a value that holds a comma");
+        return None;
+    }
+    for ((number, column), value) in (1..).zip(columns).zip(record) {
+        let Some(column) = column else { continue };
+        if let Err(message) = set(&mut person, column, value) {
+            faults.add(line, &format!("column `{column}` ({number})"), message, "write `true` or `false`");
+        }
+    }
+    Some(person)
+}
+
+fn set(person: &mut Person, column: &str, value: &str) -> Result<(), String> {
+    let one = || Some(value.to_owned()).filter(|value| !value.is_empty());
+    let many = || list(value, ';');
+    match column {
+        "tenant" => value.clone_into(&mut person.tenant),
+        "user_id" => value.clone_into(&mut person.user_id),
+        "active" => person.active = truth(value, true)?,
+        "absent" => person.absent = truth(value, false)?,
+        "display_name" => person.display_name = one(),
+        "roles" => person.roles = many(),
+        "site" => person.location.site = one(),
+        "locality" => person.location.locality = one(),
+        "region" => person.location.region = one(),
+        "country" => person.location.country = one(),
+        "business_unit" => person.business_unit = list(value, '/'),
+        "manager" => person.manager = one(),
+        "deputies" => person.deputies = many(),
+        "locale" => person.locale = one(),
+        "zone" => person.zone = one(),
+        "party" => person.party = one(),
+        _ => person.channels = many(),
+    }
+    Ok(())
+}
+
+fn list(value: &str, between: char) -> Vec<String> {
+    value.split(between).map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+}
+
+fn truth(value: &str, when_empty: bool) -> Result<bool, String> {
+    match value.to_ascii_lowercase().as_str() {
+        "" => Ok(when_empty),
+        "true" | "yes" | "1" => Ok(true),
+        "false" | "no" | "0" => Ok(false),
+        _ => Err(format!("`{value}` is neither true nor false")),
+    }
+}
+
+// === people.jsonl ===
+
+/// A line of `people.jsonl`; what is absent is empty, and a person is active unless it says otherwise.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    #[serde(default)]
+    tenant: String,
+    user_id: String,
+    #[serde(default = "yes")]
+    active: bool,
+    #[serde(default)]
+    display_name: Option<String>,
+    #[serde(default)]
+    roles: Vec<String>,
+    #[serde(default)]
+    location: Levels,
+    #[serde(default)]
+    business_unit: UnitPath,
+    #[serde(default)]
+    manager: Option<String>,
+    #[serde(default)]
+    deputies: Vec<String>,
+    #[serde(default)]
+    absent: bool,
+    #[serde(default)]
+    locale: Option<String>,
+    #[serde(default)]
+    zone: Option<String>,
+    #[serde(default)]
+    party: Option<String>,
+    #[serde(default)]
+    channels: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Levels {
+    site: Option<String>,
+    locality: Option<String>,
+    region: Option<String>,
+    country: Option<String>,
+}
+
+/// `"EMEA/EMEA Sales"`, or the levels one by one.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum UnitPath {
+    Path(String),
+    Levels(Vec<String>),
+}
+
+// === impl UnitPath ===
+
+impl Default for UnitPath {
+    fn default() -> Self {
+        Self::Levels(Vec::new())
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn parse_jsonl(bytes: &[u8], faults: &mut Faults<'_>) -> Vec<(u64, Person)> {
+    let mut people = Vec::new();
+    for (number, line) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        match serde_json::from_slice::<Line>(line) {
+            Ok(line) => people.push((number, line.into())),
+            Err(fault) => {
+                let place = format!("column {}", fault.column());
+                let whole = fault.to_string();
+                let message = whole.rsplit_once(" at line ").map_or(whole.as_str(), |(message, _)| message);
+                faults.add(number, &place, message, "");
+            }
+        }
+    }
+    people
+}
+
+impl From<Line> for Person {
+    fn from(line: Line) -> Self {
+        let text = |text: String| text.trim().to_owned();
+        let one =
+            |text: Option<String>| text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let many = |texts: Vec<String>| texts.iter().flat_map(|text| list(text, ';')).collect();
+        let Levels { site, locality, region, country } = line.location;
+        Self {
+            tenant: text(line.tenant),
+            user_id: text(line.user_id),
+            active: line.active,
+            display_name: one(line.display_name),
+            roles: many(line.roles),
+            location: Location {
+                site: one(site),
+                locality: one(locality),
+                region: one(region),
+                country: one(country),
+            },
+            business_unit: match line.business_unit {
+                UnitPath::Path(path) => list(&path, '/'),
+                UnitPath::Levels(levels) => {
+                    levels.into_iter().map(text).filter(|level| !level.is_empty()).collect()
+                }
+            },
+            manager: one(line.manager),
+            deputies: many(line.deputies),
+            absent: line.absent,
+            locale: one(line.locale),
+            zone: one(line.zone),
+            party: one(line.party),
+            channels: many(line.channels),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(name: &str, text: &str) -> Result<Vec<Person>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        read_people(&file, Some("north")).map_err(|error| match error {
+            LoadError::Faults(faults) => {
+                let line = |fault: &FileFault| {
+                    let hint = fault.hint.as_ref().map_or(String::new(), |hint| format!("\nhint: {hint}"));
+                    format!("{fault}{hint}").replace(&format!("{}/", folder.path().display()), "")
+                };
+                faults.iter().map(line).collect::<Vec<_>>().join("\n")
+            }
+            other => other.to_string(),
+        })
+    }
+
+    #[test]
+    fn both_kinds_of_file_say_the_same() {
+        let csv = "\u{feff}user_id,roles,site,country,business_unit,manager,deputies,locale,zone,absent\n\
+            ada, legal; buyer ,P1,DE,EMEA / Sales,bob,cid;dan,de-CH,Europe/Zurich,yes\n";
+        let json = r#"{"user_id":"ada","roles":["legal","buyer"],"location":{"site":"P1","country":"DE"},"business_unit":"EMEA/Sales","manager":"bob","deputies":["cid","dan"],"locale":"de-CH","zone":"Europe/Zurich","absent":true}"#;
+        let people = read("people.csv", csv).unwrap();
+        assert_eq!(people, read("people.jsonl", &format!("{json}\n\n")).unwrap());
+        let ada = &people[0];
+        assert_eq!((ada.tenant.as_str(), ada.active, ada.absent), ("north", true, true));
+        assert_eq!(ada.roles, ["legal", "buyer"]);
+        assert_eq!(ada.business_unit, ["EMEA", "Sales"]);
+        assert_eq!(ada.party, None);
+    }
+
+    #[test]
+    fn every_fault_of_a_csv_is_told_at_once() {
+        let text = "tenant,user_id,activ,roles,color\nno|rth,ada,true,legal,red\nnorth,,true,legal,red\n\
+            north,bob\nnorth,cid,true,x,y\nnorth,cid,true,x,y\n";
+        insta::assert_snapshot!(read("people.csv", text).unwrap_err(), @r"
+        people.csv:1: column `activ` (3): there is no such column
+        hint: write `active`
+        people.csv:1: column `color` (5): there is no such column
+        hint: the columns are tenant,user_id,active,display_name,roles,site,locality,region,country,business_unit,manager,deputies,absent,locale,zone,party,channels
+        people.csv:2: column `tenant`: a tenant cannot hold `|`
+        hint: it divides the parts of a key
+        people.csv:3: column `user_id`: it is empty
+        people.csv:4: it has 2 values for 5 columns
+        hint: quote a value that holds a comma
+        people.csv:6: column `user_id`: this user id of this tenant already stands in line 5
+        hint: remove one of the two lines
+        ");
+        insta::assert_snapshot!(read("people.csv", "user_id,active\nada,maybe\n").unwrap_err(), @r"
+        people.csv:2: column `active` (2): `maybe` is neither true nor false
+        hint: write `true` or `false`
+        ");
+        insta::assert_snapshot!(read("people.csv", "").unwrap_err(), @r"
+        people.csv:1: there is no column `user_id`
+        hint: the first line names the columns
+        ");
+    }
+
+    #[test]
+    fn every_fault_of_a_jsonl_is_told_at_once() {
+        let text = "{\"user_id\":\"ada\",\"role\":[]}\n{\"user_id\":7}\n{\"roles\":[]}\nada\n{\"user_id\":\"bob\"}\n";
+        insta::assert_snapshot!(read("people.jsonl", text).unwrap_err(), @r"
+        people.jsonl:1: column 23: unknown field `role`, expected one of `tenant`, `user_id`, `active`, `display_name`, `roles`, `location`, `business_unit`, `manager`, `deputies`, `absent`, `locale`, `zone`, `party`, `channels`
+        people.jsonl:2: column 12: invalid type: integer `7`, expected a string
+        people.jsonl:3: column 12: missing field `user_id`
+        people.jsonl:4: column 1: expected value
+        ");
+    }
+
+    #[test]
+    fn another_kind_of_file_is_refused() {
+        assert!(read("people.xlsx", "").unwrap_err().contains("neither `.csv` nor `.jsonl`"));
+    }
+}

@@ -1,0 +1,289 @@
+//! People: everybody's entries, and who an audience names now.
+//!
+//! Tenant by tenant: each has its own [`Roster`] and an audience is evaluated inside one of them, so a
+//! user id that two tenants share is two people. Nothing here knows where the entries came from.
+
+use std::borrow::Cow;
+
+use hashbrown::HashMap;
+use roaring::RoaringBitmap;
+
+use super::resolve::first_empty;
+use super::roster::{Roster, State};
+use super::table::Place;
+use crate::event::audience::{BoundAudience, Table};
+use crate::event::{Members, Person, Reason};
+
+/// The people of all tenants.
+#[derive(Debug, Default)]
+pub struct People {
+    tenants: HashMap<String, Roster>,
+}
+
+/// What the tables say about one person.
+#[derive(Clone, Copy)]
+pub struct Entry<'p> {
+    roster: &'p Roster,
+    place: Place,
+}
+
+/// Who an audience names now.
+pub struct Resolved<'p> {
+    told: Vec<Entry<'p>>,
+    no_channel: Vec<Entry<'p>>,
+    nobody: Option<Nobody>,
+}
+
+/// Why an audience names nobody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Nobody {
+    /// The placeholder or relation named here had no value.
+    PlaceholderEmpty(String),
+    /// Nobody fits.
+    Nobody,
+}
+
+// === impl People ===
+
+impl People {
+    /// Nobody yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets what is known of a person.
+    pub fn apply(&mut self, person: &Person) {
+        self.roster(&person.tenant).apply(person);
+    }
+
+    /// Forgets a person.
+    pub fn remove(&mut self, tenant: &str, user_id: &str) {
+        if let Some(roster) = self.tenants.get_mut(tenant.trim()) {
+            roster.remove(user_id);
+        }
+    }
+
+    /// Sets who belongs to a scope in a role.
+    pub fn apply_members(&mut self, members: &Members) {
+        self.roster(&members.tenant).apply_members(members);
+    }
+
+    /// Forgets who belongs to a scope in a role; `members.user_ids` does not matter.
+    pub fn remove_members(&mut self, members: &Members) {
+        if let Some(roster) = self.tenants.get_mut(members.tenant.trim()) {
+            roster.apply_members(&Members { user_ids: Vec::new(), ..members.clone() });
+        }
+    }
+
+    /// Who `audience` names in `tenant` now, by user id.
+    ///
+    /// With `channels` (such as `mobile`) only who may be reached through one of them is told. An
+    /// external is only ever told through an approved channel; the others are set apart.
+    #[must_use]
+    pub fn resolve(&self, tenant: &str, audience: &BoundAudience, channels: &[String]) -> Resolved<'_> {
+        let roster = self.tenants.get(tenant.trim());
+        let entries = roster.map(|roster| (roster, roster.members(audience)));
+        let mut told: Vec<Entry<'_>> =
+            entries.iter().flat_map(|(roster, set)| Entry::all(roster, set)).collect();
+        told.sort_unstable_by_key(Entry::user_id);
+        let (told, no_channel): (Vec<_>, Vec<_>) =
+            told.into_iter().partition(|entry| entry.may_use(channels));
+        let nobody = (told.is_empty() && no_channel.is_empty()).then(|| Nobody::because(audience));
+        Resolved { told, no_channel, nobody }
+    }
+
+    /// Whether [`Self::resolve`] names this person now, channels aside. Cheap for one person, except
+    /// that an audience with a fallback is resolved to see whether the fallback is asked.
+    #[must_use]
+    pub fn holds(&self, tenant: &str, audience: &BoundAudience, user_id: &str) -> bool {
+        self.ask(tenant, user_id, |roster, place| roster.holds(audience, place))
+    }
+
+    /// Whether somebody whom the audience named earlier may still be told. The test at release: who was
+    /// named as a fallback or as a deputy does not drop out because the first choice is back, for then
+    /// nobody would be told. Whoever [`Self::holds`] holds, belongs.
+    #[must_use]
+    pub fn belongs(&self, tenant: &str, audience: &BoundAudience, user_id: &str) -> bool {
+        self.ask(tenant, user_id, |roster, place| roster.belongs(audience, place))
+    }
+
+    /// One person's entry, active or not.
+    #[must_use]
+    pub fn get(&self, tenant: &str, user_id: &str) -> Option<Entry<'_>> {
+        let roster = self.tenants.get(tenant.trim())?;
+        let place = roster.find(user_id.trim())?;
+        (roster.facts(place).state != State::Unknown).then_some(Entry { roster, place })
+    }
+
+    /// The tenants somebody was ever known of, in order.
+    #[must_use]
+    pub fn tenants(&self) -> Vec<&str> {
+        let mut tenants: Vec<&str> = self.tenants.keys().map(String::as_str).collect();
+        tenants.sort_unstable();
+        tenants
+    }
+
+    /// How many people have an entry.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.tenants.values().map(|roster| roster.known.len()).sum()
+    }
+
+    /// The names of a table that an active person stands under, in order, and how many do. Persons
+    /// have no names but their ids: none for [`Table::Person`].
+    #[must_use]
+    pub fn names(&self, tenant: &str, table: Table) -> Vec<(&str, u64)> {
+        let Some(roster) = self.tenants.get(tenant.trim()) else { return Vec::new() };
+        let mut names: Vec<(&str, u64)> = match table {
+            Table::Role => roster.roles.held().collect(),
+            Table::Location => roster.locations.table().held().collect(),
+            Table::Unit => roster.units.table().held().collect(),
+            Table::Party => roster.parties.held().collect(),
+            Table::Person => Vec::new(),
+        };
+        names.sort_unstable();
+        names
+    }
+
+    fn roster(&mut self, tenant: &str) -> &mut Roster {
+        self.tenants.entry_ref(tenant.trim()).or_default()
+    }
+
+    fn ask(&self, tenant: &str, user_id: &str, test: impl Fn(&Roster, Place) -> bool) -> bool {
+        let Some(roster) = self.tenants.get(tenant.trim()) else { return false };
+        roster.find(user_id.trim()).is_some_and(|place| test(roster, place))
+    }
+}
+
+// === impl Entry ===
+
+impl<'p> Entry<'p> {
+    fn all(roster: &'p Roster, set: &RoaringBitmap) -> impl Iterator<Item = Self> {
+        set.iter().filter_map(Place::of).map(move |place| Self { roster, place })
+    }
+
+    /// Unique in the tenant.
+    #[must_use]
+    pub fn user_id(&self) -> &'p str {
+        self.roster.user_id(self.place)
+    }
+
+    /// Whether the person may be told anything.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.roster.facts(self.place).state == State::Active
+    }
+
+    /// Whether the deputies are told instead.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        self.roster.facts(self.place).absent
+    }
+
+    /// BCP 47; the tenant's default when absent.
+    #[must_use]
+    pub fn locale(&self) -> Option<&'p str> {
+        self.roster.facts(self.place).locale.map(|id| self.roster.text(id))
+    }
+
+    /// IANA name; the tenant's default when absent.
+    #[must_use]
+    pub fn zone(&self) -> Option<&'p str> {
+        self.roster.facts(self.place).zone.map(|id| self.roster.text(id))
+    }
+
+    /// The external party; staff have none.
+    #[must_use]
+    pub fn party(&self) -> Option<&'p str> {
+        self.roster.facts(self.place).party.map(|id| self.roster.parties.text(id))
+    }
+
+    /// The roles held, also by somebody inactive.
+    pub fn roles(&self) -> impl Iterator<Item = &'p str> + use<'p> {
+        self.roster.role_names(self.place)
+    }
+
+    /// The approved channels; none: all for staff, none for externals.
+    pub fn channels(&self) -> impl Iterator<Item = &'p str> + use<'p> {
+        self.roster.channels(self.place)
+    }
+
+    fn may_use(&self, wanted: &[String]) -> bool {
+        let mut approved = self.channels().peekable();
+        match (approved.peek().is_some(), self.party().is_some()) {
+            (false, external) => !external,
+            (true, _) => {
+                wanted.is_empty() || approved.any(|channel| wanted.iter().any(|name| name == channel))
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Entry<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.user_id())
+    }
+}
+
+// === impl Resolved ===
+
+impl<'p> Resolved<'p> {
+    /// Those to tell, by user id.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry<'p>> {
+        self.told.iter()
+    }
+
+    /// Those who belong but have no approved channel, by user id.
+    pub fn no_channel(&self) -> impl Iterator<Item = &Entry<'p>> {
+        self.no_channel.iter()
+    }
+
+    /// Why nobody belongs; `None` when somebody does, be it without a channel.
+    #[must_use]
+    pub fn nobody(&self) -> Option<&Nobody> {
+        self.nobody.as_ref()
+    }
+
+    /// How many to tell.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.told.len()
+    }
+
+    /// Whether there is nobody to tell.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.told.is_empty()
+    }
+}
+
+// === impl Nobody ===
+
+impl Nobody {
+    fn because(audience: &BoundAudience) -> Self {
+        let parts = [Some(&audience.tell), audience.fallback.as_ref(), audience.never.as_ref()];
+        match parts.into_iter().flatten().find_map(first_empty) {
+            Some(path) => Self::PlaceholderEmpty(path.to_owned()),
+            None => Self::Nobody,
+        }
+    }
+
+    /// The verdict's reason.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::PlaceholderEmpty(_) => Reason::PlaceholderEmpty,
+            Self::Nobody => Reason::Nobody,
+        }
+    }
+
+    /// The fact, for a person.
+    #[must_use]
+    pub fn text(&self) -> Cow<'static, str> {
+        match self {
+            Self::PlaceholderEmpty(path) => Cow::Owned(format!("`{path}` has no value in this event")),
+            Self::Nobody => Cow::Borrowed("nobody fits"),
+        }
+    }
+}
