@@ -9,6 +9,12 @@
 //! on nothing else: a transaction without an offset fences nobody, and a stalled process that wakes
 //! up would write what its successor has written already.
 
+pub mod kafka;
+pub mod model;
+pub mod names;
+pub mod partitioner;
+pub mod terms;
+
 use std::time::Duration;
 
 pub use crate::event::record::{Header, Incoming, Input, Outgoing, Topic};
@@ -70,6 +76,20 @@ pub enum BrokerError {
         /// The input without a position.
         cause: Input,
     },
+    /// A mistake of ours: a position for a partition the link does not hold.
+    #[error("a position for {input}, which this link does not hold")]
+    NotHeld {
+        /// The partition.
+        input: Input,
+    },
+    /// A mistake of ours: a note longer than a broker keeps.
+    #[error("the note of {input} has {size} bytes, more than a broker keeps with an offset")]
+    NoteTooLarge {
+        /// Whose position.
+        input: Input,
+        /// Its bytes.
+        size: usize,
+    },
     /// The cluster cannot be reached or refuses us.
     #[error("Kafka at {brokers}: {reason}")]
     Unavailable {
@@ -77,6 +97,14 @@ pub enum BrokerError {
         brokers: String,
         /// What it said.
         reason: String,
+    },
+    /// A setting breaks a promise, or is none.
+    #[error("Kafka setting `{setting}` {fault}")]
+    Setting {
+        /// Its name.
+        setting: String,
+        /// What is wrong, and what to write. Never its value when that may be a secret.
+        fault: String,
     },
     /// A topic is missing or made wrongly.
     #[error("topic `{name}`: {fault}")]
@@ -122,19 +150,23 @@ pub trait Link: Send {
     /// [`BrokerError::Fatal`] or [`BrokerError::Unavailable`]: rebuild the link.
     fn poll(&mut self, wait: Duration, most: usize, into: &mut Vec<Arrival>) -> Result<(), BrokerError>;
 
-    /// Begins reading an assigned partition at `from`, or where [`LinkSpec::start_from`] says.
+    /// Begins reading an assigned partition at `from`, or where [`LinkSpec::start_from`] says. One that is
+    /// to be released already is left alone.
     ///
     /// # Errors
-    /// [`BrokerError::Topic`] when the log starts after `from`: records were lost unread.
+    /// [`BrokerError::Topic`] when the log starts after `from`, or ends before it: records were lost
+    /// unread. [`BrokerError::NotHeld`] when the partition is not ours.
     fn start(&mut self, input: Input, from: Option<&Position>) -> Result<(), BrokerError>;
 
-    /// Lets go of partitions after [`Arrival::Revoking`].
+    /// Lets go of partitions after [`Arrival::Revoking`], after which no record of theirs was handed out.
+    /// They go to others once all of one `Revoking` were released.
     ///
     /// # Errors
     /// [`BrokerError::Fatal`]: rebuild the link.
     fn release(&mut self, inputs: &[Input]) -> Result<(), BrokerError>;
 
-    /// Stops and resumes handing out records of a partition; what was fetched is kept or read again.
+    /// Stops handing out records of a partition; after [`Link::resume`] the next one is `from`'s, also
+    /// when later ones were handed out before.
     ///
     /// # Errors
     /// [`BrokerError::Fatal`]: rebuild the link.
@@ -149,11 +181,14 @@ pub trait Link: Send {
     /// Writes all effects and all positions, or none of them.
     ///
     /// # Errors
-    /// [`BrokerError::NoPosition`] and [`BrokerError::TooLarge`] before anything was written;
-    /// [`BrokerError::Aborted`] after everything was rolled back; [`BrokerError::Fatal`] otherwise.
+    /// Before anything was written: [`BrokerError::NoPosition`], [`BrokerError::NotHeld`],
+    /// [`BrokerError::NoteTooLarge`], [`BrokerError::TooLarge`]. After everything was rolled back:
+    /// [`BrokerError::Aborted`], and [`BrokerError::Topic`] when a record has no topic or partition to go
+    /// to. [`BrokerError::Fatal`] otherwise.
     fn commit(&mut self, effects: Vec<Effect>, positions: &[(Input, Position)]) -> Result<(), BrokerError>;
 
     /// After an abort: goes back to the committed positions of everything assigned, and returns them.
+    /// Where nothing is committed, reading goes on where [`Link::start`] began.
     ///
     /// # Errors
     /// [`BrokerError::Fatal`]: rebuild the link.
@@ -164,6 +199,14 @@ pub trait Link: Send {
     /// # Errors
     /// [`BrokerError::Unavailable`].
     fn end(&mut self, input: Input) -> Result<i64, BrokerError>;
+
+    /// The offset that is read next; `None` when the partition is not being read. It may lie beyond the last
+    /// record and one: a transaction's end takes an offset of its own. A reader has passed an
+    /// [`Link::end`] noted before when this has reached it; comparing offsets of records never shows that.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unavailable`].
+    fn position(&mut self, input: Input) -> Result<Option<i64>, BrokerError>;
 }
 
 /// A topic read from its beginning and followed, outside any group: the directory, the members.
@@ -174,7 +217,7 @@ pub trait Follow: Send {
     /// [`BrokerError::Unavailable`]: the follower goes on by itself when asked again.
     fn poll(&mut self, wait: Duration, into: &mut Vec<Incoming>) -> Result<(), BrokerError>;
 
-    /// The offset to read next, by partition.
+    /// The offset to read next, by partition; see [`Link::position`].
     fn positions(&self) -> Vec<i64>;
 
     /// The ends of all partitions, asked of the cluster now.
@@ -235,4 +278,12 @@ pub trait Broker: Send + Sync {
     /// # Errors
     /// [`BrokerError::Unavailable`].
     fn check(&self, topics: &[TopicSpec]) -> Result<Vec<BrokerError>, BrokerError>;
+
+    /// Drops the records before these offsets, where nobody will read them again.
+    ///
+    /// **Invariant:** an offset given here is at most the committed one of every group that reads it.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unavailable`].
+    fn trim(&self, before: &[(Input, i64)]) -> Result<(), BrokerError>;
 }

@@ -1,1 +1,124 @@
 //! Loop: the only place where threads, clock, broker and flow meet.
+//!
+//! One OS thread per lane and slot, each with its own consumer and transactional producer. A step is:
+//! poll, admit, cut, commit. tokio does HTTP only.
+//!
+//! **Invariant:** memory, outputs and offset of a partition move in one commit. After an abort every
+//! lane takes its memory back and reads again from its committed position; after a broken producer
+//! every lane is built anew.
+
+mod count;
+mod follow;
+mod lane_thread;
+mod sender;
+mod station;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::broker::{Broker, BrokerError, StartFrom};
+use crate::codec::Codec;
+use crate::directory::Directory;
+use crate::event::{Lane, Source, Topic};
+use crate::flow::Plan;
+use crate::push::PushService;
+use crate::store::view::Board;
+use crate::topology::Topology;
+
+/// Everything the lanes run on.
+#[derive(Clone)]
+pub struct Parts {
+    /// Kafka, or what stands in for it.
+    pub broker: Arc<dyn Broker>,
+    /// The rules.
+    pub topology: Arc<Topology>,
+    /// How bytes are read.
+    pub codec: Arc<Codec>,
+    /// The people.
+    pub directory: Arc<Directory>,
+    /// The push service.
+    pub push: Arc<dyn PushService>,
+    /// What the lanes need to know.
+    pub plan: Arc<Plan>,
+    /// Where the runtime for HTTP is.
+    pub runtime: tokio::runtime::Handle,
+    /// What the live page shows.
+    pub board: Arc<Board>,
+}
+
+/// How the engine runs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Prefix of consumer groups and transactional ids.
+    pub name: String,
+    /// Which instance this is; stable over restarts for static membership.
+    pub instance: String,
+    /// Whether to join groups as a static member.
+    pub static_member: bool,
+    /// Lane threads of each kind.
+    pub threads: usize,
+    /// The longest a transaction gathers.
+    pub commit_every: Duration,
+    /// The most records a transaction gathers.
+    pub commit_most: usize,
+    /// The most requests under way at once.
+    pub in_flight: usize,
+    /// Where the source lanes begin when nothing was committed.
+    pub start_from: StartFrom,
+}
+
+/// The running threads.
+pub struct Engine {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// The topics a lane reads.
+fn inputs(lane: Lane) -> Vec<Topic> {
+    match lane {
+        Lane::Source => Source::ALL.into_iter().map(Topic::Events).collect(),
+        Lane::Subject => vec![Topic::Subjects],
+        Lane::Person => vec![Topic::People],
+        Lane::Delivery => vec![Topic::Pushes],
+    }
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// Reads the directory to its end, then starts the lanes.
+    ///
+    /// # Errors
+    /// What the broker said when a link could not be opened.
+    pub fn start(parts: &Parts, settings: &Settings) -> Result<Self, BrokerError> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut threads = follow::start(parts, &stop)?;
+        let requests = sender::Requests::new(settings.in_flight);
+        for lane in Lane::ALL {
+            for slot in 0..settings.threads.max(1) {
+                let thread = lane_thread::LaneThread::new((lane, slot), parts, settings, &stop, &requests);
+                let name = format!("{}-{slot}", lane.as_str());
+                let spawned = std::thread::Builder::new().name(name).spawn(move || thread.run());
+                threads.push(spawned.map_err(|error| BrokerError::Fatal(error.to_string()))?);
+            }
+        }
+        Ok(Self { stop, threads })
+    }
+
+    /// Asks every lane to commit what is done and to let go. Does not wait.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until every lane has let go.
+    pub fn join(self) {
+        self.stop();
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a lane thread panicked; what it had not committed is done again");
+            }
+        }
+    }
+}

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::shape::slot;
-use super::{Field, FieldType, Shape, Source, Timestamp, Value};
+use super::{Field, FieldType, Shape, Source, Timestamp, Topic, Value};
 
 /// Where a change lies in its source topic. Enough to read it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -20,6 +20,16 @@ pub struct Coordinates {
     pub partition: i32,
     /// The offset.
     pub offset: i64,
+}
+
+// === impl Coordinates ===
+
+impl Coordinates {
+    /// The topic, partition and offset.
+    #[must_use]
+    pub const fn lies(self) -> (Topic, i32, i64) {
+        (Topic::Events(self.source), self.partition, self.offset)
+    }
 }
 
 /// One field's place in a change.

@@ -27,7 +27,7 @@ pub fn hash128<const N: usize>(parts: [&[u8]; N]) -> u128 {
 pub struct SubjectKey(pub String);
 
 /// One notice: hash of tenant, rule, subject, opening event and occasion. Equal for all its people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct NoticeId(pub u128);
 
@@ -44,10 +44,16 @@ impl SubjectKey {
 // === impl NoticeId ===
 
 impl NoticeId {
-    /// The reference one person's push carries: `d-` and 32 hex digits of hash(notice, person).
+    /// One person's push of this notice, as a number: hash(notice, person).
+    #[must_use]
+    pub fn delivery(self, user_id: &str) -> u128 {
+        hash128([&self.0.to_le_bytes(), user_id.as_bytes()])
+    }
+
+    /// The reference one person's push carries: `d-` and the 32 hex digits of [`NoticeId::delivery`].
     #[must_use]
     pub fn reference(self, user_id: &str) -> String {
-        format!("d-{:032x}", hash128([&self.0.to_le_bytes(), user_id.as_bytes()]))
+        format!("d-{:032x}", self.delivery(user_id))
     }
 }
 

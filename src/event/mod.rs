@@ -6,8 +6,10 @@
 
 pub mod audience;
 pub mod change;
+pub mod fact;
 pub mod frame;
 pub mod ids;
+pub mod lane;
 pub mod notice;
 pub mod person;
 pub mod push;
@@ -21,10 +23,12 @@ pub mod verdict;
 
 pub use audience::{Audience, BoundAudience, Relation, Term};
 pub use change::{Change, Coordinates};
+pub use fact::Fact;
 pub use ids::{NoticeId, SubjectKey, hash128};
+pub use lane::Lane;
 pub use notice::{Notice, Occasion};
 pub use person::{Members, Person};
-pub use push::{Batch, Member, Priority, Template};
+pub use push::{Batch, Letter, Member, Priority, Template};
 pub use receipt::Receipt;
 pub use record::{Incoming, Outgoing, Topic};
 pub use shape::{Field, FieldType, Shape};

@@ -66,6 +66,8 @@ pub struct Notice<'a> {
     pub conversation: u128,
     /// When the change happened.
     pub occurred_at: Timestamp,
+    /// When it was appended to its source topic.
+    pub appended_at: Timestamp,
     /// After this it is noise.
     pub expires_at: Option<Timestamp>,
     /// The answers offered.

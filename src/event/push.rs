@@ -8,7 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::notice::Verb;
-use super::{NoticeId, Occasion, Timestamp};
+use super::{BoundAudience, NoticeId, Occasion, Timestamp};
 
 /// How urgently the push service should deliver.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -55,8 +55,6 @@ pub struct Template {
 pub struct Letter {
     /// The notice.
     pub notice: NoticeId,
-    /// The change it comes from.
-    pub event_id: String,
     /// Its subject's key.
     pub subject: String,
     /// The partition of `bugle.subjects` an answer goes to.
@@ -65,6 +63,10 @@ pub struct Letter {
     pub conversation: u128,
     /// Which telling.
     pub occasion: Occasion,
+    /// After this it is noise.
+    pub expires_at: Option<Timestamp>,
+    /// Who it is for, asked once more before the first attempt when the directory has moved.
+    pub audience: BoundAudience,
     /// The values of `{{1}}`, `{{2}}` …, in order.
     pub inserts: Vec<String>,
 }
@@ -89,10 +91,10 @@ pub struct Batch {
     pub account: String,
     /// What all its pushes share.
     pub template: Template,
-    /// After this it is not sent any more.
-    pub expires_at: Option<Timestamp>,
     /// When it was cut.
     pub cut_at: Timestamp,
+    /// When the oldest change in it was appended to its source topic.
+    pub oldest: Timestamp,
     /// Which key signs the reply tokens, fixed at the cut so that every try has the same bytes.
     pub signing_key: String,
     /// The notices.
@@ -103,7 +105,8 @@ pub struct Batch {
 
 /// The most destinations of one batch.
 pub const MOST_MEMBERS: usize = 500;
-/// The most bytes of one batch as it crosses Kafka.
+/// The most bytes of one batch as it crosses Kafka: a record with one batch stays below a broker's
+/// usual limit of 1 MiB.
 pub const MOST_BATCH_BYTES: usize = 768 * 1024;
 
 // === impl Priority ===

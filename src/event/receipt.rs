@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Reason, Timestamp};
+use super::{NoticeId, Reason, Timestamp};
 
 /// One record of `bugle.receipts`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,8 +30,8 @@ pub struct Receipt {
 pub struct Exception {
     /// The person.
     pub user_id: String,
-    /// The change.
-    pub event_id: String,
+    /// The notice.
+    pub notice: NoticeId,
     /// Why.
     pub reason: Reason,
 }

@@ -99,6 +99,32 @@ pub struct Verdict {
 // === impl Reason ===
 
 impl Reason {
+    /// All of them; the refusal without a code.
+    pub const ALL: [Self; 22] = [
+        Self::Duplicate,
+        Self::Unmatched,
+        Self::Merged,
+        Self::Grouped,
+        Self::Inhibited,
+        Self::Silenced,
+        Self::QuietHours,
+        Self::Preference,
+        Self::Capped,
+        Self::Expired,
+        Self::Overtaken,
+        Self::LeftAudience,
+        Self::AlreadyClosed,
+        Self::RuleRemoved,
+        Self::PlaceholderEmpty,
+        Self::Nobody,
+        Self::NoChannel,
+        Self::NoDevice,
+        Self::AccountBlocked,
+        Self::Refused(String::new()),
+        Self::TooLarge,
+        Self::Unknown,
+    ];
+
     /// The stable word: `left_audience`; a refusal's code stands apart in [`Reason::code`].
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
@@ -125,6 +151,36 @@ impl Reason {
             Self::Refused(_) => "refused",
             Self::TooLarge => "too_large",
             Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether it was meant: a rule, a person's wish or the audience decided so. The others are faults
+    /// that somebody should look at.
+    #[must_use]
+    pub const fn intentional(&self) -> bool {
+        match self {
+            Self::Duplicate
+            | Self::Unmatched
+            | Self::Merged
+            | Self::Grouped
+            | Self::Inhibited
+            | Self::Silenced
+            | Self::QuietHours
+            | Self::Preference
+            | Self::Capped
+            | Self::Overtaken
+            | Self::LeftAudience
+            | Self::AlreadyClosed
+            | Self::RuleRemoved
+            | Self::NoChannel => true,
+            Self::Expired
+            | Self::PlaceholderEmpty
+            | Self::Nobody
+            | Self::NoDevice
+            | Self::AccountBlocked
+            | Self::Refused(_)
+            | Self::TooLarge
+            | Self::Unknown => false,
         }
     }
 

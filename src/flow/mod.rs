@@ -1,1 +1,158 @@
-//! Rooms: the pure flow.
+//! Rooms: the pure flow, in four lanes over one partition each.
+//!
+//! A lane is told what arrived, what time it is and what the world looks like, and answers into an
+//! [`Outbox`]: records to write, requests to send, verdicts. It knows no clock, no Kafka, no tokio and
+//! no randomness, so the same code runs in production, in tests and in a simulator.
+//!
+//! | lane | reads | rooms | writes |
+//! |---|---|---|---|
+//! | [`source`] | `opentext.*.events` | decode, route, re-key | `bugle.subjects` |
+//! | [`subject`] | `bugle.subjects` | [`dedupe`], audience, [`fan_out`] | `bugle.people` |
+//! | [`person`] | `bugle.people` | still in the audience?, [`merge`], [`batch`] | `bugle.pushes` |
+//! | [`delivery`] | `bugle.pushes` | send, retry, split | `bugle.receipts` |
+//!
+//! Every lane writes verdicts to `bugle.audit` and what it cannot use to `bugle.dead-letters`.
+
+pub mod audit;
+pub mod batch;
+pub mod cursor;
+pub mod dead_letter;
+pub mod dedupe;
+pub mod delivery;
+pub mod fan_out;
+pub mod frames;
+pub mod line;
+pub mod merge;
+pub mod outbox;
+pub mod person;
+pub mod progress;
+pub mod source;
+pub mod subject;
+
+use std::collections::BTreeMap;
+
+use crate::codec::Codec;
+use crate::directory::View;
+use crate::event::{Incoming, Span, Timestamp};
+use crate::topology::Topology;
+
+pub use cursor::Cursor;
+pub use outbox::{Outbox, Send, Tally};
+
+/// What a lane may look at. It does not change while a record is admitted.
+pub struct World<'w> {
+    /// The rules.
+    pub topology: &'w Topology,
+    /// How bytes are read.
+    pub codec: &'w Codec,
+    /// The directory.
+    pub people: &'w View<'w>,
+    /// How far the directory has been read.
+    pub directory: &'w [i64],
+    /// What does not change while Bugle runs.
+    pub plan: &'w Plan,
+}
+
+/// The settings the lanes need.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Partitions of `bugle.subjects`.
+    pub subjects: u32,
+    /// Partitions of `bugle.people`.
+    pub people: u32,
+    /// Partitions of `bugle.pushes`.
+    pub pushes: u32,
+    /// Partitions of `bugle.audit`.
+    pub audit: u32,
+    /// How long a change's id is remembered, by the time its record was appended.
+    pub horizon: Span,
+    /// The push account batches are sent with, the app they are for.
+    pub account: String,
+    /// The app the pushes are for unless a rule names another.
+    pub target: String,
+    /// The id of the key that signs reply tokens.
+    pub signing_key: String,
+    /// What a tenant's people have who say nothing themselves.
+    pub tenants: BTreeMap<String, TenantDefaults>,
+    /// The same for tenants not listed.
+    pub defaults: TenantDefaults,
+    /// When a lane's output is large enough to be committed at once, in bytes.
+    pub budget: usize,
+}
+
+/// A tenant's defaults.
+#[derive(Debug, Clone)]
+pub struct TenantDefaults {
+    /// BCP 47.
+    pub locale: String,
+    /// IANA zone.
+    pub zone: String,
+}
+
+/// What became of a record handed to a lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admitted {
+    /// All of it was taken in.
+    Done,
+    /// The budget is used up: commit, then hand the same record in again.
+    More,
+    /// Something is missing: hand the same record in again when it is there.
+    Wait(Want),
+    /// The record is ours and cannot be read: the partition stops, and an operator must look.
+    Stop(String),
+}
+
+/// What a lane waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Want {
+    /// The schema with this id.
+    Schema(u32),
+    /// A copy of the directory that has come this far.
+    Directory(Vec<i64>),
+    /// The topology with this content hash, or a newer one.
+    Topology(u64),
+    /// Fewer batches under way.
+    Room,
+}
+
+/// A lane: a chain of rooms over one input partition.
+pub trait Rooms: std::marker::Send {
+    /// Takes one record in. `now` never goes backwards.
+    ///
+    /// **Invariant:** after [`Admitted::Wait`] nothing of the item waited for was taken in, and after
+    /// [`Admitted::More`] everything up to a whole item was; the same record then goes on from there.
+    fn admit(&mut self, now: Timestamp, record: &Incoming, world: &World<'_>, out: &mut Outbox) -> Admitted;
+
+    /// Takes in what became of a request it sent.
+    fn answered(&mut self, _now: Timestamp, _reply: delivery::Reply, _world: &World<'_>, _out: &mut Outbox) {}
+
+    /// Does what time alone brings about. Called at [`Rooms::wake_at`] or any time after it.
+    fn wake(&mut self, _now: Timestamp, _world: &World<'_>, _out: &mut Outbox) {}
+
+    /// When the lane must be woken even if nothing arrives; `None` while it waits for nothing.
+    fn wake_at(&self) -> Option<Timestamp> {
+        None
+    }
+
+    /// The transaction is about to be committed: everything gathered leaves.
+    fn cut(&mut self, now: Timestamp, world: &World<'_>, out: &mut Outbox);
+
+    /// How far the lane has come: the offset to read next, and what moves with it.
+    fn position(&self) -> (i64, Cursor);
+
+    /// The transaction was committed.
+    fn settle(&mut self, now: Timestamp);
+
+    /// The transaction was aborted: memory is as it was at the last [`Rooms::settle`].
+    fn undo(&mut self);
+}
+
+// === impl Plan ===
+
+impl Plan {
+    /// The tenant's defaults.
+    #[must_use]
+    pub fn tenant(&self, tenant: &str) -> &TenantDefaults {
+        self.tenants.get(tenant).unwrap_or(&self.defaults)
+    }
+}

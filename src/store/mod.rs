@@ -1,1 +1,11 @@
-//! Memory: maps that know their deadlines.
+//! Memory: maps that know their deadlines and can take a transaction back, and what the live page shows.
+//!
+//! A lane's memory moves with its transaction: what was noted since the last commit is forgotten when
+//! the transaction is aborted, or a change that was never told would be called a duplicate.
+
+pub mod expiring;
+mod quantiles;
+pub mod snapshot;
+pub mod view;
+
+pub use expiring::Expiring;

@@ -1,1 +1,3 @@
 //! Wiring: options to a running app.
+
+pub mod config;

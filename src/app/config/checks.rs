@@ -1,0 +1,127 @@
+//! Checks: what no setting can know alone.
+
+use std::net::IpAddr;
+
+use secrecy::ExposeSecret;
+
+use super::fault::Problem;
+use super::{Config, KafkaSettings, PushSettings};
+use crate::event::Span;
+
+/// The fewest bytes of a secret that signs.
+const LEAST_KEY_BYTES: usize = 16;
+
+/// Everything wrong, and everything somebody should know.
+pub(super) fn check(config: &Config, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) {
+    kafka(&config.kafka, problems);
+    push(&config.push, problems);
+    if config.registry.username.is_some() != config.registry.password.is_some() {
+        problems.push(
+            Problem::new("registry", "username and password go together")
+                .hint("set both `registry.username` and `registry.password`, or neither"),
+        );
+    }
+    between("lanes.commit_every", config.lanes.commit_every, ["10ms", "5s"], problems);
+    between("lanes.dedupe_horizon", config.lanes.dedupe_horizon, ["1m", "30d"], problems);
+    if config.lanes.commit_most == 0 {
+        problems.push(
+            Problem::new("lanes.commit_most", "no transaction could hold a record").hint("write 1 or more"),
+        );
+    }
+    if !config.admin.listen.ip().is_loopback() {
+        let fact =
+            format!("{} is reachable from other machines, and nobody has to log in", config.admin.listen);
+        warnings.push(Problem::new("admin.listen", fact).hint("let only Prometheus and operators reach it"));
+    }
+}
+
+fn kafka(kafka: &KafkaSettings, problems: &mut Vec<Problem>) {
+    let property = |name: &str| kafka.properties.get(name).map(ExposeSecret::expose_secret);
+    let protocol = property("security.protocol").unwrap_or("plaintext");
+    let open = protocol.eq_ignore_ascii_case("plaintext") || protocol.eq_ignore_ascii_case("sasl_plaintext");
+    let away: Vec<_> =
+        kafka.brokers.split(',').map(str::trim).filter(|broker| !on_loopback(broker)).collect();
+    if open && !kafka.allow_plaintext && !away.is_empty() {
+        let fact = format!("the connection to {} would be readable on its way", away.join(", "));
+        problems.push(Problem::new("kafka.brokers", fact).hint(
+            "set `security.protocol: ssl` or `sasl_ssl` in `kafka.properties`, or `kafka.allow_plaintext: true`",
+        ));
+    }
+    if property("ssl.endpoint.identification.algorithm").is_some_and(|name| name.eq_ignore_ascii_case("none"))
+    {
+        let fact = "without it any certificate would do";
+        problems.push(
+            Problem::new("kafka.properties.ssl.endpoint.identification.algorithm", fact)
+                .hint("remove it, and use a certificate with the broker's name"),
+        );
+    }
+    if kafka.topics.default_partitions == 0 || kafka.topics.partitions.values().any(|count| *count == 0) {
+        problems
+            .push(Problem::new("kafka.topics", "a topic has at least one partition").hint("write 1 or more"));
+    }
+}
+
+fn push(push: &PushSettings, problems: &mut Vec<Problem>) {
+    let basic = [push.username.is_some(), push.password.is_some()];
+    let bearer = [push.token_url.is_some(), push.client_id.is_some(), push.client_secret.is_some()];
+    let some = |set: &[bool]| set.contains(&true);
+    let part = |set: &[bool]| some(set) && set.contains(&false);
+    if part(&basic) {
+        let hint = "set both `push.username` and `push.password`, or neither";
+        problems.push(Problem::new("push", "username and password go together").hint(hint));
+    }
+    if part(&bearer) {
+        let hint = "set all of `push.token_url`, `push.client_id` and `push.client_secret`, or none";
+        problems.push(Problem::new("push", "OAuth 2 needs a URL, a client and its secret").hint(hint));
+    }
+    if some(&basic) && some(&bearer) {
+        let hint = "keep `username` and `password`, or `token_url`, `client_id` and `client_secret`";
+        problems.push(Problem::new("push", "an account signs in one way, and two are set").hint(hint));
+    }
+    if !["http://", "https://"].iter().any(|scheme| push.url.starts_with(scheme)) {
+        problems.push(Problem::new("push.url", "this is no URL").hint("write `https://…`"));
+    }
+    if push.in_flight == 0 || push.in_flight > 256 {
+        problems
+            .push(Problem::new("push.in_flight", "it lies between 1 and 256").hint("write 8, the default"));
+    }
+    between("push.timeout", push.timeout, ["1s", "60s"], problems);
+    keys(push, problems);
+}
+
+fn keys(push: &PushSettings, problems: &mut Vec<Problem>) {
+    for (id, secret) in &push.signing_keys {
+        if secret.expose_secret().len() < LEAST_KEY_BYTES {
+            let fact = format!("the key has fewer than {LEAST_KEY_BYTES} bytes");
+            let hint = "make one: head -c 32 /dev/urandom | base64";
+            problems.push(Problem::new(format!("push.signing_keys.{id}"), fact).hint(hint));
+        }
+    }
+    let known = push.signing_keys.keys().cloned().collect::<Vec<_>>().join("`, `");
+    match &push.signing_key {
+        Some(id) if !push.signing_keys.contains_key(id) => {
+            let fact = format!("there is no key `{id}` in `push.signing_keys`");
+            problems.push(Problem::new("push.signing_key", fact).hint(format!("write one of `{known}`")));
+        }
+        None if push.signing_keys.len() > 1 => {
+            let fact = "several keys, and none is said to sign";
+            let hint = format!("set `push.signing_key` to one of `{known}`");
+            problems.push(Problem::new("push.signing_keys", fact).hint(hint));
+        }
+        _ => {}
+    }
+}
+
+fn between(name: &str, span: Span, [least, most]: [&str; 2], problems: &mut Vec<Problem>) {
+    let bound = |text: &str| text.parse::<Span>().unwrap_or_default();
+    if span < bound(least) || span > bound(most) {
+        let fact = format!("it lies between {least} and {most}, and {span} does not");
+        problems.push(Problem::new(name, fact).hint(format!("write a span such as `{least}`")));
+    }
+}
+
+/// Whether `host:port` is this machine.
+fn on_loopback(broker: &str) -> bool {
+    let host = broker.rsplit_once(':').map_or(broker, |(host, _)| host).trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}

@@ -1,0 +1,365 @@
+//! Sections: every setting there is, with its unit and its default.
+//!
+//! What one setting alone cannot know is checked in `checks`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer};
+
+use crate::event::{Source, Span, Topic};
+use crate::telemetry::logs;
+
+/// How to reach Kafka, and as whom.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KafkaSettings {
+    /// Bootstrap servers: `host:port`, several with commas.
+    pub brokers: String,
+    /// Whether an unencrypted connection may leave this machine.
+    pub allow_plaintext: bool,
+    /// Client properties as librdkafka knows them, such as `security.protocol`. They may hold secrets.
+    pub properties: BTreeMap<String, SecretString>,
+    /// What the names of consumer groups and transactional ids start with.
+    pub group: String,
+    /// A name of this instance that outlives restarts; makes it a static member of its groups.
+    pub instance_id: Option<String>,
+    /// Where to begin when nothing was ever committed.
+    pub start_from: StartFrom,
+    /// What the topics are called.
+    pub topics: TopicSettings,
+}
+
+/// Where a lane begins when nothing was ever committed.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StartFrom {
+    /// With the oldest record there is.
+    #[default]
+    Earliest,
+    /// With the next one that comes.
+    Now,
+}
+
+/// What the topics are called, and how many partitions `bugle topics create` gives them.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TopicSettings {
+    /// What the names of the source systems' topics and of the directory's start with.
+    pub source_prefix: String,
+    /// What the names of Bugle's own topics start with.
+    pub own_prefix: String,
+    /// Whole names for single topics.
+    pub names: BTreeMap<TopicRole, String>,
+    /// Partitions of every topic that `partitions` does not name.
+    pub default_partitions: u32,
+    /// Partitions of single topics.
+    pub partitions: BTreeMap<TopicRole, u32>,
+}
+
+/// A topic as settings call it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TopicRole {
+    /// xConnector's changes.
+    #[serde(rename = "xconnector")]
+    XConnector,
+    /// Extended ECM's changes.
+    Xecm,
+    /// Business Workspaces' changes.
+    Bws,
+    /// Developer Admin's changes.
+    #[serde(rename = "devadmin")]
+    DevAdmin,
+    /// People.
+    Directory,
+    /// Members of scopes.
+    Members,
+    /// Changes by subject.
+    Subjects,
+    /// Notices by person.
+    People,
+    /// Batches.
+    Pushes,
+    /// Answers to carry out.
+    Writebacks,
+    /// What became of batches.
+    Receipts,
+    /// Verdicts.
+    Audit,
+    /// What could not be used.
+    DeadLetters,
+}
+
+/// The schema registry. Without a URL the schemas of the folder are all there is.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RegistrySettings {
+    /// Base URLs, asked in this order.
+    pub urls: Vec<String>,
+    /// Basic authentication.
+    pub username: Option<String>,
+    /// Basic authentication.
+    pub password: Option<SecretString>,
+}
+
+/// The schemas Bugle reads by.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SchemaSettings {
+    /// Avro schemas, one per source system and for the directory.
+    pub folder: PathBuf,
+}
+
+/// The rules.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TopologySettings {
+    /// YAML files, one per source system.
+    pub folder: PathBuf,
+}
+
+/// The push service.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PushSettings {
+    /// How it is spoken to.
+    pub transport: Transport,
+    /// Its base URL.
+    pub url: String,
+    /// The account batches are sent with.
+    pub account: String,
+    /// Basic authentication.
+    pub username: Option<String>,
+    /// Basic authentication.
+    pub password: Option<SecretString>,
+    /// OAuth 2 client credentials instead: where tokens are fetched.
+    pub token_url: Option<String>,
+    /// OAuth 2: the client.
+    pub client_id: Option<String>,
+    /// OAuth 2: its secret.
+    pub client_secret: Option<SecretString>,
+    /// The app pushes are for.
+    pub target: String,
+    /// The most requests under way at once, per process.
+    pub in_flight: u32,
+    /// How long one request may take.
+    #[serde(deserialize_with = "span")]
+    pub timeout: Span,
+    /// Secrets that sign the reply tokens, by key id; at least 16 bytes each.
+    pub signing_keys: BTreeMap<String, SecretString>,
+    /// The key that signs new tokens; the others still verify old ones. One alone needs no choice.
+    pub signing_key: Option<String>,
+    /// Hosts a link in a push may lead to; empty: no links.
+    pub link_hosts: Vec<String>,
+}
+
+/// How the push service is spoken to.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// OpenText Push Notifications for Cloud Messaging.
+    #[default]
+    Mra,
+}
+
+/// Language and clock of people whose directory entry says nothing.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TenantsSettings {
+    /// BCP 47, such as `de-CH`.
+    pub locale: String,
+    /// IANA name, such as `Europe/Berlin`.
+    pub zone: String,
+    /// What single tenants have instead.
+    pub each: BTreeMap<String, TenantSettings>,
+}
+
+/// What one tenant has instead of the default.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TenantSettings {
+    /// BCP 47.
+    pub locale: Option<String>,
+    /// IANA name.
+    pub zone: Option<String>,
+}
+
+/// The lanes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LaneSettings {
+    /// Threads per lane; 0 is one per core.
+    pub threads: u16,
+    /// The longest a transaction collects.
+    #[serde(deserialize_with = "span")]
+    pub commit_every: Span,
+    /// The most input records of one transaction.
+    pub commit_most: u32,
+    /// How long a change is remembered, so that its repeat is not told again.
+    #[serde(deserialize_with = "span")]
+    pub dedupe_horizon: Span,
+}
+
+/// Metrics, health and the live page.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdminSettings {
+    /// Where it listens; nobody has to log in, so loopback unless a network policy guards it.
+    pub listen: SocketAddr,
+    /// A link to the stand-in's inboxes for the live page.
+    pub inbox: Option<String>,
+}
+
+/// Logs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSettings {
+    /// How a line looks.
+    pub format: logs::Format,
+    /// Which lines are written: a level, or levels by module.
+    pub filter: String,
+}
+
+fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(serde::de::Error::custom)
+}
+
+// === impl Default ===
+
+impl Default for KafkaSettings {
+    fn default() -> Self {
+        Self {
+            brokers: "127.0.0.1:9092".into(),
+            allow_plaintext: false,
+            properties: BTreeMap::new(),
+            group: "bugle".into(),
+            instance_id: None,
+            start_from: StartFrom::default(),
+            topics: TopicSettings::default(),
+        }
+    }
+}
+
+impl Default for TopicSettings {
+    fn default() -> Self {
+        Self {
+            source_prefix: "opentext.".into(),
+            own_prefix: "bugle.".into(),
+            names: BTreeMap::new(),
+            default_partitions: 4,
+            partitions: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for SchemaSettings {
+    fn default() -> Self {
+        Self { folder: "schemas".into() }
+    }
+}
+
+impl Default for TopologySettings {
+    fn default() -> Self {
+        Self { folder: "topology".into() }
+    }
+}
+
+impl Default for PushSettings {
+    fn default() -> Self {
+        Self {
+            transport: Transport::default(),
+            url: "http://127.0.0.1:8091".into(),
+            account: "default".into(),
+            username: None,
+            password: None,
+            token_url: None,
+            client_id: None,
+            client_secret: None,
+            target: "bugle".into(),
+            in_flight: 8,
+            timeout: Span::from_secs(10),
+            signing_keys: BTreeMap::new(),
+            signing_key: None,
+            link_hosts: Vec::new(),
+        }
+    }
+}
+
+impl Default for TenantsSettings {
+    fn default() -> Self {
+        Self { locale: "en".into(), zone: "UTC".into(), each: BTreeMap::new() }
+    }
+}
+
+impl Default for LaneSettings {
+    fn default() -> Self {
+        Self {
+            threads: 0,
+            commit_every: Span::from_millis(100),
+            commit_most: 10_000,
+            dedupe_horizon: Span::from_secs(24 * 60 * 60),
+        }
+    }
+}
+
+impl Default for AdminSettings {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8090)), inbox: None }
+    }
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { format: logs::Format::default(), filter: "info".into() }
+    }
+}
+
+// === impl TopicRole ===
+
+impl From<Topic> for TopicRole {
+    fn from(topic: Topic) -> Self {
+        match topic {
+            Topic::Events(Source::XConnector) => Self::XConnector,
+            Topic::Events(Source::Xecm) => Self::Xecm,
+            Topic::Events(Source::Bws) => Self::Bws,
+            Topic::Events(Source::DevAdmin) => Self::DevAdmin,
+            Topic::Directory => Self::Directory,
+            Topic::Members => Self::Members,
+            Topic::Subjects => Self::Subjects,
+            Topic::People => Self::People,
+            Topic::Pushes => Self::Pushes,
+            Topic::Writebacks => Self::Writebacks,
+            Topic::Receipts => Self::Receipts,
+            Topic::Audit => Self::Audit,
+            Topic::DeadLetters => Self::DeadLetters,
+        }
+    }
+}
+
+// === impl TopicSettings ===
+
+impl TopicSettings {
+    /// The topic's name in the cluster.
+    #[must_use]
+    pub fn name(&self, topic: Topic) -> String {
+        if let Some(name) = self.names.get(&topic.into()) {
+            return name.clone();
+        }
+        let usual = topic.to_string();
+        match (usual.strip_prefix("opentext."), usual.strip_prefix("bugle.")) {
+            (Some(rest), _) => format!("{}{rest}", self.source_prefix),
+            (_, Some(rest)) => format!("{}{rest}", self.own_prefix),
+            _ => usual,
+        }
+    }
+
+    /// How many partitions `bugle topics create` gives it.
+    #[must_use]
+    pub fn partitions(&self, topic: Topic) -> u32 {
+        self.partitions.get(&topic.into()).copied().unwrap_or(self.default_partitions)
+    }
+}

@@ -1,0 +1,115 @@
+//! Kafka: a real cluster behind the broker trait, through librdkafka.
+//!
+//! Each link is a consumer and a transactional producer of its own, used by one thread. Whoever publishes
+//! shares one producer. Nothing here decides what is written, nor when.
+
+mod admin;
+mod context;
+mod faults;
+mod follow;
+mod link;
+mod publisher;
+mod reader;
+mod settings;
+mod wire;
+mod writer;
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use self::admin::Admin;
+use self::follow::Follower;
+use self::link::KafkaLink;
+use self::publisher::Publisher;
+pub use self::settings::KafkaSettings;
+use super::names::faults_of;
+use super::terms::check_record;
+use super::{Broker, BrokerError, Follow, Input, Link, LinkSpec, Outgoing, Topic, TopicSpec};
+
+/// A cluster.
+pub struct Kafka {
+    settings: KafkaSettings,
+    admin: Admin,
+    /// Opened by the first who publishes.
+    publisher: OnceLock<Publisher>,
+    /// The topics that were there when something was first published to them.
+    known: Mutex<BTreeSet<Topic>>,
+}
+
+// === impl Kafka ===
+
+impl Kafka {
+    /// Connects when first asked for something; only settings are looked at now.
+    ///
+    /// # Errors
+    /// [`BrokerError::Setting`], and [`BrokerError::Unavailable`] when the client library refuses one.
+    pub fn new(settings: KafkaSettings) -> Result<Self, BrokerError> {
+        settings.check()?;
+        let admin = Admin::open(&settings)?;
+        Ok(Self { settings, admin, publisher: OnceLock::new(), known: Mutex::default() })
+    }
+
+    /// What the topics are called here.
+    #[must_use]
+    pub fn names(&self) -> &super::names::Names {
+        &self.settings.names
+    }
+
+    /// Looks for the topics of records: the client library would wait for a missing one until it times out.
+    fn know(&self, records: &[Outgoing]) -> Result<(), BrokerError> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for record in records {
+            if !known.contains(&record.topic) {
+                self.partitions(record.topic)?;
+                known.insert(record.topic);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Broker for Kafka {
+    fn link(&self, spec: &LinkSpec) -> Result<Box<dyn Link>, BrokerError> {
+        for topic in &spec.inputs {
+            self.partitions(*topic)?;
+        }
+        Ok(Box::new(KafkaLink::open(&self.settings, spec)?))
+    }
+
+    fn follow(&self, topic: Topic) -> Result<Box<dyn Follow>, BrokerError> {
+        let partitions = self.partitions(topic)?;
+        Ok(Box::new(Follower::open(&self.settings, topic, partitions)?))
+    }
+
+    fn publish(&self, records: Vec<Outgoing>) -> Result<(), BrokerError> {
+        records.iter().try_for_each(check_record)?;
+        self.know(&records)?;
+        let publisher = match self.publisher.get() {
+            Some(publisher) => publisher,
+            None => {
+                let opened = Publisher::open(&self.settings)?;
+                self.publisher.get_or_init(|| opened)
+            }
+        };
+        publisher.publish(&self.settings, &records)
+    }
+
+    fn partitions(&self, topic: Topic) -> Result<u32, BrokerError> {
+        let name = self.settings.names.of(topic);
+        self.admin.partitions(name)?.ok_or_else(|| BrokerError::missing(name))
+    }
+
+    fn create(&self, topics: &[TopicSpec]) -> Result<Vec<Topic>, BrokerError> {
+        self.admin.create(topics)
+    }
+
+    fn check(&self, topics: &[TopicSpec]) -> Result<Vec<BrokerError>, BrokerError> {
+        let names: Vec<&str> = topics.iter().map(|spec| spec.name.as_str()).collect();
+        let found = self.admin.look(&names)?;
+        Ok(faults_of(topics, |spec| found.get(&spec.name).cloned()))
+    }
+
+    fn trim(&self, before: &[(Input, i64)]) -> Result<(), BrokerError> {
+        self.admin.delete_before(before)
+    }
+}

@@ -1,0 +1,105 @@
+//! Follow: a whole topic read from its beginning and then as it grows, outside any group.
+
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
+
+use super::super::{BrokerError, Follow, Incoming, Topic};
+use super::faults::{is_passing, unavailable};
+use super::reader::incoming;
+use super::settings::{ANSWER_WITHIN, KafkaSettings};
+use crate::clock::Tick;
+
+/// The most records one poll hands out.
+const MOST_AT_ONCE: usize = 10_000;
+
+/// One reader of a whole topic.
+pub(super) struct Follower {
+    consumer: BaseConsumer<Quiet>,
+    settings: KafkaSettings,
+    topic: Topic,
+    partitions: i32,
+    /// Where each partition begins, for as long as nothing was read.
+    starts: Vec<i64>,
+}
+
+/// Says what happens to connections, and nothing else.
+struct Quiet;
+
+// === impl Quiet ===
+
+impl ClientContext for Quiet {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "Kafka follower");
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
+// === impl Follower ===
+
+impl Follower {
+    pub(super) fn open(settings: &KafkaSettings, topic: Topic, partitions: u32) -> Result<Self, BrokerError> {
+        let unavailable = |error: KafkaError| unavailable(&settings.brokers, &error);
+        let consumer = settings.follower().create_with_context(Quiet).map_err(unavailable)?;
+        let partitions = i32::try_from(partitions).unwrap_or(i32::MAX);
+        let mut follower =
+            Self { consumer, settings: settings.clone(), topic, partitions, starts: Vec::new() };
+        follower.starts = follower.bounds()?.into_iter().map(|(first, _)| first).collect();
+        let mut list = TopicPartitionList::new();
+        for partition in 0..partitions {
+            let name = settings.names.of(topic);
+            list.add_partition_offset(name, partition, Offset::Beginning).map_err(unavailable)?;
+        }
+        follower.consumer.assign(&list).map_err(unavailable)?;
+        Ok(follower)
+    }
+
+    fn bounds(&self) -> Result<Vec<(i64, i64)>, BrokerError> {
+        let name = self.settings.names.of(self.topic);
+        (0..self.partitions)
+            .map(|partition| {
+                let asked = self.consumer.fetch_watermarks(name, partition, ANSWER_WITHIN);
+                asked.map_err(|error| unavailable(&self.settings.brokers, &error))
+            })
+            .collect()
+    }
+}
+
+impl Follow for Follower {
+    fn poll(&mut self, wait: Duration, into: &mut Vec<Incoming>) -> Result<(), BrokerError> {
+        let (begun, before) = (Tick::now(), into.len());
+        loop {
+            let some = into.len() - before;
+            let left = if some > 0 { Duration::ZERO } else { wait.saturating_sub(begun.elapsed()) };
+            match self.consumer.poll(left) {
+                Some(Ok(message)) => into.push(incoming(&message, self.topic)),
+                Some(Err(KafkaError::MessageConsumption(code))) if is_passing(code) => {}
+                Some(Err(error)) => return Err(unavailable(&self.settings.brokers, &error)),
+                None if left.is_zero() => return Ok(()),
+                None => {}
+            }
+            if some >= MOST_AT_ONCE {
+                return Ok(());
+            }
+        }
+    }
+
+    fn positions(&self) -> Vec<i64> {
+        let read = self.consumer.position().unwrap_or_default();
+        let name = self.settings.names.of(self.topic);
+        (0..self.partitions)
+            .zip(&self.starts)
+            .map(|(partition, start)| match read.find_partition(name, partition).map(|one| one.offset()) {
+                Some(Offset::Offset(next)) => next,
+                _ => *start,
+            })
+            .collect()
+    }
+
+    fn ends(&mut self) -> Result<Vec<i64>, BrokerError> {
+        Ok(self.bounds()?.into_iter().map(|(_, end)| end).collect())
+    }
+}

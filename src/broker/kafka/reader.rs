@@ -1,0 +1,432 @@
+//! Reader: a lane's member of its consumer group.
+//!
+//! It hands out what is committed, partition by partition from where the lane says, and asks before a
+//! partition goes. It never commits: positions leave with the writer's transaction.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::super::{Arrival, BrokerError, Incoming, Input, LinkSpec, Position, StartFrom, Topic};
+use super::context::{Named, Turn, Turns, unassign};
+use super::faults::{is_passing, unavailable};
+use super::settings::{ANSWER_WITHIN, KafkaSettings};
+use crate::clock::Tick;
+use crate::event::Timestamp;
+
+/// How long an owner who is gone may keep a partition's position undecided: its transaction's end, and the
+/// coordinator's round that notices it.
+const POSITION_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long leaving the group may take before it is left to itself.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+
+/// The reading half of a link.
+pub(super) struct Reader {
+    /// `None` only while it is dropped.
+    consumer: Option<BaseConsumer<Turns>>,
+    settings: KafkaSettings,
+    start_from: StartFrom,
+    /// What was assigned, and how far each has come.
+    held: BTreeMap<Input, Reading>,
+    /// What is to be released before the rebalance goes on.
+    revoking: BTreeSet<Input>,
+    /// What of it has been released already.
+    released: Vec<Named>,
+    /// Assigned, but not yet handed on: its positions could not be asked.
+    waiting: Vec<Input>,
+}
+
+/// How far an assigned partition is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// Nothing is read yet.
+    NotBegun,
+    /// Records are handed out; reading began at this offset.
+    Begun(i64),
+    /// Records are held back; reading began at the first and goes on at the second.
+    Paused(i64, i64),
+}
+
+// === impl Reader ===
+
+impl Reader {
+    pub(super) fn join(settings: &KafkaSettings, spec: &LinkSpec) -> Result<Self, BrokerError> {
+        let consumer: BaseConsumer<Turns> = settings
+            .consumer(spec)
+            .create_with_context(Turns::default())
+            .map_err(|error| unavailable(&settings.brokers, &error))?;
+        let names: Vec<&str> = spec.inputs.iter().map(|topic| settings.names.of(*topic)).collect();
+        consumer.subscribe(&names).map_err(|error| unavailable(&settings.brokers, &error))?;
+        Ok(Self {
+            consumer: Some(consumer),
+            settings: settings.clone(),
+            start_from: spec.start_from,
+            held: BTreeMap::new(),
+            revoking: BTreeSet::new(),
+            released: Vec::new(),
+            waiting: Vec::new(),
+        })
+    }
+
+    /// Whether a commit may move this partition's position.
+    pub(super) fn holds(&self, input: Input) -> bool {
+        self.held.contains_key(&input)
+    }
+
+    /// Who we are in the group now; it changes with every rebalance.
+    pub(super) fn membership(&self) -> Option<ConsumerGroupMetadata> {
+        self.consumer().group_metadata()
+    }
+
+    /// The positions as the client library wants them.
+    pub(super) fn list(&self, positions: &[(Input, Position)]) -> Result<TopicPartitionList, BrokerError> {
+        let mut list = TopicPartitionList::with_capacity(positions.len());
+        for (input, position) in positions {
+            let mut element = list.add_partition(self.settings.names.of(input.topic), input.partition);
+            element.set_offset(Offset::Offset(position.offset)).map_err(|error| self.unavailable(&error))?;
+            if !position.note.is_empty() {
+                element.set_metadata(&position.note);
+            }
+        }
+        Ok(list)
+    }
+
+    pub(super) fn poll(
+        &mut self,
+        wait: Duration,
+        most: usize,
+        into: &mut Vec<Arrival>,
+    ) -> Result<(), BrokerError> {
+        let (begun, before) = (Tick::now(), into.len());
+        loop {
+            self.take_turns(into)?;
+            let some = into.len() - before;
+            if some >= most {
+                return Ok(());
+            }
+            let left = if some > 0 { Duration::ZERO } else { wait.saturating_sub(begun.elapsed()) };
+            match self.consumer().poll(left) {
+                Some(Ok(message)) => {
+                    if let Some(record) = self.incoming(&message) {
+                        into.push(Arrival::Record(record));
+                    }
+                }
+                Some(Err(error)) => self.judge(&error)?,
+                // After a step of a rebalance the library answers nothing, too; then there is one to take.
+                None if self.has_turn() => {}
+                None if left.is_zero() => return Ok(()),
+                None => {}
+            }
+        }
+    }
+
+    /// Begins reading at `from`; a log that does not reach there any more is an error, never a jump.
+    pub(super) fn start(&mut self, input: Input, from: Option<&Position>) -> Result<(), BrokerError> {
+        if !self.holds(input) {
+            return Err(BrokerError::NotHeld { input });
+        }
+        if self.revoking.contains(&input) {
+            return Ok(());
+        }
+        let name = self.settings.names.of(input.topic).to_owned();
+        let (first, end) = self.bounds(input)?;
+        let next = match (from, self.start_from) {
+            (Some(position), _) => position.offset,
+            (None, StartFrom::Earliest) => first,
+            (None, StartFrom::Now) => end,
+        };
+        if next < first || next > end {
+            return Err(BrokerError::gap(&name, input, next, (first, end)));
+        }
+        if self.held.insert(input, Reading::Begun(next)) == Some(Reading::NotBegun) {
+            let list = one(&name, input.partition, next).map_err(|error| self.unavailable(&error))?;
+            self.consumer().incremental_assign(&list).map_err(|error| dead(&error))
+        } else {
+            self.seek(vec![(input, next)])
+        }
+    }
+
+    pub(super) fn release(&mut self, inputs: &[Input]) -> Result<(), BrokerError> {
+        for input in inputs {
+            if self.revoking.remove(input) {
+                self.held.remove(input);
+                self.released.push(self.named(*input));
+            }
+        }
+        if self.revoking.is_empty() && !self.released.is_empty() {
+            let released = std::mem::take(&mut self.released);
+            return unassign(self.consumer(), &released).map_err(|error| dead(&error));
+        }
+        Ok(())
+    }
+
+    pub(super) fn pause(&mut self, input: Input, from: &Position) -> Result<(), BrokerError> {
+        let begun = match self.held.get(&input) {
+            Some(Reading::Begun(begun) | Reading::Paused(begun, _)) => *begun,
+            Some(Reading::NotBegun) | None => return Ok(()),
+        };
+        self.held.insert(input, Reading::Paused(begun, from.offset));
+        let list = self.only(input);
+        self.consumer().pause(&list).map_err(|error| dead(&error))
+    }
+
+    pub(super) fn resume(&mut self, input: Input) -> Result<(), BrokerError> {
+        let Some(Reading::Paused(begun, from)) = self.held.get(&input).copied() else { return Ok(()) };
+        self.held.insert(input, Reading::Begun(begun));
+        self.seek(vec![(input, from)])?;
+        let list = self.only(input);
+        self.consumer().resume(&list).map_err(|error| dead(&error))
+    }
+
+    /// Back to what is committed, or to where reading began when nothing is.
+    pub(super) fn rewind(&mut self) -> Result<Vec<(Input, Option<Position>)>, BrokerError> {
+        let held: Vec<Input> = self.held.keys().copied().collect();
+        let back = self.committed(&held)?;
+        let mut seeks = Vec::new();
+        for (input, position) in &back {
+            let to = |begun: i64| position.as_ref().map_or(begun, |position| position.offset);
+            match self.held.get_mut(input) {
+                Some(Reading::Begun(begun)) if !self.revoking.contains(input) => {
+                    seeks.push((*input, to(*begun)));
+                }
+                Some(Reading::Paused(begun, from)) => *from = to(*begun),
+                _ => {}
+            }
+        }
+        self.seek(seeks)?;
+        Ok(back)
+    }
+
+    /// The first offset there is, and the end as a reader of committed records sees it.
+    pub(super) fn bounds(&self, input: Input) -> Result<(i64, i64), BrokerError> {
+        let name = self.settings.names.of(input.topic);
+        let asked = self.consumer().fetch_watermarks(name, input.partition, ANSWER_WITHIN);
+        asked.map_err(|error| self.unavailable(&error))
+    }
+
+    /// The offset to read next; what lies between the last record and this are no records.
+    pub(super) fn position(&self, input: Input) -> Result<Option<i64>, BrokerError> {
+        let begun = match self.held.get(&input) {
+            Some(Reading::Begun(begun)) => *begun,
+            Some(Reading::Paused(_, from)) => return Ok(Some(*from)),
+            Some(Reading::NotBegun) | None => return Ok(None),
+        };
+        let all = self.consumer().position().map_err(|error| self.unavailable(&error))?;
+        let found = all.find_partition(self.settings.names.of(input.topic), input.partition);
+        match found.map(|element| element.offset()) {
+            Some(Offset::Offset(next)) => Ok(Some(next)),
+            // Nothing was handed out since reading began or went back.
+            _ => Ok(Some(begun)),
+        }
+    }
+
+    /// Turns the steps of rebalances into arrivals.
+    fn take_turns(&mut self, into: &mut Vec<Arrival>) -> Result<(), BrokerError> {
+        loop {
+            if !self.waiting.is_empty() {
+                let positions = self.committed(&self.waiting)?;
+                self.waiting.clear();
+                into.extend(
+                    positions.into_iter().map(|(input, position)| Arrival::Assigned(input, position)),
+                );
+            }
+            match self.consumer().context().next() {
+                Some(Turn::Assigned(named)) => {
+                    self.waiting = self.inputs(&named);
+                    self.held.extend(self.waiting.iter().map(|input| (*input, Reading::NotBegun)));
+                }
+                Some(Turn::Revoked(named)) => {
+                    let inputs = self.inputs(&named);
+                    self.revoking.extend(&inputs);
+                    into.push(Arrival::Revoking(inputs));
+                }
+                Some(Turn::Lost(named)) => {
+                    let inputs = self.inputs(&named);
+                    self.held.retain(|input, _| !inputs.contains(input));
+                    self.revoking.retain(|input| !inputs.contains(input));
+                    into.push(Arrival::Lost(inputs));
+                }
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn has_turn(&self) -> bool {
+        self.consumer().context().has_next()
+    }
+
+    /// The committed positions, those of transactions under way awaited.
+    fn committed(&self, inputs: &[Input]) -> Result<Vec<(Input, Option<Position>)>, BrokerError> {
+        let mut list = TopicPartitionList::with_capacity(inputs.len());
+        for input in inputs {
+            list.add_partition(self.settings.names.of(input.topic), input.partition);
+        }
+        if inputs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let asked = self.consumer().committed_offsets(list, POSITION_WITHIN);
+        let answer = asked.map_err(|error| self.unavailable(&error))?;
+        let mut positions = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            let Some(element) = answer.find_partition(self.settings.names.of(input.topic), input.partition)
+            else {
+                continue;
+            };
+            element.error().map_err(|error| self.unavailable(&error))?;
+            let position = match element.offset() {
+                Offset::Offset(offset) => Some(Position { offset, note: element.metadata().to_owned() }),
+                _ => None,
+            };
+            positions.push((*input, position));
+        }
+        Ok(positions)
+    }
+
+    fn seek(&self, seeks: Vec<(Input, i64)>) -> Result<(), BrokerError> {
+        let begun = Tick::now();
+        let mut left = seeks;
+        while !left.is_empty() {
+            let mut list = TopicPartitionList::with_capacity(left.len());
+            for (input, offset) in &left {
+                let name = self.settings.names.of(input.topic);
+                list.add_partition_offset(name, input.partition, Offset::Offset(*offset))
+                    .map_err(|error| self.unavailable(&error))?;
+            }
+            let done = self.consumer().seek_partitions(list, ANSWER_WITHIN).map_err(|error| dead(&error))?;
+            // A partition whose fetching is only just beginning refuses; it will not in a moment.
+            left.retain(|(input, _)| {
+                let element = done.find_partition(self.settings.names.of(input.topic), input.partition);
+                element.is_none_or(|element| element.error().is_err())
+            });
+            if !left.is_empty() {
+                if begun.elapsed() > ANSWER_WITHIN {
+                    return Err(BrokerError::Fatal(format!("reading cannot go back in {}", left[0].0)));
+                }
+                thread::park_timeout(Duration::from_millis(1));
+            }
+        }
+        Ok(())
+    }
+
+    /// What an error of the library means for the link.
+    fn judge(&self, error: &KafkaError) -> Result<(), BrokerError> {
+        match error {
+            KafkaError::MessageConsumption(code) if is_passing(*code) => {
+                tracing::debug!(%error, "Kafka consumer");
+                Ok(())
+            }
+            KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset) => {
+                Err(self.where_the_gap_is(error))
+            }
+            KafkaError::MessageConsumptionFatal(_) => Err(dead(error)),
+            _ => Err(self.unavailable(error)),
+        }
+    }
+
+    /// The library does not say which partition it has lost its place in; the bounds do.
+    fn where_the_gap_is(&self, error: &KafkaError) -> BrokerError {
+        for input in self.held.keys() {
+            if let (Ok((first, end)), Ok(Some(next))) = (self.bounds(*input), self.position(*input))
+                && (next < first || next > end)
+            {
+                return BrokerError::gap(self.settings.names.of(input.topic), *input, next, (first, end));
+            }
+        }
+        self.unavailable(error)
+    }
+
+    fn incoming(&self, message: &BorrowedMessage<'_>) -> Option<Incoming> {
+        let topic = self.settings.names.role(message.topic())?;
+        Some(incoming(message, topic))
+    }
+
+    fn inputs(&self, named: &[Named]) -> Vec<Input> {
+        let role = |name: &str| self.settings.names.role(name);
+        named
+            .iter()
+            .filter_map(|(name, partition)| Some(Input { topic: role(name)?, partition: *partition }))
+            .collect()
+    }
+
+    fn named(&self, input: Input) -> Named {
+        (self.settings.names.of(input.topic).to_owned(), input.partition)
+    }
+
+    fn only(&self, input: Input) -> TopicPartitionList {
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition(self.settings.names.of(input.topic), input.partition);
+        list
+    }
+
+    fn unavailable(&self, error: &KafkaError) -> BrokerError {
+        unavailable(&self.settings.brokers, error)
+    }
+
+    fn consumer(&self) -> &BaseConsumer<Turns> {
+        self.consumer.as_ref().expect("it is taken only when the reader is dropped")
+    }
+}
+
+/// Leaves the group; a static member's place is kept for it.
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let Some(consumer) = self.consumer.take() else { return };
+        consumer.context().close();
+        // A rebalance that waits for us would wait for ever, and closing for it.
+        let mut waited_for = std::mem::take(&mut self.released);
+        waited_for.extend(self.revoking.iter().map(|input| self.named(*input)));
+        let (closed, wait) = mpsc::channel();
+        let closing = thread::Builder::new().name("kafka-close".to_owned()).spawn(move || {
+            let unseen = std::iter::from_fn(|| consumer.context().next()).filter_map(|turn| match turn {
+                Turn::Revoked(named) => Some(named),
+                Turn::Assigned(_) | Turn::Lost(_) => None,
+            });
+            let waited_for: Vec<Named> = waited_for.into_iter().chain(unseen.flatten()).collect();
+            if !waited_for.is_empty() {
+                let _ = unassign(&consumer, &waited_for);
+            }
+            drop(consumer);
+            let _ = closed.send(());
+        });
+        if closing.is_ok() && wait.recv_timeout(CLOSE_WITHIN).is_err() {
+            tracing::warn!(within = ?CLOSE_WITHIN, "leaving the consumer group takes longer than it may");
+        }
+    }
+}
+
+/// A record as it was read.
+pub(super) fn incoming(message: &BorrowedMessage<'_>, topic: Topic) -> Incoming {
+    let headers = message.headers().map_or_else(Vec::new, |headers| {
+        headers
+            .iter()
+            .map(|header| (header.key.to_owned(), header.value.map(Bytes::copy_from_slice)))
+            .collect()
+    });
+    Incoming {
+        input: Input { topic, partition: message.partition() },
+        offset: message.offset(),
+        timestamp: Timestamp::from_millis(message.timestamp().to_millis().unwrap_or_default()),
+        key: message.key().map(Bytes::copy_from_slice),
+        value: message.payload().map(Bytes::copy_from_slice),
+        headers,
+    }
+}
+
+fn one(name: &str, partition: i32, offset: i64) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::with_capacity(1);
+    list.add_partition_offset(name, partition, Offset::Offset(offset))?;
+    Ok(list)
+}
+
+/// The reader cannot go on.
+fn dead(error: &KafkaError) -> BrokerError {
+    BrokerError::Fatal(error.to_string())
+}

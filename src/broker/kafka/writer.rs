@@ -1,0 +1,219 @@
+//! Writer: a lane's transactional producer.
+//!
+//! One transaction at a time, begun and ended within one call. Between calls nothing is open, so that a
+//! lane that stops holds up no reader.
+
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::util::Timeout;
+use rdkafka::{ClientContext, TopicPartitionList};
+
+use super::super::names::Names;
+use super::super::terms::size_of;
+use super::super::{BrokerError, LinkSpec, Outgoing};
+use super::faults::{Way, unavailable, way_out, way_out_of_delivery};
+use super::settings::KafkaSettings;
+use super::wire;
+use crate::clock::Tick;
+
+/// How long taking the transactional id over may take: its former owner's transaction has to end.
+const TAKE_OVER_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long an abort lets records in flight arrive. One that overtakes them is fatal to the producer.
+const SETTLE_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long to wait before the same call is tried again.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// The writing half of a link.
+pub(super) struct Writer {
+    producer: ThreadedProducer<Deliveries>,
+    names: Names,
+    transactional_id: String,
+    within: Duration,
+    /// After [`BrokerError::Fatal`] nothing works any more.
+    dead: bool,
+}
+
+/// What was not delivered in the transaction under way: the first of it.
+#[derive(Debug, Default)]
+struct Deliveries {
+    failed: Mutex<Option<(String, RDKafkaErrorCode)>>,
+}
+
+/// Why a transaction is not committed.
+enum Trouble {
+    /// It is rolled back, and this is the answer.
+    RollBack(BrokerError),
+    /// Nobody knows, or the producer is of no use.
+    GiveUp(String),
+}
+
+// === impl Deliveries ===
+
+impl Deliveries {
+    fn take(&self) -> Option<(String, RDKafkaErrorCode)> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl ClientContext for Deliveries {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "Kafka producer");
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, message)) = result {
+            let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            failed.get_or_insert_with(|| (message.topic().to_owned(), code));
+        }
+    }
+}
+
+// === impl Writer ===
+
+impl Writer {
+    /// Takes the transactional id over: who used it before is fenced, and its open transaction ended.
+    pub(super) fn open(settings: &KafkaSettings, spec: &LinkSpec) -> Result<Self, BrokerError> {
+        let producer: ThreadedProducer<Deliveries> = settings
+            .transactional(spec)
+            .create_with_context(Deliveries::default())
+            .map_err(|error| unavailable(&settings.brokers, &error))?;
+        let begun = Tick::now();
+        loop {
+            let Err(error) = producer.init_transactions(TAKE_OVER_WITHIN) else { break };
+            if way_out(&error) != Way::Again || begun.elapsed() > TAKE_OVER_WITHIN {
+                return Err(unavailable(&settings.brokers, &error));
+            }
+            thread::park_timeout(AGAIN_AFTER);
+        }
+        Ok(Self {
+            producer,
+            names: settings.names.clone(),
+            transactional_id: spec.transactional_id.clone(),
+            within: spec.transaction_timeout,
+            dead: false,
+        })
+    }
+
+    /// Writes records and positions in one transaction.
+    pub(super) fn commit<'a>(
+        &mut self,
+        records: impl Iterator<Item = &'a Outgoing>,
+        positions: &TopicPartitionList,
+        member: &ConsumerGroupMetadata,
+    ) -> Result<(), BrokerError> {
+        if self.dead {
+            return Err(BrokerError::Fatal(format!("`{}` has failed before", self.transactional_id)));
+        }
+        let trouble = match self.transact(records, positions, member) {
+            Ok(()) => return Ok(()),
+            Err(Trouble::RollBack(answer)) => match self.roll_back() {
+                Ok(()) => return Err(answer),
+                Err(error) => format!("{answer}; and rolling back failed: {error}"),
+            },
+            Err(Trouble::GiveUp(reason)) => reason,
+        };
+        self.dead = true;
+        Err(BrokerError::Fatal(format!("`{}`: {trouble}", self.transactional_id)))
+    }
+
+    fn transact<'a>(
+        &self,
+        records: impl Iterator<Item = &'a Outgoing>,
+        positions: &TopicPartitionList,
+        member: &ConsumerGroupMetadata,
+    ) -> Result<(), Trouble> {
+        let begun = Tick::now();
+        self.producer.context().take();
+        self.producer.begin_transaction().map_err(|error| Trouble::GiveUp(error.to_string()))?;
+        for record in records {
+            self.send(record, begun)?;
+        }
+        self.settle(begun, self.within);
+        if let Some((topic, code)) = self.producer.context().take() {
+            return Err(undelivered(&topic, code));
+        }
+        let left = || self.within.saturating_sub(begun.elapsed());
+        self.until_done(begun, || self.producer.send_offsets_to_transaction(positions, member, left()))?;
+        self.until_done(begun, || self.producer.commit_transaction(Timeout::Never))
+    }
+
+    /// Hands a record over, and waits while the queue is full.
+    fn send(&self, record: &Outgoing, begun: Tick) -> Result<(), Trouble> {
+        let topic = self.names.of(record.topic);
+        let mut out: BaseRecord<'_, [u8], [u8]> = wire::record(topic, record, ());
+        while let Err((error, back)) = self.producer.send(out) {
+            let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+            if code == RDKafkaErrorCode::MessageSizeTooLarge {
+                let size = size_of(record);
+                return Err(Trouble::RollBack(BrokerError::TooLarge { topic: record.topic, size }));
+            }
+            if way_out_of_delivery(code) != Way::Again || begun.elapsed() > self.within {
+                return Err(undelivered(topic, code));
+            }
+            thread::park_timeout(Duration::from_millis(1));
+            out = back;
+        }
+        Ok(())
+    }
+
+    /// Waits until nothing is in flight, looking several times a millisecond: the crate's own flush, which
+    /// a commit begins with, looks ten times a second.
+    fn settle(&self, begun: Tick, within: Duration) {
+        let mut pause = Duration::from_micros(50);
+        while self.producer.in_flight_count() > 0 && begun.elapsed() < within {
+            thread::park_timeout(pause);
+            pause = (pause * 2).min(Duration::from_micros(400));
+        }
+    }
+
+    /// Repeats a call for as long as the library says that it may work in a moment.
+    fn until_done(&self, begun: Tick, call: impl Fn() -> Result<(), KafkaError>) -> Result<(), Trouble> {
+        loop {
+            let Err(error) = call() else { return Ok(()) };
+            match way_out(&error) {
+                Way::Again if begun.elapsed() < self.within => thread::park_timeout(AGAIN_AFTER),
+                Way::RollBack => return Err(Trouble::RollBack(BrokerError::Aborted(error.to_string()))),
+                Way::Again | Way::GiveUp => return Err(Trouble::GiveUp(error.to_string())),
+            }
+        }
+    }
+
+    fn roll_back(&self) -> Result<(), String> {
+        let begun = Tick::now();
+        self.settle(begun, SETTLE_WITHIN);
+        let aborted = self.until_done(begun, || self.producer.abort_transaction(Timeout::Never));
+        aborted.map_err(|trouble| match trouble {
+            Trouble::RollBack(answer) => answer.to_string(),
+            Trouble::GiveUp(reason) => reason,
+        })
+    }
+}
+
+/// A record did not arrive.
+fn undelivered(topic: &str, code: RDKafkaErrorCode) -> Trouble {
+    use RDKafkaErrorCode as Code;
+    match code {
+        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
+            let fault =
+                "does not exist, or has not this many partitions; run `bugle topics check`".to_owned();
+            Trouble::RollBack(BrokerError::Topic { name: topic.to_owned(), fault })
+        }
+        _ if way_out_of_delivery(code) == Way::GiveUp => {
+            Trouble::GiveUp(format!("a record for `{topic}`: {code}"))
+        }
+        _ => Trouble::RollBack(BrokerError::Aborted(format!("a record for `{topic}`: {code}"))),
+    }
+}

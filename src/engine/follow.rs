@@ -1,0 +1,114 @@
+//! Follow: keeps this process's copy of the directory at the end of its topics.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::broker::{BrokerError, Follow};
+use crate::clock::{self, Tick};
+use crate::event::Topic;
+
+use super::Parts;
+
+/// How often the ends of the topics are asked for. The copy counts as fresh for ten seconds after it
+/// was seen at the end, so three of these may fail before the lanes hold.
+const ASK_EVERY: Duration = Duration::from_secs(2);
+
+/// Reads both topics to their ends, then follows them on threads of their own.
+pub(super) fn start(parts: &Parts, stop: &Arc<AtomicBool>) -> Result<Vec<JoinHandle<()>>, BrokerError> {
+    let mut threads = Vec::new();
+    for topic in [Topic::Directory, Topic::Members] {
+        let mut follower = Follower { topic, follow: parts.broker.follow(topic)?, parts: parts.clone() };
+        follower.catch_up(stop)?;
+        let stop = Arc::clone(stop);
+        let spawned = std::thread::Builder::new().name(format!("follow-{topic}")).spawn(move || follower.run(&stop));
+        threads.push(spawned.map_err(|error| BrokerError::Fatal(error.to_string()))?);
+    }
+    Ok(threads)
+}
+
+struct Follower {
+    topic: Topic,
+    follow: Box<dyn Follow>,
+    parts: Parts,
+}
+
+// === impl Follower ===
+
+impl Follower {
+    /// Nothing is sent before this has returned.
+    fn catch_up(&mut self, stop: &AtomicBool) -> Result<(), BrokerError> {
+        loop {
+            let ends = self.follow.ends()?;
+            while !reached(&self.follow.positions(), &ends) {
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+                self.take_in()?;
+            }
+            // What was written while we read is read too, before anybody is told anything.
+            if self.confirm(&self.follow.ends()?) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn run(mut self, stop: &AtomicBool) {
+        let mut asked = Tick::now();
+        while !stop.load(Ordering::Relaxed) {
+            if let Err(error) = self.take_in() {
+                tracing::warn!(topic = %self.topic, %error, "the directory cannot be followed; lanes will hold");
+            }
+            if asked.elapsed() >= ASK_EVERY {
+                asked = Tick::now();
+                match self.follow.ends() {
+                    Ok(ends) => {
+                        self.confirm(&ends);
+                    }
+                    Err(error) => tracing::warn!(topic = %self.topic, %error, "the directory's end is not known"),
+                }
+            }
+        }
+    }
+
+    fn take_in(&mut self) -> Result<(), BrokerError> {
+        let mut records = Vec::new();
+        self.follow.poll(Duration::from_millis(100), &mut records)?;
+        let directory = &self.parts.directory;
+        let decoded: Vec<_> = records.iter().map(|record| (record, self.decode(record))).collect();
+        for passed_over in directory.apply(decoded) {
+            tracing::warn!(%passed_over, "a directory record changed nothing");
+        }
+        directory.advance(self.topic, &self.follow.positions());
+        Ok(())
+    }
+
+    fn decode(&self, record: &Incoming) -> Decoded {
+        let (codec, value) = (&self.parts.codec, record.value.as_deref());
+        match self.topic {
+            Topic::Directory => match value.map(|value| decoded(codec, value, person::decode)).transpose() {
+                Ok(person) => Decoded::Person(person.map(Box::new)),
+                Err(fault) => Decoded::Unreadable(fault),
+            },
+            _ => match value.map(|value| decoded(codec, value, person::decode_members)).transpose() {
+                Ok(members) => Decoded::Members(members),
+                Err(fault) => Decoded::Unreadable(fault),
+            },
+        }
+    }
+
+    fn confirm(&self, ends: &[i64]) -> bool {
+        let now = clock::now();
+        let at_end = self.parts.directory.confirm(self.topic, ends, now);
+        if at_end {
+            let people = self.parts.directory.view().count();
+            count::tell(&self.parts.board, &Fact::DirectoryRead { people, at: now });
+        }
+        at_end
+    }
+}
+
+fn reached(positions: &[i64], ends: &[i64]) -> bool {
+    ends.iter().zip(positions).all(|(end, position)| position >= end)
+}

@@ -1,0 +1,327 @@
+//! Lane thread: poll, admit, cut, commit, and what to do when one of them fails.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::broker::{Arrival, BrokerError, Effect, Input, Link, LinkSpec, Position, StartFrom};
+use crate::clock::{self, Tick};
+use crate::event::fact::CommitResult;
+use crate::event::{Lane, Span, Timestamp};
+use crate::flow::delivery::Reply;
+use crate::flow::{Outbox, Want, World};
+
+use super::sender::Requests;
+use super::station::{Pumped, Station};
+use super::{Parts, Settings, count, inputs};
+
+/// How long a poll waits when nothing is under way.
+const IDLE_WAIT: Duration = Duration::from_millis(100);
+/// How long a poll waits while answers of the push service are expected, or something is waited for.
+const BUSY_WAIT: Duration = Duration::from_millis(2);
+/// The most records taken from the client at once.
+const MOST_POLLED: usize = 2_000;
+/// A lane holds while its copy of the directory was not seen at the end for this long.
+const STALE_AFTER: Span = Span::from_secs(10);
+/// Requests under way are waited for this long before a partition is let go.
+const DRAIN: Duration = Duration::from_secs(15);
+/// Between two tries to open a link, or to fetch a schema.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// A transaction may stay open this long; one stalled writer holds up all its readers.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One thread's lanes: the partitions of one kind that its consumer was given.
+pub(super) struct LaneThread {
+    lane: Lane,
+    slot: usize,
+    parts: Parts,
+    settings: Settings,
+    stop: Arc<AtomicBool>,
+    requests: Requests,
+    replies: (mpsc::Sender<(i32, Reply)>, mpsc::Receiver<(i32, Reply)>),
+    stations: BTreeMap<Input, Station>,
+    gathering: Option<Tick>,
+    under_way: usize,
+    now: Timestamp,
+}
+
+// === impl LaneThread ===
+
+impl LaneThread {
+    pub(super) fn new(which: (Lane, usize), parts: &Parts, settings: &Settings, stop: &Arc<AtomicBool>, requests: &Requests) -> Self {
+        let (lane, slot) = which;
+        Self {
+            lane,
+            slot,
+            parts: parts.clone(),
+            settings: settings.clone(),
+            stop: Arc::clone(stop),
+            requests: requests.clone(),
+            replies: mpsc::channel(),
+            stations: BTreeMap::new(),
+            gathering: None,
+            under_way: 0,
+            now: clock::now(),
+        }
+    }
+
+    /// Runs until stopped. A broken link is replaced; every lane then starts from what was committed.
+    pub(super) fn run(mut self) {
+        while !self.stopping() {
+            let ended = self.parts.broker.link(&self.spec()).and_then(|mut link| self.work(link.as_mut()));
+            self.stations.clear();
+            self.gathering = None;
+            if let Err(error) = ended {
+                tracing::warn!(lane = self.lane.as_str(), %error, "the link is built anew");
+                count::commit(&self.parts.board, self.lane, CommitResult::Fatal, (0, Duration::ZERO));
+                self.pause(TRY_AGAIN);
+            }
+        }
+    }
+
+    fn spec(&self) -> LinkSpec {
+        let (name, lane) = (&self.settings.name, self.lane.as_str());
+        let slot = format!("{}-{lane}-{}", self.settings.instance, self.slot);
+        LinkSpec {
+            group: format!("{name}-{lane}"),
+            transactional_id: format!("{name}-{slot}"),
+            instance_id: self.settings.static_member.then_some(slot),
+            inputs: inputs(self.lane),
+            start_from: if self.lane == Lane::Source { self.settings.start_from } else { StartFrom::Earliest },
+            transaction_timeout: TRANSACTION_TIMEOUT,
+        }
+    }
+
+    fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "the engine's sleep: between two tries of something that failed")]
+    fn pause(&self, span: Duration) {
+        let began = Tick::now();
+        while !self.stopping() && began.elapsed() < span {
+            std::thread::sleep(BUSY_WAIT.max(span / 50));
+        }
+    }
+
+    fn work(&mut self, link: &mut dyn Link) -> Result<(), BrokerError> {
+        let mut arrivals = Vec::new();
+        while !self.stopping() {
+            link.poll(self.patience(), MOST_POLLED, &mut arrivals)?;
+            let polled = arrivals.len();
+            self.now = self.now.max(clock::now());
+            for arrival in arrivals.drain(..) {
+                self.receive(link, arrival)?;
+            }
+            self.hear_replies();
+            let full = self.pump(link)?;
+            let due = self.gathering.is_some_and(|began| began.elapsed() >= self.settings.commit_every);
+            if full || due || (polled == 0 && self.gathering.is_some()) {
+                self.commit(link)?;
+            }
+            self.parts.board.beat(self.lane, self.slot, self.now);
+        }
+        let inputs: Vec<Input> = self.stations.keys().copied().collect();
+        self.let_go(link, &inputs)
+    }
+
+    /// How long to wait for records: not at all when there is work, briefly when answers are expected.
+    fn patience(&self) -> Duration {
+        let waiting = self.stations.values().any(|station| station.want.is_some() || !station.backlog.is_empty());
+        if self.under_way > 0 || waiting || self.gathering.is_some() {
+            return BUSY_WAIT;
+        }
+        let next = self.stations.values().filter_map(|station| station.lane.wake_at()).min();
+        next.map_or(IDLE_WAIT, |at| at.since(self.now).to_duration().clamp(BUSY_WAIT, IDLE_WAIT))
+    }
+
+    fn receive(&mut self, link: &mut dyn Link, arrival: Arrival) -> Result<(), BrokerError> {
+        match arrival {
+            Arrival::Record(record) => {
+                if let Some(station) = self.stations.get_mut(&record.input) {
+                    station.backlog.push_back(record);
+                }
+            }
+            Arrival::Assigned(input, position) => {
+                tracing::info!(lane = self.lane.as_str(), %input, "assigned");
+                link.start(input, position.as_ref())?;
+                self.open(input, position)?;
+            }
+            Arrival::Revoking(inputs) => self.let_go(link, &inputs)?,
+            Arrival::Lost(inputs) => {
+                tracing::warn!(lane = self.lane.as_str(), ?inputs, "lost");
+                for input in &inputs {
+                    self.stations.remove(input);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, input: Input, position: Option<Position>) -> Result<(), BrokerError> {
+        // Where a lane begins is known with its first record when nothing was ever committed.
+        let position = position.unwrap_or_default();
+        let station = Station::open(input, &position, &self.parts.plan)
+            .map_err(|error| BrokerError::Fatal(format!("{input}: {error}")))?;
+        self.stations.insert(input, station);
+        Ok(())
+    }
+
+    fn hear_replies(&mut self) {
+        let people = self.parts.directory.view();
+        let position = people.position();
+        let world = world(&self.parts, &people, &position);
+        while let Ok((partition, reply)) = self.replies.1.try_recv() {
+            self.under_way = self.under_way.saturating_sub(1);
+            let input = Input { topic: crate::event::Topic::Pushes, partition };
+            if let Some(station) = self.stations.get_mut(&input) {
+                station.lane.answered(self.now, reply, &world, &mut station.out);
+                station.touched = true;
+                self.gathering.get_or_insert_with(Tick::now);
+            }
+        }
+    }
+
+    /// Lets every station work. `true` when one of them must commit before it goes on.
+    fn pump(&mut self, link: &mut dyn Link) -> Result<bool, BrokerError> {
+        if self.lane != Lane::Source && !self.parts.directory.view().is_fresh(self.now, STALE_AFTER) {
+            return Ok(false);
+        }
+        let mut full = false;
+        let mut schemas = Vec::new();
+        {
+            let people = self.parts.directory.view();
+            let position = people.position();
+            let world = world(&self.parts, &people, &position);
+            for station in self.stations.values_mut() {
+                full |= station.pump(self.now, &world, self.settings.commit_most) == Pumped::Full;
+                if station.lane.wake_at().is_some_and(|at| at <= self.now) {
+                    station.lane.wake(self.now, &world, &mut station.out);
+                    station.touched = true;
+                }
+                if station.touched {
+                    self.gathering.get_or_insert_with(Tick::now);
+                }
+                for send in station.out.sends.drain(..) {
+                    self.under_way += 1;
+                    self.requests.send(&self.parts, send, station.input.partition, self.replies.0.clone());
+                }
+                if let Some(Want::Schema(id)) = station.want {
+                    schemas.push(id);
+                }
+            }
+        }
+        for id in schemas {
+            if let Err(error) = self.parts.codec.fetch(id) {
+                tracing::warn!(id, %error, "a schema cannot be fetched; its partition waits");
+                self.pause(TRY_AGAIN);
+            }
+        }
+        self.balance(link)?;
+        Ok(full)
+    }
+
+    /// Reads no further ahead than a station can use.
+    fn balance(&mut self, link: &mut dyn Link) -> Result<(), BrokerError> {
+        for station in self.stations.values_mut() {
+            if !station.paused && station.too_much_read() {
+                let offset = station.backlog.back().map_or(0, |record| record.offset + 1);
+                link.pause(station.input, &Position { offset, note: String::new() })?;
+                station.paused = true;
+            } else if station.paused && station.little_read() {
+                link.resume(station.input)?;
+                station.paused = false;
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything gathered leaves, in one transaction.
+    fn commit(&mut self, link: &mut dyn Link) -> Result<(), BrokerError> {
+        self.gathering = None;
+        let began = Tick::now();
+        let (mut effects, mut positions, mut outs) = (Vec::new(), Vec::new(), Vec::new());
+        {
+            let people = self.parts.directory.view();
+            let position = people.position();
+            let world = world(&self.parts, &people, &position);
+            for station in self.stations.values_mut().filter(|station| station.touched) {
+                let mut out = std::mem::take(&mut station.out);
+                station.lane.cut(self.now, &world, &mut out);
+                let cause = station.input;
+                effects.extend(std::mem::take(&mut out.records).into_iter().map(|record| Effect { cause, record }));
+                let (offset, cursor) = station.lane.position();
+                positions.push((cause, Position { offset, note: cursor.note(offset) }));
+                outs.push((cause, out));
+            }
+        }
+        if positions.is_empty() {
+            return Ok(());
+        }
+        let records = outs.iter().map(|(_, out)| out.tally.records).sum();
+        match link.commit(effects, &positions) {
+            Ok(()) => {
+                self.settle(&outs);
+                count::commit(&self.parts.board, self.lane, CommitResult::Committed, (records, began.elapsed()));
+                count::progress(&self.parts.board, self.lane, self.now);
+                Ok(())
+            }
+            Err(error @ BrokerError::Aborted(_)) => {
+                tracing::warn!(lane = self.lane.as_str(), %error, "a transaction was taken back");
+                count::commit(&self.parts.board, self.lane, CommitResult::Aborted, (0, began.elapsed()));
+                self.take_back(link)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn settle(&mut self, outs: &[(Input, Outbox)]) {
+        for (input, out) in outs {
+            if let Some(station) = self.stations.get_mut(input) {
+                station.lane.settle(self.now);
+                station.touched = false;
+            }
+            count::settled(&self.parts.board, self.lane, *input, out);
+        }
+    }
+
+    /// Memory and input go back to the last commit.
+    fn take_back(&mut self, link: &mut dyn Link) -> Result<(), BrokerError> {
+        for station in self.stations.values_mut() {
+            station.lane.undo();
+            station.backlog.clear();
+            station.out = Outbox::default();
+            // A delivery lane still has outcomes to write down.
+            station.touched = self.lane == Lane::Delivery;
+        }
+        if self.lane == Lane::Delivery {
+            self.gathering = Some(Tick::now());
+        }
+        link.rewind()?;
+        self.pause(BUSY_WAIT);
+        Ok(())
+    }
+
+    /// Finishes what is under way in these partitions, commits it, and lets them go.
+    fn let_go(&mut self, link: &mut dyn Link, inputs: &[Input]) -> Result<(), BrokerError> {
+        let began = Tick::now();
+        while self.under_way > 0 && began.elapsed() < DRAIN {
+            if let Ok((partition, reply)) = self.replies.1.recv_timeout(IDLE_WAIT) {
+                // Handed back, so that one place takes replies in.
+                let _ = self.replies.0.send((partition, reply));
+                self.hear_replies();
+            }
+        }
+        self.commit(link)?;
+        for input in inputs {
+            self.stations.remove(input);
+        }
+        link.release(inputs)
+    }
+}
+
+fn world<'w>(parts: &'w Parts, people: &'w crate::directory::View<'w>, directory: &'w [i64]) -> World<'w> {
+    World { topology: &parts.topology, codec: &parts.codec, people, directory, plan: &parts.plan }
+}

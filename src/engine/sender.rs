@@ -1,0 +1,68 @@
+//! Sender: carries requests to the push service, many at once, and their answers back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use tokio::sync::Semaphore;
+
+use crate::clock::Tick;
+use crate::flow::delivery::{Answer, Reply};
+use crate::flow::outbox::Send;
+use crate::push::Outcome;
+
+use super::Parts;
+use super::count;
+
+/// The requests under way in this process, bounded.
+#[derive(Clone)]
+pub(super) struct Requests {
+    permits: Arc<Semaphore>,
+    under_way: Arc<AtomicUsize>,
+}
+
+// === impl Requests ===
+
+impl Requests {
+    pub(super) fn new(most: usize) -> Self {
+        Self { permits: Arc::new(Semaphore::new(most.max(1))), under_way: Arc::default() }
+    }
+
+    /// Sends a batch as soon as a permit is free; the reply comes through `replies`.
+    pub(super) fn send(&self, parts: &Parts, send: Send, partition: i32, replies: mpsc::Sender<(i32, Reply)>) {
+        let (permits, under_way) = (Arc::clone(&self.permits), Arc::clone(&self.under_way));
+        let push = Arc::clone(&parts.push);
+        let board = Arc::clone(&parts.board);
+        parts.runtime.spawn(async move {
+            let Ok(_permit) = permits.acquire_owned().await else { return };
+            let outcome = match push.encode(&send.batch) {
+                Ok(body) => {
+                    let began = Tick::now();
+                    count::under_way(&board, under_way.fetch_add(1, Ordering::Relaxed) + 1);
+                    let outcome = push.submit(&send.batch.message_id, &send.batch.account, body).await;
+                    count::under_way(&board, under_way.fetch_sub(1, Ordering::Relaxed) - 1);
+                    count::request(&board, &outcome, began.elapsed());
+                    outcome
+                }
+                Err(unsendable) => {
+                    // A fault of ours or of the configuration: the batch waits until it is mended.
+                    tracing::error!(error = %unsendable, hint = unsendable.hint(), "a batch cannot be sent");
+                    Outcome::TryLater { after: None, code: "unsendable" }
+                }
+            };
+            // The lane may be gone by now; its successor asks again under the same id.
+            let _ = replies.send((partition, Reply { at: send.at, answer: answer(outcome) }));
+        });
+    }
+}
+
+fn answer(outcome: Outcome) -> Answer {
+    match outcome {
+        Outcome::Accepted(job) => Answer::Accepted(job),
+        Outcome::TryLater { after, .. } => Answer::TryLater(after),
+        Outcome::Unacceptable { code, member } => Answer::Unacceptable(code, member),
+        Outcome::TooLarge => Answer::TooLarge,
+        Outcome::Forbidden(_) => Answer::Forbidden,
+        Outcome::Unknown(_) => Answer::Unknown,
+    }
+}

@@ -1,0 +1,111 @@
+//! Station: one partition with its lane, and what was read for it but not yet taken in.
+
+use std::collections::VecDeque;
+
+use crate::broker::{Input, Position};
+use crate::event::{Incoming, Timestamp};
+use crate::flow::cursor::UnreadableCursor;
+use crate::flow::delivery::DeliveryLane;
+use crate::flow::person::PersonLane;
+use crate::flow::source::SourceLane;
+use crate::flow::subject::SubjectLane;
+use crate::flow::{Admitted, Cursor, Outbox, Plan, Rooms, Want, World};
+use crate::event::Topic;
+
+/// A partition being worked on.
+pub(super) struct Station {
+    pub(super) input: Input,
+    pub(super) lane: Box<dyn Rooms>,
+    pub(super) backlog: VecDeque<Incoming>,
+    pub(super) out: Outbox,
+    /// Something happened that a commit must carry.
+    pub(super) touched: bool,
+    pub(super) paused: bool,
+    pub(super) want: Option<Want>,
+    /// Why nothing more is taken in: a record of ours that cannot be read.
+    pub(super) stopped: Option<String>,
+}
+
+/// What came of letting a station work.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Pumped {
+    /// Nothing left to take in.
+    Dry,
+    /// It must commit before it goes on.
+    Full,
+    /// It waits for something.
+    Waiting,
+}
+
+/// How much of a partition is read ahead.
+const MOST_BACKLOG: usize = 2_000;
+
+// === impl Station ===
+
+impl Station {
+    /// A station that goes on at a committed position.
+    pub(super) fn open(input: Input, from: &Position, plan: &Plan) -> Result<Self, UnreadableCursor> {
+        let cursor = Cursor::parse(&from.note, from.offset)?;
+        let at = (from.offset, &cursor);
+        let lane: Box<dyn Rooms> = match input.topic {
+            Topic::Events(source) => Box::new(SourceLane::new(source, input.partition, at, plan)),
+            Topic::Subjects => Box::new(SubjectLane::new(input.partition, at, plan)),
+            Topic::People => Box::new(PersonLane::new(input.partition, at, plan)),
+            _ => Box::new(DeliveryLane::new(input.partition, at, plan)),
+        };
+        Ok(Self {
+            input,
+            lane,
+            backlog: VecDeque::new(),
+            out: Outbox::default(),
+            touched: false,
+            paused: false,
+            want: None,
+            stopped: None,
+        })
+    }
+
+    /// Takes in what was read, until something must happen first.
+    pub(super) fn pump(&mut self, now: Timestamp, world: &World<'_>, most: usize) -> Pumped {
+        if self.stopped.is_some() {
+            return Pumped::Waiting;
+        }
+        self.want = None;
+        while let Some(record) = self.backlog.front() {
+            if self.out.bytes() > world.plan.budget || self.out.tally.records as usize >= most {
+                return Pumped::Full;
+            }
+            match self.lane.admit(now, record, world, &mut self.out) {
+                Admitted::Done => {
+                    self.touched = true;
+                    self.out.tally.records += 1;
+                    self.backlog.pop_front();
+                }
+                Admitted::More => {
+                    self.touched = true;
+                    return Pumped::Full;
+                }
+                Admitted::Wait(want) => {
+                    self.want = Some(want);
+                    return Pumped::Waiting;
+                }
+                Admitted::Stop(why) => {
+                    tracing::error!(input = %self.input, offset = record.offset, %why, "the partition stops: a record of ours cannot be read");
+                    self.stopped = Some(why);
+                    return Pumped::Waiting;
+                }
+            }
+        }
+        Pumped::Dry
+    }
+
+    /// Whether reading should be stopped for a while.
+    pub(super) fn too_much_read(&self) -> bool {
+        self.backlog.len() >= MOST_BACKLOG
+    }
+
+    /// Whether reading may go on.
+    pub(super) fn little_read(&self) -> bool {
+        self.backlog.len() < MOST_BACKLOG / 4
+    }
+}

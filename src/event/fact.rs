@@ -1,0 +1,318 @@
+//! Fact: something that happened inside Bugle and is worth counting.
+//!
+//! A closed list: the meters and the live page each match on all of it, so a new fact does not compile
+//! until both know it. A fact is told per batch of work, never per record where a count will do, and
+//! holds no person, subject or text of a message.
+
+use std::time::Duration;
+
+use super::record::Input;
+use super::{Lane, Reason, Source, Span, Timestamp};
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// Changes were read from a source system's topic.
+    Read {
+        /// Whose.
+        source: Source,
+        /// How many.
+        count: u64,
+    },
+    /// Changes could not be used.
+    Refused {
+        /// Whose.
+        source: Source,
+        /// What was wrong with them.
+        class: RefusalClass,
+        /// How many.
+        count: u64,
+    },
+    /// Changes no rule wants.
+    Unmatched {
+        /// Whose.
+        source: Source,
+        /// How many.
+        count: u64,
+    },
+    /// Changes that some rule wants went on to their subjects. A change may reach several subjects;
+    /// from here on each of these hearings is accounted for by itself.
+    Matched {
+        /// Whose.
+        source: Source,
+        /// How many changes.
+        changes: u64,
+        /// How many hearings they became: at least one each.
+        hearings: u64,
+    },
+    /// Hearings of a change that was heard before.
+    Duplicate {
+        /// Whose change.
+        source: Source,
+        /// How many.
+        count: u64,
+    },
+    /// Hearings that reached their rules.
+    Routed {
+        /// Whose change.
+        source: Source,
+        /// How many.
+        count: u64,
+    },
+    /// One notice named this many people: that many tellings are owed.
+    FannedOut {
+        /// How many people.
+        people: u64,
+    },
+    /// A rule ended without naming anybody, so no telling was owed.
+    NoTelling {
+        /// Why.
+        reason: Reason,
+        /// How many times.
+        count: u64,
+    },
+    /// Tellings that were owed and ended untold.
+    NotTold {
+        /// Why.
+        reason: Reason,
+        /// How many.
+        count: u64,
+    },
+    /// Tellings the push service accepted.
+    Told {
+        /// How many.
+        count: u64,
+    },
+    /// A batch was cut.
+    Cut {
+        /// How many people are in it.
+        members: u64,
+    },
+    /// A request to the push service ended.
+    Sent {
+        /// How.
+        outcome: SendOutcome,
+        /// From the first byte sent to the last byte read.
+        took: Duration,
+    },
+    /// A batch was accepted, this long after its oldest change happened.
+    Accepted {
+        /// From the change's `occurred_at` to the push service's yes.
+        latency: Span,
+    },
+    /// So many requests to the push service are under way.
+    InFlight {
+        /// How many.
+        requests: u32,
+    },
+    /// A request waits before it is tried again.
+    BackedOff,
+    /// A record went to the dead letters.
+    DeadLetter {
+        /// Which lane gave up on it.
+        lane: Lane,
+        /// What was wrong with it.
+        class: RefusalClass,
+    },
+    /// A transaction ended.
+    Commit {
+        /// Whose.
+        lane: Lane,
+        /// How.
+        result: CommitResult,
+        /// How many input records it covered.
+        records: u64,
+        /// How long the commit itself took.
+        took: Duration,
+    },
+    /// How far a lane is behind in one partition.
+    Lag {
+        /// The lane.
+        lane: Lane,
+        /// The partition.
+        input: Input,
+        /// Records not yet read.
+        records: u64,
+        /// How old the oldest unread record is; zero when all is read.
+        oldest: Span,
+    },
+    /// A partition was given away; nothing is said about its lag any more.
+    Released {
+        /// The lane.
+        lane: Lane,
+        /// The partition.
+        input: Input,
+    },
+    /// A lane holds so many partitions.
+    Assigned {
+        /// The lane.
+        lane: Lane,
+        /// How many, all threads together.
+        partitions: u32,
+    },
+    /// A lane committed something, or found nothing to do.
+    Progress {
+        /// The lane.
+        lane: Lane,
+        /// When.
+        at: Timestamp,
+    },
+    /// The directory was read to its end.
+    DirectoryRead {
+        /// How many people it holds.
+        people: u64,
+        /// When its end was confirmed.
+        at: Timestamp,
+    },
+    /// Answers came in.
+    Answered {
+        /// How many.
+        count: u64,
+    },
+    /// Answers were decided.
+    AnswerEnded {
+        /// How.
+        ending: AnswerEnding,
+        /// How many.
+        count: u64,
+    },
+}
+
+/// What was wrong with a record, coarse enough to be a label. The exact code is in the dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RefusalClass {
+    /// Its first bytes are not those of any format known here.
+    Framing,
+    /// Its schema is unknown or does not fit.
+    Schema,
+    /// Its bytes do not follow its schema.
+    Undecodable,
+    /// It was read, and something it must say is missing or impossible.
+    Content,
+    /// It is larger than may pass.
+    TooLarge,
+    /// The push service refused it for good.
+    PushRefused,
+    /// A room failed on it; the fault is ours.
+    Internal,
+}
+
+/// How a request to the push service ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SendOutcome {
+    /// Accepted.
+    Accepted,
+    /// Not now.
+    TryLater,
+    /// Refused for good.
+    Unacceptable,
+    /// Refused as too large.
+    TooLarge,
+    /// The account may not send.
+    Forbidden,
+    /// Nobody can say whether it arrived.
+    Unknown,
+}
+
+/// How a transaction ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CommitResult {
+    /// It was committed.
+    Committed,
+    /// It was rolled back and will be tried again.
+    Aborted,
+    /// Its producer was lost with it.
+    Fatal,
+}
+
+/// How an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AnswerEnding {
+    /// It counts.
+    Accepted,
+    /// It does not.
+    Refused,
+}
+
+// === impl RefusalClass ===
+
+impl RefusalClass {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Framing,
+        Self::Schema,
+        Self::Undecodable,
+        Self::Content,
+        Self::TooLarge,
+        Self::PushRefused,
+        Self::Internal,
+    ];
+
+    /// The stable word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Framing => "framing",
+            Self::Schema => "schema",
+            Self::Undecodable => "undecodable",
+            Self::Content => "content",
+            Self::TooLarge => "too_large",
+            Self::PushRefused => "push_refused",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+// === impl SendOutcome ===
+
+impl SendOutcome {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Accepted, Self::TryLater, Self::Unacceptable, Self::TooLarge, Self::Forbidden, Self::Unknown];
+
+    /// The stable word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::TryLater => "try_later",
+            Self::Unacceptable => "unacceptable",
+            Self::TooLarge => "too_large",
+            Self::Forbidden => "forbidden",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+// === impl CommitResult ===
+
+impl CommitResult {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Committed, Self::Aborted, Self::Fatal];
+
+    /// The stable word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Committed => "committed",
+            Self::Aborted => "aborted",
+            Self::Fatal => "fatal",
+        }
+    }
+}
+
+// === impl AnswerEnding ===
+
+impl AnswerEnding {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Accepted, Self::Refused];
+
+    /// The stable word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Refused => "refused",
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Lane: one of the chains of rooms a record passes on its way.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A lane, in the order of the flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lane {
+    /// Reads the source systems' topics; decodes and routes.
+    Source,
+    /// Reads `bugle.subjects`; dedupes and fans out.
+    Subject,
+    /// Reads `bugle.people`; asks again who belongs, cuts the batches.
+    Person,
+    /// Reads `bugle.pushes`; sends.
+    Delivery,
+}
+
+// === impl Lane ===
+
+impl Lane {
+    /// All of them, in the order of the flow.
+    pub const ALL: [Self; 4] = [Self::Source, Self::Subject, Self::Person, Self::Delivery];
+
+    /// `source`, `subject`, `person` or `delivery`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Subject => "subject",
+            Self::Person => "person",
+            Self::Delivery => "delivery",
+        }
+    }
+}
+
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

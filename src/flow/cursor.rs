@@ -1,0 +1,110 @@
+//! Cursor: what moves with a lane's offset, kept beside it in the same commit.
+//!
+//! **Invariant:** memory and offset move in one transaction. The cursor's sequence number is counted
+//! up by every transaction that touches the partition, so that state restored from elsewhere can be
+//! compared with the offset; its place says how much of the frame at the offset is done.
+
+use std::fmt::Write as _;
+
+/// The place inside the record at the offset, and the heads of what the lane writes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// Transactions so far.
+    pub sequence: u64,
+    /// Items of the frame at the offset that are done.
+    pub place: u32,
+    /// The number of the last audit record of this lane and partition.
+    pub audit: u64,
+    /// The hash of that record.
+    pub audit_hash: u128,
+    /// Batches done beyond the offset, as (offset, place in its frame). Delivery lane only.
+    pub done: Vec<(i64, u32)>,
+}
+
+/// A note that no version of Bugle wrote.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the committed offset carries a note this version cannot read: `{0}`")]
+pub struct UnreadableCursor(pub String);
+
+/// Kafka keeps at most 4 096 bytes beside an offset; this many batches fit with room to spare.
+pub const MOST_DONE: usize = 250;
+
+// === impl Cursor ===
+
+impl Cursor {
+    /// The note to commit with `offset`.
+    #[must_use]
+    pub fn note(&self, offset: i64) -> String {
+        let mut note = format!("1 seq={} place={} audit={}:{:032x}", self.sequence, self.place, self.audit, self.audit_hash);
+        for (index, (at, place)) in self.done.iter().enumerate() {
+            note.push_str(if index == 0 { " done=" } else { "," });
+            let _ = write!(note, "{}.{place}", at - offset);
+        }
+        note
+    }
+
+    /// Reads a note back; an empty one is the beginning.
+    ///
+    /// # Errors
+    /// [`UnreadableCursor`] for a note of another version: going on without it could tell people twice.
+    pub fn parse(note: &str, offset: i64) -> Result<Self, UnreadableCursor> {
+        if note.is_empty() {
+            return Ok(Self::default());
+        }
+        Self::read(note, offset).ok_or_else(|| UnreadableCursor(note.to_owned()))
+    }
+
+    fn read(note: &str, offset: i64) -> Option<Self> {
+        let mut words = note.split(' ');
+        if words.next()? != "1" {
+            return None;
+        }
+        let mut cursor = Self::default();
+        for word in words {
+            let (name, value) = word.split_once('=')?;
+            match name {
+                "seq" => cursor.sequence = value.parse().ok()?,
+                "place" => cursor.place = value.parse().ok()?,
+                "audit" => {
+                    let (number, hash) = value.split_once(':')?;
+                    cursor.audit = number.parse().ok()?;
+                    cursor.audit_hash = u128::from_str_radix(hash, 16).ok()?;
+                }
+                "done" => {
+                    for pair in value.split(',') {
+                        let (ahead, place) = pair.split_once('.')?;
+                        cursor.done.push((offset + ahead.parse::<i64>().ok()?, place.parse().ok()?));
+                    }
+                }
+                _ => return None,
+            }
+        }
+        Some(cursor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_read_as_it_was_written() {
+        let cursor = Cursor { sequence: 7, place: 3, audit: 12, audit_hash: 0xfeed, done: vec![(100, 2), (105, 0)] };
+        assert_eq!(Cursor::parse(&cursor.note(99), 99), Ok(cursor));
+        assert_eq!(Cursor::parse("", 5), Ok(Cursor::default()));
+    }
+
+    #[test]
+    fn a_note_of_another_version_is_refused() {
+        for note in ["2 seq=1", "1 seq=x", "1 colour=red", "hello"] {
+            assert!(Cursor::parse(note, 0).is_err(), "{note}");
+        }
+    }
+
+    #[test]
+    fn the_longest_note_fits_beside_an_offset() {
+        let done = (0..MOST_DONE).map(|index| (1_000_000 + index as i64 * 31, 999)).collect();
+        let cursor = Cursor { sequence: u64::MAX, place: u32::MAX, audit: u64::MAX, audit_hash: u128::MAX, done };
+        assert!(cursor.note(0).len() < 4_096);
+    }
+}

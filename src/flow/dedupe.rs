@@ -1,0 +1,130 @@
+//! Dedupe: a system may say the same thing twice; a person hears it once.
+//!
+//! Two changes are the same when tenant, source, event id and subject agree: ids are unique only
+//! within a source, and one change may rightly reach two subjects. A rule may also call two changes
+//! the same by their meaning. Age is measured between the times the two records were appended to
+//! their topics, so that an outage of Bugle's own does not make a copy look new.
+
+use crate::event::{Change, Span, Timestamp, hash128};
+use crate::store::Expiring;
+
+/// What was heard within the horizon.
+#[derive(Debug)]
+pub struct Seen {
+    horizon: Span,
+    heard: Expiring<u128, Timestamp>,
+    newest: Timestamp,
+}
+
+/// Whether something was heard before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// Not within the horizon.
+    New,
+    /// It was.
+    Before,
+}
+
+// === impl Seen ===
+
+impl Seen {
+    /// Nothing heard yet.
+    #[must_use]
+    pub fn new(horizon: Span) -> Self {
+        Self { horizon, heard: Expiring::default(), newest: Timestamp::default() }
+    }
+
+    /// Hears a change at its subject.
+    pub fn hear(&mut self, change: &Change<'_>, subject: &str, appended_at: Timestamp) -> Heard {
+        let source = change.shape().source.as_str();
+        let parts = [change.tenant(), source, change.event_id(), subject].map(str::as_bytes);
+        self.hear_within(hash128(parts), appended_at, self.horizon)
+    }
+
+    /// Hears something by a key of a rule's own, with the rule's own horizon.
+    pub fn hear_within(&mut self, key: u128, appended_at: Timestamp, horizon: Span) -> Heard {
+        self.newest = self.newest.max(appended_at);
+        if let Some(first) = self.heard.get(&key)
+            && appended_at.since(first) <= horizon
+        {
+            return Heard::Before;
+        }
+        // The first hearing counts, and a repeat does not renew it: a source stuck in a retry loop
+        // would otherwise keep its own change in memory for ever. It is kept for two horizons of
+        // append time, since partitions of a source may lag behind one another by up to one.
+        let keep = Span::from_millis(horizon.millis().saturating_mul(2));
+        self.heard.insert(key, appended_at, appended_at + keep);
+        Heard::New
+    }
+
+    /// The transaction was committed.
+    pub fn settle(&mut self) {
+        self.heard.settle();
+        self.heard.expire(self.newest);
+    }
+
+    /// The transaction was aborted.
+    pub fn undo(&mut self) {
+        self.heard.undo();
+    }
+
+    /// How many ids are remembered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.heard.len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.heard.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_millis(secs * 1_000)
+    }
+
+    fn hear(seen: &mut Seen, key: u128, secs: i64) -> Heard {
+        seen.hear_within(key, at(secs), Span::from_secs(60))
+    }
+
+    #[test]
+    fn a_copy_within_the_horizon_is_heard_before_and_does_not_renew_it() {
+        let mut seen = Seen::new(Span::from_secs(60));
+        assert_eq!(hear(&mut seen, 1, 0), Heard::New);
+        assert_eq!(hear(&mut seen, 1, 50), Heard::Before);
+        assert_eq!(hear(&mut seen, 1, 61), Heard::New);
+    }
+
+    #[test]
+    fn a_copy_that_waited_out_an_outage_beside_its_original_is_still_a_copy() {
+        let mut seen = Seen::new(Span::from_secs(60));
+        hear(&mut seen, 1, 0);
+        seen.settle();
+        // Two days pass on the wall clock; nothing of it is visible in the append times.
+        assert_eq!(hear(&mut seen, 1, 30), Heard::Before);
+    }
+
+    #[test]
+    fn what_an_aborted_transaction_heard_is_new_again() {
+        let mut seen = Seen::new(Span::from_secs(60));
+        hear(&mut seen, 1, 0);
+        seen.undo();
+        assert_eq!(hear(&mut seen, 1, 1), Heard::New);
+    }
+
+    #[test]
+    fn memory_follows_the_horizon() {
+        let mut seen = Seen::new(Span::from_secs(60));
+        for second in 0..1_000 {
+            hear(&mut seen, second, i64::try_from(second).unwrap());
+            seen.settle();
+        }
+        assert!(seen.len() <= 123, "{}", seen.len());
+    }
+}

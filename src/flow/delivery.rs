@@ -1,0 +1,430 @@
+//! Delivery lane: batches go to the push service, and what became of each is written down.
+//!
+//! It sends nothing itself: it says what to send, and is told what came of it. Many batches are under
+//! way at once; the offset stays at the oldest unfinished one, and what is finished beyond it moves
+//! with the cursor, so that a restart sends only what was not finished, under the same ids.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::event::receipt::Exception;
+use crate::event::{Batch, Incoming, Member, Reason, Receipt, Span, Timestamp, Topic};
+
+use super::batch::child;
+use super::cursor::MOST_DONE;
+use super::dead_letter::{self, Cause};
+use super::frames::{FrameItems, FrameSet};
+use super::outbox::Send;
+use super::progress::Progress;
+use super::{Admitted, Cursor, Outbox, Plan, Rooms, Want, World};
+use crate::codec::outputs;
+use crate::event::frame::FrameHead;
+use crate::event::push::MOST_BATCH_BYTES;
+
+/// Where a batch lies: the offset of its frame, and its place in it.
+pub type At = (i64, u32);
+
+/// What the push service made of one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It took it; its job id.
+    Accepted(String),
+    /// Not now, and certainly not accepted.
+    TryLater(Option<Span>),
+    /// Refused for good as a whole, with its code; perhaps because of this member.
+    Unacceptable(String, Option<usize>),
+    /// Refused because it is too large.
+    TooLarge,
+    /// The account may not send.
+    Forbidden,
+    /// Nobody knows whether it was accepted.
+    Unknown,
+}
+
+/// An answer on its way back to the lane that sent the batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// Which batch.
+    pub at: At,
+    /// What became of it.
+    pub answer: Answer,
+}
+
+/// A batch that is not finished.
+#[derive(Debug)]
+struct Open {
+    batch: Arc<Batch>,
+    directory: Arc<[i64]>,
+    attempts: u32,
+    /// Whether some attempt may have been accepted without our knowing.
+    perhaps_accepted: bool,
+    /// When to send it (again); `None` while it is under way.
+    due: Option<Timestamp>,
+}
+
+/// What one partition of batches has under way.
+#[derive(Debug)]
+pub struct DeliveryLane {
+    partition: i32,
+    progress: Progress,
+    open: BTreeMap<At, Open>,
+    /// Frames with anything unfinished, and the finished places of each; `whole` when all are.
+    frames: BTreeMap<i64, Frame>,
+    read_to: i64,
+    blocked: BTreeMap<String, Timestamp>,
+    splits: FrameSet,
+    /// Receipts and splits of the open transaction, to be written again after an abort.
+    unsettled: VecDeque<Finished>,
+    written: usize,
+}
+
+#[derive(Debug, Default)]
+struct Frame {
+    total: u32,
+    done: Vec<u32>,
+}
+
+#[derive(Debug, Clone)]
+enum Finished {
+    Receipt(Receipt),
+    Children(Vec<Batch>, Arc<[i64]>),
+    Poison(At, Arc<Batch>, String),
+}
+
+/// The most batches under way or waiting in one partition; more are left in Kafka.
+const MOST_OPEN: usize = 64;
+/// How long an account that may not send is left alone before one batch asks again.
+const BLOCKED_FOR: Span = Span::from_secs(60);
+/// The first wait of a batch that was put off; doubled with each attempt, up to [`LONGEST_WAIT`].
+const FIRST_WAIT: Span = Span::from_millis(500);
+const LONGEST_WAIT: Span = Span::from_secs(60);
+
+// === impl DeliveryLane ===
+
+impl DeliveryLane {
+    /// The lane over one partition of `bugle.pushes`, going on at `offset`.
+    #[must_use]
+    pub fn new(partition: i32, from: (i64, &Cursor), plan: &Plan) -> Self {
+        let (offset, cursor) = from;
+        let mut frames: BTreeMap<i64, Frame> = BTreeMap::new();
+        for (at, place) in &cursor.done {
+            frames.entry(*at).or_default().done.push(*place);
+        }
+        Self {
+            partition,
+            progress: Progress::new("delivery", partition, offset, cursor),
+            open: BTreeMap::new(),
+            frames,
+            read_to: offset,
+            blocked: BTreeMap::new(),
+            splits: FrameSet::new(Topic::Pushes, plan.pushes, MOST_BATCH_BYTES),
+            unsettled: VecDeque::new(),
+            written: 0,
+        }
+    }
+
+    /// Batches under way or waiting.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        self.open.len()
+    }
+
+    fn done_entries(&self) -> usize {
+        self.frames.values().map(|frame| frame.done.len()).sum()
+    }
+
+    /// Opens a batch: sends it, unless it must be cut anew first.
+    fn begin(&mut self, now: Timestamp, at: At, open: Open, world: &World<'_>, out: &mut Outbox) {
+        if !open.perhaps_accepted && self.look_again(now, at, &open, world) {
+            return;
+        }
+        let held = self.blocked.get(&open.batch.account).copied().filter(|until| *until > now);
+        let mut open = open;
+        if let Some(until) = held {
+            open.due = Some(until);
+        } else {
+            out.sends.push(Send { at, batch: Arc::clone(&open.batch), attempt: open.attempts });
+            open.attempts += 1;
+            open.due = None;
+        }
+        self.open.insert(at, open);
+    }
+
+    /// While it was certainly not accepted: whoever left the audience since the cut, and whose notice
+    /// expired, is taken out, and the rest becomes a new batch, written down before it is sent.
+    fn look_again(&mut self, now: Timestamp, at: At, open: &Open, world: &World<'_>) -> bool {
+        let moved = *open.directory != *world.directory;
+        let batch = &open.batch;
+        let reason = |member: &Member| {
+            let letter = batch.letters.get(member.letter as usize)?;
+            if letter.expires_at.is_some_and(|end| end <= now) {
+                return Some(Reason::Expired);
+            }
+            let belongs = !moved || world.people.belongs(&batch.tenant, &letter.audience, &member.user_id);
+            (!belongs).then_some(Reason::LeftAudience)
+        };
+        let (kept, gone): (Vec<_>, Vec<_>) = batch.members.iter().map(|member| (member, reason(member))).partition(|(_, reason)| reason.is_none());
+        if gone.is_empty() {
+            return false;
+        }
+        let exceptions = gone.into_iter().filter_map(|(member, reason)| Some(exception(batch, member, reason?)));
+        let receipt = Receipt { exceptions: exceptions.collect(), ..blank(batch, now) };
+        self.unsettled.push_back(Finished::Receipt(receipt));
+        if !kept.is_empty() {
+            let kept: Vec<Member> = kept.into_iter().map(|(member, _)| member.clone()).collect();
+            self.unsettled.push_back(Finished::Children(vec![child(batch, &kept)], Arc::from(world.directory)));
+        }
+        self.finish(at);
+        true
+    }
+
+    fn finish(&mut self, at: At) {
+        self.open.remove(&at);
+        if let Some(frame) = self.frames.get_mut(&at.0) {
+            frame.done.push(at.1);
+        }
+    }
+
+    /// All members of a batch end with `reason`.
+    fn give_up(&mut self, now: Timestamp, at: At, batch: &Batch, reason: &Reason) {
+        let exceptions = batch.members.iter().map(|member| exception(batch, member, reason.clone())).collect();
+        self.unsettled.push_back(Finished::Receipt(Receipt { exceptions, ..blank(batch, now) }));
+        self.finish(at);
+    }
+
+    /// A refused batch is halved, or the named member set apart, until the poison is alone.
+    ///
+    /// **Invariant:** the children are written down, in one transaction with the end of their parent,
+    /// before any of them is sent. A parent of which an attempt may have been accepted is never split:
+    /// its children would have other ids, and its people would be told twice.
+    fn split(&mut self, at: At, open: &Open, poison: Option<usize>) {
+        let members = &open.batch.members;
+        let parts = match poison.filter(|index| *index < members.len()) {
+            Some(index) => {
+                let rest = [&members[..index], &members[index + 1..]].concat();
+                vec![members[index..=index].to_vec(), rest]
+            }
+            None => {
+                let (left, right) = members.split_at(members.len() / 2);
+                vec![left.to_vec(), right.to_vec()]
+            }
+        };
+        let children = parts.iter().map(|part| child(&open.batch, part)).collect();
+        self.unsettled.push_back(Finished::Children(children, Arc::clone(&open.directory)));
+        self.finish(at);
+    }
+
+    fn put_off(&mut self, at: At, mut open: Open, until: Timestamp) {
+        open.due = Some(until);
+        self.open.insert(at, open);
+    }
+
+    fn refused(&mut self, now: Timestamp, at: At, open: Open, refusal: (Reason, Option<usize>)) {
+        let (reason, poison) = refusal;
+        if open.perhaps_accepted {
+            // The same id may still be asked again; only when that never ends is it unknown.
+            if open.attempts >= MOST_ATTEMPTS_UNKNOWN {
+                self.give_up(now, at, &open.batch, &Reason::Unknown);
+            } else {
+                let until = now + wait(&open, None);
+                self.put_off(at, open, until);
+            }
+        } else if open.batch.members.len() == 1 {
+            self.unsettled.push_back(Finished::Poison(at, Arc::clone(&open.batch), reason.to_string()));
+            self.give_up(now, at, &open.batch, &reason);
+        } else {
+            self.split(at, &open, poison);
+        }
+    }
+}
+
+/// How often a batch that may have been accepted is asked about under its own id.
+const MOST_ATTEMPTS_UNKNOWN: u32 = 20;
+
+impl Rooms for DeliveryLane {
+    fn admit(&mut self, now: Timestamp, record: &Incoming, world: &World<'_>, out: &mut Outbox) -> Admitted {
+        if record.offset < self.read_to {
+            return Admitted::Done;
+        }
+        if self.open.len() >= MOST_OPEN || self.done_entries() >= MOST_DONE {
+            return Admitted::Wait(Want::Room);
+        }
+        let (head, items) = match FrameItems::read(record.value.as_deref().unwrap_or_default()) {
+            Ok(read) => read,
+            Err(broken) => return Admitted::Stop(broken.to_string()),
+        };
+        if !world.people.reached(&head.directory) {
+            return Admitted::Wait(Want::Directory(head.directory));
+        }
+        let mut batches: Vec<Batch> = Vec::new();
+        for item in items {
+            let item = item.map_err(|broken| broken.to_string());
+            match item.and_then(|item| postcard::from_bytes(item).map_err(|error| error.to_string())) {
+                Ok(batch) => batches.push(batch),
+                Err(broken) => return Admitted::Stop(broken),
+            }
+        }
+        let frame = self.frames.entry(record.offset).or_default();
+        frame.total = u32::try_from(batches.len()).unwrap_or(u32::MAX);
+        if frame.done.contains(&WHOLE) {
+            frame.done = (0..frame.total).collect();
+        }
+        let done = frame.done.clone();
+        let directory: Arc<[i64]> = head.directory.into();
+        self.read_to = record.offset + 1;
+        for (batch, place) in batches.into_iter().zip(0u32..) {
+            if !done.contains(&place) {
+                let batch = Arc::new(batch);
+                let directory = Arc::clone(&directory);
+                let open = Open { batch, directory, attempts: 0, perhaps_accepted: false, due: None };
+                self.begin(now, (record.offset, place), open, world, out);
+            }
+        }
+        Admitted::Done
+    }
+
+    fn answered(&mut self, now: Timestamp, reply: Reply, _world: &World<'_>, out: &mut Outbox) {
+        let at = reply.at;
+        let Some(mut open) = self.open.remove(&at) else { return };
+        match reply.answer {
+            Answer::Accepted(job) => {
+                let told = u32::try_from(open.batch.members.len()).unwrap_or(u32::MAX);
+                let receipt = Receipt { job_id: Some(job), told, ..blank(&open.batch, now) };
+                self.unsettled.push_back(Finished::Receipt(receipt));
+                out.tally.accepted_after_ms.push(now.since(open.batch.oldest).millis());
+                self.finish(at);
+            }
+            Answer::TryLater(after) => {
+                let until = now + wait(&open, after);
+                self.put_off(at, open, until);
+            }
+            Answer::Unacceptable(code, poison) => self.refused(now, at, open, (Reason::Refused(code), poison)),
+            Answer::TooLarge => self.refused(now, at, open, (Reason::TooLarge, None)),
+            Answer::Forbidden => {
+                let until = now + BLOCKED_FOR;
+                self.blocked.insert(open.batch.account.clone(), until);
+                self.put_off(at, open, until);
+            }
+            Answer::Unknown => {
+                open.perhaps_accepted = true;
+                let until = now + wait(&open, None);
+                self.put_off(at, open, until);
+            }
+        }
+    }
+
+    fn wake(&mut self, now: Timestamp, world: &World<'_>, out: &mut Outbox) {
+        let due: Vec<At> =
+            self.open.iter().filter(|(_, open)| open.due.is_some_and(|due| due <= now)).map(|(at, _)| *at).collect();
+        for at in due {
+            let Some(open) = self.open.remove(&at) else { continue };
+            self.begin(now, at, open, world, out);
+        }
+    }
+
+    fn wake_at(&self) -> Option<Timestamp> {
+        self.open.values().filter_map(|open| open.due).min()
+    }
+
+    fn cut(&mut self, _now: Timestamp, world: &World<'_>, out: &mut Outbox) {
+        for finished in self.unsettled.iter().skip(self.written) {
+            match finished {
+                Finished::Receipt(receipt) => {
+                    out.tally.told += u64::from(receipt.told);
+                    for exception in &receipt.exceptions {
+                        out.tally.not_told.push((exception.reason.clone(), 1));
+                    }
+                    out.write(Topic::Receipts, self.partition, None, outputs::encode_receipt(receipt));
+                }
+                Finished::Poison(at, batch, message) => {
+                    let at = (Topic::Pushes, self.partition, at.0);
+                    let rule = Some(batch.template.rule.as_str());
+                    let cause = Cause { lane: "delivery", code: "push-refused", message, at, rule, subject: None };
+                    // As JSON, for a person has to read what the push service would not take.
+                    let value = serde_json::to_vec(&**batch).expect("a batch has nothing JSON refuses");
+                    out.put(dead_letter::record(&cause, None, Some(value.into()), &[]));
+                    out.tally.dead_letters.push("push-refused");
+                }
+                Finished::Children(children, directory) => {
+                    let directory = directory.to_vec();
+                    let head = FrameHead { generation: world.topology.generation(), directory, from: self.partition };
+                    self.splits.set_head(&head, out);
+                    for child in children {
+                        let bytes = postcard::to_stdvec(child).expect("a batch has nothing postcard refuses");
+                        self.splits.push(self.partition, out, &[&bytes]);
+                        out.tally.batches.push(u32::try_from(child.members.len()).unwrap_or(u32::MAX));
+                    }
+                }
+            }
+        }
+        self.splits.cut(out);
+        self.written = self.unsettled.len();
+        // The offset follows the oldest frame that is still owed something.
+        while let Some(first) = self.frames.first_entry() {
+            let whole = first.get().done.len() >= first.get().total as usize && *first.key() < self.read_to;
+            if !whole {
+                break;
+            }
+            first.remove();
+        }
+        let next = self.frames.keys().next().copied().filter(|at| *at < self.read_to).unwrap_or(self.read_to);
+        self.progress.reach(next, 0);
+        self.progress.close(world.plan.audit, out);
+    }
+
+    fn position(&self) -> (i64, Cursor) {
+        let (offset, mut cursor) = self.progress.position();
+        for (at, frame) in &self.frames {
+            if frame.total > 0 && frame.done.len() >= frame.total as usize {
+                cursor.done.push((*at, WHOLE));
+            } else {
+                cursor.done.extend(frame.done.iter().map(|place| (*at, *place)));
+            }
+        }
+        (offset, cursor)
+    }
+
+    fn settle(&mut self, _now: Timestamp) {
+        self.unsettled.drain(..self.written);
+        self.written = 0;
+        self.progress.settle();
+    }
+
+    fn undo(&mut self) {
+        // What became of a batch does not become untrue with an abort: it is written down again.
+        self.written = 0;
+        self.splits.clear();
+        self.progress.undo();
+    }
+}
+
+/// Stands in a cursor for every place of a frame.
+const WHOLE: u32 = u32::MAX;
+
+/// Exponential with full jitter. The random number comes from the batch's id and the attempt, since a
+/// lane has no other source of chance; different batches spread all the same.
+fn wait(open: &Open, at_least: Option<Span>) -> Span {
+    let doubled = FIRST_WAIT.millis().saturating_mul(1 << open.attempts.saturating_sub(1).min(10));
+    let most = doubled.min(LONGEST_WAIT.millis());
+    let chance = crate::event::hash128([open.batch.message_id.as_bytes(), &open.attempts.to_le_bytes()]);
+    let jittered = i64::try_from(chance % u128::from(most.unsigned_abs().max(1))).unwrap_or(0);
+    Span::from_millis(jittered.max(1)).max(at_least.unwrap_or(Span::ZERO))
+}
+
+fn blank(batch: &Batch, now: Timestamp) -> Receipt {
+    Receipt {
+        message_id: batch.message_id.clone(),
+        tenant: batch.tenant.clone(),
+        account: batch.account.clone(),
+        rule: batch.template.rule.clone(),
+        at: now,
+        job_id: None,
+        told: 0,
+        exceptions: Vec::new(),
+    }
+}
+
+fn exception(batch: &Batch, member: &Member, reason: Reason) -> Exception {
+    let notice = batch.letters.get(member.letter as usize).map(|letter| letter.notice).unwrap_or_default();
+    Exception { user_id: member.user_id.clone(), notice, reason }
+}

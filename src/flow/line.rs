@@ -1,0 +1,174 @@
+//! Line: the four lanes one after the other, in memory, with a push service that takes everything.
+//!
+//! For proofs about rules: who hears a change, in which words, and who does not and why. It runs the
+//! same lanes as production; only the records between them never leave this process.
+
+use std::sync::Arc;
+
+use crate::event::record::Input;
+use crate::event::{Batch, Incoming, Outgoing, Source, Timestamp, Topic, Verdict};
+
+use super::delivery::{Answer, DeliveryLane, Reply};
+use super::person::PersonLane;
+use super::source::SourceLane;
+use super::subject::SubjectLane;
+use super::{Admitted, Cursor, Outbox, Plan, Rooms, World};
+
+/// One instance of each lane, over one partition each.
+pub struct Line {
+    sources: Vec<(Source, SourceLane)>,
+    subject: SubjectLane,
+    person: PersonLane,
+    delivery: DeliveryLane,
+    offsets: [i64; 8],
+}
+
+/// What came of feeding a line.
+#[derive(Debug, Default)]
+pub struct Heard {
+    /// The batches the push service took.
+    pub batches: Vec<Arc<Batch>>,
+    /// The verdicts of all lanes.
+    pub verdicts: Vec<Verdict>,
+    /// What went to the dead letters.
+    pub dead_letters: Vec<Outgoing>,
+}
+
+/// One push as a person would see it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Push {
+    /// The person.
+    pub user_id: String,
+    /// The rule.
+    pub rule: String,
+    /// The title, inserts filled in.
+    pub title: String,
+    /// The summary, inserts filled in.
+    pub summary: String,
+}
+
+// === impl Line ===
+
+impl Line {
+    /// Lanes that remember nothing yet. The plan's partition counts should all be 1.
+    #[must_use]
+    pub fn new(plan: &Plan) -> Self {
+        let cursor = Cursor::default();
+        let from = (0, &cursor);
+        Self {
+            sources: Source::ALL.into_iter().map(|source| (source, SourceLane::new(source, 0, from, plan))).collect(),
+            subject: SubjectLane::new(0, from, plan),
+            person: PersonLane::new(0, from, plan),
+            delivery: DeliveryLane::new(0, from, plan),
+            offsets: [0; 8],
+        }
+    }
+
+    /// Feeds records of source topics through all lanes, as one transaction each.
+    pub fn feed(&mut self, now: Timestamp, records: Vec<(Source, Vec<u8>)>, world: &World<'_>) -> Heard {
+        let mut heard = Heard::default();
+        let mut flowing = Vec::new();
+        for (source, value) in records {
+            let record = self.number(Topic::Events(source), now, value.into());
+            if let Some((_, lane)) = self.sources.iter_mut().find(|(other, _)| *other == source) {
+                flowing.extend(step(lane, now, vec![record], world, &mut heard));
+            }
+        }
+        let flowing = self.numbered(now, flowing);
+        let flowing = step(&mut self.subject, now, flowing, world, &mut heard);
+        let flowing = self.numbered(now, flowing);
+        let flowing = step(&mut self.person, now, flowing, world, &mut heard);
+        let flowing = self.numbered(now, flowing);
+        self.deliver(now, flowing, world, &mut heard);
+        heard
+    }
+
+    fn deliver(&mut self, now: Timestamp, records: Vec<Incoming>, world: &World<'_>, heard: &mut Heard) {
+        let mut out = Outbox::default();
+        for record in &records {
+            assert_eq!(self.delivery.admit(now, record, world, &mut out), Admitted::Done);
+        }
+        for send in std::mem::take(&mut out.sends) {
+            let answer = Answer::Accepted(format!("otp-{}", heard.batches.len()));
+            heard.batches.push(send.batch);
+            self.delivery.answered(now, Reply { at: send.at, answer }, world, &mut out);
+        }
+        self.delivery.cut(now, world, &mut out);
+        self.delivery.settle(now);
+        heard.verdicts.append(&mut out.verdicts);
+    }
+
+    fn numbered(&mut self, now: Timestamp, records: Vec<Outgoing>) -> Vec<Incoming> {
+        records.into_iter().map(|record| self.number(record.topic, now, record.value.unwrap_or_default())).collect()
+    }
+
+    fn number(&mut self, topic: Topic, now: Timestamp, value: bytes::Bytes) -> Incoming {
+        let place = match topic {
+            Topic::Events(source) => source as usize,
+            Topic::Subjects => 4,
+            Topic::People => 5,
+            _ => 6,
+        };
+        let offset = self.offsets[place];
+        self.offsets[place] += 1;
+        let input = Input { topic, partition: 0 };
+        Incoming { input, offset, timestamp: now, key: None, value: Some(value), headers: Vec::new() }
+    }
+}
+
+/// One transaction of one lane; what it wrote for the next one.
+fn step(lane: &mut dyn Rooms, now: Timestamp, records: Vec<Incoming>, world: &World<'_>, heard: &mut Heard) -> Vec<Outgoing> {
+    let mut out = Outbox::default();
+    for record in &records {
+        while lane.admit(now, record, world, &mut out) == Admitted::More {}
+    }
+    lane.cut(now, world, &mut out);
+    lane.settle(now);
+    heard.verdicts.append(&mut out.verdicts);
+    let (on, rest): (Vec<_>, Vec<_>) = out
+        .records
+        .into_iter()
+        .partition(|record| matches!(record.topic, Topic::Subjects | Topic::People | Topic::Pushes));
+    heard.dead_letters.extend(rest.into_iter().filter(|record| record.topic == Topic::DeadLetters));
+    on
+}
+
+// === impl Heard ===
+
+impl Heard {
+    /// Every push of every batch, sorted by person.
+    #[must_use]
+    pub fn pushes(&self) -> Vec<Push> {
+        let mut pushes: Vec<Push> = self.batches.iter().flat_map(|batch| pushes_of(batch)).collect();
+        pushes.sort();
+        pushes
+    }
+}
+
+fn pushes_of(batch: &Batch) -> impl Iterator<Item = Push> + '_ {
+    batch.members.iter().map(|member| {
+        let inserts = batch.letters.get(member.letter as usize).map(|letter| letter.inserts.as_slice()).unwrap_or_default();
+        Push {
+            user_id: member.user_id.clone(),
+            rule: batch.template.rule.clone(),
+            title: fill(&batch.template.title, inserts),
+            summary: fill(&batch.template.summary, inserts),
+        }
+    })
+}
+
+/// A text with its inserts. One pass, so that an insert that looks like a placeholder stays as it is.
+fn fill(text: &str, inserts: &[String]) -> String {
+    let mut filled = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find("{{") {
+        filled.push_str(&rest[..start]);
+        let after = &rest[start + 2..];
+        let Some(end) = after.find("}}") else { break };
+        let insert = after[..end].parse::<usize>().ok().and_then(|number| inserts.get(number.wrapping_sub(1)));
+        filled.push_str(insert.map_or("", String::as_str));
+        rest = &after[end + 2..];
+    }
+    filled.push_str(rest);
+    filled
+}

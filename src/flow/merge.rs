@@ -1,0 +1,143 @@
+//! Merge: two rules matching one piece of news tell a person once.
+//!
+//! Tellings of equal news and occasion become one push per person: most answers wins, then priority,
+//! then the rule that stands first in the files. Another occasion is never swallowed by the first.
+//! Only tellings of rules that can meet are remembered; for the rest this room costs nothing.
+
+use hashbrown::HashMap;
+
+use crate::event::{Occasion, Priority, Span, Timestamp, hash128};
+use crate::store::Expiring;
+
+/// How strongly a telling claims the one push; the greater wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Claim {
+    /// How many answers it offers.
+    pub answers: usize,
+    /// Its priority.
+    pub priority: Priority,
+    /// Counted from the last rule, so that the first in the files is the greatest.
+    pub standing: std::cmp::Reverse<usize>,
+}
+
+/// What was told, and what waits for the cut.
+#[derive(Debug)]
+pub struct Told {
+    horizon: Span,
+    told: Expiring<u128, ()>,
+    open: HashMap<u128, (Claim, usize), foldhash::fast::RandomState>,
+}
+
+/// What becomes of a telling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Met {
+    /// Nobody told this person the news; the telling is on its way.
+    First,
+    /// It was told before, or a stronger telling is on its way.
+    Loses,
+    /// It replaces the weaker telling with this number.
+    Wins(usize),
+}
+
+// === impl Told ===
+
+impl Told {
+    /// Nothing told yet; what is told is remembered for `horizon`.
+    #[must_use]
+    pub fn new(horizon: Span) -> Self {
+        Self { horizon, told: Expiring::default(), open: HashMap::default() }
+    }
+
+    /// A telling, numbered by the caller, for one person.
+    pub fn meet(&mut self, key: u128, claim: Claim, number: usize) -> Met {
+        if self.told.get(&key).is_some() {
+            return Met::Loses;
+        }
+        match self.open.get(&key).copied() {
+            None => {
+                self.open.insert(key, (claim, number));
+                Met::First
+            }
+            Some((standing, _)) if standing >= claim => Met::Loses,
+            Some((_, weaker)) => {
+                self.open.insert(key, (claim, number));
+                Met::Wins(weaker)
+            }
+        }
+    }
+
+    /// The tellings on their way are told now.
+    pub fn cut(&mut self, now: Timestamp) {
+        for (key, _) in self.open.drain() {
+            self.told.insert(key, (), now + self.horizon);
+        }
+    }
+
+    /// The transaction was committed.
+    pub fn settle(&mut self, now: Timestamp) {
+        self.told.settle();
+        self.told.expire(now);
+    }
+
+    /// The transaction was aborted.
+    pub fn undo(&mut self) {
+        self.open.clear();
+        self.told.undo();
+    }
+}
+
+/// What one person's telling is remembered under.
+#[must_use]
+pub fn key(tenant: &str, user_id: &str, news: u128, occasion: Occasion) -> u128 {
+    let occasion = match occasion {
+        Occasion::First => [0, 0, 0],
+        Occasion::Reminder(n) => [1, n.to_le_bytes()[0], n.to_le_bytes()[1]],
+        Occasion::Step(n) => [2, n.to_le_bytes()[0], n.to_le_bytes()[1]],
+        Occasion::Closed => [3, 0, 0],
+    };
+    hash128([tenant.as_bytes(), user_id.as_bytes(), &news.to_le_bytes(), &occasion])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cmp::Reverse;
+
+    use super::*;
+
+    fn claim(answers: usize, priority: Priority, place: usize) -> Claim {
+        Claim { answers, priority, standing: Reverse(place) }
+    }
+
+    #[test]
+    fn most_answers_wins_then_priority_then_file_order() {
+        assert!(claim(2, Priority::Low, 9) > claim(1, Priority::Critical, 0));
+        assert!(claim(1, Priority::High, 9) > claim(1, Priority::Normal, 0));
+        assert!(claim(1, Priority::High, 0) > claim(1, Priority::High, 1));
+    }
+
+    #[test]
+    fn a_person_hears_news_once_and_the_stronger_telling_of_one_transaction_wins() {
+        let mut told = Told::new(Span::from_secs(60));
+        assert_eq!(told.meet(1, claim(0, Priority::Normal, 0), 0), Met::First);
+        assert_eq!(told.meet(1, claim(3, Priority::Normal, 1), 1), Met::Wins(0));
+        assert_eq!(told.meet(1, claim(1, Priority::Normal, 2), 2), Met::Loses);
+        told.cut(Timestamp::default());
+        assert_eq!(told.meet(1, claim(9, Priority::Critical, 0), 3), Met::Loses);
+    }
+
+    #[test]
+    fn an_aborted_telling_was_never_told() {
+        let mut told = Told::new(Span::from_secs(60));
+        told.meet(1, claim(0, Priority::Normal, 0), 0);
+        told.cut(Timestamp::default());
+        told.undo();
+        assert_eq!(told.meet(1, claim(0, Priority::Normal, 0), 0), Met::First);
+    }
+
+    #[test]
+    fn a_step_is_never_swallowed_by_the_first_telling() {
+        let keys = [Occasion::First, Occasion::Step(1), Occasion::Reminder(1), Occasion::Closed];
+        let keys = keys.map(|occasion| key("acme", "ada", 7, occasion));
+        assert!((1..keys.len()).all(|index| !keys[..index].contains(&keys[index])));
+    }
+}

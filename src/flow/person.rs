@@ -1,0 +1,332 @@
+//! Person lane: does this person still belong, were they told already, and into a batch with it.
+//!
+//! It ends with batches whose members are fixed: cut at sending time instead, a batch read again after
+//! a crash would have other members, another id, and people would be told twice.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::directory::Entry;
+use crate::event::frame::FrameHead;
+use crate::event::ids::{hash128, partition_of};
+use crate::event::notice::Verb;
+use crate::event::push::{Letter, MOST_BATCH_BYTES};
+use crate::event::{Ending, Incoming, Notice, Reason, Template, Timestamp, Topic, Verdict};
+use crate::topology::{Cut, Rule};
+
+use super::batch::{self, Group, Pile};
+use super::fan_out;
+use super::frames::{FrameItems, FrameSet};
+use super::merge::{self, Claim, Met, Told};
+use super::progress::Progress;
+use super::{Admitted, Cursor, Outbox, Plan, Rooms, Want, World};
+
+/// What one partition of people remembers, and what waits for the cut.
+#[derive(Debug)]
+pub struct PersonLane {
+    partition: i32,
+    progress: Progress,
+    told: Told,
+    piles: Vec<(Group, Pile)>,
+    by_group: HashMap<Group, usize, foldhash::fast::RandomState>,
+    /// Tellings that a stronger one may still replace: pile, member, and whose they were.
+    replaceable: Vec<(usize, usize, Arc<Verdict>)>,
+    gathered: usize,
+    frames: FrameSet,
+}
+
+/// A notice being told, with what is the same for all its people.
+struct Telling<'t> {
+    now: Timestamp,
+    notice: &'t Notice<'t>,
+    rule: &'t Rule,
+    place: usize,
+    claim: Claim,
+    /// The partition of `bugle.subjects` that spoke.
+    from: i32,
+    /// Whether our directory has moved since the audience was resolved.
+    moved: bool,
+    /// What a stronger telling says of this one; only where one can come.
+    if_merged: Option<Arc<Verdict>>,
+    /// Piles and letters of this notice already found: most of its people share one.
+    found: Vec<(Look, usize, u32)>,
+}
+
+/// What decides how a person's text looks.
+#[derive(PartialEq, Eq)]
+struct Look {
+    external: bool,
+    locale: Option<String>,
+    zone: Option<String>,
+}
+
+// === impl PersonLane ===
+
+impl PersonLane {
+    /// The lane over one partition of `bugle.people`, going on at `offset`.
+    #[must_use]
+    pub fn new(partition: i32, from: (i64, &Cursor), plan: &Plan) -> Self {
+        Self {
+            partition,
+            progress: Progress::new("person", partition, from.0, from.1),
+            told: Told::new(plan.horizon),
+            piles: Vec::new(),
+            by_group: HashMap::default(),
+            replaceable: Vec::new(),
+            gathered: 0,
+            frames: FrameSet::new(Topic::Pushes, plan.pushes, MOST_BATCH_BYTES),
+        }
+    }
+
+    fn tell_all(&mut self, now: Timestamp, item: (&Notice<'_>, &[&str]), head: &FrameHead, world: &World<'_>, out: &mut Outbox) {
+        let (notice, people) = item;
+        let Some((place, rule)) = world.topology.placed(&notice.rule) else {
+            out.verdicts.push(ended(now, notice, Reason::RuleRemoved, people));
+            return;
+        };
+        if notice.expires_at.is_some_and(|end| end <= now) {
+            out.verdicts.push(ended(now, notice, Reason::Expired, people));
+            return;
+        }
+        let mut telling = Telling {
+            now,
+            notice,
+            rule,
+            place,
+            claim: Claim { answers: notice.answers.len(), priority: rule.priority(), standing: Reverse(place) },
+            from: head.from,
+            moved: head.directory != world.directory,
+            if_merged: rule.shares_news().then(|| Arc::new(ended(now, notice, Reason::Merged, &[]))),
+            found: Vec::new(),
+        };
+        let mut gone: BTreeMap<Reason, Vec<&str>> = BTreeMap::new();
+        for user_id in people {
+            if let Err(reason) = self.tell(&mut telling, user_id, world, out) {
+                gone.entry(reason).or_default().push(user_id);
+            }
+        }
+        for (reason, people) in gone {
+            out.verdicts.push(ended(now, notice, reason, &people));
+        }
+    }
+
+    /// One person: told at the cut, or the reason why not.
+    fn tell(&mut self, telling: &mut Telling<'_>, user_id: &str, world: &World<'_>, out: &mut Outbox) -> Result<(), Reason> {
+        let notice = telling.notice;
+        let entry = world.people.get(&notice.tenant, user_id).ok_or(Reason::LeftAudience)?;
+        if telling.moved && !world.people.belongs(&notice.tenant, &notice.audience, user_id) {
+            return Err(Reason::LeftAudience);
+        }
+        let (pile, letter) = self.letter(telling, &entry, world.plan)?;
+        if let Some(if_merged) = &telling.if_merged {
+            let key = merge::key(&notice.tenant, user_id, notice.news, notice.occasion);
+            match self.told.meet(key, telling.claim, self.replaceable.len()) {
+                Met::First => {}
+                Met::Loses => return Err(Reason::Merged),
+                Met::Wins(weaker) => self.take_back(user_id, weaker, out),
+            }
+            let member = self.piles[pile].1.next_member();
+            self.replaceable.push((pile, member, Arc::clone(if_merged)));
+        }
+        self.piles[pile].1.add(user_id, letter, notice.appended_at);
+        self.gathered += 1;
+        Ok(())
+    }
+
+    /// The pile and the letter for a person who reads as `entry` says.
+    fn letter(&mut self, telling: &mut Telling<'_>, entry: &Entry<'_>, plan: &Plan) -> Result<(usize, u32), Reason> {
+        let same = |look: &Look| {
+            look.external == entry.party().is_some()
+                && look.locale.as_deref() == entry.locale()
+                && look.zone.as_deref() == entry.zone()
+        };
+        if let Some((_, pile, letter)) = telling.found.iter().find(|(look, ..)| same(look)) {
+            return Ok((*pile, *letter));
+        }
+        let group = telling.group(entry, plan);
+        let pile = *self.by_group.entry(group.clone()).or_insert_with(|| {
+            self.piles.push((group.clone(), Pile::new(telling.template(&group, plan))));
+            self.piles.len() - 1
+        });
+        let letter = self.piles[pile].1.letter(telling.notice.id, || telling.letter(&group));
+        let letter = letter.map_err(|code| Reason::Refused(code.to_owned()))?;
+        let look = Look {
+            external: entry.party().is_some(),
+            locale: entry.locale().map(str::to_owned),
+            zone: entry.zone().map(str::to_owned),
+        };
+        telling.found.push((look, pile, letter));
+        Ok((pile, letter))
+    }
+
+    /// A stronger telling of the same news goes in place of one that waits for the cut.
+    fn take_back(&mut self, user_id: &str, weaker: usize, out: &mut Outbox) {
+        let Some((pile, member, verdict)) = self.replaceable.get(weaker) else { return };
+        if self.piles[*pile].1.take(*member) {
+            let people = vec![user_id.to_owned()];
+            out.verdicts.push(Verdict { count: 1, people, ..Verdict::clone(verdict) });
+        }
+    }
+
+    fn forget_gathered(&mut self) -> Vec<(Group, Pile)> {
+        self.by_group.clear();
+        self.replaceable.clear();
+        self.gathered = 0;
+        std::mem::take(&mut self.piles)
+    }
+}
+
+impl Rooms for PersonLane {
+    fn admit(&mut self, now: Timestamp, record: &Incoming, world: &World<'_>, out: &mut Outbox) -> Admitted {
+        let Some(place) = self.progress.place_in(record.offset) else { return Admitted::Done };
+        let (head, items) = match FrameItems::read(record.value.as_deref().unwrap_or_default()) {
+            Ok(read) => read,
+            Err(broken) => return Admitted::Stop(broken.to_string()),
+        };
+        if !world.topology.knows(head.generation) {
+            return Admitted::Wait(Want::Topology(head.generation));
+        }
+        if !world.people.reached(&head.directory) {
+            return Admitted::Wait(Want::Directory(head.directory));
+        }
+        for (item, at) in items.zip(0u32..) {
+            if at < place {
+                continue;
+            }
+            if self.gathered >= MOST_TELLINGS {
+                self.progress.reach(record.offset, at);
+                return Admitted::More;
+            }
+            let item = item.map_err(|broken| broken.to_string());
+            match item.and_then(|item| fan_out::read(item).map_err(|error| error.to_string())) {
+                Ok((notice, people)) => self.tell_all(now, (&notice, &people), &head, world, out),
+                Err(broken) => return Admitted::Stop(broken),
+            }
+        }
+        self.progress.finish(record.offset);
+        Admitted::Done
+    }
+
+    fn cut(&mut self, now: Timestamp, world: &World<'_>, out: &mut Outbox) {
+        let head = FrameHead {
+            generation: world.topology.generation(),
+            directory: world.directory.to_vec(),
+            from: self.partition,
+        };
+        self.frames.set_head(&head, out);
+        self.told.cut(now);
+        for (group, pile) in self.forget_gathered() {
+            let shard = partition_of(
+                hash128([world.plan.account.as_bytes(), &self.partition.to_le_bytes()]),
+                world.plan.pushes,
+            );
+            for batch in pile.cut(&group, now, world.plan) {
+                let bytes = postcard::to_stdvec(&batch).expect("a batch has nothing postcard refuses");
+                self.frames.push(shard, out, &[&bytes]);
+                out.tally.batches.push(u32::try_from(batch.members.len()).unwrap_or(u32::MAX));
+            }
+        }
+        self.frames.cut(out);
+        self.progress.close(world.plan.audit, out);
+    }
+
+    fn position(&self) -> (i64, Cursor) {
+        self.progress.position()
+    }
+
+    fn settle(&mut self, now: Timestamp) {
+        self.progress.settle();
+        self.told.settle(now);
+    }
+
+    fn undo(&mut self) {
+        self.forget_gathered();
+        self.frames.clear();
+        self.told.undo();
+        self.progress.undo();
+    }
+}
+
+/// The most tellings gathered for one cut: a bound on memory, and enough to fill every batch.
+const MOST_TELLINGS: usize = 100_000;
+
+// === impl Telling ===
+
+impl Telling<'_> {
+    fn group(&self, entry: &Entry<'_>, plan: &Plan) -> Group {
+        let defaults = plan.tenant(&self.notice.tenant);
+        let cut = self.cut(entry.locale().unwrap_or(&defaults.locale));
+        let zone = if cut.zone_matters { entry.zone().unwrap_or(&defaults.zone) } else { "" };
+        Group {
+            tenant: self.notice.tenant.to_string(),
+            external: entry.party().is_some(),
+            rule: self.place,
+            locale: cut.locale.clone(),
+            zone: zone.to_owned(),
+            answers: self.notice.answers.iter().fold(0, |bits, verb| bits | bit(*verb)),
+            ttl_seconds: batch::ttl_seconds(self.now, self.notice.expires_at),
+        }
+    }
+
+    fn cut(&self, locale: &str) -> &Cut {
+        self.rule.message().cut(locale)
+    }
+
+    fn template(&self, group: &Group, plan: &Plan) -> Template {
+        let cut = self.cut(&group.locale);
+        let mut data = vec![
+            ("source".to_owned(), self.notice.at.source.to_string()),
+            ("rule".to_owned(), self.notice.rule.to_string()),
+        ];
+        data.extend(cut.data().iter().cloned());
+        Template {
+            rule: self.notice.rule.to_string(),
+            locale: group.locale.to_string(),
+            title: cut.title.clone(),
+            summary: cut.summary.clone(),
+            target: self.rule.app().unwrap_or(&plan.target).to_owned(),
+            collapse_key: cut.collapse_key().map(str::to_owned),
+            ttl_seconds: group.ttl_seconds,
+            priority: self.rule.priority(),
+            answers: self.notice.answers.clone(),
+            data,
+        }
+    }
+
+    fn letter(&self, group: &Group) -> Result<Letter, &'static str> {
+        let notice = self.notice;
+        let inserts = self.cut(&group.locale).inserts(&notice.values, &group.zone).map_err(|_| "message-failed")?;
+        Ok(Letter {
+            notice: notice.id,
+            subject: notice.subject.to_string(),
+            subject_partition: self.from,
+            conversation: notice.conversation,
+            occasion: notice.occasion,
+            expires_at: notice.expires_at,
+            audience: notice.audience.clone(),
+            inserts,
+        })
+    }
+}
+
+fn bit(verb: Verb) -> u8 {
+    1 << Verb::ALL.iter().position(|other| *other == verb).unwrap_or(0)
+}
+
+fn ended(now: Timestamp, notice: &Notice<'_>, reason: Reason, people: &[&str]) -> Verdict {
+    Verdict {
+        at: now,
+        tenant: notice.tenant.to_string(),
+        event_id: notice.event_id.to_string(),
+        change: notice.at,
+        subject: Some(notice.subject.to_string()),
+        rule: Some(notice.rule.to_string()),
+        occasion: Some(notice.occasion),
+        ending: Ending::Not(reason),
+        count: u32::try_from(people.len()).unwrap_or(u32::MAX),
+        people: people.iter().map(|person| (*person).to_owned()).collect(),
+    }
+}

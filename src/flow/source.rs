@@ -1,0 +1,196 @@
+//! Source lane: a change is read, the rules that want it are found, and it goes on to its subjects.
+//!
+//! It never reads the directory and never decides whether a change is new: copies meet at their
+//! subject. What no rule wants ends here, and costs nothing more.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use crate::codec::{Codec, Unreadable};
+use crate::codec::fault::Code;
+use crate::event::frame::{FrameHead, MOST_FRAME_BYTES, SubjectItem};
+use crate::event::{Change, Coordinates, Ending, Incoming, Reason, Source, SubjectKey, Timestamp, Topic, Verdict};
+
+use super::dead_letter::{self, Cause};
+use super::frames::FrameSet;
+use super::progress::Progress;
+use super::{Admitted, Cursor, Outbox, Plan, Rooms, Want, World};
+
+/// Where one partition of a source's topic has got to.
+#[derive(Debug)]
+pub struct SourceLane {
+    source: Source,
+    partition: i32,
+    progress: Progress,
+    frames: FrameSet,
+}
+
+// === impl SourceLane ===
+
+impl SourceLane {
+    /// The lane over `partition` of the source's topic, going on at `offset`.
+    #[must_use]
+    pub fn new(source: Source, partition: i32, from: (i64, &Cursor), plan: &Plan) -> Self {
+        let (offset, cursor) = from;
+        Self {
+            source,
+            partition,
+            progress: Progress::new(&format!("source-{source}"), partition, offset, cursor),
+            frames: FrameSet::new(Topic::Subjects, plan.subjects, MOST_FRAME_BYTES),
+        }
+    }
+
+    fn verdict(&self, now: Timestamp, at: Coordinates, change: Option<&Change<'_>>, reason: Reason) -> Verdict {
+        Verdict {
+            at: now,
+            tenant: change.map(|change| change.tenant().to_owned()).unwrap_or_default(),
+            event_id: change.map(|change| change.event_id().to_owned()).unwrap_or_default(),
+            change: at,
+            subject: None,
+            rule: None,
+            occasion: None,
+            ending: Ending::Not(reason),
+            count: 0,
+            people: Vec::new(),
+        }
+    }
+
+    /// Keeps what cannot be used: as a whole, or for one rule that could not use it.
+    fn bury(&self, record: &Incoming, cause: &Cause<'_>, out: &mut Outbox) {
+        out.put(dead_letter::record(cause, record.key.clone(), record.value.clone(), &record.headers));
+    }
+
+    fn refuse(&self, now: Timestamp, record: &Incoming, fault: (&'static str, &str), out: &mut Outbox) {
+        let (code, message) = fault;
+        let at = self.at(record);
+        self.bury(record, &Cause { lane: "source", code, message, at: at.lies(), rule: None, subject: None }, out);
+        out.tally.dead_letters.push(code);
+        out.verdicts.push(self.verdict(now, at, None, Reason::Refused(code.to_owned())));
+    }
+
+    fn done(&mut self, record: &Incoming, out: &mut Outbox) -> Admitted {
+        out.tally.changes += 1;
+        self.progress.finish(record.offset);
+        Admitted::Done
+    }
+
+    fn at(&self, record: &Incoming) -> Coordinates {
+        Coordinates { source: self.source, partition: self.partition, offset: record.offset }
+    }
+
+    /// The subjects of a change, each with the rules that share it.
+    fn route<'w>(
+        &self,
+        change: &Change<'_>,
+        world: &World<'w>,
+        mut fault: impl FnMut(&'w str, &str),
+    ) -> BTreeMap<SubjectKey, Vec<&'w str>> {
+        let mut subjects: BTreeMap<SubjectKey, Vec<&'w str>> = BTreeMap::new();
+        for rule in world.topology.rules_for(change.kind()) {
+            match rule.matches(change) {
+                Ok(false) => {}
+                Ok(true) => match rule.subject(change) {
+                    Some(subject) => subjects.entry(subject).or_default().push(rule.id()),
+                    None => fault(rule.id(), "a field of the rule's subject has no value"),
+                },
+                Err(error) => fault(rule.id(), &error.to_string()),
+            }
+        }
+        subjects
+    }
+
+    fn send_on(&mut self, record: &Incoming, change: &Change<'_>, world: &World<'_>, out: &mut Outbox) -> Routed {
+        let payload = record.value.as_deref().unwrap_or_default();
+        let at = self.at(record);
+        let mut faults = Vec::new();
+        let subjects = self.route(change, world, |rule, message| faults.push((rule, message.to_owned())));
+        for (rule, message) in &faults {
+            let cause = Cause { lane: "source", code: "rule-failed", message, at: at.lies(), rule: Some(rule), subject: None };
+            self.bury(record, &cause, out);
+            out.tally.dead_letters.push("rule-failed");
+        }
+        let headers = Codec::event_headers(&record.headers);
+        let mut item = SubjectItem {
+            at,
+            appended_at: record.timestamp,
+            subject: Cow::Borrowed(""),
+            rules: Vec::new(),
+            format: Codec::format_of(&record.headers),
+            headers,
+            payload,
+        };
+        let mut bytes = Vec::with_capacity(payload.len() + 160);
+        for (subject, rules) in &subjects {
+            item.subject = Cow::Borrowed(&subject.0);
+            item.rules = rules.iter().map(|rule| Cow::Borrowed(*rule)).collect();
+            bytes.clear();
+            bytes = postcard::to_extend(&item, bytes).expect("an item has nothing postcard refuses");
+            self.frames.push(subject.partition(world.plan.subjects), out, &[&bytes]);
+            out.tally.routed += 1;
+        }
+        match (subjects.is_empty(), faults.is_empty()) {
+            (false, _) => Routed::On,
+            (true, true) => Routed::Unwanted,
+            (true, false) => Routed::Failed,
+        }
+    }
+}
+
+enum Routed {
+    On,
+    Unwanted,
+    Failed,
+}
+
+/// What an item may need beside its payload: subject, rules, coordinates.
+const ROOM_BESIDE_PAYLOAD: usize = 16 * 1024;
+
+impl Rooms for SourceLane {
+    fn admit(&mut self, now: Timestamp, record: &Incoming, world: &World<'_>, out: &mut Outbox) -> Admitted {
+        if self.progress.place_in(record.offset).is_none() {
+            return Admitted::Done;
+        }
+        let head = FrameHead { generation: world.topology.generation(), directory: Vec::new(), from: self.partition };
+        self.frames.set_head(&head, out);
+        let Some(payload) = record.value.as_deref() else {
+            self.refuse(now, record, (Code::NullValue.as_str(), Code::NullValue.meaning()), out);
+            return self.done(record, out);
+        };
+        let headers = Codec::event_headers(&record.headers);
+        let beside: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        match world.codec.decode(self.source, Codec::format_of(&record.headers), &headers, payload) {
+            Ok(_) if !self.frames.fits(payload.len() + beside + ROOM_BESIDE_PAYLOAD) => {
+                self.refuse(now, record, (Code::TooLarge.as_str(), "the change does not fit a frame of 256 KiB"), out);
+            }
+            Ok(change) => {
+                let reason = match self.send_on(record, &change, world, out) {
+                    Routed::On => None,
+                    Routed::Unwanted => Some(Reason::Unmatched),
+                    Routed::Failed => Some(Reason::Refused("rule-failed".to_owned())),
+                };
+                out.verdicts.extend(reason.map(|reason| self.verdict(now, self.at(record), Some(&change), reason)));
+            }
+            Err(Unreadable::WantsSchema(id)) => return Admitted::Wait(Want::Schema(id)),
+            Err(Unreadable::Refused(fault)) => self.refuse(now, record, (fault.code.as_str(), &fault.to_string()), out),
+        }
+        self.done(record, out)
+    }
+
+    fn cut(&mut self, _now: Timestamp, world: &World<'_>, out: &mut Outbox) {
+        self.frames.cut(out);
+        self.progress.close(world.plan.audit, out);
+    }
+
+    fn position(&self) -> (i64, Cursor) {
+        self.progress.position()
+    }
+
+    fn settle(&mut self, _now: Timestamp) {
+        self.progress.settle();
+    }
+
+    fn undo(&mut self) {
+        self.frames.clear();
+        self.progress.undo();
+    }
+}

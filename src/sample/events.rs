@@ -1,0 +1,239 @@
+//! Events: what happens in the sample company's four systems.
+
+use serde_json::{Value, json};
+
+use crate::event::{Source, Span, Timestamp};
+
+/// An event as a publisher has it: JSON in the shape of the schema.
+#[derive(Debug, Clone)]
+pub struct SampleEvent {
+    /// Whose topic it goes to.
+    pub source: Source,
+    /// The event.
+    pub json: Value,
+}
+
+/// What a number of sample events is made of.
+#[derive(Debug, Clone)]
+pub struct Story {
+    /// The events, copies included, in order.
+    pub events: Vec<SampleEvent>,
+    /// How many of them are copies of an earlier one.
+    pub copies: usize,
+}
+
+/// A record no reader of ours can read: the framing byte is wrong.
+#[must_use]
+pub fn poison() -> (Source, Vec<u8>) {
+    (Source::Bws, b"\x07\x00\x00\x00\x01not an event".to_vec())
+}
+
+/// The sample day: every system, one event for the crowd, one for nobody, and copies.
+#[must_use]
+pub fn story(start: Timestamp) -> Story {
+    let mut events = Vec::new();
+    for number in 0..200 {
+        events.push(batch(number, start));
+    }
+    events.push(crowd(start));
+    events.push(nobody(start));
+    // Every twentieth is said twice, the second time a little later.
+    let copies: Vec<SampleEvent> = events.iter().step_by(20).cloned().collect();
+    let count = copies.len();
+    events.extend(copies);
+    Story { events, copies: count }
+}
+
+/// The `number`-th event of an endless day; every system has its turn.
+#[must_use]
+pub fn batch(number: u64, start: Timestamp) -> SampleEvent {
+    let at = start + Span::from_secs(i64::try_from(number).unwrap_or(0));
+    let maker = MAKERS[usize::try_from(number).unwrap_or(0) % MAKERS.len()];
+    maker(number, at)
+}
+
+type Maker = fn(u64, Timestamp) -> SampleEvent;
+
+const MAKERS: &[Maker] = &[
+    workflow_exception,
+    task_assigned,
+    safety_form,
+    document_published,
+    workspace_approval,
+    agreement_signed,
+    artifact_deployed,
+    order_update,
+    noise,
+    segment,
+    other_tenant,
+];
+
+fn event(source: Source, kind: &str, number: u64, at: Timestamp, rest: Value) -> SampleEvent {
+    let mut json = json!({
+        "event_id": format!("{source}-{number:06}"),
+        "source": source.as_str(),
+        "tenant": "acme",
+        "kind": format!("{source}.{kind}"),
+        "schema": 1,
+        "occurred_at": at.to_string(),
+        "severity": "medium",
+    });
+    if let (Some(json), Value::Object(rest)) = (json.as_object_mut(), rest) {
+        json.extend(rest);
+    }
+    SampleEvent { source, json }
+}
+
+fn entity(kind: &str, number: u64, name: &str) -> Value {
+    json!({
+        "type": kind,
+        "id": number.to_string(),
+        "version": "1",
+        "name": name,
+        "url": format!("https://ecm.acme.example/{kind}/{number}"),
+    })
+}
+
+fn workflow_exception(number: u64, at: Timestamp) -> SampleEvent {
+    event(Source::XConnector, "workflow.exception", number, at, json!({
+        "entity": entity("workflow", number, &format!("Order intake {number}")),
+        "severity": "high",
+        "flow_id": "order-intake", "flow_name": "Order intake", "execution_id": format!("run-{number}"),
+        "data": { "step": "Credit check", "assignees": ["mara.weber"] },
+    }))
+}
+
+fn task_assigned(number: u64, at: Timestamp) -> SampleEvent {
+    let name = format!("Supply contract {}", 4_700 + number);
+    event(Source::Xecm, "task.assigned", number, at, json!({
+        "entity": entity("task", number, &name),
+        "due_at": (at + Span::from_secs(3 * 86_400)).to_string(),
+        "action": { "ref": format!("wf-{number}"), "options": ["approve", "reject", "acknowledge", "request_info"] },
+        "node": { "id": number.to_string(), "name": name },
+        "url": format!("https://ecm.acme.example/task/{number}"),
+        "data": {
+            "process_id": number.to_string(), "subprocess_id": number.to_string(), "task_id": "1",
+            "task_name": "Approve", "wf_name": "Contract approval",
+            "assignees": [{ "user_id": "jonas.klein" }], "initiator": "sofia.rossi",
+        },
+    }))
+}
+
+fn safety_form(number: u64, at: Timestamp) -> SampleEvent {
+    let name = format!("Safety form: crane {}", number % 7);
+    event(Source::Xecm, "document.available", number, at, json!({
+        "entity": entity("document", number, &name),
+        "severity": "high",
+        "node": { "id": number.to_string(), "name": name },
+        "url": format!("https://ecm.acme.example/document/{number}"),
+        "data": { "doc_kind": "safety", "site": "Hamburg Harbour" },
+    }))
+}
+
+fn document_published(number: u64, at: Timestamp) -> SampleEvent {
+    let name = format!("Price list {}", number % 9);
+    event(Source::Xecm, "document.published", number, at, json!({
+        "entity": entity("document", number, &name),
+        "node": { "id": number.to_string(), "name": name },
+        "url": format!("https://ecm.acme.example/document/{number}"),
+        "data": { "external_party": "northwind", "doc_kind": "price list" },
+    }))
+}
+
+fn workspace_approval(number: u64, at: Timestamp) -> SampleEvent {
+    event(Source::Bws, "task.assigned", number, at, json!({
+        "entity": entity("task", number, "Budget release"),
+        "due_at": (at + Span::from_secs(2 * 86_400)).to_string(),
+        "action": { "ref": format!("bws-{number}"), "options": ["approve", "reject", "request_info"] },
+        "workspace": { "id": (number % 5).to_string(), "name": format!("Project Pier {}", number % 5) },
+        "url": format!("https://ecm.acme.example/workspace/{}", number % 5),
+        "data": {
+            "process_id": number.to_string(), "subprocess_id": number.to_string(), "task_id": "2",
+            "task_name": "Release the budget", "assignees": [{ "user_id": "mara.weber" }],
+            "initiator": "tom.berger",
+        },
+    }))
+}
+
+fn agreement_signed(number: u64, at: Timestamp) -> SampleEvent {
+    let class = ["signed_agreement", "incident_report", "regulatory_notice"][usize::try_from(number).unwrap_or(0) % 3];
+    event(Source::Bws, "content.critical_added", number, at, json!({
+        "entity": entity("document", number, &format!("Agreement {number}")),
+        "severity": "critical",
+        "workspace": { "id": "7", "name": "Northwind framework contract" },
+        "item": { "node_id": number.to_string(), "name": format!("Agreement {number}.pdf") },
+        "url": format!("https://ecm.acme.example/document/{number}"),
+        "data": { "class": class },
+    }))
+}
+
+fn artifact_deployed(number: u64, at: Timestamp) -> SampleEvent {
+    let environment = ["prod", "test"][usize::try_from(number).unwrap_or(0) % 2];
+    event(Source::DevAdmin, "artifact.changed", number, at, json!({
+        "entity": entity("api", number % 12, "Orders API"),
+        "actor": { "user_id": "ben.koch", "name": "Ben Koch" },
+        "organization_id": "acme-eu", "tenant_id": "acme", "environment": environment, "app_id": "orders",
+        "data": {
+            "artifact": { "type": "api", "id": "orders-api", "version": format!("2.{number}"), "name": "Orders API" },
+            "change": "deployed",
+        },
+    }))
+}
+
+fn order_update(number: u64, at: Timestamp) -> SampleEvent {
+    event(Source::DevAdmin, "business.event", number, at, json!({
+        "entity": entity("order", number, &format!("Order {number}")),
+        "audience": { "external_party": "northwind" },
+        "organization_id": "acme-eu", "tenant_id": "acme", "environment": "prod", "app_id": "orders",
+        "data": { "topic": "order", "document_id": format!("PO-{number}"), "state": "shipped", "partner": "northwind" },
+    }))
+}
+
+/// A kind whose rules only arm timers or wait for other events: nobody is told at once.
+fn noise(number: u64, at: Timestamp) -> SampleEvent {
+    event(Source::DevAdmin, "queue.recovered", number, at, json!({
+        "entity": entity("queue", number % 3, "Outbound queue"),
+        "organization_id": "acme-eu", "tenant_id": "acme", "environment": "prod", "app_id": "queue",
+        "data": { "queue": "outbound", "depth": 3, "threshold": 500 },
+    }))
+}
+
+/// An event with its own audience: one role in one business unit at one place.
+fn segment(number: u64, at: Timestamp) -> SampleEvent {
+    event(Source::XConnector, "workflow.milestone", number, at, json!({
+        "entity": entity("workflow", number, &format!("Berth plan {number}")),
+        "audience": { "roles": ["field-service"], "locations": ["Hamburg"], "business_units": ["Operations"] },
+        "flow_id": "berth-plan", "flow_name": "Berth plan", "execution_id": format!("run-{number}"),
+        "data": { "step": "Plan published", "assignees": [] },
+    }))
+}
+
+/// The same user ids in another tenant: its people hear it, acme's never do.
+fn other_tenant(number: u64, at: Timestamp) -> SampleEvent {
+    let mut other = task_assigned(number, at);
+    if let Some(json) = other.json.as_object_mut() {
+        json.insert("tenant".to_owned(), json!("globex"));
+    }
+    other
+}
+
+/// One event for the whole crowd.
+fn crowd(at: Timestamp) -> SampleEvent {
+    event(Source::XConnector, "workflow.milestone", 900_001, at, json!({
+        "entity": entity("workflow", 900_001, "Storm surge warning"),
+        "severity": "high",
+        "audience": { "roles": [super::CROWD_ROLE], "business_units": ["Operations"] },
+        "flow_id": "alerts", "flow_name": "Alerts", "execution_id": "run-900001",
+        "data": { "step": "All sites: secure the cranes", "assignees": [] },
+    }))
+}
+
+/// One event for a role that nobody holds.
+fn nobody(at: Timestamp) -> SampleEvent {
+    event(Source::XConnector, "workflow.milestone", 900_002, at, json!({
+        "entity": entity("workflow", 900_002, "Lighthouse inspection"),
+        "audience": { "roles": ["lighthouse-keeper"] },
+        "flow_id": "alerts", "flow_name": "Alerts", "execution_id": "run-900002",
+        "data": { "step": "Inspection due", "assignees": [] },
+    }))
+}

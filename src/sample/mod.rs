@@ -1,0 +1,9 @@
+//! Sample: a small company and a day in its systems, for the demo and for tests.
+//!
+//! Deterministic: the same people and the same events on every machine. Nothing here is real.
+
+mod events;
+mod people;
+
+pub use events::{SampleEvent, Story, batch, poison, story};
+pub use people::{CROWD_ROLE, people};

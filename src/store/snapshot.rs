@@ -1,0 +1,156 @@
+//! Snapshot: the board at one moment, as the live page and `/api/flow` show it.
+//!
+//! Words and numbers only; how they are gathered is `view`'s.
+
+use serde::Serialize;
+
+use crate::event::Timestamp;
+
+/// The board at one moment. All totals count from the start of this process.
+#[derive(Debug, Clone, Serialize)]
+pub struct Snapshot {
+    /// When it was taken, in milliseconds of Unix time.
+    pub at: Timestamp,
+    /// When the process started.
+    pub started: Timestamp,
+    /// Whether Kafka answers.
+    pub connected: bool,
+    /// One per source system.
+    pub sources: Vec<SourceView>,
+    /// One per lane, in the order of the flow.
+    pub lanes: Vec<LaneView>,
+    /// Totals per hop, by name.
+    pub hops: Hops,
+    /// The directory.
+    pub directory: DirectoryView,
+    /// The push service.
+    pub push: PushView,
+    /// The three books.
+    pub books: [BookView; 3],
+    /// What was not told, by reason; only what happened, most frequent first.
+    pub verdicts: Vec<ReasonView>,
+    /// The newest verdicts, newest first.
+    pub recent: Vec<RecentVerdict>,
+}
+
+/// One source system.
+#[derive(Debug, Clone, Serialize)]
+pub struct SourceView {
+    /// Its word.
+    pub name: &'static str,
+    /// Its title.
+    pub title: &'static str,
+    /// Changes read.
+    pub read: u64,
+    /// Records not yet read.
+    pub lag: u64,
+}
+
+/// One lane.
+#[derive(Debug, Clone, Serialize)]
+pub struct LaneView {
+    /// Its word.
+    pub name: &'static str,
+    /// Partitions held.
+    pub partitions: u32,
+    /// Records not yet read.
+    pub lag: u64,
+    /// How old the oldest unread record is, in milliseconds.
+    pub oldest_ms: i64,
+    /// Milliseconds since it last got on; absent before the first time.
+    pub idle_ms: Option<i64>,
+    /// Milliseconds since its slowest thread last went round; absent while it has none.
+    pub beat_ms: Option<i64>,
+    /// Transactions committed.
+    pub commits: u64,
+    /// Transactions rolled back.
+    pub aborts: u64,
+    /// Records it gave to the dead letters.
+    pub dead_letters: u64,
+}
+
+/// Totals per hop.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Hops {
+    /// Changes read.
+    pub read: u64,
+    /// Hearings handed to subjects.
+    pub hearings: u64,
+    /// Notices handed to people's partitions.
+    pub notices: u64,
+    /// Tellings owed.
+    pub tellings: u64,
+    /// Batches cut.
+    pub batches: u64,
+    /// Requests sent.
+    pub requests: u64,
+    /// Tellings accepted by the push service.
+    pub told: u64,
+}
+
+/// The directory.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct DirectoryView {
+    /// How many people it holds.
+    pub people: i64,
+    /// Milliseconds since it was known to be read to its end; absent before the first time.
+    pub age_ms: Option<i64>,
+}
+
+/// The push service.
+#[derive(Debug, Clone, Serialize)]
+pub struct PushView {
+    /// Requests under way.
+    pub in_flight: u32,
+    /// Requests by outcome.
+    pub outcomes: Vec<(&'static str, u64)>,
+    /// Waits before another try.
+    pub backoffs: u64,
+    /// Milliseconds of one request: half took less. Absent before the first.
+    pub request_p50_ms: Option<u64>,
+    /// Milliseconds of one request: 99 of 100 took less.
+    pub request_p99_ms: Option<u64>,
+    /// Milliseconds from a change to the acceptance: half took less.
+    pub latency_p50_ms: Option<u64>,
+    /// Milliseconds from a change to the acceptance: 99 of 100 took less.
+    pub latency_p99_ms: Option<u64>,
+}
+
+/// One of the three books. What is owed and not ended is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct BookView {
+    /// `changes`, `tellings` or `answers`.
+    pub name: &'static str,
+    /// Endings owed.
+    pub owed: u64,
+    /// Endings given.
+    pub ended: u64,
+}
+
+/// How often something ended untold for one reason.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct ReasonView {
+    /// The reason's word.
+    pub reason: &'static str,
+    /// Whether it was meant.
+    pub intentional: bool,
+    /// How often.
+    pub count: u64,
+}
+
+/// One verdict without anything personal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RecentVerdict {
+    /// When it was decided.
+    pub at: Timestamp,
+    /// The change's id.
+    pub event_id: String,
+    /// The source system's word.
+    pub source: &'static str,
+    /// The rule, where one decided.
+    pub rule: Option<String>,
+    /// `told`, `routed` or the reason's word.
+    pub ending: &'static str,
+    /// For how many people.
+    pub count: u32,
+}

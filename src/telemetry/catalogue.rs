@@ -1,0 +1,287 @@
+//! Catalogue: every metric of Bugle, with its name, type, help and labels.
+//!
+//! Names read `bugle_<room>_<what>_<unit or total>`. A label's values are a closed set, created at 0
+//! when the meters start, so that `rate()` sees the first failure; only `topic` and `partition` come
+//! with what is assigned. A subject, a person or an error text is never a label.
+
+use crate::event::fact::{AnswerEnding, CommitResult, RefusalClass, SendOutcome};
+use crate::event::{Lane, Reason, Source};
+
+/// One series' labels: name and value.
+pub type Labels = Vec<(&'static str, &'static str)>;
+
+/// What kind of number a metric is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// How often values fell below each of these bounds.
+    Histogram(&'static [f64]),
+}
+
+/// One metric.
+#[derive(Debug, Clone, Copy)]
+pub struct Metric {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: Kind,
+    /// What it says, for people.
+    pub help: &'static str,
+    /// The names of its labels.
+    pub labels: &'static [&'static str],
+    /// The series there are from the start; none when they come with the partitions assigned.
+    pub series: fn() -> Vec<Labels>,
+}
+
+macro_rules! names {
+    ($($constant:ident = $name:literal;)*) => {
+        $(#[doc = concat!("`", $name, "`")] pub(crate) const $constant: &str = $name;)*
+    };
+}
+
+names! {
+    CHANGES = "bugle_ingest_changes_total";
+    REFUSED = "bugle_ingest_refused_total";
+    UNMATCHED = "bugle_route_unmatched_total";
+    MATCHED = "bugle_route_matched_total";
+    HEARINGS = "bugle_route_hearings_total";
+    DUPLICATES = "bugle_dedupe_duplicates_total";
+    ROUTED = "bugle_dedupe_passed_total";
+    NOTICES = "bugle_fan_out_notices_total";
+    TELLINGS = "bugle_fan_out_tellings_total";
+    FAN_OUT = "bugle_fan_out_people";
+    VERDICTS = "bugle_flow_verdicts_total";
+    DEAD_LETTERS = "bugle_flow_dead_letters_total";
+    BATCHES = "bugle_batch_cut_total";
+    MEMBERS = "bugle_batch_members";
+    REQUESTS = "bugle_deliver_requests_total";
+    REQUEST_SECONDS = "bugle_deliver_request_seconds";
+    IN_FLIGHT = "bugle_deliver_in_flight";
+    BACKOFFS = "bugle_deliver_backoffs_total";
+    TOLD = "bugle_deliver_told_total";
+    LATENCY = "bugle_deliver_latency_seconds";
+    COMMITS = "bugle_engine_commits_total";
+    COMMIT_SECONDS = "bugle_engine_commit_seconds";
+    COMMIT_RECORDS = "bugle_engine_commit_records";
+    LAG = "bugle_engine_lag_records";
+    OLDEST = "bugle_engine_oldest_unread_seconds";
+    PARTITIONS = "bugle_engine_assigned_partitions";
+    PROGRESS = "bugle_engine_last_progress_timestamp_seconds";
+    PEOPLE = "bugle_directory_people";
+    CONFIRMED = "bugle_directory_confirmed_timestamp_seconds";
+    OWED = "bugle_book_owed_total";
+    ENDED = "bugle_book_ended_total";
+    CPU = "bugle_process_cpu_seconds_total";
+    RESIDENT = "bugle_process_resident_bytes";
+    FDS = "bugle_process_open_fds";
+    BUILD = "bugle_build_info";
+}
+
+/// Seconds of one request: a local answer takes milliseconds, the client gives up at 30 s.
+const REQUEST_BOUNDS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// Seconds from a change to the push service's yes; after an outage it may be hours.
+const LATENCY_BOUNDS: &[f64] =
+    &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0, 7_200.0];
+/// Seconds of one commit: about 0.008 when all is well, 10 when the transaction times out.
+const COMMIT_BOUNDS: &[f64] = &[0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+/// Records of one commit.
+const RECORD_BOUNDS: &[f64] = &[1.0, 10.0, 50.0, 100.0, 500.0, 1_000.0, 5_000.0, 10_000.0, 50_000.0];
+/// People of one notice: from nobody to a role the whole company holds.
+const PEOPLE_BOUNDS: &[f64] = &[0.0, 1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1_000.0, 10_000.0, 100_000.0];
+/// People of one batch; 500 is the most.
+const MEMBER_BOUNDS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 250.0, 500.0];
+
+const NO_LABELS: &[&str] = &[];
+
+/// Every metric, in the order of the flow.
+pub const METRICS: &[Metric] = &[
+    metric(CHANGES, Kind::Counter, "Changes read from the source systems' topics.", &["source"], by_source),
+    metric(REFUSED, Kind::Counter, "Changes that could not be used.", &["source", "class"], by_refusal),
+    metric(UNMATCHED, Kind::Counter, "Changes no rule wants.", &["source"], by_source),
+    metric(MATCHED, Kind::Counter, "Changes some rule wants.", &["source"], by_source),
+    metric(
+        HEARINGS,
+        Kind::Counter,
+        "Hearings by subject that matched changes became.",
+        &["source"],
+        by_source,
+    ),
+    metric(DUPLICATES, Kind::Counter, "Hearings of a change heard before.", &["source"], by_source),
+    metric(ROUTED, Kind::Counter, "Hearings that were new and reached their rules.", &["source"], by_source),
+    metric(NOTICES, Kind::Counter, "Notices fanned out.", NO_LABELS, alone),
+    metric(TELLINGS, Kind::Counter, "Tellings owed: one per notice and person.", NO_LABELS, alone),
+    metric(FAN_OUT, Kind::Histogram(PEOPLE_BOUNDS), "People of one notice.", NO_LABELS, alone),
+    metric(
+        VERDICTS,
+        Kind::Counter,
+        "What was not told, by reason. `intentional` is false where somebody should look.",
+        &["reason", "intentional"],
+        by_reason,
+    ),
+    metric(DEAD_LETTERS, Kind::Counter, "Records given to the dead letters.", &["lane", "class"], by_dead),
+    metric(BATCHES, Kind::Counter, "Batches cut for the push service.", NO_LABELS, alone),
+    metric(MEMBERS, Kind::Histogram(MEMBER_BOUNDS), "People of one batch.", NO_LABELS, alone),
+    metric(REQUESTS, Kind::Counter, "Requests to the push service.", &["outcome"], by_outcome),
+    metric(REQUEST_SECONDS, Kind::Histogram(REQUEST_BOUNDS), "Time of one request.", NO_LABELS, alone),
+    metric(IN_FLIGHT, Kind::Gauge, "Requests to the push service under way.", NO_LABELS, alone),
+    metric(BACKOFFS, Kind::Counter, "Waits before a request is tried again.", NO_LABELS, alone),
+    metric(TOLD, Kind::Counter, "Tellings the push service accepted.", NO_LABELS, alone),
+    metric(
+        LATENCY,
+        Kind::Histogram(LATENCY_BOUNDS),
+        "From a change happening to the push service's acceptance of its batch.",
+        NO_LABELS,
+        alone,
+    ),
+    metric(COMMITS, Kind::Counter, "Transactions, by how they ended.", &["lane", "result"], by_commit),
+    metric(COMMIT_SECONDS, Kind::Histogram(COMMIT_BOUNDS), "Time of one commit.", &["lane"], by_lane),
+    metric(
+        COMMIT_RECORDS,
+        Kind::Histogram(RECORD_BOUNDS),
+        "Input records of one commit.",
+        &["lane"],
+        by_lane,
+    ),
+    metric(LAG, Kind::Gauge, "Records not yet read.", &["lane", "topic", "partition"], assigned),
+    metric(
+        OLDEST,
+        Kind::Gauge,
+        "Age of the oldest unread record; 0 when all is read.",
+        &["lane", "topic", "partition"],
+        assigned,
+    ),
+    metric(PARTITIONS, Kind::Gauge, "Partitions held.", &["lane"], by_lane),
+    metric(PROGRESS, Kind::Gauge, "When a lane last got on, in Unix time.", &["lane"], by_lane),
+    metric(PEOPLE, Kind::Gauge, "People in the directory.", NO_LABELS, alone),
+    metric(
+        CONFIRMED,
+        Kind::Gauge,
+        "When the directory was last known to be read to its end, in Unix time.",
+        NO_LABELS,
+        alone,
+    ),
+    metric(
+        OWED,
+        Kind::Counter,
+        "What each book owes an ending: hearings of changes, tellings, answers.",
+        &["book"],
+        by_book,
+    ),
+    metric(
+        ENDED,
+        Kind::Counter,
+        "What each book has given its ending. Owed less ended is what is still on its way.",
+        &["book", "ending"],
+        by_ending,
+    ),
+    metric(CPU, Kind::Counter, "CPU time used by this process.", NO_LABELS, by_process),
+    metric(RESIDENT, Kind::Gauge, "Memory of this process in RAM.", NO_LABELS, by_process),
+    metric(FDS, Kind::Gauge, "Files and sockets this process holds open.", NO_LABELS, by_process),
+    metric(BUILD, Kind::Gauge, "Always 1; the version is in the label.", &["version"], by_version),
+];
+
+const fn metric(
+    name: &'static str,
+    kind: Kind,
+    help: &'static str,
+    labels: &'static [&'static str],
+    series: fn() -> Vec<Labels>,
+) -> Metric {
+    Metric { name, kind, help, labels, series }
+}
+
+// === impl Kind ===
+
+impl Kind {
+    /// `counter`, `gauge` or `histogram`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram(_) => "histogram",
+        }
+    }
+}
+
+/// The three books' names, as the label `book` has them.
+pub(crate) mod book {
+    pub(crate) const CHANGES: &str = "changes";
+    pub(crate) const TELLINGS: &str = "tellings";
+    pub(crate) const ANSWERS: &str = "answers";
+}
+
+fn alone() -> Vec<Labels> {
+    vec![Vec::new()]
+}
+
+/// Written by `process` when asked, not kept.
+fn by_process() -> Vec<Labels> {
+    Vec::new()
+}
+
+/// Known once partitions are.
+fn assigned() -> Vec<Labels> {
+    Vec::new()
+}
+
+fn by_version() -> Vec<Labels> {
+    vec![vec![("version", env!("CARGO_PKG_VERSION"))]]
+}
+
+fn by_source() -> Vec<Labels> {
+    Source::ALL.iter().map(|source| vec![("source", source.as_str())]).collect()
+}
+
+fn by_refusal() -> Vec<Labels> {
+    pairs(("source", Source::ALL.map(Source::as_str)), ("class", RefusalClass::ALL.map(RefusalClass::as_str)))
+}
+
+fn by_dead() -> Vec<Labels> {
+    pairs(("lane", Lane::ALL.map(Lane::as_str)), ("class", RefusalClass::ALL.map(RefusalClass::as_str)))
+}
+
+fn by_commit() -> Vec<Labels> {
+    pairs(("lane", Lane::ALL.map(Lane::as_str)), ("result", CommitResult::ALL.map(CommitResult::as_str)))
+}
+
+fn by_lane() -> Vec<Labels> {
+    Lane::ALL.iter().map(|lane| vec![("lane", lane.as_str())]).collect()
+}
+
+fn by_outcome() -> Vec<Labels> {
+    SendOutcome::ALL.iter().map(|outcome| vec![("outcome", outcome.as_str())]).collect()
+}
+
+fn by_reason() -> Vec<Labels> {
+    let labels = |reason: &Reason| vec![("reason", reason.as_str()), ("intentional", truth(reason))];
+    Reason::ALL.iter().map(labels).collect()
+}
+
+fn by_book() -> Vec<Labels> {
+    [book::CHANGES, book::TELLINGS, book::ANSWERS].iter().map(|book| vec![("book", *book)]).collect()
+}
+
+fn by_ending() -> Vec<Labels> {
+    let changes = ["refused", "unmatched", "duplicate", "routed"].map(|ending| (book::CHANGES, ending));
+    let untold = Reason::ALL.into_iter().map(|reason| reason.as_str());
+    let tellings = std::iter::once("told").chain(untold).map(|ending| (book::TELLINGS, ending));
+    let answers = AnswerEnding::ALL.map(|ending| (book::ANSWERS, ending.as_str()));
+    let all = changes.into_iter().chain(tellings).chain(answers);
+    all.map(|(book, ending)| vec![("book", book), ("ending", ending)]).collect()
+}
+
+/// `true` or `false`, as the label `intentional` has it.
+pub(crate) const fn truth(reason: &Reason) -> &'static str {
+    if reason.intentional() { "true" } else { "false" }
+}
+
+type Values<const N: usize> = (&'static str, [&'static str; N]);
+
+fn pairs<const N: usize, const M: usize>(left: Values<N>, right: Values<M>) -> Vec<Labels> {
+    let with = |value| right.1.map(|other| vec![(left.0, value), (right.0, other)]);
+    left.1.into_iter().flat_map(with).collect()
+}
