@@ -83,3 +83,6 @@ impl Topology {
         self.messages
     }
 }
+
+#[cfg(test)]
+mod tests;
