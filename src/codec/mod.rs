@@ -1,1 +1,25 @@
 //! Bytes to words and back, by the schemas in `schemas/`.
+//!
+//! There is one way into a change: a plan compiled from the writer's schema and ours decodes Avro in
+//! place; CloudEvents are written as our Avro first. Nothing here does I/O except the registry client.
+
+mod cloud_events;
+pub mod decode;
+pub mod example;
+pub mod fault;
+pub mod json;
+pub mod outputs;
+pub mod person;
+mod plan;
+mod reader;
+pub mod registry;
+mod run;
+pub mod schemas;
+mod skip;
+mod strict_json;
+pub mod wire;
+
+pub use decode::{Codec, Fetched, MOST_BYTES, Unreadable};
+pub use fault::{Code, Fault};
+pub use registry::{Registry, RegistryError};
+pub use schemas::{BadSchema, Name, Schemas, subject};

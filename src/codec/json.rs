@@ -1,0 +1,388 @@
+//! JSON: an event as people write it, to our Avro and back.
+//!
+//! The text is read strictly (no name twice, no number that does not fit, no bottomless nesting), its
+//! fields generously: a field of the envelope may stand in `data` and the other way round, a text may be
+//! a whole number, a time RFC 3339 or milliseconds. What the schema does not know is kept in `extra`.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value as Json};
+
+use super::fault::{Code, Fault};
+use super::reader::{Leaf, Member, Node, Reader, Record, index_of};
+use super::run::{sane_day, sane_time};
+use super::schemas::{Name, Schemas};
+use super::wire::{put_count, put_framing, put_long, put_text};
+use crate::event::change::Slot;
+use crate::event::{Change, Source, Timestamp, Value};
+
+pub use super::strict_json::parse;
+
+const DAY_MILLIS: i64 = 86_400_000;
+
+/// An event in our Avro.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Whose schema it is written with.
+    pub source: Source,
+    /// Its key in its topic: `tenant|source|entity.type|entity.id`.
+    pub key: String,
+    body: Vec<u8>,
+}
+
+/// Writes a JSON event with the schema of its kind's source.
+///
+/// # Errors
+/// What is wrong, and in which field.
+pub fn to_avro(schemas: &Schemas, event: &Json) -> Result<Written, Fault> {
+    let Json::Object(event) = event else {
+        return Err(Fault::new(Code::WrongType, "an event is a JSON object"));
+    };
+    let kind = match event.get("kind") {
+        Some(Json::String(kind)) => kind.as_str(),
+        Some(_) => return Err(Fault::at(Code::WrongType, "kind").because("it is a text")),
+        None => return Err(missing("kind")),
+    };
+    let unknown = || Fault::at(Code::UnknownKind, "kind").because("`bugle schemas example` lists the kinds");
+    let source = Source::of_kind(kind).ok_or_else(unknown)?;
+    let reader = schemas.reader(Name::Events(source)).ok_or_else(unknown)?;
+    let branch = reader.branch_of(kind).ok_or_else(unknown)?;
+    let writing = Writing { reader, branch, source };
+    let empty = Map::new();
+    let data = match event.get("data") {
+        None | Some(Json::Null) => &empty,
+        Some(Json::Object(data)) => data,
+        Some(_) => return Err(Fault::at(Code::WrongType, "data").because("it is an object")),
+    };
+    let mut body = Vec::with_capacity(512);
+    writing.root(event, data, &mut body)?;
+    let entity = event.get("entity").or_else(|| data.get("entity")).unwrap_or(&Json::Null);
+    let tenant = event.get("tenant").or_else(|| data.get("tenant")).unwrap_or(&Json::Null);
+    let part = |value: &Json| text(value, "").map(Cow::into_owned).unwrap_or_default();
+    let (tenant, ty, id) = (part(tenant), part(&entity["type"]), part(&entity["id"]));
+    let key = format!("{tenant}|{source}|{ty}|{id}");
+    Ok(Written { source, key, body })
+}
+
+// === impl Written ===
+
+impl Written {
+    /// The value of its record, framed with a schema id.
+    #[must_use]
+    pub fn framed(&self, id: u32) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.body.len() + super::wire::FRAMING);
+        put_framing(&mut out, id);
+        out.extend_from_slice(&self.body);
+        out
+    }
+}
+
+struct Writing<'r> {
+    reader: &'r Reader,
+    branch: usize,
+    source: Source,
+}
+
+type Object = Map<String, Json>;
+
+// === impl Writing ===
+
+impl Writing<'_> {
+    fn root(&self, event: &Object, data: &Object, out: &mut Vec<u8>) -> Result<(), Fault> {
+        let ours = &self.reader.branches[self.branch].record.members;
+        let above = &self.reader.root.members;
+        for member in above {
+            match &member.node {
+                Node::Data => {
+                    put_count(out, self.branch);
+                    for member in ours {
+                        self.member(member, look_up(member, (data, event), above), out)?;
+                    }
+                }
+                _ if member.name == "extra" => self.extra(event, data, out)?,
+                _ if member.name == "source" && !event.contains_key("source") => {
+                    put_text(out, self.source.as_str());
+                }
+                _ => self.member(member, look_up(member, (event, data), ours), out)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn member(&self, member: &Member, value: Option<&Json>, out: &mut Vec<u8>) -> Result<(), Fault> {
+        let value = value.filter(|value| !value.is_null());
+        match (&member.node, value) {
+            (Node::Leaf { nullable: true, .. } | Node::Record { nullable: true, .. }, None) => {
+                put_long(out, 0)
+            }
+            (Node::Leaf { leaf, .. }, None) => put_default(member, leaf, out)?,
+            (Node::Leaf { leaf, nullable, .. }, Some(value)) => {
+                if *nullable {
+                    put_long(out, 1);
+                }
+                self.leaf(leaf, value, &member.path, out)?;
+            }
+            (Node::Record { record, nullable }, Some(Json::Object(value))) => {
+                if *nullable {
+                    put_long(out, 1);
+                }
+                for member in &record.members {
+                    self.member(member, find(member, value), out)?;
+                }
+            }
+            (Node::Record { .. }, Some(_)) => return Err(wrong(&member.path, "an object")),
+            (Node::Record { .. } | Node::Data, _) => return Err(missing(&member.path)),
+        }
+        Ok(())
+    }
+
+    fn leaf(&self, leaf: &Leaf, value: &Json, path: &str, out: &mut Vec<u8>) -> Result<(), Fault> {
+        match leaf {
+            Leaf::Text => put_text(out, &text(value, path)?),
+            Leaf::Bool => out.push(u8::from(value.as_bool().ok_or_else(|| wrong(path, "true or false"))?)),
+            Leaf::Int => {
+                put_long(out, i64::from(i32::try_from(whole(value, path)?).map_err(|_| number(path))?))
+            }
+            Leaf::Long => put_long(out, whole(value, path)?),
+            Leaf::Double => {
+                let value = value.as_f64().ok_or_else(|| wrong(path, "a number"))?;
+                out.extend_from_slice(&value.to_le_bytes());
+            }
+            Leaf::Time => put_long(out, time(value, path)?),
+            Leaf::Date => put_long(out, day(value, path)?),
+            Leaf::Symbol { names, .. } => {
+                let name = value.as_str().ok_or_else(|| wrong(path, "a text"))?;
+                let one_of =
+                    || Fault::at(Code::BadEnum, path).because(format!("it is one of {}", names.join(", ")));
+                put_long(out, i64::from(index_of(names, name).ok_or_else(one_of)?));
+            }
+            Leaf::Texts => list(value, path, out, |item, path, out| {
+                put_text(out, &text(item, path)?);
+                Ok(())
+            })?,
+            Leaf::Records { record, .. } => {
+                list(value, path, out, |item, path, out| self.item(record, item, path, out))?
+            }
+            Leaf::Map => return Err(wrong(path, "nothing: only `extra` is a map")),
+        }
+        Ok(())
+    }
+
+    /// One record of a list; a mere text stands for its first field.
+    fn item(&self, record: &Record, item: &Json, path: &str, out: &mut Vec<u8>) -> Result<(), Fault> {
+        for (index, member) in record.members.iter().enumerate() {
+            let value = match item {
+                Json::Object(item) => find(member, item),
+                Json::String(_) => Some(item).filter(|_| index == 0),
+                _ => return Err(wrong(path, "an object or a text")),
+            };
+            self.member(member, value, out)
+                .map_err(|fault| Fault { path: format!("{path}.{}", fault.path), ..fault })?;
+        }
+        Ok(())
+    }
+
+    fn extra(&self, event: &Object, data: &Object, out: &mut Vec<u8>) -> Result<(), Fault> {
+        let mut extra = Vec::new();
+        match event.get("extra") {
+            None | Some(Json::Null) => {}
+            Some(Json::Object(given)) => {
+                extra.extend(given.iter().map(|(name, value)| (name.clone(), value)))
+            }
+            Some(_) => return Err(wrong("extra", "an object")),
+        }
+        let record = &self.reader.branches[self.branch].record;
+        for (name, value) in event.iter().chain(data).filter(|(name, _)| *name != "data" && *name != "extra")
+        {
+            let known =
+                self.reader.root.members.iter().chain(&record.members).find(|member| is(member, name));
+            match (known.map(|member| &member.node), value) {
+                (None, _) => extra.push((name.clone(), value)),
+                (Some(Node::Record { record, .. }), Json::Object(value)) => {
+                    unknown_in(record, value, name, &mut extra)
+                }
+                _ => {}
+            }
+        }
+        extra.sort_by(|a, b| a.0.cmp(&b.0));
+        extra.dedup_by(|a, b| a.0 == b.0);
+        if !extra.is_empty() {
+            put_count(out, extra.len());
+        }
+        for (name, value) in extra {
+            put_text(out, &name);
+            match value {
+                Json::String(text) => put_text(out, text),
+                other => put_text(out, &other.to_string()),
+            }
+        }
+        out.push(0);
+        Ok(())
+    }
+}
+
+fn unknown_in<'v>(record: &Record, value: &'v Object, path: &str, extra: &mut Vec<(String, &'v Json)>) {
+    for (name, value) in value {
+        let path = format!("{path}.{name}");
+        match (record.members.iter().find(|member| is(member, name)).map(|member| &member.node), value) {
+            (None, value) => extra.push((path, value)),
+            (Some(Node::Record { record, .. }), Json::Object(value)) => {
+                unknown_in(record, value, &path, extra)
+            }
+            _ => {}
+        }
+    }
+}
+
+fn is(member: &Member, name: &str) -> bool {
+    member.name == name || member.aliases.iter().any(|alias| alias == name)
+}
+
+fn find<'v>(member: &Member, object: &'v Object) -> Option<&'v Json> {
+    let named = object.get(&member.name);
+    named.or_else(|| member.aliases.iter().find_map(|alias| object.get(alias)))
+}
+
+/// A member where it belongs, else where it may stand instead, unless something else goes by its name there.
+fn look_up<'v>(
+    member: &Member,
+    (home, guest): (&'v Object, &'v Object),
+    others: &[Member],
+) -> Option<&'v Json> {
+    let taken = || others.iter().any(|other| is(other, &member.name));
+    find(member, home).or_else(|| if taken() { None } else { guest.get(&member.name) })
+}
+
+fn put_default(member: &Member, leaf: &Leaf, out: &mut Vec<u8>) -> Result<(), Fault> {
+    match (member.default, leaf) {
+        (Some(Slot::Bool(truth)), _) => out.push(u8::from(truth)),
+        (Some(Slot::Int(whole)), _) => put_long(out, whole),
+        (Some(Slot::Double(number)), _) => out.extend_from_slice(&number.to_le_bytes()),
+        (Some(Slot::Symbol(index)), _) => put_long(out, i64::from(index)),
+        (Some(Slot::List(..)), _) => out.push(0),
+        _ => return Err(missing(&member.path)),
+    }
+    Ok(())
+}
+
+fn list<F>(value: &Json, path: &str, out: &mut Vec<u8>, mut item: F) -> Result<(), Fault>
+where
+    F: FnMut(&Json, &str, &mut Vec<u8>) -> Result<(), Fault>,
+{
+    let items = value.as_array().ok_or_else(|| wrong(path, "a list"))?;
+    if !items.is_empty() {
+        put_count(out, items.len());
+    }
+    for (index, value) in items.iter().enumerate() {
+        item(value, &format!("{path}[{index}]"), out)?;
+    }
+    out.push(0);
+    Ok(())
+}
+
+/// A text; sources whose ids are numbers may write them so.
+fn text<'v>(value: &'v Json, path: &str) -> Result<Cow<'v, str>, Fault> {
+    match value {
+        Json::String(text) => Ok(Cow::Borrowed(text)),
+        Json::Number(number) if number.is_i64() || number.is_u64() => Ok(Cow::Owned(number.to_string())),
+        _ => Err(wrong(path, "a text")),
+    }
+}
+
+fn whole(value: &Json, path: &str) -> Result<i64, Fault> {
+    let Json::Number(number) = value else { return Err(wrong(path, "a whole number")) };
+    #[allow(clippy::cast_possible_truncation, reason = "only whole numbers a double holds exactly get here")]
+    let exact = |float: f64| (float.fract() == 0.0 && float.abs() < 9.0e15).then_some(float as i64);
+    number
+        .as_i64()
+        .or_else(|| number.as_f64().filter(|_| number.is_f64()).and_then(exact))
+        .ok_or_else(|| self::number(path))
+}
+
+fn time(value: &Json, path: &str) -> Result<i64, Fault> {
+    let bad =
+        || Fault::at(Code::BadTime, path).because("write 2026-01-05T09:00:00Z or milliseconds since 1970");
+    let millis = match value {
+        Json::String(text) => text.parse::<Timestamp>().map_err(|_| bad())?.millis(),
+        value => whole(value, path)?,
+    };
+    if sane_time(millis) { Ok(millis) } else { Err(bad()) }
+}
+
+fn day(value: &Json, path: &str) -> Result<i64, Fault> {
+    let bad = || Fault::at(Code::BadTime, path).because("write a day such as 2026-01-05");
+    let days = match value {
+        Json::String(text) if text.len() == 10 => {
+            let midnight: Timestamp = format!("{text}T00:00:00Z").parse().map_err(|_| bad())?;
+            midnight.millis().div_euclid(DAY_MILLIS)
+        }
+        Json::String(_) => return Err(bad()),
+        value => whole(value, path)?,
+    };
+    if sane_day(days) { Ok(days) } else { Err(bad()) }
+}
+
+fn missing(path: &str) -> Fault {
+    Fault::at(Code::MissingField, path)
+}
+
+fn wrong(path: &str, wanted: &str) -> Fault {
+    Fault::at(Code::WrongType, path).because(format!("it is {wanted}"))
+}
+
+fn number(path: &str) -> Fault {
+    Fault::at(Code::BadNumber, path).because("it is not a number this field can hold")
+}
+
+/// A change as JSON, the way [`to_avro`] reads it. What is absent or empty is left out.
+#[must_use]
+pub fn of_change(schemas: &Schemas, change: &Change<'_>) -> Json {
+    let shape = change.shape();
+    let above = schemas.reader(Name::Events(shape.source)).map_or(0, |reader| reader.fields.len());
+    let mut event = Map::new();
+    let mut data = Map::new();
+    for (index, (field, slot)) in shape.fields.iter().zip(0u16..).enumerate() {
+        if let Some(value) = of_value(change.value(slot)) {
+            place(if index < above { &mut event } else { &mut data }, &field.path, value);
+        }
+    }
+    event.insert("data".to_owned(), Json::Object(data));
+    Json::Object(event)
+}
+
+pub(super) fn place(object: &mut Object, path: &str, value: Json) {
+    match path.split_once('.') {
+        None => drop(object.insert(path.to_owned(), value)),
+        Some((name, rest)) => {
+            let inner = object.entry(name).or_insert_with(|| Json::Object(Map::new()));
+            if let Json::Object(inner) = inner {
+                place(inner, rest, value);
+            }
+        }
+    }
+}
+
+fn of_value(value: Value) -> Option<Json> {
+    Some(match value {
+        Value::Null => return None,
+        Value::Bool(truth) => truth.into(),
+        Value::Int(number) => number.into(),
+        Value::Double(number) => number.into(),
+        Value::Text(text) => text.into(),
+        Value::Time(at) => at.to_string().into(),
+        Value::Date(days) => day_text(days).into(),
+        Value::List(items) if items.is_empty() => return None,
+        Value::List(items) => {
+            Json::Array(items.into_iter().map(|item| of_value(item).unwrap_or(Json::Null)).collect())
+        }
+        Value::Named(named) if named.is_empty() => return None,
+        Value::Named(named) => Json::Object(
+            named.into_iter().filter_map(|(name, value)| Some((name, of_value(value)?))).collect(),
+        ),
+    })
+}
+
+fn day_text(days: i32) -> String {
+    let midnight = Timestamp::from_millis(i64::from(days) * DAY_MILLIS).to_string();
+    midnight.split('T').next().unwrap_or_default().to_owned()
+}
