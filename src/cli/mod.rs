@@ -1,5 +1,11 @@
 //! Front desk: one file per verb; the home of clap and of every printed word.
 
+pub mod audience;
+pub mod broker_args;
+pub mod directory;
+#[cfg(test)]
+mod stage;
+
 use std::fmt;
 
 /// Why a verb failed, in words for the person at the terminal.

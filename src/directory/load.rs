@@ -164,7 +164,8 @@ fn parse_csv(bytes: &[u8], faults: &mut Faults<'_>) -> Vec<(u64, Person)> {
                 let line = record.position().map_or(0, csv::Position::line);
                 match text_of(&record) {
                     Some(record) => {
-                        people.extend(person_of(&record, line, &columns, faults).map(|person| (line, person)))
+                        people
+                            .extend(person_of(&record, line, &columns, faults).map(|person| (line, person)));
                     }
                     None => faults.add(line, "", "it is not UTF-8", "save the file as UTF-8"),
                 }

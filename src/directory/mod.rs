@@ -14,6 +14,7 @@ mod resolve;
 mod roster;
 pub mod spelling;
 mod table;
+pub mod unheard;
 
 pub use bind::{bind, bind_rule};
 pub use copy::{Decoded, Directory, PassedOver, View};
@@ -21,3 +22,4 @@ pub use difference::Difference;
 pub use expression::{ExpressionFault, parse};
 pub use load::{FileFault, LoadError, read_people};
 pub use people::{Entry, Nobody, People, Resolved};
+pub use unheard::Unheard;

@@ -11,7 +11,7 @@ use roaring::RoaringBitmap;
 use super::resolve::first_empty;
 use super::roster::{Roster, State};
 use super::table::Place;
-use crate::event::audience::{BoundAudience, Table};
+use crate::event::audience::{Bound, BoundAudience, Table};
 use crate::event::{Members, Person, Reason};
 
 /// The people of all tenants.
@@ -106,6 +106,16 @@ impl People {
     #[must_use]
     pub fn belongs(&self, tenant: &str, audience: &BoundAudience, user_id: &str) -> bool {
         self.ask(tenant, user_id, |roster, place| roster.belongs(audience, place))
+    }
+
+    /// Everybody active under an expression's names, externals of all parties included and without
+    /// deputies, by user id. For showing what the directory holds; never for telling anybody.
+    #[must_use]
+    pub fn listed(&self, tenant: &str, bound: &Bound) -> Vec<Entry<'_>> {
+        let Some(roster) = self.tenants.get(tenant.trim()) else { return Vec::new() };
+        let mut entries: Vec<Entry<'_>> = Entry::all(roster, &roster.listed(bound)).collect();
+        entries.sort_unstable_by_key(Entry::user_id);
+        entries
     }
 
     /// One person's entry, active or not.

@@ -99,6 +99,12 @@ impl Roster {
             && (is_part(&audience.tell) || audience.fallback.as_ref().is_some_and(is_part))
     }
 
+    /// Everybody active under an expression's names, without border and deputies.
+    pub(super) fn listed(&self, bound: &Bound) -> RoaringBitmap {
+        let active = &self.staff | &self.externals;
+        self.set(bound, Doubt::Out, &active) & active
+    }
+
     fn is_excluded(&self, audience: &BoundAudience, place: Place) -> bool {
         let never = audience.never.as_ref();
         never.is_some_and(|never| self.names(never, Doubt::In, &Border::None, place))

@@ -1,0 +1,283 @@
+//! Audience: `bugle audience 'role:approver && unit:EMEA'` says who that would be, now.
+//!
+//! It tells nobody anything. The answer is the directory's own: border, deputies and `never` included.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::broker_args::{BrokerArgs, Reach};
+use super::directory::show::{Output, grid, print_json};
+use super::directory::{people_of, unprintable};
+use super::{Done, Failure};
+use crate::directory::{ExpressionFault, People, Resolved, bind_rule, parse};
+use crate::event::audience::{Audience, BoundAudience};
+use crate::event::{Change, Person, Shape, Source};
+
+const AFTER_HELP: &str = "\
+An expression joins terms with &&, ||, ! and ( ):
+  role:approver              holders of a role or group
+  location:DE/Bavaria        who works there or in a place under it
+  unit:\"EMEA Sales\"          who belongs to a unit or one under it
+  person:jdoe  party:acme    one person; the people of an external party
+  member:workspace/4711/lead members of a workspace, process, app or record
+  assignees owner requester followers supervisor(x) backup(x) addressed
+                             as the event says; give one with `--event`
+  role:{event.site}-lead     a value of the event; without a value it is nobody
+
+Examples:
+  bugle audience 'role:approver && unit:EMEA && !location:FR' --tenant north
+  bugle audience 'supervisor(assignees)' --event task.json
+  bugle audience 'party:acme' --channel mobile --people people.csv --output json";
+
+/// Arguments of `bugle audience`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Args {
+    /// The expression, as a rule would say it.
+    #[arg(value_name = "EXPRESSION")]
+    pub expression: String,
+    /// Asked when the expression names nobody.
+    #[arg(long, value_name = "EXPRESSION")]
+    pub fallback: Option<String>,
+    /// Taken away at the very end.
+    #[arg(long, value_name = "EXPRESSION")]
+    pub never: Option<String>,
+    /// Whose people; the event's, or the only one there is, when left out.
+    #[arg(long)]
+    pub tenant: Option<String>,
+    /// An event as JSON, whose values fill the expression.
+    #[arg(long, value_name = "FILE")]
+    pub event: Option<PathBuf>,
+    /// Ask this `people.csv` or `people.jsonl` instead of the topic.
+    #[arg(long, value_name = "FILE")]
+    pub people: Option<PathBuf>,
+    /// Only through these channels.
+    #[arg(long = "channel", value_name = "CHANNEL")]
+    pub channels: Vec<String>,
+    /// How many people to show; all of them are counted, and JSON names them all.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub first: usize,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+    #[command(flatten)]
+    broker: BrokerArgs,
+}
+
+/// Answers on `out`.
+///
+/// # Errors
+/// A [`Failure`] when the expression cannot be read, or the people cannot.
+pub fn run(args: &Args, reach: &Reach<'_>, out: &mut dyn Write) -> Done {
+    let tell = read(&args.expression)?;
+    let fallback = args.fallback.as_deref().map(read).transpose()?;
+    let never = args.never.as_deref().map(read).transpose()?;
+    let change = args.event.as_deref().map(reach.event).transpose()?;
+    let all = people_of(args.people.as_deref(), args.tenant.as_deref(), &args.broker, reach)?;
+    let mut people = People::new();
+    all.iter().for_each(|person| people.apply(person));
+    let tenant = tenant(args, change.as_ref(), &people)?;
+    let change = change.unwrap_or_else(nothing);
+    let audience = bind_rule(&tell, fallback.as_ref(), never.as_ref(), &change);
+    let resolved = people.resolve(&tenant, &audience, &args.channels);
+    let answer =
+        Answer { args, all: &all, tenant: &tenant, advice: advice(&people, &tenant, &audience), resolved };
+    match args.output {
+        Output::Table => answer.table(out),
+        Output::Json => answer.json(&tell, out),
+    }
+    .map_err(unprintable)?;
+    Ok(0)
+}
+
+struct Answer<'a> {
+    args: &'a Args,
+    all: &'a [Person],
+    tenant: &'a str,
+    advice: Vec<String>,
+    resolved: Resolved<'a>,
+}
+
+// === impl Answer ===
+
+impl Answer<'_> {
+    fn table(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        let (told, no_channel) = (self.resolved.len(), self.resolved.no_channel().count());
+        match self.resolved.nobody() {
+            Some(nobody) => writeln!(out, "nobody of tenant {}: {}", self.tenant, nobody.text())?,
+            None if told == 1 => writeln!(out, "1 person of tenant {}", self.tenant)?,
+            None => writeln!(out, "{told} people of tenant {}", self.tenant)?,
+        }
+        let by_id: BTreeMap<&str, &Person> = self
+            .all
+            .iter()
+            .filter(|person| person.tenant == self.tenant)
+            .map(|person| (person.user_id.as_str(), person))
+            .collect();
+        let first: Vec<&Person> = self
+            .resolved
+            .iter()
+            .take(self.args.first)
+            .filter_map(|entry| by_id.get(entry.user_id()).copied())
+            .collect();
+        if !first.is_empty() {
+            writeln!(out, "{}", grid(&first))?;
+        }
+        if told > first.len() {
+            writeln!(out, "… and {} more", told - first.len())?;
+        }
+        if no_channel > 0 {
+            writeln!(out, "{no_channel} more belong but have no approved channel")?;
+        }
+        self.advice.iter().try_for_each(|line| writeln!(out, "note: {line}"))
+    }
+
+    fn json(&self, tell: &Audience, out: &mut dyn Write) -> std::io::Result<()> {
+        let people: Vec<&str> = self.resolved.iter().map(|entry| entry.user_id()).collect();
+        let no_channel: Vec<&str> = self.resolved.no_channel().map(|entry| entry.user_id()).collect();
+        let nobody = self.resolved.nobody();
+        let answer = json!({
+            "expression": tell.to_string(),
+            "tenant": self.tenant,
+            "count": people.len(),
+            "people": people,
+            "no_channel": no_channel,
+            "nobody": nobody.map(|nobody| json!({ "reason": nobody.reason().as_str(), "text": nobody.text() })),
+            "notes": self.advice,
+        });
+        print_json(&answer, out)
+    }
+}
+
+fn read(text: &str) -> Result<Audience, Failure> {
+    parse(text).map_err(|fault| {
+        let failure = Failure { exit: 2, ..Failure::failed(placed(text, &fault)) };
+        match fault.hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    })
+}
+
+/// The fault, the line it stands in, and a mark under it.
+fn placed(text: &str, fault: &ExpressionFault) -> String {
+    let begin = text[..fault.offset].rfind('\n').map_or(0, |at| at + 1);
+    let line = text[begin..].lines().next().unwrap_or_default();
+    let count = |text: &str| text.chars().count();
+    let before = " ".repeat(count(&text[begin..fault.offset]));
+    let under =
+        "^".repeat(count(&text[fault.offset..fault.offset + fault.length]).clamp(1, count(line).max(1)));
+    let mut placed = fault.message.clone();
+    write!(placed, "\n  {line}\n  {before}{under}").expect("a string takes any text");
+    placed
+}
+
+fn tenant(args: &Args, change: Option<&Change<'_>>, people: &People) -> Result<String, Failure> {
+    let of_event = change.map(Change::tenant).filter(|tenant| !tenant.is_empty());
+    if let Some(tenant) = args.tenant.as_deref().or(of_event) {
+        return Ok(tenant.to_owned());
+    }
+    match people.tenants()[..] {
+        [only] => Ok(only.to_owned()),
+        [] => Err(Failure::failed("the directory is empty").hint("run `bugle directory load people.csv`")),
+        ref many => {
+            let message = format!("the directory holds {} tenants: {}", many.len(), many.join(", "));
+            Err(Failure { exit: 2, ..Failure::failed(message) }.hint("say which with `--tenant`"))
+        }
+    }
+}
+
+fn advice(people: &People, tenant: &str, audience: &BoundAudience) -> Vec<String> {
+    let parts = [Some(&audience.tell), audience.fallback.as_ref(), audience.never.as_ref()];
+    let unheard = parts.into_iter().flatten().flat_map(|bound| people.unheard(tenant, bound));
+    let line = |unheard: crate::directory::Unheard| match unheard.hint() {
+        Some(hint) => format!("{unheard}; {hint}"),
+        None => unheard.to_string(),
+    };
+    unheard.map(line).collect()
+}
+
+/// An event that says nothing.
+fn nothing() -> Change<'static> {
+    let shape = Shape::new(Source::Xecm, String::new(), Vec::new(), Vec::new());
+    Change::new(Arc::new(shape), Cow::Borrowed(&[]), Vec::new(), Vec::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::stage::Stage;
+
+    const PEOPLE: &str = "tenant,user_id,roles,site,business_unit,party,channels\n\
+        north,ada,legal,P1,EMEA/Sales,,\nnorth,bob,legal,P2,EMEA,,\nnorth,cid,buyer,P1,APAC,,\n\
+        north,eve,,,,acme,mobile\nnorth,fay,,,,acme,\nsouth,ada,legal,P1,EMEA,,\n";
+
+    fn ask(args: &[&str]) -> String {
+        let stage = Stage::new();
+        stage.load(PEOPLE, &[]);
+        stage.ask(args)
+    }
+
+    #[test]
+    fn it_says_who_that_would_be() {
+        insta::assert_snapshot!(ask(&["role:legal && unit:EMEA", "--tenant", "north"]), @r"
+        2 people of tenant north
+         TENANT  USER  NAME  ROLES  LOCATION  UNIT        PARTY
+         north   ada         legal  P1        EMEA/Sales
+         north   bob         legal  P2        EMEA
+        ");
+        insta::assert_snapshot!(ask(&["role:legal || role:buyer", "--tenant", "north", "--first", "1"]), @r"
+        3 people of tenant north
+         TENANT  USER  NAME  ROLES  LOCATION  UNIT        PARTY
+         north   ada         legal  P1        EMEA/Sales
+        … and 2 more
+        ");
+        insta::assert_snapshot!(ask(&["party:acme", "--tenant", "north", "--output", "json"]), @r#"
+        {
+          "count": 1,
+          "expression": "party:acme",
+          "no_channel": [
+            "fay"
+          ],
+          "nobody": null,
+          "notes": [],
+          "people": [
+            "eve"
+          ],
+          "tenant": "north"
+        }
+        "#);
+    }
+
+    #[test]
+    fn it_says_why_it_is_nobody() {
+        insta::assert_snapshot!(ask(&["role:{event.role}", "--tenant", "north"]), @r"nobody of tenant north: `role` has no value in this event");
+        insta::assert_snapshot!(ask(&["role:leagl", "--tenant", "north"]), @r"
+        nobody of tenant north: nobody fits
+        note: nobody holds role `leagl`; write `legal`
+        ");
+    }
+
+    #[test]
+    fn it_shows_where_the_expression_stops_making_sense() {
+        insta::assert_snapshot!(ask(&["role:legal && unti:EMEA"]), @r"
+        error: `unti:` is no term
+          role:legal && unti:EMEA
+                        ^^^^^
+        hint: write `unit:`
+        ");
+    }
+
+    #[test]
+    fn it_asks_which_tenant_when_there_are_several() {
+        insta::assert_snapshot!(ask(&["role:legal"]), @r"
+        error: the directory holds 2 tenants: north, south
+        hint: say which with `--tenant`
+        ");
+    }
+}

@@ -1,0 +1,138 @@
+//! Directory: `bugle directory load` fills `opentext.directory`, `bugle directory show` looks into it.
+
+pub mod load;
+pub mod show;
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use super::broker_args::{BrokerArgs, Reach};
+use super::{Done, Failure};
+use crate::broker::Broker;
+use crate::clock::Tick;
+use crate::directory::difference::ByKey;
+use crate::directory::key::read_person_key;
+use crate::directory::{LoadError, read_people};
+use crate::event::{Person, Topic};
+
+/// How long the topic may stand still before its end is reached.
+const MOST_SILENCE: Duration = Duration::from_secs(30);
+const MOST_FAULTS_SHOWN: usize = 50;
+
+/// Arguments of `bugle directory`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    broker: BrokerArgs,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Publish what a file of people changes.
+    Load(load::LoadArgs),
+    /// Show a person, or who holds a role, works in a location or belongs to a unit.
+    Show(show::ShowArgs),
+}
+
+/// The people of the topic.
+#[derive(Debug, Default)]
+pub(super) struct Present {
+    pub(super) people: ByKey,
+    /// Records that could not be read.
+    pub(super) unreadable: usize,
+}
+
+/// Runs the verb; prints to `out`.
+///
+/// # Errors
+/// A [`Failure`] that says what to do.
+pub fn run(args: &Args, reach: &Reach<'_>, out: &mut dyn Write) -> Done {
+    match &args.verb {
+        Verb::Load(load) => {
+            let broker = (reach.open)(&args.broker)?;
+            load::run(load, &*broker, reach, out)
+        }
+        Verb::Show(show) => show::run(show, &args.broker, reach, out),
+    }
+}
+
+/// The people of a file, or of the topic.
+pub(super) fn people_of(
+    file: Option<&Path>,
+    tenant: Option<&str>,
+    broker: &BrokerArgs,
+    reach: &Reach<'_>,
+) -> Result<Vec<Person>, Failure> {
+    match file {
+        Some(file) => from_file(file, tenant),
+        None => Ok(present(&*(reach.open)(broker)?, reach)?.people.into_values().collect()),
+    }
+}
+
+/// The people of a file; its faults are one failure.
+pub(super) fn from_file(file: &Path, tenant: Option<&str>) -> Result<Vec<Person>, Failure> {
+    read_people(file, tenant).map_err(|error| {
+        let hint = error.hint();
+        let failure = match &error {
+            LoadError::Faults(faults) => {
+                let mut lines = vec![error.to_string()];
+                for fault in faults.iter().take(MOST_FAULTS_SHOWN) {
+                    lines.push(format!("  {fault}"));
+                    lines.extend(fault.hint.iter().map(|hint| format!("    hint: {hint}")));
+                }
+                let more = faults.len().saturating_sub(MOST_FAULTS_SHOWN);
+                lines.extend((more > 0).then(|| format!("  … and {more} more")));
+                Failure::failed(lines.join("\n"))
+            }
+            _ => Failure::failed(&error),
+        };
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    })
+}
+
+/// Reads `opentext.directory` from its beginning to the end it has now.
+pub(super) fn present(broker: &dyn Broker, reach: &Reach<'_>) -> Result<Present, Failure> {
+    let mut follow = broker.follow(Topic::Directory).map_err(unreachable)?;
+    let ends = follow.ends().map_err(unreachable)?;
+    let (mut present, mut records, mut last) = (Present::default(), Vec::new(), Tick::now());
+    let at_end = |positions: &[i64]| ends.iter().zip(positions).all(|(end, next)| next >= end);
+    while !at_end(&follow.positions()) {
+        follow.poll(Duration::from_millis(100), &mut records).map_err(unreachable)?;
+        if !records.is_empty() {
+            last = Tick::now();
+        } else if last.elapsed() > MOST_SILENCE {
+            let message = format!("{} stands still before its end is read", Topic::Directory);
+            return Err(
+                Failure::failed(message).hint("run `bugle status` to see whether the cluster is well")
+            );
+        }
+        for record in records.drain(..) {
+            let Some((tenant, user_id)) = record.key.as_deref().and_then(read_person_key) else {
+                present.unreadable += 1;
+                continue;
+            };
+            let key = (tenant.to_owned(), user_id.to_owned());
+            match record.value.as_deref().map(reach.decode) {
+                None => drop(present.people.remove(&key)),
+                Some(Ok(person)) => drop(present.people.insert(key, person)),
+                Some(Err(_)) => present.unreadable += 1,
+            }
+        }
+    }
+    Ok(present)
+}
+
+pub(super) fn unreachable(error: impl std::fmt::Display) -> Failure {
+    Failure::failed(error).hint("check `--brokers`, and run `bugle topics create` if the topic is missing")
+}
+
+/// A failure to print is the terminal's.
+pub(super) fn unprintable(error: impl std::fmt::Display) -> Failure {
+    Failure::failed(format!("the output cannot be written: {error}"))
+}

@@ -1,0 +1,142 @@
+//! Stage: the verbs about people, run in a test against a directory topic in memory.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use clap::Parser;
+
+use super::broker_args::{BrokerArgs, Reach};
+use super::{Failure, audience, directory};
+use crate::broker::{
+    Broker, BrokerError, Follow, Incoming, Input, Link, LinkSpec, Outgoing, Topic, TopicSpec,
+};
+use crate::event::{Change, Person, Timestamp};
+
+/// A directory topic, and the verbs before it.
+pub(super) struct Stage {
+    log: Log,
+    folder: tempfile::TempDir,
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<Outgoing>>>);
+
+struct Reading {
+    log: Log,
+    next: usize,
+}
+
+#[derive(clap::Parser)]
+enum Line {
+    Directory(directory::Args),
+    Audience(audience::Args),
+}
+
+// === impl Stage ===
+
+impl Stage {
+    pub(super) fn new() -> Self {
+        Self { log: Log::default(), folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// Loads a `people.csv` of this text.
+    pub(super) fn load(&self, text: &str, args: &[&str]) -> String {
+        let file = self.folder.path().join("people.csv");
+        std::fs::write(&file, text).unwrap();
+        let words = ["directory", "load", file.to_str().unwrap(), "--tenant", "north"];
+        self.run(&[&words[..], args].concat())
+    }
+
+    pub(super) fn show(&self, args: &[&str]) -> String {
+        self.run(&[&["directory", "show"], args].concat())
+    }
+
+    pub(super) fn ask(&self, args: &[&str]) -> String {
+        self.run(&[&["audience"], args].concat())
+    }
+
+    /// The keys written so far; a tombstone is `gone`.
+    pub(super) fn written(&self) -> Vec<String> {
+        let key = |record: &Outgoing| {
+            let key = String::from_utf8(record.key.clone().unwrap().to_vec()).unwrap();
+            if record.value.is_some() { key } else { format!("{key} gone") }
+        };
+        self.log.0.lock().unwrap().iter().map(key).collect()
+    }
+
+    /// What the verb prints, or its failure.
+    fn run(&self, words: &[&str]) -> String {
+        let line = Line::parse_from([&["bugle"], words].concat());
+        let open = |_: &BrokerArgs| Ok(Box::new(self.log.clone()) as Box<dyn Broker>);
+        let reach = Reach {
+            open: &open,
+            decode: &|bytes| serde_json::from_slice(bytes).map_err(|error| error.to_string()),
+            encode: &|person: &Person| Ok(serde_json::to_vec(person).unwrap().into()),
+            event: &|_: &Path| -> Result<Change<'static>, Failure> { unreachable!("no event on this stage") },
+        };
+        let mut out = Vec::new();
+        let done = match &line {
+            Line::Directory(args) => directory::run(args, &reach, &mut out),
+            Line::Audience(args) => audience::run(args, &reach, &mut out),
+        };
+        let mut text = String::from_utf8(out).unwrap();
+        if let Err(failure) = done {
+            text += &format!("{failure}\n").replace(&format!("{}/", self.folder.path().display()), "");
+        }
+        let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+        lines.join("\n") + "\n"
+    }
+}
+
+impl Follow for Reading {
+    fn poll(&mut self, _: Duration, into: &mut Vec<Incoming>) -> Result<(), BrokerError> {
+        let log = self.log.0.lock().unwrap();
+        let Some(record) = log.get(self.next).cloned() else { return Ok(()) };
+        into.push(Incoming {
+            input: Input { topic: Topic::Directory, partition: 0 },
+            offset: i64::try_from(self.next).unwrap(),
+            timestamp: Timestamp::default(),
+            key: record.key,
+            value: record.value,
+            headers: record.headers,
+        });
+        self.next += 1;
+        Ok(())
+    }
+
+    fn positions(&self) -> Vec<i64> {
+        vec![i64::try_from(self.next).unwrap()]
+    }
+
+    fn ends(&mut self) -> Result<Vec<i64>, BrokerError> {
+        Ok(vec![i64::try_from(self.log.0.lock().unwrap().len()).unwrap()])
+    }
+}
+
+impl Broker for Log {
+    fn link(&self, _: &LinkSpec) -> Result<Box<dyn Link>, BrokerError> {
+        Err(BrokerError::Fatal("no lanes on this stage".to_owned()))
+    }
+
+    fn follow(&self, _: Topic) -> Result<Box<dyn Follow>, BrokerError> {
+        Ok(Box::new(Reading { log: self.clone(), next: 0 }))
+    }
+
+    fn publish(&self, records: Vec<Outgoing>) -> Result<(), BrokerError> {
+        self.0.lock().unwrap().extend(records);
+        Ok(())
+    }
+
+    fn partitions(&self, _: Topic) -> Result<u32, BrokerError> {
+        Ok(1)
+    }
+
+    fn create(&self, _: &[TopicSpec]) -> Result<Vec<Topic>, BrokerError> {
+        Ok(Vec::new())
+    }
+
+    fn check(&self, _: &[TopicSpec]) -> Result<Vec<BrokerError>, BrokerError> {
+        Ok(Vec::new())
+    }
+}
