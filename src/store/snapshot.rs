@@ -151,6 +151,8 @@ pub struct RecentVerdict {
     pub rule: Option<String>,
     /// `told`, `routed` or the reason's word.
     pub ending: &'static str,
+    /// Whether somebody should look.
+    pub look: bool,
     /// For how many people.
     pub count: u32,
 }

@@ -102,6 +102,7 @@ impl Board {
             source: verdict.change.source.as_str(),
             rule: verdict.rule.clone(),
             ending,
+            look: matches!(&verdict.ending, Ending::Not(reason) if !reason.intentional()),
             count: verdict.count,
         };
         let mut verdicts = self.verdicts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

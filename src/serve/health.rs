@@ -1,0 +1,181 @@
+//! Health: is the process alive, and may it be relied on.
+//!
+//! Alive means that every lane thread went round its loop lately. It says nothing about Kafka: a broker
+//! that is away must not restart all its clients. Ready means connected, restored and getting on.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::Shared;
+use crate::clock;
+use crate::event::Span;
+use crate::store::view::{LaneView, Snapshot};
+
+/// From when on silence is a fault.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// A lane thread that has not gone round its loop for this long hangs.
+    pub beat: Span,
+    /// A lane with unread records that has not got on for this long is stuck.
+    pub progress: Span,
+}
+
+/// An answer of `/livez` or `/readyz`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Health {
+    /// Whether all is well.
+    pub ok: bool,
+    /// Kafka answers; absent where it does not matter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connected: Option<bool>,
+    /// The directory has been read to its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restored: Option<bool>,
+    /// No lane is stuck.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progressing: Option<bool>,
+    /// What is not well, one sentence each.
+    pub reasons: Vec<String>,
+}
+
+// === impl Limits ===
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { beat: Span::from_secs(120), progress: Span::from_secs(60) }
+    }
+}
+
+// === impl Health ===
+
+impl Health {
+    /// Whether every lane thread still goes round.
+    #[must_use]
+    pub fn alive(snapshot: &Snapshot, limits: Limits) -> Self {
+        let hangs = |lane: &LaneView| {
+            let quiet = lane.beat_ms.filter(|quiet| *quiet > limits.beat.millis())?;
+            let quiet = Span::from_millis(quiet);
+            Some(format!("a thread of the {} lane has not gone round its loop for {quiet}", lane.name))
+        };
+        let reasons: Vec<_> = snapshot.lanes.iter().filter_map(hangs).collect();
+        Self { ok: reasons.is_empty(), connected: None, restored: None, progressing: None, reasons }
+    }
+
+    /// Whether the process can be relied on to carry changes.
+    #[must_use]
+    pub fn ready(snapshot: &Snapshot, limits: Limits) -> Self {
+        let mut reasons = Vec::new();
+        if !snapshot.connected {
+            reasons.push("Kafka does not answer".to_owned());
+        }
+        let restored = snapshot.directory.age_ms.is_some();
+        if !restored {
+            reasons.push("the directory has not been read to its end yet".to_owned());
+        }
+        let stuck = |lane: &LaneView| {
+            let since_start = snapshot.at.since(snapshot.started).millis();
+            let idle = lane.idle_ms.unwrap_or(since_start);
+            (lane.lag > 0 && idle > limits.progress.millis()).then(|| {
+                let idle = Span::from_millis(idle);
+                format!(
+                    "the {} lane has {} records to read and has not got on for {idle}",
+                    lane.name, lane.lag
+                )
+            })
+        };
+        let stuck: Vec<_> = snapshot.lanes.iter().filter_map(stuck).collect();
+        let progressing = stuck.is_empty();
+        reasons.extend(stuck);
+        Self {
+            ok: reasons.is_empty(),
+            connected: Some(snapshot.connected),
+            restored: Some(restored),
+            progressing: Some(progressing),
+            reasons,
+        }
+    }
+
+    fn answer(self) -> Response {
+        let status = if self.ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        (status, Json(self)).into_response()
+    }
+}
+
+pub(super) async fn livez(State(shared): State<Shared>) -> Response {
+    Health::alive(&shared.window.board.snapshot(clock::now()), shared.window.limits).answer()
+}
+
+pub(super) async fn readyz(State(shared): State<Shared>) -> Response {
+    if *shared.stopping.borrow() {
+        let reasons = vec!["this process is stopping".to_owned()];
+        let health = Health { ok: false, connected: None, restored: None, progressing: None, reasons };
+        return health.answer();
+    }
+    Health::ready(&shared.window.board.snapshot(clock::now()), shared.window.limits).answer()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::record::Input;
+    use crate::event::{Fact, Lane, Timestamp, Topic};
+    use crate::store::view::Board;
+
+    const START: Timestamp = Timestamp::from_millis(1_000_000);
+
+    fn later(secs: i64) -> Timestamp {
+        START + Span::from_secs(secs)
+    }
+
+    fn behind(records: u64) -> Fact {
+        let input = Input { topic: Topic::Subjects, partition: 0 };
+        Fact::Lag { lane: Lane::Subject, input, records, oldest: Span::ZERO }
+    }
+
+    #[test]
+    fn a_process_is_not_ready_before_kafka_answers_and_the_directory_is_read() {
+        let board = Board::new(START);
+        let health = Health::ready(&board.snapshot(START), Limits::default());
+        assert_eq!(
+            health.reasons,
+            ["Kafka does not answer", "the directory has not been read to its end yet"]
+        );
+        board.connected(true);
+        board.note(&Fact::DirectoryRead { people: 3, at: START });
+        assert!(Health::ready(&board.snapshot(START), Limits::default()).ok);
+    }
+
+    #[test]
+    fn a_lane_is_stuck_only_while_it_has_something_to_read() {
+        let board = Board::new(START);
+        board.connected(true);
+        board.note(&Fact::DirectoryRead { people: 3, at: START });
+        board.note(&Fact::Progress { lane: Lane::Subject, at: START });
+        let ready = |secs| Health::ready(&board.snapshot(later(secs)), Limits::default());
+        assert!(ready(300).ok);
+        board.note(&behind(7));
+        assert!(ready(59).ok);
+        assert_eq!(ready(61).reasons, ["the subject lane has 7 records to read and has not got on for 1m1s"]);
+        board.note(&Fact::Progress { lane: Lane::Subject, at: later(61) });
+        assert!(ready(61).ok);
+    }
+
+    #[test]
+    fn a_broker_that_is_away_does_not_make_a_process_dead() {
+        let board = Board::new(START);
+        board.beat(Lane::Source, 0, later(100));
+        assert!(Health::alive(&board.snapshot(later(101)), Limits::default()).ok);
+    }
+
+    #[test]
+    fn a_thread_that_hangs_makes_a_process_dead() {
+        let board = Board::new(START);
+        board.beat(Lane::Source, 0, later(0));
+        board.beat(Lane::Source, 1, later(130));
+        let health = Health::alive(&board.snapshot(later(130)), Limits::default());
+        assert_eq!(health.reasons, ["a thread of the source lane has not gone round its loop for 2m10s"]);
+    }
+}
