@@ -27,6 +27,7 @@ pub mod push;
 pub mod engine;
 
 pub mod clock;
+pub mod sample;
 pub mod serve;
 pub mod stand_in;
 pub mod telemetry;

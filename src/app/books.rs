@@ -191,7 +191,12 @@ impl Bookkeeper {
         changes.closes = changes.read == ended;
         let mut tellings = self.tellings.clone();
         let suppressed: u64 = tellings.suppressed.values().sum();
-        let ended = tellings.told + tellings.merged + suppressed + tellings.expired + tellings.failed + tellings.unknown;
+        let ended = tellings.told
+            + tellings.merged
+            + suppressed
+            + tellings.expired
+            + tellings.failed
+            + tellings.unknown;
         tellings.open = tellings.candidates.saturating_sub(ended);
         tellings.closes = tellings.candidates == ended;
         let answers = Answers { closes: true, ..Answers::default() };
@@ -208,7 +213,8 @@ impl Ledgers {
     /// What the broker said.
     pub fn open(broker: &dyn Broker) -> Result<Self, BrokerError> {
         let topics = Source::ALL.into_iter().map(Topic::Events).chain([Topic::Audit, Topic::Receipts]);
-        let follows = topics.map(|topic| Ok((topic, broker.follow(topic)?))).collect::<Result<_, BrokerError>>()?;
+        let follows =
+            topics.map(|topic| Ok((topic, broker.follow(topic)?))).collect::<Result<_, BrokerError>>()?;
         Ok(Self { follows, keeper: Bookkeeper::default() })
     }
 

@@ -1,3 +1,170 @@
-//! Wiring: options to a running app.
+//! Wiring: options become a running app; start, drain, stop.
 
+pub mod books;
 pub mod config;
+pub mod demo;
+pub mod wiring;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::broker::{Broker, BrokerError};
+use crate::clock;
+use crate::codec::{BadSchema, RegistryError};
+use crate::directory::Directory;
+use crate::engine::{Engine, Parts};
+use crate::push::client::Unusable;
+use crate::push::reply_token::BadKey;
+use crate::serve::{self, CannotListen, Limits, Window};
+use crate::store::view::Board;
+use crate::telemetry::Meters;
+use crate::topology::Fault;
+use config::Config;
+
+/// Why Bugle cannot start. Every variant says what to open or to run.
+#[derive(Debug, thiserror::Error)]
+pub enum Unready {
+    /// A schema file is wrong.
+    #[error(transparent)]
+    Schemas(#[from] BadSchema),
+    /// The rules are wrong; `bugle check` shows each fault in its place.
+    #[error("the topology has {} faults", .0.len())]
+    Topology(Vec<Fault>),
+    /// The registry cannot be used.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// Kafka cannot be used.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// The push service cannot be used.
+    #[error(transparent)]
+    Push(#[from] Unusable),
+    /// A key that signs reply tokens is unusable.
+    #[error(transparent)]
+    SigningKey(#[from] BadKey),
+    /// A socket cannot be opened.
+    #[error(transparent)]
+    Listen(#[from] CannotListen),
+    /// The machine cannot start a thread or a runtime.
+    #[error("the runtime cannot start: {0}")]
+    Runtime(#[from] std::io::Error),
+}
+
+// === impl Unready ===
+
+impl Unready {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Schemas(_) => "mend the file, or remove the folder to use the schemas built in".to_owned(),
+            Self::Topology(_) => "run `bugle check`, which shows each fault in its place".to_owned(),
+            Self::Registry(fault) => fault.hint(),
+            Self::Broker(BrokerError::Topic { .. }) => {
+                "run `bugle topics create`, then `bugle topics check`".to_owned()
+            }
+            Self::Broker(_) => "check `kafka.brokers`, or try `bugle demo`, which needs no Kafka".to_owned(),
+            Self::Push(fault) => fault.hint(),
+            Self::SigningKey(_) => "give `push.signing_keys` secrets of at least 16 bytes".to_owned(),
+            Self::Listen(fault) => fault.hint().to_owned(),
+            Self::Runtime(_) => "check the limits on threads and files of this process".to_owned(),
+        }
+    }
+
+    /// Whether files or settings are at fault, rather than the world.
+    #[must_use]
+    pub const fn is_configuration(&self) -> bool {
+        matches!(self, Self::Schemas(_) | Self::Topology(_) | Self::Push(_) | Self::SigningKey(_))
+    }
+}
+
+/// A running Bugle.
+pub struct App {
+    runtime: Arc<Runtime>,
+    engine: Engine,
+    /// What the lanes have done.
+    pub board: Arc<Board>,
+    /// The address of the admin server.
+    pub admin: std::net::SocketAddr,
+    closing: watch::Sender<bool>,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+/// How often histograms are folded.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+// === impl App ===
+
+impl App {
+    /// Starts serving, reads the directory to its end, then starts the lanes.
+    ///
+    /// # Errors
+    /// [`Unready`].
+    pub fn start(config: &Config, broker: Arc<dyn Broker>, runtime: Arc<Runtime>) -> Result<Self, Unready> {
+        let codec = wiring::codec(config)?;
+        let topology = wiring::topology(&config.topology.folder, codec.schemas())?;
+        let push = wiring::push(config)?;
+        let plan = wiring::plan(config, broker.as_ref(), &codec)?;
+        let board = Arc::new(Board::new(clock::now()));
+        board.connected(true);
+        let (closing, closed) = watch::channel(false);
+        let (admin, serving) = Self::open_window(config, &board, &runtime, closed)?;
+        let parts = Parts {
+            broker,
+            topology,
+            codec,
+            directory: Arc::new(Directory::new()),
+            push,
+            plan,
+            runtime: runtime.handle().clone(),
+            board: Arc::clone(&board),
+        };
+        let engine = Engine::start(&parts, &wiring::settings(config))?;
+        Ok(Self { runtime, engine, board, admin, closing, serving })
+    }
+
+    fn open_window(
+        config: &Config,
+        board: &Arc<Board>,
+        runtime: &Runtime,
+        mut closed: watch::Receiver<bool>,
+    ) -> Result<(std::net::SocketAddr, JoinHandle<std::io::Result<()>>), Unready> {
+        // A second app in one process (a test) shows the page without meters of its own.
+        let meters = Meters::install().ok().map(Arc::new);
+        let rendered = meters.clone();
+        let window = Window {
+            board: Arc::clone(board),
+            metrics: Arc::new(move || rendered.as_ref().map(|meters| meters.render()).unwrap_or_default()),
+            inbox: config.admin.inbox.clone(),
+            limits: Limits::default(),
+        };
+        let listener = runtime.block_on(serve::listen(config.admin.listen))?;
+        let address = listener.local_addr()?;
+        let mut ended = closed.clone();
+        runtime.spawn(async move {
+            let mut every = tokio::time::interval(UPKEEP_EVERY);
+            loop {
+                tokio::select! {
+                    _ = every.tick() => if let Some(meters) = &meters { meters.upkeep() },
+                    _ = ended.changed() => return,
+                }
+            }
+        });
+        let serving = runtime.spawn(serve::serve(listener, window, async move {
+            // An error means that the app is gone, and with it the reason to serve.
+            let _ = closed.wait_for(|closing| *closing).await;
+        }));
+        Ok((address, serving))
+    }
+
+    /// Finishes what is under way, commits it, and stops.
+    pub fn stop(self) {
+        self.engine.join();
+        let _ = self.closing.send(true);
+        let _ = self.runtime.block_on(self.serving);
+    }
+}

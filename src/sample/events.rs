@@ -13,6 +13,17 @@ pub struct SampleEvent {
     pub json: Value,
 }
 
+// === impl SampleEvent ===
+
+impl SampleEvent {
+    /// The same event, happening at this moment.
+    pub fn happens_at(&mut self, at: Timestamp) {
+        if let Some(json) = self.json.as_object_mut() {
+            json.insert("occurred_at".to_owned(), json!(at.to_string()));
+        }
+    }
+}
+
 /// What a number of sample events is made of.
 #[derive(Debug, Clone)]
 pub struct Story {
@@ -95,117 +106,178 @@ fn entity(kind: &str, number: u64, name: &str) -> Value {
 }
 
 fn workflow_exception(number: u64, at: Timestamp) -> SampleEvent {
-    event(Source::XConnector, "workflow.exception", number, at, json!({
-        "entity": entity("workflow", number, &format!("Order intake {number}")),
-        "severity": "high",
-        "flow_id": "order-intake", "flow_name": "Order intake", "execution_id": format!("run-{number}"),
-        "data": { "step": "Credit check", "assignees": ["mara.weber"] },
-    }))
+    event(
+        Source::XConnector,
+        "workflow.exception",
+        number,
+        at,
+        json!({
+            "entity": entity("workflow", number, &format!("Order intake {number}")),
+            "severity": "high",
+            "flow_id": "order-intake", "flow_name": "Order intake", "execution_id": format!("run-{number}"),
+            "data": { "step": "Credit check", "assignees": ["mara.weber"] },
+        }),
+    )
 }
 
 fn task_assigned(number: u64, at: Timestamp) -> SampleEvent {
     let name = format!("Supply contract {}", 4_700 + number);
-    event(Source::Xecm, "task.assigned", number, at, json!({
-        "entity": entity("task", number, &name),
-        "due_at": (at + Span::from_secs(3 * 86_400)).to_string(),
-        "action": { "ref": format!("wf-{number}"), "options": ["approve", "reject", "acknowledge", "request_info"] },
-        "node": { "id": number.to_string(), "name": name },
-        "url": format!("https://ecm.acme.example/task/{number}"),
-        "data": {
-            "process_id": number.to_string(), "subprocess_id": number.to_string(), "task_id": "1",
-            "task_name": "Approve", "wf_name": "Contract approval",
-            "assignees": [{ "user_id": "jonas.klein" }], "initiator": "sofia.rossi",
-        },
-    }))
+    event(
+        Source::Xecm,
+        "task.assigned",
+        number,
+        at,
+        json!({
+            "entity": entity("task", number, &name),
+            "due_at": (at + Span::from_secs(3 * 86_400)).to_string(),
+            "action": { "ref": format!("wf-{number}"), "options": ["approve", "reject", "acknowledge", "request_info"] },
+            "node": { "id": number.to_string(), "name": name },
+            "url": format!("https://ecm.acme.example/task/{number}"),
+            "data": {
+                "process_id": number.to_string(), "subprocess_id": number.to_string(), "task_id": "1",
+                "task_name": "Approve", "wf_name": "Contract approval",
+                "assignees": [{ "user_id": "jonas.klein" }], "initiator": "sofia.rossi",
+            },
+        }),
+    )
 }
 
 fn safety_form(number: u64, at: Timestamp) -> SampleEvent {
     let name = format!("Safety form: crane {}", number % 7);
-    event(Source::Xecm, "document.available", number, at, json!({
-        "entity": entity("document", number, &name),
-        "severity": "high",
-        "node": { "id": number.to_string(), "name": name },
-        "url": format!("https://ecm.acme.example/document/{number}"),
-        "data": { "doc_kind": "safety", "site": "Hamburg Harbour" },
-    }))
+    event(
+        Source::Xecm,
+        "document.available",
+        number,
+        at,
+        json!({
+            "entity": entity("document", number, &name),
+            "severity": "high",
+            "node": { "id": number.to_string(), "name": name },
+            "url": format!("https://ecm.acme.example/document/{number}"),
+            "data": { "doc_kind": "safety", "site": "Hamburg Harbour" },
+        }),
+    )
 }
 
 fn document_published(number: u64, at: Timestamp) -> SampleEvent {
     let name = format!("Price list {}", number % 9);
-    event(Source::Xecm, "document.published", number, at, json!({
-        "entity": entity("document", number, &name),
-        "node": { "id": number.to_string(), "name": name },
-        "url": format!("https://ecm.acme.example/document/{number}"),
-        "data": { "external_party": "northwind", "doc_kind": "price list" },
-    }))
+    event(
+        Source::Xecm,
+        "document.published",
+        number,
+        at,
+        json!({
+            "entity": entity("document", number, &name),
+            "node": { "id": number.to_string(), "name": name },
+            "url": format!("https://ecm.acme.example/document/{number}"),
+            "data": { "external_party": "northwind", "doc_kind": "price list" },
+        }),
+    )
 }
 
 fn workspace_approval(number: u64, at: Timestamp) -> SampleEvent {
-    event(Source::Bws, "task.assigned", number, at, json!({
-        "entity": entity("task", number, "Budget release"),
-        "due_at": (at + Span::from_secs(2 * 86_400)).to_string(),
-        "action": { "ref": format!("bws-{number}"), "options": ["approve", "reject", "request_info"] },
-        "workspace": { "id": (number % 5).to_string(), "name": format!("Project Pier {}", number % 5) },
-        "url": format!("https://ecm.acme.example/workspace/{}", number % 5),
-        "data": {
-            "process_id": number.to_string(), "subprocess_id": number.to_string(), "task_id": "2",
-            "task_name": "Release the budget", "assignees": [{ "user_id": "mara.weber" }],
-            "initiator": "tom.berger",
-        },
-    }))
+    event(
+        Source::Bws,
+        "task.assigned",
+        number,
+        at,
+        json!({
+            "entity": entity("task", number, "Budget release"),
+            "due_at": (at + Span::from_secs(2 * 86_400)).to_string(),
+            "action": { "ref": format!("bws-{number}"), "options": ["approve", "reject", "request_info"] },
+            "workspace": { "id": (number % 5).to_string(), "name": format!("Project Pier {}", number % 5) },
+            "url": format!("https://ecm.acme.example/workspace/{}", number % 5),
+            "data": {
+                "process_id": number.to_string(), "subprocess_id": number.to_string(), "task_id": "2",
+                "task_name": "Release the budget", "assignees": [{ "user_id": "mara.weber" }],
+                "initiator": "tom.berger",
+            },
+        }),
+    )
 }
 
 fn agreement_signed(number: u64, at: Timestamp) -> SampleEvent {
-    let class = ["signed_agreement", "incident_report", "regulatory_notice"][usize::try_from(number).unwrap_or(0) % 3];
-    event(Source::Bws, "content.critical_added", number, at, json!({
-        "entity": entity("document", number, &format!("Agreement {number}")),
-        "severity": "critical",
-        "workspace": { "id": "7", "name": "Northwind framework contract" },
-        "item": { "node_id": number.to_string(), "name": format!("Agreement {number}.pdf") },
-        "url": format!("https://ecm.acme.example/document/{number}"),
-        "data": { "class": class },
-    }))
+    let class = ["signed_agreement", "incident_report", "regulatory_notice"]
+        [usize::try_from(number).unwrap_or(0) % 3];
+    event(
+        Source::Bws,
+        "content.critical_added",
+        number,
+        at,
+        json!({
+            "entity": entity("document", number, &format!("Agreement {number}")),
+            "severity": "critical",
+            "workspace": { "id": "7", "name": "Northwind framework contract" },
+            "item": { "node_id": number.to_string(), "name": format!("Agreement {number}.pdf") },
+            "url": format!("https://ecm.acme.example/document/{number}"),
+            "data": { "class": class },
+        }),
+    )
 }
 
 fn artifact_deployed(number: u64, at: Timestamp) -> SampleEvent {
     let environment = ["prod", "test"][usize::try_from(number).unwrap_or(0) % 2];
-    event(Source::DevAdmin, "artifact.changed", number, at, json!({
-        "entity": entity("api", number % 12, "Orders API"),
-        "actor": { "user_id": "ben.koch", "name": "Ben Koch" },
-        "organization_id": "acme-eu", "tenant_id": "acme", "environment": environment, "app_id": "orders",
-        "data": {
-            "artifact": { "type": "api", "id": "orders-api", "version": format!("2.{number}"), "name": "Orders API" },
-            "change": "deployed",
-        },
-    }))
+    event(
+        Source::DevAdmin,
+        "artifact.changed",
+        number,
+        at,
+        json!({
+            "entity": entity("api", number % 12, "Orders API"),
+            "actor": { "user_id": "ben.koch", "name": "Ben Koch" },
+            "organization_id": "acme-eu", "tenant_id": "acme", "environment": environment, "app_id": "orders",
+            "data": {
+                "artifact": { "type": "api", "id": "orders-api", "version": format!("2.{number}"), "name": "Orders API" },
+                "change": "deployed",
+            },
+        }),
+    )
 }
 
 fn order_update(number: u64, at: Timestamp) -> SampleEvent {
-    event(Source::DevAdmin, "business.event", number, at, json!({
-        "entity": entity("order", number, &format!("Order {number}")),
-        "audience": { "external_party": "northwind" },
-        "organization_id": "acme-eu", "tenant_id": "acme", "environment": "prod", "app_id": "orders",
-        "data": { "topic": "order", "document_id": format!("PO-{number}"), "state": "shipped", "partner": "northwind" },
-    }))
+    event(
+        Source::DevAdmin,
+        "business.event",
+        number,
+        at,
+        json!({
+            "entity": entity("order", number, &format!("Order {number}")),
+            "audience": { "external_party": "northwind" },
+            "organization_id": "acme-eu", "tenant_id": "acme", "environment": "prod", "app_id": "orders",
+            "data": { "topic": "order", "document_id": format!("PO-{number}"), "state": "shipped", "partner": "northwind" },
+        }),
+    )
 }
 
 /// A kind whose rules only arm timers or wait for other events: nobody is told at once.
 fn noise(number: u64, at: Timestamp) -> SampleEvent {
-    event(Source::DevAdmin, "queue.recovered", number, at, json!({
-        "entity": entity("queue", number % 3, "Outbound queue"),
-        "organization_id": "acme-eu", "tenant_id": "acme", "environment": "prod", "app_id": "queue",
-        "data": { "queue": "outbound", "depth": 3, "threshold": 500 },
-    }))
+    event(
+        Source::DevAdmin,
+        "queue.recovered",
+        number,
+        at,
+        json!({
+            "entity": entity("queue", number % 3, "Outbound queue"),
+            "organization_id": "acme-eu", "tenant_id": "acme", "environment": "prod", "app_id": "queue",
+            "data": { "queue": "outbound", "depth": 3, "threshold": 500 },
+        }),
+    )
 }
 
 /// An event with its own audience: one role in one business unit at one place.
 fn segment(number: u64, at: Timestamp) -> SampleEvent {
-    event(Source::XConnector, "workflow.milestone", number, at, json!({
-        "entity": entity("workflow", number, &format!("Berth plan {number}")),
-        "audience": { "roles": ["field-service"], "locations": ["Hamburg"], "business_units": ["Operations"] },
-        "flow_id": "berth-plan", "flow_name": "Berth plan", "execution_id": format!("run-{number}"),
-        "data": { "step": "Plan published", "assignees": [] },
-    }))
+    event(
+        Source::XConnector,
+        "workflow.milestone",
+        number,
+        at,
+        json!({
+            "entity": entity("workflow", number, &format!("Berth plan {number}")),
+            "audience": { "roles": ["field-service"], "locations": ["Hamburg"], "business_units": ["Operations"] },
+            "flow_id": "berth-plan", "flow_name": "Berth plan", "execution_id": format!("run-{number}"),
+            "data": { "step": "Plan published", "assignees": [] },
+        }),
+    )
 }
 
 /// The same user ids in another tenant: its people hear it, acme's never do.
@@ -219,21 +291,33 @@ fn other_tenant(number: u64, at: Timestamp) -> SampleEvent {
 
 /// One event for the whole crowd.
 fn crowd(at: Timestamp) -> SampleEvent {
-    event(Source::XConnector, "workflow.milestone", 900_001, at, json!({
-        "entity": entity("workflow", 900_001, "Storm surge warning"),
-        "severity": "high",
-        "audience": { "roles": [super::CROWD_ROLE], "business_units": ["Operations"] },
-        "flow_id": "alerts", "flow_name": "Alerts", "execution_id": "run-900001",
-        "data": { "step": "All sites: secure the cranes", "assignees": [] },
-    }))
+    event(
+        Source::XConnector,
+        "workflow.milestone",
+        900_001,
+        at,
+        json!({
+            "entity": entity("workflow", 900_001, "Storm surge warning"),
+            "severity": "high",
+            "audience": { "roles": [super::CROWD_ROLE], "business_units": ["Operations"] },
+            "flow_id": "alerts", "flow_name": "Alerts", "execution_id": "run-900001",
+            "data": { "step": "All sites: secure the cranes", "assignees": [] },
+        }),
+    )
 }
 
 /// One event for a role that nobody holds.
 fn nobody(at: Timestamp) -> SampleEvent {
-    event(Source::XConnector, "workflow.milestone", 900_002, at, json!({
-        "entity": entity("workflow", 900_002, "Lighthouse inspection"),
-        "audience": { "roles": ["lighthouse-keeper"] },
-        "flow_id": "alerts", "flow_name": "Alerts", "execution_id": "run-900002",
-        "data": { "step": "Inspection due", "assignees": [] },
-    }))
+    event(
+        Source::XConnector,
+        "workflow.milestone",
+        900_002,
+        at,
+        json!({
+            "entity": entity("workflow", 900_002, "Lighthouse inspection"),
+            "audience": { "roles": ["lighthouse-keeper"] },
+            "flow_id": "alerts", "flow_name": "Alerts", "execution_id": "run-900002",
+            "data": { "step": "Inspection due", "assignees": [] },
+        }),
+    )
 }

@@ -1,0 +1,234 @@
+//! Demo: the whole way on one machine, from sample events to sample phones.
+//!
+//! Without Kafka it runs on the model broker in memory: the same lanes and the same engine, but nothing
+//! outlives the process and there is nobody to share the work with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::runtime::Runtime;
+
+use super::books::{Books, Ledgers};
+use super::config::Config;
+use super::{App, Unready, wiring};
+use crate::broker::model::Model;
+use crate::broker::{Broker, BrokerError};
+use crate::clock::{self, Tick};
+use crate::codec::{Codec, Name, json, person};
+use crate::event::{Outgoing, Timestamp, Topic};
+use crate::sample::{self, SampleEvent};
+use crate::serve;
+use crate::stand_in::{Options, StandIn, Totals};
+
+/// What the demo runs with.
+#[derive(Debug, Clone)]
+pub struct DemoSettings {
+    /// A real cluster instead of the model broker; its topics get a prefix of their own.
+    pub brokers: Option<String>,
+    /// The sample company's crowd.
+    pub crowd: usize,
+    /// Where the inboxes are shown.
+    pub inboxes: std::net::SocketAddr,
+}
+
+/// A running demo.
+pub struct Demo {
+    config: Config,
+    broker: Arc<dyn Broker>,
+    codec: Arc<Codec>,
+    stand_in: StandIn,
+    app: App,
+    runtime: Arc<Runtime>,
+    ledgers: Ledgers,
+    start: Timestamp,
+    began: Tick,
+    published: u64,
+}
+
+/// How the sample ended.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    /// The three books.
+    pub books: Books,
+    /// Different people who were told something.
+    pub people_told: u64,
+    /// Batches the push service accepted.
+    pub batches: u64,
+    /// From the first event published to the last telling accepted.
+    pub seconds: f64,
+    /// Whether the push service's own ledger agrees with the books.
+    pub ledger_agrees: bool,
+}
+
+/// How long the sample may take before the demo gives up on it.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+// === impl Demo ===
+
+impl Demo {
+    /// Starts the stand-in, the broker, the directory and the lanes.
+    ///
+    /// # Errors
+    /// [`Unready`].
+    pub fn start(mut config: Config, settings: &DemoSettings) -> Result<Self, Unready> {
+        let runtime = Arc::new(tokio::runtime::Builder::new_multi_thread().enable_all().build()?);
+        let stand_in = runtime.block_on(async {
+            let listener = serve::listen(settings.inboxes).await?;
+            Ok::<_, Unready>(crate::stand_in::serve(
+                listener,
+                Options { inboxes: 2_000, ..Options::default() },
+            )?)
+        })?;
+        config.push.url = stand_in.url();
+        config.admin.inbox = Some(stand_in.url());
+        config.lanes.threads = 1;
+        let start = clock::now();
+        let broker: Arc<dyn Broker> = match &settings.brokers {
+            None => Arc::new(Model::new()),
+            Some(brokers) => {
+                // Topics of its own, so that a demo never mixes with what a cluster is used for.
+                config.kafka.brokers.clone_from(brokers);
+                let prefix = format!("bugle-demo-{}.", start.millis());
+                config.kafka.topics.source_prefix = format!("{prefix}opentext.");
+                config.kafka.topics.own_prefix = format!("{prefix}bugle.");
+                config.kafka.group = prefix.trim_end_matches('.').to_owned();
+                wiring::kafka(&config)?
+            }
+        };
+        broker.create(&wiring::specs(&config)?)?;
+        let codec = wiring::codec(&config)?;
+        publish_people(broker.as_ref(), &codec, &config, settings.crowd)?;
+        let ledgers = Ledgers::open(broker.as_ref())?;
+        let app = App::start(&config, Arc::clone(&broker), Arc::clone(&runtime))?;
+        Ok(Self {
+            config,
+            broker,
+            codec,
+            stand_in,
+            app,
+            runtime,
+            ledgers,
+            start,
+            began: Tick::now(),
+            published: 0,
+        })
+    }
+
+    /// Where the live page is.
+    #[must_use]
+    pub fn page(&self) -> String {
+        format!("http://{}", self.app.admin)
+    }
+
+    /// Where the inboxes are.
+    #[must_use]
+    pub fn inboxes(&self) -> String {
+        self.stand_in.url()
+    }
+
+    /// Publishes the sample day.
+    ///
+    /// # Errors
+    /// What the broker said.
+    pub fn publish_story(&mut self) -> Result<(), Unready> {
+        self.began = Tick::now();
+        let story = sample::story(self.start);
+        let mut records = Vec::with_capacity(story.events.len() + 1);
+        for event in &story.events {
+            records.push(self.record(event)?);
+        }
+        let (source, value) = sample::poison();
+        let topic = Topic::Events(source);
+        records.push(Outgoing {
+            topic,
+            partition: None,
+            key: None,
+            value: Some(value.into()),
+            headers: Vec::new(),
+        });
+        self.published += records.len() as u64;
+        Ok(self.broker.publish(records)?)
+    }
+
+    /// Publishes the `number`-th event of an endless day.
+    ///
+    /// # Errors
+    /// What the broker said.
+    pub fn publish_one(&mut self, number: u64) -> Result<(), Unready> {
+        let mut event = sample::batch(number, self.start);
+        event.happens_at(clock::now());
+        let record = self.record(&event)?;
+        self.published += 1;
+        Ok(self.broker.publish(vec![record])?)
+    }
+
+    fn record(&self, event: &SampleEvent) -> Result<Outgoing, Unready> {
+        let written = json::to_avro(self.codec.schemas(), &event.json).map_err(|fault| {
+            BrokerError::Fatal(format!("a sample event does not fit its schema: {fault}"))
+        })?;
+        let topic = Topic::Events(event.source);
+        let name = self.config.kafka.topics.name(topic);
+        let id = self.codec.id_for(Name::Events(event.source), &name)?;
+        let key = Some(written.key.clone().into_bytes().into());
+        Ok(Outgoing {
+            topic,
+            partition: None,
+            key,
+            value: Some(written.framed(id).into()),
+            headers: Vec::new(),
+        })
+    }
+
+    /// Waits until everything published has ended; `on_step` sees the books on the way.
+    ///
+    /// # Errors
+    /// What the broker said.
+    pub fn run_out(&mut self, mut on_step: impl FnMut(&Books, u64)) -> Result<Summary, Unready> {
+        let began = self.began;
+        loop {
+            self.ledgers.read(Duration::from_millis(50))?;
+            let books = self.ledgers.keeper.books();
+            on_step(&books, self.published);
+            let all = books.changes.read >= self.published;
+            if (all && books.close()) || began.elapsed() > PATIENCE {
+                return Ok(self.summary(books, began.elapsed()));
+            }
+        }
+    }
+
+    /// The books and the ledger as they stand.
+    ///
+    /// # Errors
+    /// What the broker said.
+    pub fn look(&mut self) -> Result<Summary, Unready> {
+        self.ledgers.read(Duration::from_millis(50))?;
+        let books = self.ledgers.keeper.books();
+        Ok(self.summary(books, self.began.elapsed()))
+    }
+
+    fn summary(&self, books: Books, took: Duration) -> Summary {
+        let Totals { jobs, distinct, repeated, people, .. } = self.stand_in.totals();
+        let ledger_agrees = books.tellings.told == distinct && repeated == 0;
+        Summary { books, people_told: people, batches: jobs, seconds: took.as_secs_f64(), ledger_agrees }
+    }
+
+    /// Stops the lanes, then the stand-in.
+    pub fn stop(self) {
+        let Self { app, stand_in, runtime, .. } = self;
+        app.stop();
+        runtime.block_on(stand_in.stop());
+    }
+}
+
+fn publish_people(broker: &dyn Broker, codec: &Codec, config: &Config, crowd: usize) -> Result<(), Unready> {
+    let id = codec.id_for(Name::Person, &config.kafka.topics.name(Topic::Directory))?;
+    let records = sample::people(crowd).into_iter().map(|entry| Outgoing {
+        topic: Topic::Directory,
+        partition: None,
+        key: Some(crate::directory::key::person_key(&entry.tenant, &entry.user_id).into()),
+        value: Some(person::encode(id, &entry).into()),
+        headers: Vec::new(),
+    });
+    Ok(broker.publish(records.collect())?)
+}

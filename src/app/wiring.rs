@@ -1,0 +1,204 @@
+//! Wiring: settings become the parts that the engine runs on.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::Unready;
+use super::config::{self, Config};
+use crate::broker::kafka::{Kafka, KafkaSettings};
+use crate::broker::names::Names;
+use crate::broker::{Broker, StartFrom, TopicSpec};
+use crate::codec::{Codec, Name, Registry, Schemas};
+use crate::engine::Settings;
+use crate::event::Topic;
+use crate::flow::{OutputIds, Plan, TenantDefaults};
+use crate::push::client::Patience;
+use crate::push::{Account, Credentials, KeyRing, Mra};
+use crate::topology::{Kinds, Topology};
+
+/// The name and secret of the key that signs reply tokens where no key is configured: for `demo` and
+/// for a first look, never for answers that count.
+const DEMO_KEY: (&str, &str) = ("demo", "not a secret: configure push.signing_keys");
+/// When a lane's output is large enough to be committed at once.
+const BUDGET: usize = 16 * 1024 * 1024;
+
+/// The schemas of the configured folder, or those built in where there is none.
+///
+/// # Errors
+/// [`Unready::Schemas`].
+pub fn schemas(config: &Config) -> Result<Arc<Schemas>, Unready> {
+    let folder = &config.schemas.folder;
+    if folder.is_dir() { Ok(Arc::new(Schemas::load(folder)?)) } else { Ok(Arc::new(Schemas::built_in())) }
+}
+
+/// The registry, when one is configured.
+///
+/// # Errors
+/// [`Unready::Registry`].
+pub fn registry(config: &Config) -> Result<Option<Registry>, Unready> {
+    let settings = &config.registry;
+    if settings.urls.is_empty() {
+        return Ok(None);
+    }
+    let login = settings.username.clone().zip(settings.password.clone());
+    Ok(Some(Registry::new(&settings.urls, login)?))
+}
+
+/// How bytes are read.
+///
+/// # Errors
+/// [`Unready::Schemas`] or [`Unready::Registry`].
+pub fn codec(config: &Config) -> Result<Arc<Codec>, Unready> {
+    Ok(Arc::new(Codec::new(schemas(config)?, registry(config)?)))
+}
+
+/// The kinds that rules may name.
+#[must_use]
+pub fn kinds(schemas: &Schemas) -> Kinds {
+    let shapes = crate::event::Source::ALL.into_iter().flat_map(|source| schemas.shapes(source).to_vec());
+    Kinds::new(shapes)
+}
+
+/// The rules of a folder.
+///
+/// # Errors
+/// [`Unready::Topology`] with every fault.
+pub fn topology(folder: &Path, schemas: &Schemas) -> Result<Arc<Topology>, Unready> {
+    Topology::load(folder, &kinds(schemas)).map(Arc::new).map_err(Unready::Topology)
+}
+
+/// What the topics are called.
+///
+/// # Errors
+/// [`Unready::Broker`] when two topics were given one name.
+pub fn names(config: &Config) -> Result<Names, Unready> {
+    let topics = &config.kafka.topics;
+    let mut names = Names::with_prefixes(&topics.own_prefix, &topics.source_prefix);
+    for topic in Topic::ALL {
+        let (name, usual) = (topics.name(topic), topic.to_string());
+        if names.of(topic) != name {
+            names.rename(&usual, &name)?;
+        }
+    }
+    Ok(names)
+}
+
+/// How the topics are to be made.
+///
+/// # Errors
+/// [`Unready::Broker`].
+pub fn specs(config: &Config) -> Result<Vec<TopicSpec>, Unready> {
+    let topics = &config.kafka.topics;
+    let mut specs = names(config)?.specs(topics.default_partitions);
+    for spec in &mut specs {
+        if let Some(partitions) = topics.partitions.get(&spec.topic.into()) {
+            spec.partitions = *partitions;
+        }
+    }
+    Ok(specs)
+}
+
+/// The configured cluster.
+///
+/// # Errors
+/// [`Unready::Broker`] when a setting breaks a promise.
+pub fn kafka(config: &Config) -> Result<Arc<dyn Broker>, Unready> {
+    let settings = &config.kafka;
+    let overrides: BTreeMap<String, String> = settings
+        .properties
+        .iter()
+        .map(|(name, value)| (name.clone(), value.expose_secret().to_owned()))
+        .collect();
+    Ok(Arc::new(Kafka::new(KafkaSettings {
+        brokers: settings.brokers.clone(),
+        client_id: settings.instance_id.clone().unwrap_or_else(|| "bugle".to_owned()),
+        names: names(config)?,
+        overrides,
+        allow_plaintext: settings.allow_plaintext,
+    })?))
+}
+
+/// The push service's client.
+///
+/// # Errors
+/// [`Unready::Push`] or [`Unready::SigningKey`].
+pub fn push(config: &Config) -> Result<Arc<Mra>, Unready> {
+    let settings = &config.push;
+    let current = signing_key(config);
+    let mut keys: Vec<(String, SecretString)> = settings.signing_keys.clone().into_iter().collect();
+    if keys.is_empty() {
+        keys.push((DEMO_KEY.0.to_owned(), DEMO_KEY.1.into()));
+    }
+    // The key ring signs with its first key.
+    keys.sort_by_key(|(id, _)| *id != current);
+    let credentials = match (&settings.token_url, &settings.client_id, &settings.client_secret) {
+        (Some(token_url), Some(client_id), Some(client_secret)) => Credentials::Bearer {
+            token_url: token_url.clone(),
+            client_id: client_id.clone(),
+            client_secret: client_secret.clone(),
+        },
+        _ => match settings.username.clone().zip(settings.password.clone()) {
+            Some((user, password)) => Credentials::Basic { user, password },
+            None => Credentials::None,
+        },
+    };
+    let account = Account { name: settings.account.clone(), base_url: settings.url.clone(), credentials };
+    let patience = Patience { total: settings.timeout.to_duration(), ..Patience::default() };
+    Ok(Arc::new(Mra::new([account], KeyRing::new(keys)?, patience)?))
+}
+
+fn signing_key(config: &Config) -> String {
+    let settings = &config.push;
+    let first = || settings.signing_keys.keys().next().cloned();
+    settings.signing_key.clone().or_else(first).unwrap_or_else(|| DEMO_KEY.0.to_owned())
+}
+
+/// What the lanes need to know of the cluster and the settings.
+///
+/// # Errors
+/// [`Unready::Broker`] when a topic is missing, [`Unready::Registry`] when the registry cannot be asked.
+pub fn plan(config: &Config, broker: &dyn Broker, codec: &Codec) -> Result<Arc<Plan>, Unready> {
+    let topics = &config.kafka.topics;
+    let id = |name: Name| codec.id_for(name, &topics.name(name.topic()));
+    let tenants = config.tenants.each.iter().map(|(tenant, own)| {
+        let locale = own.locale.clone().unwrap_or_else(|| config.tenants.locale.clone());
+        let zone = own.zone.clone().unwrap_or_else(|| config.tenants.zone.clone());
+        (tenant.clone(), TenantDefaults { locale, zone })
+    });
+    Ok(Arc::new(Plan {
+        subjects: broker.partitions(Topic::Subjects)?,
+        people: broker.partitions(Topic::People)?,
+        pushes: broker.partitions(Topic::Pushes)?,
+        audit: broker.partitions(Topic::Audit)?,
+        horizon: config.lanes.dedupe_horizon,
+        account: config.push.account.clone(),
+        target: config.push.target.clone(),
+        signing_key: signing_key(config),
+        tenants: tenants.collect(),
+        defaults: TenantDefaults { locale: config.tenants.locale.clone(), zone: config.tenants.zone.clone() },
+        ids: OutputIds { verdict: id(Name::Verdict)?, receipt: id(Name::Receipt)? },
+        budget: BUDGET,
+    }))
+}
+
+/// How the engine runs.
+#[must_use]
+pub fn settings(config: &Config) -> Settings {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Settings {
+        name: config.kafka.group.clone(),
+        instance: config.kafka.instance_id.clone().unwrap_or_else(|| format!("i{}", std::process::id())),
+        static_member: config.kafka.instance_id.is_some(),
+        threads: if config.lanes.threads == 0 { cores } else { usize::from(config.lanes.threads) },
+        commit_every: config.lanes.commit_every.to_duration(),
+        commit_most: config.lanes.commit_most as usize,
+        in_flight: config.push.in_flight as usize,
+        start_from: match config.kafka.start_from {
+            config::StartFrom::Earliest => StartFrom::Earliest,
+            config::StartFrom::Now => StartFrom::Now,
+        },
+    }
+}
