@@ -8,6 +8,8 @@ mod stage;
 
 use std::fmt;
 
+pub mod stand_in;
+
 /// Why a verb failed, in words for the person at the terminal.
 #[derive(Debug)]
 pub struct Failure {
