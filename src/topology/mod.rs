@@ -66,6 +66,3 @@ impl Topology {
         self.messages
     }
 }
-
-#[cfg(test)]
-mod tests;
