@@ -6,8 +6,15 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::Failure;
+use std::borrow::Cow;
+use std::io::Write;
+
+use super::{Done, Failure};
+use crate::app::config::Config;
+use crate::app::wiring;
 use crate::broker::Broker;
+use crate::codec::{Codec, Name, json, person};
+use crate::event::frame::Format;
 use crate::event::{Change, Person};
 
 /// Which cluster.
@@ -16,9 +23,50 @@ pub struct BrokerArgs {
     /// Bootstrap servers, such as `kafka-1:9092,kafka-2:9092`; wins over the configuration.
     #[arg(long, value_name = "HOST:PORT,…", env = "BUGLE_BROKERS", global = true)]
     pub brokers: Option<String>,
-    /// The configuration file.
-    #[arg(long, value_name = "FILE", env = "BUGLE_CONFIG", default_value = "bugle.yaml", global = true)]
-    pub config: PathBuf,
+    /// The configuration file; `bugle.yaml` when there is one.
+    #[arg(long, value_name = "FILE", env = "BUGLE_CONFIG", global = true)]
+    pub config: Option<PathBuf>,
+    /// A setting, such as `push.in_flight=32`; wins over the file and the environment. May be given often.
+    #[arg(long = "set", value_name = "KEY=VALUE", global = true)]
+    pub set: Vec<String>,
+}
+
+// === impl BrokerArgs ===
+
+impl BrokerArgs {
+    /// All settings: the file's, then the environment's, then these.
+    ///
+    /// # Errors
+    /// Every fault of every setting.
+    pub fn load(&self) -> Result<Config, Failure> {
+        let usual = PathBuf::from("bugle.yaml");
+        let file = self.config.clone().or_else(|| usual.is_file().then_some(usual));
+        // Those of clap's own arguments name no setting.
+        let own = ["BUGLE_BROKERS", "BUGLE_CONFIG", "BUGLE_STAND_IN_SECRET"];
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter(|(name, _)| !own.contains(&name.as_str()))
+            .collect();
+        let mut flags = self.set.clone();
+        flags.extend(self.brokers.iter().map(|brokers| format!("kafka.brokers={brokers}")));
+        Config::load(file.as_deref(), &environment, &flags).map_err(Failure::configuration)
+    }
+}
+
+/// Runs a verb about people with what it needs.
+///
+/// # Errors
+/// The verb's own, and what keeps a cluster from being opened.
+pub fn with_reach<A>(args: &A, verb: impl Fn(&A, &Reach<'_>, &mut dyn Write) -> Done) -> Done {
+    let open = |args: &BrokerArgs| -> Result<Box<dyn Broker>, Failure> {
+        let config = args.load()?;
+        Ok(Box::new(wiring::kafka(&config)?))
+    };
+    let codec = wiring::codec(&Config::default())?;
+    let decode = |value: &[u8]| person::decode(&codec, value).map_err(|fault| fault.to_string());
+    let encode = |entry: &Person| Ok(person::encode(Name::Person.local_id(), entry).into());
+    let event = |path: &Path| read_event(&codec, path);
+    verb(args, &Reach { open: &open, decode: &decode, encode: &encode, event: &event }, &mut std::io::stdout())
 }
 
 /// Opens the cluster of these options.
@@ -34,4 +82,15 @@ pub struct Reach<'r> {
     pub encode: &'r dyn Fn(&Person) -> Result<Bytes, String>,
     /// Reads an event from a JSON file.
     pub event: &'r dyn Fn(&Path) -> Result<Change<'static>, Failure>,
+}
+
+fn read_event(codec: &Codec, path: &Path) -> Result<Change<'static>, Failure> {
+    let fault = |fault: &dyn std::fmt::Display| Failure::failed(format!("`{}`: {fault}", path.display()));
+    let text = std::fs::read(path).map_err(|error| fault(&error))?;
+    let event = serde_json::from_slice(&text).map_err(|error| fault(&error))?;
+    let written = json::to_avro(codec.schemas(), &event).map_err(|error| fault(&error))?;
+    let value = written.framed(Name::Events(written.source).local_id());
+    let headers: [(Cow<'_, str>, &[u8]); 0] = [];
+    let change = codec.decode(written.source, Format::Avro, &headers, &value).map_err(|error| fault(&error))?;
+    Ok(change.into_owned())
 }

@@ -2,13 +2,60 @@
 
 pub mod audience;
 pub mod broker_args;
+pub mod check;
+pub mod completions;
+pub mod demo;
 pub mod directory;
+pub mod publish;
+pub mod run;
+pub mod schemas;
 #[cfg(test)]
 mod stage;
+pub mod stand_in;
+pub mod topics;
 
 use std::fmt;
+use std::io::Write;
+use std::process::ExitCode;
 
-pub mod stand_in;
+use clap::Parser;
+
+use crate::app::Unready;
+
+/// Change events in, the right people told, once, in batches.
+///
+/// Bugle reads what happens in OpenText systems from Kafka, finds the people it concerns by role,
+/// location and business unit, and sends them batched pushes. Begin with `bugle demo`.
+#[derive(Debug, Parser)]
+#[command(name = "bugle", version, max_term_width = 100)]
+pub struct Line {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Show everything on this machine: sample events, lanes, push service, inboxes. Needs no Kafka.
+    Demo(demo::Args),
+    /// Run the lanes until interrupted.
+    Run(run::Args),
+    /// Check the rules and say everything that is wrong with them.
+    Check(check::Args),
+    /// Publish events (JSON lines) as Avro, each to its source's topic.
+    Publish(publish::Args),
+    /// Make the topics, or check those there are.
+    Topics(topics::Args),
+    /// Register the schemas, check them, or print an example event.
+    Schemas(schemas::Args),
+    /// Load people into the directory, or look into it.
+    Directory(directory::Args),
+    /// Say who an audience expression names, now.
+    Audience(audience::Args),
+    /// Run the local push service with its inboxes.
+    StandIn(stand_in::Args),
+    /// Print a completion script for a shell.
+    Completions(completions::Args),
+}
 
 /// Why a verb failed, in words for the person at the terminal.
 #[derive(Debug)]
@@ -23,6 +70,36 @@ pub struct Failure {
 
 /// What a verb ends with: the exit code, 0 when all is fine.
 pub type Done = Result<u8, Failure>;
+
+/// Reads the command line, runs the verb, prints what went wrong.
+#[must_use]
+pub fn main() -> ExitCode {
+    let done = match Line::parse().verb {
+        Verb::Demo(args) => demo::run(&args),
+        Verb::Run(args) => run::run(&args),
+        Verb::Check(args) => check::run(&args),
+        Verb::Publish(args) => publish::run(&args),
+        Verb::Topics(args) => topics::run(&args),
+        Verb::Schemas(args) => schemas::run(&args),
+        Verb::Directory(args) => broker_args::with_reach(&args, directory::run),
+        Verb::Audience(args) => broker_args::with_reach(&args, audience::run),
+        Verb::StandIn(args) => stand_in::run(&args),
+        Verb::Completions(args) => completions::run(&args),
+    };
+    match done {
+        Ok(code) => code.into(),
+        Err(failure) => {
+            // Nobody is left to tell when standard error is gone.
+            let _ = writeln!(std::io::stderr(), "{failure}");
+            failure.exit.into()
+        }
+    }
+}
+
+/// Prints a line; a reader that went away is no failure.
+pub(crate) fn say(text: impl fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
 
 // === impl Failure ===
 
@@ -44,6 +121,14 @@ impl Failure {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+}
+
+impl From<Unready> for Failure {
+    fn from(unready: Unready) -> Self {
+        let failure =
+            if unready.is_configuration() { Self::configuration(&unready) } else { Self::failed(&unready) };
+        failure.hint(unready.hint())
     }
 }
 

@@ -71,6 +71,13 @@ impl<'a> Change<'a> {
         Self { shape, bytes, slots, items }
     }
 
+    /// The same change, with bytes of its own.
+    #[must_use]
+    pub fn into_owned(self) -> Change<'static> {
+        let bytes = Cow::Owned(self.bytes.into_owned());
+        Change { shape: self.shape, bytes, slots: self.slots, items: self.items }
+    }
+
     /// Its fields.
     #[must_use]
     pub fn shape(&self) -> &Arc<Shape> {

@@ -83,6 +83,3 @@ impl Topology {
         self.messages
     }
 }
-
-#[cfg(test)]
-mod tests;

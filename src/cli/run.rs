@@ -1,0 +1,90 @@
+//! Run: `bugle run` starts the lanes and stops them when it is told to.
+
+use std::sync::Arc;
+
+use super::broker_args::BrokerArgs;
+use super::{Done, Failure, say};
+use crate::app::{App, wiring};
+use crate::broker::Broker;
+use crate::broker::model::Model;
+use crate::telemetry::logs;
+
+/// Arguments of `bugle run`.
+///
+/// Reads `bugle.yaml`, the environment (`BUGLE_KAFKA__BROKERS=…`) and `--set`, the last winning. Every
+/// setting and its default stands in deploy/bugle.yaml.
+///
+///   bugle topics create --brokers kafka-1:9092
+///   bugle run --config bugle.yaml --set push.in_flight=32
+///
+/// SIGTERM and Ctrl-C finish what is under way, commit it, and leave the groups.
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "a flattened group's doc comment would become help text")]
+    pub settings: BrokerArgs,
+    /// Run on a broker in memory instead of Kafka: nothing outlives the process.
+    #[arg(long)]
+    pub embedded: bool,
+}
+
+/// Runs until interrupted.
+///
+/// # Errors
+/// What keeps it from starting, and what to do about it.
+pub fn run(args: &Args) -> Done {
+    let config = args.settings.load()?;
+    logs::install(config.log.format, &config.log.filter)
+        .map_err(|fault| Failure::configuration(&fault).hint(fault.hint()))?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let broker: Arc<dyn Broker> = if args.embedded {
+        say("embedded: the broker is in memory, its topics end with this process, and no instance shares the work");
+        let model = Model::new();
+        model.create(&wiring::specs(&config)?).map_err(Failure::failed)?;
+        Arc::new(model)
+    } else {
+        let kafka = wiring::kafka(&config)?;
+        refuse_faulty_topics(kafka.as_ref(), &wiring::specs(&config)?)?;
+        kafka
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;
+    let runtime = Arc::new(runtime);
+    name_unbuilt(&config)?;
+    let app = App::start(&config, broker, Arc::clone(&runtime))?;
+    tracing::info!(admin = %format!("http://{}", app.admin), "running");
+    runtime.block_on(interrupted()).map_err(Failure::failed)?;
+    tracing::info!("stopping: what is under way is finished first");
+    app.stop();
+    Ok(0)
+}
+
+fn refuse_faulty_topics(broker: &dyn Broker, specs: &[crate::broker::TopicSpec]) -> Result<(), Failure> {
+    let faults = broker.check(specs).map_err(Failure::failed)?;
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    Err(Failure::failed(faults.join("\nerror: ")).hint("run `bugle topics create`, then `bugle topics check`"))
+}
+
+/// Says which operators of the rules are not carried out yet, once, so that nobody waits for them.
+fn name_unbuilt(config: &crate::app::config::Config) -> Result<(), Failure> {
+    let schemas = wiring::schemas(config)?;
+    let topology = wiring::topology(&config.topology.folder, &schemas)?;
+    for rule in topology.rules.iter().filter(|rule| !rule.unbuilt.is_empty()) {
+        tracing::warn!(rule = rule.id, operators = rule.unbuilt.join(", "), "not carried out yet");
+    }
+    Ok(())
+}
+
+/// Ends with SIGTERM or Ctrl-C.
+pub(crate) async fn interrupted() -> std::io::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        ended = tokio::signal::ctrl_c() => ended,
+        _ = terminate.recv() => Ok(()),
+    }
+}
