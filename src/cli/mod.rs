@@ -1,5 +1,7 @@
 //! Front desk: one file per verb; the home of clap and of every printed word.
 
+pub mod topics;
+
 use std::fmt;
 
 /// Why a verb failed, in words for the person at the terminal.
