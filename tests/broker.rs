@@ -4,25 +4,14 @@
 
 mod kit;
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
 
-use bugle::broker::kafka::{Kafka, KafkaSettings};
-use bugle::broker::model::Model;
-use bugle::broker::names::Names;
 use bugle::broker::partitioner::partition_of;
-use bugle::broker::{
-    Arrival, Broker, BrokerError, Effect, Follow, Incoming, Input, Link, LinkSpec, Outgoing, Position,
-    StartFrom, Topic, TopicSpec,
-};
+use bugle::broker::{BrokerError, Input, LinkSpec, Outgoing, StartFrom, Topic};
 use bugle::clock::Tick;
 use bytes::Bytes;
-
-const SOON: Duration = Duration::from_secs(60);
-const STEP: Duration = Duration::from_millis(50);
-const PARTITIONS: u32 = 4;
+use kit::ground::{Ground, PARTITIONS, SOON, STEP, at, effect, read_to_the_end, record, subjects, values};
 
 /// Runs each case on both brokers.
 macro_rules! on_both {
@@ -51,172 +40,6 @@ on_both! {
     a_key_goes_where_every_java_client_sends_it
     topics_made_by_us_pass_our_own_check
     a_topic_that_is_missing_is_named_with_the_command_that_makes_it
-}
-
-/// A broker with topics of its own.
-struct Ground {
-    broker: Box<dyn Broker>,
-    specs: Vec<TopicSpec>,
-    /// Begins the names of groups and transactional ids.
-    name: String,
-}
-
-/// A link and what it was given.
-struct Lane {
-    link: Box<dyn Link>,
-    held: BTreeSet<Input>,
-    given: Vec<(Input, Option<Position>)>,
-    read: Vec<Incoming>,
-}
-
-// === impl Ground ===
-
-impl Ground {
-    fn model() -> Self {
-        Self::new(Names::default(), String::new(), |_| Box::new(Model::new()))
-    }
-
-    fn kafka() -> Self {
-        static LAST: AtomicU32 = AtomicU32::new(0);
-        let name = format!("t{}-{}.", std::process::id(), LAST.fetch_add(1, Ordering::Relaxed));
-        let names = Names::with_prefixes(&format!("{name}bugle."), &format!("{name}opentext."));
-        Self::new(names, name, |names| {
-            let settings = KafkaSettings { names, ..KafkaSettings::local(kit::kafka()) };
-            Box::new(Kafka::new(settings).unwrap())
-        })
-    }
-
-    fn new(names: Names, name: String, broker: impl FnOnce(Names) -> Box<dyn Broker>) -> Self {
-        let specs: Vec<TopicSpec> = names
-            .specs(PARTITIONS)
-            .into_iter()
-            .filter(|spec| matches!(spec.topic, Topic::Subjects | Topic::People | Topic::Directory))
-            .collect();
-        let broker = broker(names);
-        assert_eq!(broker.create(&specs).unwrap().len(), specs.len());
-        // A topic is there as soon as it is made, but not everybody has heard of it.
-        kit::until("the topics are known", SOON, || {
-            specs.iter().all(|spec| broker.partitions(spec.topic).is_ok_and(|count| count == spec.partitions))
-        });
-        Self { broker, specs, name }
-    }
-
-    fn spec(&self, slot: &str) -> LinkSpec {
-        LinkSpec {
-            group: format!("{}subject", self.name),
-            transactional_id: format!("{}subject-{slot}", self.name),
-            instance_id: None,
-            inputs: vec![Topic::Subjects],
-            start_from: StartFrom::Earliest,
-            transaction_timeout: Duration::from_secs(10),
-        }
-    }
-
-    fn lane(&self, slot: &str) -> Lane {
-        self.lane_of(&self.spec(slot))
-    }
-
-    fn lane_of(&self, spec: &LinkSpec) -> Lane {
-        let link = self.broker.link(spec).unwrap();
-        Lane { link, held: BTreeSet::new(), given: Vec::new(), read: Vec::new() }
-    }
-
-    /// Publishes numbered records to one partition of the subjects.
-    fn publish(&self, partition: i32, numbers: std::ops::Range<u32>) {
-        let records = numbers.map(|number| record(Topic::Subjects, partition, &number.to_string())).collect();
-        self.broker.publish(records).unwrap();
-    }
-
-    /// How many records lie in a topic for everybody to see.
-    fn count(&self, topic: Topic) -> usize {
-        let mut follow = self.broker.follow(topic).unwrap();
-        read_to_the_end(follow.as_mut()).len()
-    }
-
-    /// Waits until a topic holds these values and no others. A commit is certain when it returns, but its
-    /// records are seen only a moment later.
-    fn until_it_holds(&self, topic: Topic, expected: &[&str]) {
-        let mut follow = self.broker.follow(topic).unwrap();
-        let mut read = Vec::new();
-        kit::until("the records are seen", SOON, || {
-            follow.poll(STEP, &mut read).unwrap();
-            read.len() >= expected.len()
-        });
-        read.extend(read_to_the_end(follow.as_mut()));
-        let mut values = values(&read);
-        values.sort();
-        assert_eq!(values, expected);
-    }
-}
-
-// === impl Lane ===
-
-impl Lane {
-    /// One poll; partitions are begun when they are given and released when they are asked for.
-    fn step(&mut self) {
-        let mut arrivals = Vec::new();
-        self.link.poll(STEP, 500, &mut arrivals).unwrap();
-        for arrival in arrivals {
-            match arrival {
-                Arrival::Record(record) => {
-                    assert!(
-                        self.held.contains(&record.input),
-                        "a record of {} which is not held",
-                        record.input
-                    );
-                    self.read.push(record);
-                }
-                Arrival::Assigned(input, position) => {
-                    assert!(self.held.insert(input), "{input} was given twice");
-                    self.link.start(input, position.as_ref()).unwrap();
-                    self.given.push((input, position));
-                }
-                Arrival::Revoking(inputs) => {
-                    self.copy();
-                    self.held.retain(|input| !inputs.contains(input));
-                    self.link.release(&inputs).unwrap();
-                }
-                Arrival::Lost(inputs) => {
-                    self.held.retain(|input| !inputs.contains(input));
-                    self.read.retain(|record| !inputs.contains(&record.input));
-                }
-            }
-        }
-    }
-
-    fn until(&mut self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
-        let begun = Tick::now();
-        while !holds(self) {
-            assert!(begun.elapsed() < SOON, "after {SOON:?} still not: {what}");
-            self.step();
-        }
-    }
-
-    /// Waits for so many partitions.
-    fn until_held(&mut self, count: usize) {
-        self.until("the partitions are given", |lane| lane.held.len() == count);
-    }
-
-    /// Waits until so many records were read.
-    fn until_read(&mut self, count: usize) {
-        self.until("the records are read", |lane| lane.read.len() >= count);
-    }
-
-    /// Copies what was read to the people, and commits it.
-    fn copy(&mut self) {
-        let read = std::mem::take(&mut self.read);
-        let mut positions: Vec<(Input, Position)> = Vec::new();
-        let mut effects = Vec::new();
-        for incoming in &read {
-            positions.retain(|(input, _)| *input != incoming.input);
-            positions.push((incoming.input, at(incoming.offset + 1, "")));
-            let value = String::from_utf8(incoming.value.as_deref().unwrap().to_vec()).unwrap();
-            effects.push(effect(incoming.input, record(Topic::People, incoming.input.partition, &value)));
-        }
-        if !positions.is_empty() {
-            self.link.commit(effects, &positions).unwrap();
-        }
-    }
 }
 
 fn a_commit_is_seen_as_a_whole_and_a_successor_goes_on_behind_it(ground: &Ground) {
@@ -509,41 +332,8 @@ impl Drop for Raise<'_> {
     }
 }
 
-fn subjects(partition: i32) -> Input {
-    Input { topic: Topic::Subjects, partition }
-}
-
-fn at(offset: i64, note: &str) -> Position {
-    Position { offset, note: note.to_owned() }
-}
-
-fn record(topic: Topic, partition: i32, value: &str) -> Outgoing {
-    let value = Some(Bytes::copy_from_slice(value.as_bytes()));
-    Outgoing { topic, partition: Some(partition), key: None, value, headers: Vec::new() }
-}
-
-fn effect(cause: Input, record: Outgoing) -> Effect {
-    Effect { cause, record }
-}
-
 /// Text that does not compress.
 fn noise(bytes: usize) -> String {
     let mut random = fastrand::Rng::with_seed(7);
     std::iter::repeat_with(|| random.alphanumeric()).take(bytes).collect()
-}
-
-fn values(records: &[Incoming]) -> Vec<String> {
-    let text = |record: &Incoming| String::from_utf8(record.value.as_deref().unwrap().to_vec()).unwrap();
-    records.iter().map(text).collect()
-}
-
-/// What comes until the ends asked for now are reached.
-fn read_to_the_end(follow: &mut dyn Follow) -> Vec<Incoming> {
-    let ends = follow.ends().unwrap();
-    let (begun, mut read) = (Tick::now(), Vec::new());
-    while follow.positions().iter().zip(&ends).any(|(position, end)| position < end) {
-        assert!(begun.elapsed() < SOON, "at {:?}, the ends {ends:?} are not reached", follow.positions());
-        follow.poll(STEP, &mut read).unwrap();
-    }
-    read
 }
