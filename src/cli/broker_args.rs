@@ -2,13 +2,11 @@
 //!
 //! It opens nothing: how a broker is made of these options is the wiring's business.
 
-use std::path::{Path, PathBuf};
-
-use bytes::Bytes;
+use std::path::PathBuf;
 
 use super::Failure;
 use crate::broker::Broker;
-use crate::event::{Change, Person};
+use crate::codec::Codec;
 
 /// Which cluster.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -28,10 +26,6 @@ pub type Open<'r> = &'r dyn Fn(&BrokerArgs) -> Result<Box<dyn Broker>, Failure>;
 pub struct Reach<'r> {
     /// Opens a cluster.
     pub open: Open<'r>,
-    /// Reads the value of a record of `opentext.directory`; the words say why it cannot.
-    pub decode: &'r dyn Fn(&[u8]) -> Result<Person, String>,
-    /// Writes one.
-    pub encode: &'r dyn Fn(&Person) -> Result<Bytes, String>,
-    /// Reads an event from a JSON file.
-    pub event: &'r dyn Fn(&Path) -> Result<Change<'static>, Failure>,
+    /// Reads and writes people, and reads events.
+    pub codec: &'r Codec,
 }
