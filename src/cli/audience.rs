@@ -6,17 +6,19 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::json as object;
 
 use super::broker_args::{BrokerArgs, Reach};
 use super::directory::show::{Output, grid, print_json};
 use super::directory::{people_of, unprintable};
 use super::{Done, Failure};
+use crate::codec::{Codec, Name, json};
 use crate::directory::{ExpressionFault, People, Resolved, bind_rule, parse};
 use crate::event::audience::{Audience, BoundAudience};
+use crate::event::frame::Format;
 use crate::event::{Change, Person, Shape, Source};
 
 const AFTER_HELP: &str = "\
@@ -67,7 +69,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
     #[command(flatten)]
-    broker: BrokerArgs,
+    pub(super) broker: BrokerArgs,
 }
 
 /// Answers on `out`.
@@ -78,7 +80,8 @@ pub fn run(args: &Args, reach: &Reach<'_>, out: &mut dyn Write) -> Done {
     let tell = read(&args.expression)?;
     let fallback = args.fallback.as_deref().map(read).transpose()?;
     let never = args.never.as_deref().map(read).transpose()?;
-    let change = args.event.as_deref().map(reach.event).transpose()?;
+    let event = args.event.as_deref().map(|file| event(file, reach.codec)).transpose()?;
+    let change = event.as_ref().map(|event| event.change(reach.codec)).transpose()?;
     let all = people_of(args.people.as_deref(), args.tenant.as_deref(), &args.broker, reach)?;
     let mut people = People::new();
     all.iter().for_each(|person| people.apply(person));
@@ -142,17 +145,48 @@ impl Answer<'_> {
         let people: Vec<&str> = self.resolved.iter().map(|entry| entry.user_id()).collect();
         let no_channel: Vec<&str> = self.resolved.no_channel().map(|entry| entry.user_id()).collect();
         let nobody = self.resolved.nobody();
-        let answer = json!({
+        let answer = object!({
             "expression": tell.to_string(),
             "tenant": self.tenant,
             "count": people.len(),
             "people": people,
             "no_channel": no_channel,
-            "nobody": nobody.map(|nobody| json!({ "reason": nobody.reason().as_str(), "text": nobody.text() })),
+            "nobody": nobody.map(|nobody| object!({ "reason": nobody.reason().as_str(), "text": nobody.text() })),
             "notes": self.advice,
         });
         print_json(&answer, out)
     }
+}
+
+/// An event of a file, as its source would have published it.
+struct Event {
+    file: PathBuf,
+    source: Source,
+    payload: Vec<u8>,
+}
+
+// === impl Event ===
+
+impl Event {
+    fn change(&self, codec: &Codec) -> Result<Change<'_>, Failure> {
+        let change = codec.decode(self.source, Format::Avro, &[], &self.payload);
+        change.map_err(|error| wrong_event(&self.file, error))
+    }
+}
+
+fn event(file: &Path, codec: &Codec) -> Result<Event, Failure> {
+    let bytes = std::fs::read(file).map_err(|error| {
+        Failure::failed(format!("`{}` cannot be read: {error}", file.display())).hint("check the path")
+    })?;
+    let json = json::parse(&bytes).map_err(|fault| wrong_event(file, fault))?;
+    let written = json::to_avro(codec.schemas(), &json).map_err(|fault| wrong_event(file, fault))?;
+    let name = Name::Events(written.source);
+    Ok(Event { file: file.to_owned(), source: written.source, payload: written.framed(name.local_id()) })
+}
+
+fn wrong_event(file: &Path, fault: impl std::fmt::Display) -> Failure {
+    Failure::failed(format!("`{}` holds no event: {fault}", file.display()))
+        .hint("run `bugle schemas example KIND` to see one")
 }
 
 fn read(text: &str) -> Result<Audience, Failure> {
@@ -204,7 +238,7 @@ fn advice(people: &People, tenant: &str, audience: &BoundAudience) -> Vec<String
 }
 
 /// An event that says nothing.
-fn nothing() -> Change<'static> {
+fn nothing<'a>() -> Change<'a> {
     let shape = Shape::new(Source::Xecm, String::new(), Vec::new(), Vec::new());
     Change::new(Arc::new(shape), Cow::Borrowed(&[]), Vec::new(), Vec::new())
 }
@@ -252,6 +286,26 @@ mod tests {
           "tenant": "north"
         }
         "#);
+    }
+
+    #[test]
+    fn an_event_fills_the_expression_and_says_whose_people() {
+        let stage = Stage::new();
+        stage.load(PEOPLE, &[]);
+        let event = stage.event("xecm.task.assigned", |event| {
+            event["tenant"] = "north".into();
+            event["data"]["assignees"] = serde_json::json!([{ "user_id": "bob" }]);
+            event["entity"]["name"] = "legal".into();
+        });
+        let ask = |expression: &str| {
+            stage
+                .ask(&[expression, "--event", &event, "--output", "json"])
+                .lines()
+                .filter(|line| line.contains("    \""))
+                .collect::<String>()
+        };
+        assert_eq!(ask("assignees"), "    \"bob\"");
+        assert_eq!(ask("role:{event.entity.name} && !assignees"), "    \"ada\"");
     }
 
     #[test]

@@ -2,20 +2,16 @@
 //!
 //! It opens nothing: how a broker is made of these options is the wiring's business.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use bytes::Bytes;
-
-use std::borrow::Cow;
 use std::io::Write;
+use std::sync::Arc;
 
 use super::{Done, Failure};
 use crate::app::config::Config;
 use crate::app::wiring;
 use crate::broker::Broker;
-use crate::codec::{Codec, Name, json, person};
-use crate::event::frame::Format;
-use crate::event::{Change, Person};
+use crate::codec::Codec;
 
 /// Which cluster.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -57,40 +53,20 @@ impl BrokerArgs {
 ///
 /// # Errors
 /// The verb's own, and what keeps a cluster from being opened.
-pub fn with_reach<A>(args: &A, verb: impl Fn(&A, &Reach<'_>, &mut dyn Write) -> Done) -> Done {
-    let open = |args: &BrokerArgs| -> Result<Box<dyn Broker>, Failure> {
-        let config = args.load()?;
-        Ok(Box::new(wiring::kafka(&config)?))
-    };
-    let codec = wiring::codec(&Config::default())?;
-    let decode = |value: &[u8]| person::decode(&codec, value).map_err(|fault| fault.to_string());
-    let encode = |entry: &Person| Ok(person::encode(Name::Person.local_id(), entry).into());
-    let event = |path: &Path| read_event(&codec, path);
-    verb(args, &Reach { open: &open, decode: &decode, encode: &encode, event: &event }, &mut std::io::stdout())
+pub fn with_reach(args: &BrokerArgs, verb: impl FnOnce(&Reach<'_>, &mut dyn Write) -> Done) -> Done {
+    let config = args.load()?;
+    let codec = wiring::codec(&config)?;
+    let open = |_: &BrokerArgs| Ok(wiring::kafka(&config)?);
+    verb(&Reach { open: &open, codec: &codec }, &mut std::io::stdout())
 }
 
 /// Opens the cluster of these options.
-pub type Open<'r> = &'r dyn Fn(&BrokerArgs) -> Result<Box<dyn Broker>, Failure>;
+pub type Open<'r> = &'r dyn Fn(&BrokerArgs) -> Result<Arc<dyn Broker>, Failure>;
 
 /// What the verbs about people are given by the wiring.
 pub struct Reach<'r> {
     /// Opens a cluster.
     pub open: Open<'r>,
-    /// Reads the value of a record of `opentext.directory`; the words say why it cannot.
-    pub decode: &'r dyn Fn(&[u8]) -> Result<Person, String>,
-    /// Writes one.
-    pub encode: &'r dyn Fn(&Person) -> Result<Bytes, String>,
-    /// Reads an event from a JSON file.
-    pub event: &'r dyn Fn(&Path) -> Result<Change<'static>, Failure>,
-}
-
-fn read_event(codec: &Codec, path: &Path) -> Result<Change<'static>, Failure> {
-    let fault = |fault: &dyn std::fmt::Display| Failure::failed(format!("`{}`: {fault}", path.display()));
-    let text = std::fs::read(path).map_err(|error| fault(&error))?;
-    let event = serde_json::from_slice(&text).map_err(|error| fault(&error))?;
-    let written = json::to_avro(codec.schemas(), &event).map_err(|error| fault(&error))?;
-    let value = written.framed(Name::Events(written.source).local_id());
-    let headers: [(Cow<'_, str>, &[u8]); 0] = [];
-    let change = codec.decode(written.source, Format::Avro, &headers, &value).map_err(|error| fault(&error))?;
-    Ok(change.into_owned())
+    /// Reads and writes people, and reads events.
+    pub codec: &'r Codec,
 }

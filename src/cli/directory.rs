@@ -11,10 +11,11 @@ use super::broker_args::{BrokerArgs, Reach};
 use super::{Done, Failure};
 use crate::broker::Broker;
 use crate::clock::Tick;
+use crate::codec::Codec;
 use crate::directory::difference::ByKey;
 use crate::directory::key::read_person_key;
-use crate::directory::{LoadError, read_people};
-use crate::event::{Person, Topic};
+use crate::directory::{Decoded, LoadError, read_people};
+use crate::event::{Incoming, Person, Topic};
 
 /// How long the topic may stand still before its end is reached.
 const MOST_SILENCE: Duration = Duration::from_secs(30);
@@ -26,7 +27,7 @@ pub struct Args {
     #[command(subcommand)]
     verb: Verb,
     #[command(flatten)]
-    broker: BrokerArgs,
+    pub(super) broker: BrokerArgs,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -113,19 +114,28 @@ pub(super) fn present(broker: &dyn Broker, reach: &Reach<'_>) -> Result<Present,
             );
         }
         for record in records.drain(..) {
-            let Some((tenant, user_id)) = record.key.as_deref().and_then(read_person_key) else {
-                present.unreadable += 1;
-                continue;
-            };
-            let key = (tenant.to_owned(), user_id.to_owned());
-            match record.value.as_deref().map(reach.decode) {
-                None => drop(present.people.remove(&key)),
-                Some(Ok(person)) => drop(present.people.insert(key, person)),
-                Some(Err(_)) => present.unreadable += 1,
+            let key = record.key.as_deref().and_then(read_person_key);
+            let key = key.map(|(tenant, user_id)| (tenant.to_owned(), user_id.to_owned()));
+            match (key, decoded(&record, reach.codec)?) {
+                (Some(key), Decoded::Person(None)) => drop(present.people.remove(&key)),
+                (Some(key), Decoded::Person(Some(person))) => drop(present.people.insert(key, *person)),
+                _ => present.unreadable += 1,
             }
         }
     }
     Ok(present)
+}
+
+/// Reads a record; asks the registry for its schema where needed.
+fn decoded(record: &Incoming, codec: &Codec) -> Result<Decoded, Failure> {
+    loop {
+        match Decoded::read(codec, record) {
+            Ok(decoded) => return Ok(decoded),
+            Err(id) => {
+                codec.fetch(id).map_err(|error| Failure::failed(&error).hint(error.hint()))?;
+            }
+        }
+    }
 }
 
 pub(super) fn unreachable(error: impl std::fmt::Display) -> Failure {

@@ -81,8 +81,8 @@ pub fn main() -> ExitCode {
         Verb::Publish(args) => publish::run(&args),
         Verb::Topics(args) => topics::run(&args),
         Verb::Schemas(args) => schemas::run(&args),
-        Verb::Directory(args) => broker_args::with_reach(&args, directory::run),
-        Verb::Audience(args) => broker_args::with_reach(&args, audience::run),
+        Verb::Directory(args) => broker_args::with_reach(&args.broker, |reach, out| directory::run(&args, reach, out)),
+        Verb::Audience(args) => broker_args::with_reach(&args.broker, |reach, out| audience::run(&args, reach, out)),
         Verb::StandIn(args) => stand_in::run(&args),
         Verb::Completions(args) => completions::run(&args),
     };

@@ -1,17 +1,17 @@
 //! Stage: the verbs about people, run in a test against a directory topic in memory.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clap::Parser;
 
 use super::broker_args::{BrokerArgs, Reach};
-use super::{Failure, audience, directory};
+use super::{audience, directory};
 use crate::broker::{
     Broker, BrokerError, Follow, Incoming, Input, Link, LinkSpec, Outgoing, Topic, TopicSpec,
 };
-use crate::event::{Change, Person, Timestamp};
+use crate::codec::{Codec, Schemas, example};
+use crate::event::Timestamp;
 
 /// A directory topic, and the verbs before it.
 pub(super) struct Stage {
@@ -56,6 +56,15 @@ impl Stage {
         self.run(&[&["audience"], args].concat())
     }
 
+    /// A file with the example event of a kind, changed.
+    pub(super) fn event(&self, kind: &str, change: impl FnOnce(&mut serde_json::Value)) -> String {
+        let mut event = example::event(&Schemas::built_in(), kind).unwrap();
+        change(&mut event);
+        let file = self.folder.path().join("event.json");
+        std::fs::write(&file, event.to_string()).unwrap();
+        file.to_str().unwrap().to_owned()
+    }
+
     /// The keys written so far; a tombstone is `gone`.
     pub(super) fn written(&self) -> Vec<String> {
         let key = |record: &Outgoing| {
@@ -68,13 +77,9 @@ impl Stage {
     /// What the verb prints, or its failure.
     fn run(&self, words: &[&str]) -> String {
         let line = Line::parse_from([&["bugle"], words].concat());
-        let open = |_: &BrokerArgs| Ok(Box::new(self.log.clone()) as Box<dyn Broker>);
-        let reach = Reach {
-            open: &open,
-            decode: &|bytes| serde_json::from_slice(bytes).map_err(|error| error.to_string()),
-            encode: &|person: &Person| Ok(serde_json::to_vec(person).unwrap().into()),
-            event: &|_: &Path| -> Result<Change<'static>, Failure> { unreachable!("no event on this stage") },
-        };
+        let open = |_: &BrokerArgs| Ok(Arc::new(self.log.clone()) as Arc<dyn Broker>);
+        let codec = Codec::new(Arc::new(Schemas::built_in()), None);
+        let reach = Reach { open: &open, codec: &codec };
         let mut out = Vec::new();
         let done = match &line {
             Line::Directory(args) => directory::run(args, &reach, &mut out),

@@ -1,6 +1,6 @@
 //! Copy: the people as this process has read them, shared by all its lanes.
 //!
-//! Fed by whoever follows the two topics; it reads and decodes nothing itself. It knows how far it has
+//! Fed by whoever follows the two topics; it reads no topic and asks no registry itself. It knows how far it has
 //! come, whether it ever saw the end, and when the end was last confirmed, and it decides nothing: a
 //! lane sends nothing before [`View::is_complete`] and holds its releases while not [`View::is_fresh`].
 //!
@@ -12,6 +12,7 @@ use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::People;
 use super::key::{is_key_of, members_key, read_members_key, read_person_key};
+use crate::codec::{Codec, Unreadable, person};
 use crate::event::{Incoming, Members, Person, Span, Timestamp, Topic};
 
 /// The shared copy.
@@ -62,6 +63,30 @@ struct Progress {
     next: Vec<i64>,
     /// When all of it was last known to be read; `None` until it was once.
     confirmed: Option<Timestamp>,
+}
+
+// === impl Decoded ===
+
+impl Decoded {
+    /// Reads a record of `opentext.directory` or `opentext.members`.
+    ///
+    /// # Errors
+    /// The schema id to fetch before it can be read; ask again then. Until it is read, no later record
+    /// of its partition may be applied.
+    pub fn read(codec: &Codec, record: &Incoming) -> Result<Self, u32> {
+        let value = record.value.as_deref();
+        let read = match record.input.topic {
+            Topic::Members => {
+                value.map(|value| person::decode_members(codec, value)).transpose().map(Self::Members)
+            }
+            _ => value.map(|value| person::decode(codec, value).map(Box::new)).transpose().map(Self::Person),
+        };
+        match read {
+            Ok(decoded) => Ok(decoded),
+            Err(Unreadable::WantsSchema(id)) => Err(id),
+            Err(Unreadable::Refused(fault)) => Ok(Self::Unreadable(fault.to_string())),
+        }
+    }
 }
 
 // === impl Directory ===
@@ -241,6 +266,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::codec::{Name, Schemas};
     use crate::event::audience::{Bound, BoundAudience, Table};
     use crate::event::record::Input;
 
@@ -296,6 +322,21 @@ mod tests {
         assert!(holds_legal(&directory));
         assert_eq!(directory.view().passed_over(), 3);
         assert_eq!(directory.view().position(), [2, 0, 4]);
+    }
+
+    #[test]
+    fn records_are_read_by_their_schema() {
+        let codec = Codec::new(std::sync::Arc::new(Schemas::built_in()), None);
+        let read = |value: Option<Vec<u8>>| {
+            let mut record = record(Topic::Directory, 0, "north|ada");
+            record.value = value.map(Bytes::from);
+            Decoded::read(&codec, &record)
+        };
+        let ada = ada(&["legal"]);
+        let bytes = person::encode(Name::Person.local_id(), &ada);
+        assert_eq!(read(Some(bytes.clone())), Ok(Decoded::Person(Some(Box::new(ada)))));
+        assert_eq!(read(None), Ok(Decoded::Person(None)));
+        assert!(matches!(read(Some(bytes[..bytes.len() - 1].to_vec())), Ok(Decoded::Unreadable(_))));
     }
 
     #[test]

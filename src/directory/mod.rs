@@ -1,6 +1,6 @@
 //! People: who holds which role, where, in which unit; audience expressions; the copy that lanes share.
 //!
-//! It opens no topic and decodes no bytes: whoever follows `opentext.directory` and `opentext.members`
+//! It opens no topic: whoever follows `opentext.directory` and `opentext.members`
 //! feeds a [`Directory`].
 
 pub mod bind;

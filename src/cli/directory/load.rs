@@ -14,6 +14,8 @@ use super::super::{Done, Failure};
 use super::{from_file, present, unprintable, unreachable};
 use crate::broker::Broker;
 use crate::clock::Tick;
+use crate::codec::Name;
+use crate::codec::person::encode;
 use crate::directory::Difference;
 use crate::directory::difference::ByKey;
 use crate::directory::key::person_key;
@@ -103,14 +105,14 @@ pub fn run(args: &LoadArgs, broker: &dyn Broker, reach: &Reach<'_>, out: &mut dy
 }
 
 fn publish(difference: &Difference, broker: &dyn Broker, reach: &Reach<'_>) -> Result<(), Failure> {
-    let mut steps: Vec<Vec<Outgoing>> = Vec::new();
-    for people in [&difference.gaining, &difference.between, &difference.losing] {
-        let step = people.iter().map(|person| {
-            let value = (reach.encode)(person).map_err(Failure::failed)?;
-            Ok(record(&person.tenant, &person.user_id, Some(value)))
-        });
-        steps.push(step.collect::<Result<_, Failure>>()?);
-    }
+    let id = reach.codec.id_for(Name::Person, &Topic::Directory.to_string());
+    let id = id.map_err(|error| Failure::failed(&error).hint(error.hint()))?;
+    let written = |people: &Vec<Person>| {
+        let value = |person: &Person| Some(encode(id, person).into());
+        people.iter().map(|person| record(&person.tenant, &person.user_id, value(person))).collect()
+    };
+    let mut steps: Vec<Vec<Outgoing>> =
+        [&difference.gaining, &difference.between, &difference.losing].into_iter().map(written).collect();
     steps.push(difference.missing.iter().map(|(tenant, id)| record(tenant, id, None)).collect());
     let total: usize = steps.iter().map(Vec::len).sum();
     let mut progress = Progress::new(total);
