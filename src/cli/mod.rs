@@ -3,6 +3,7 @@
 pub mod audience;
 pub mod broker_args;
 pub mod directory;
+pub mod schemas;
 #[cfg(test)]
 mod stage;
 

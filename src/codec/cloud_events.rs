@@ -114,3 +114,175 @@ fn entity(subject: &str) -> Json {
     let (kind, id) = subject.split_once('/').unwrap_or(("entity", subject));
     serde_json::json!({"type": kind, "id": id})
 }
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+    use std::sync::Arc;
+
+    use crate::codec::{Codec, Schemas, Unreadable};
+    use crate::event::frame::Format;
+    use crate::event::{Change, Source, Value};
+
+    const EVENT: &str = r#"{
+        "specversion": "1.0", "id": "evt-7", "source": "/cs/audit", "type": "com.opentext.xecm.document.published",
+        "time": "2026-01-05T09:00:00+01:00", "subject": "document/4711", "tenant": "acme", "traceparent": "00-ab",
+        "datacontenttype": "application/json",
+        "data": {
+            "severity": "high", "node": {"id": 4711, "name": "Datasheet.pdf", "owner_id": 1000},
+            "external_party": "weber", "channel": "web", "pages": 12
+        }
+    }"#;
+
+    fn codec() -> Codec {
+        Codec::new(Arc::new(Schemas::built_in()), None)
+    }
+
+    fn read<'a>(codec: &Codec, text: &'a str) -> Result<Change<'a>, Unreadable> {
+        codec.decode(Source::Xecm, Format::CloudEvent, &[], text.as_bytes())
+    }
+
+    fn field(change: &Change<'_>, path: &str) -> Value {
+        change.value(change.shape().slot(path).unwrap())
+    }
+
+    fn text(text: &str) -> Value {
+        Value::Text(text.to_owned())
+    }
+
+    fn assert_is_the_event(change: &Change<'_>) {
+        assert_eq!(
+            (change.event_id(), change.tenant(), change.kind()),
+            ("evt-7", "acme", "xecm.document.published")
+        );
+        assert_eq!(change.occurred_at().to_string(), "2026-01-05T08:00:00.000Z");
+        for (path, value) in [
+            ("entity.type", "document"),
+            ("entity.id", "4711"),
+            ("node.id", "4711"),
+            ("severity", "high"),
+            ("external_party", "weber"),
+            ("channel", "web"),
+        ] {
+            assert_eq!(field(change, path), text(value), "{path}");
+        }
+        let extra = [
+            ("ce_source", "/cs/audit"),
+            ("ce_traceparent", "00-ab"),
+            ("node.owner_id", "1000"),
+            ("pages", "12"),
+        ];
+        let extra = extra.map(|(name, value)| (name.to_owned(), text(value)));
+        assert_eq!(field(change, "extra"), Value::Named(extra.into()));
+    }
+
+    #[test]
+    fn a_structured_event_becomes_a_change_and_what_is_unknown_is_kept() {
+        assert_is_the_event(&read(&codec(), EVENT).unwrap());
+    }
+
+    #[test]
+    fn a_binary_event_becomes_the_same_change() {
+        let whole: serde_json::Value = serde_json::from_str(EVENT).unwrap();
+        let headers: Vec<_> = whole.as_object().unwrap().iter().filter(|(name, _)| *name != "data").collect();
+        let mut kafka: Vec<_> = headers
+            .iter()
+            .filter(|(name, _)| *name != "datacontenttype")
+            .map(|(name, value)| (format!("ce_{name}"), value.as_str().map(|text| text.to_owned().into())))
+            .collect();
+        kafka.push(("content-type".to_owned(), Some("application/json; charset=utf-8".into())));
+        kafka.push(("unrelated".to_owned(), Some("x".into())));
+        assert_eq!(Codec::format_of(&kafka), Format::CloudEventBinary);
+        let data = whole["data"].to_string();
+        let headers = Codec::event_headers(&kafka);
+        let change =
+            codec().decode(Source::Xecm, Format::CloudEventBinary, &headers, data.as_bytes()).unwrap();
+        assert_is_the_event(&change);
+    }
+
+    #[test]
+    fn the_format_is_told_by_the_headers() {
+        let content = |value: &'static str| vec![("content-type".to_owned(), Some(value.into()))];
+        assert_eq!(
+            Codec::format_of(&content("application/cloudevents+json; charset=utf-8")),
+            Format::CloudEvent
+        );
+        assert_eq!(Codec::format_of(&content("avro/binary")), Format::Avro);
+        assert_eq!(Codec::format_of(&[]), Format::Avro);
+    }
+
+    #[test]
+    fn an_event_that_is_wrong_is_refused_with_a_code_and_its_field() {
+        let table = [
+            (
+                r#""specversion": "1.0""#,
+                r#""specversion": "0.3""#,
+                "bad-attribute at `specversion`: only 1.0 is read",
+            ),
+            (r#""id": "evt-7","#, "", "missing-field at `event_id`"),
+            (r#""id": "evt-7""#, r#""id": """#, "missing-field at `event_id`: it is empty"),
+            (r#""tenant": "acme","#, "", "missing-field at `tenant`"),
+            (
+                r#""time": "2026-01-05T09:00:00+01:00""#,
+                r#""time": "yesterday""#,
+                "bad-time at `occurred_at`: write 2026-01-05T09:00:00Z or milliseconds since 1970",
+            ),
+            (
+                "xecm.document.published",
+                "xecm.document.shredded",
+                "unknown-kind at `kind`: `bugle schemas example` lists the kinds",
+            ),
+            ("com.opentext.xecm.document.published", "bws.item.added", "missing-field at `workspace`"),
+            (
+                r#""severity": "high""#,
+                r#""severity": "loud""#,
+                "bad-enum at `severity`: it is one of info, low, medium, high, critical",
+            ),
+            (
+                r#""external_party": "weber""#,
+                r#""external_party": ["weber"]"#,
+                "wrong-type at `external_party`: it is a text",
+            ),
+            (r#""external_party": "weber","#, "", "missing-field at `external_party`"),
+            (r#""pages": 12"#, r#""pages": 1e400"#, "bad-number: line 7, column 71"),
+            (r#""pages": 12"#, r#""pages": 12, "pages": 13"#, "duplicate-key: line 8, column 9"),
+        ];
+        for (old, new, fault) in table {
+            assert!(EVENT.contains(old), "{old}");
+            let wrong = EVENT.replace(old, new);
+            assert_eq!(read(&codec(), &wrong).unwrap_err().to_string(), fault, "{new}");
+        }
+        assert_eq!(read(&codec(), "").unwrap_err().to_string(), "empty-value");
+        assert_eq!(
+            read(&codec(), "[1]").unwrap_err().to_string(),
+            "wrong-type: a CloudEvent is a JSON object"
+        );
+    }
+
+    #[test]
+    fn a_whole_event_of_ours_may_travel_as_the_data() {
+        let schemas = Schemas::built_in();
+        let inner = crate::codec::example::event(&schemas, "bws.action.completed").unwrap();
+        let outer = serde_json::json!({"specversion": "1.0", "id": "e1", "type": "bws.action.completed", "data": inner});
+        let outer = outer.to_string();
+        let codec = codec();
+        let change = codec.decode(Source::Bws, Format::CloudEvent, &[], outer.as_bytes()).unwrap();
+        assert_eq!((change.event_id(), field(&change, "action_name")), ("e1", text("review")));
+    }
+
+    #[test]
+    fn a_header_that_is_not_text_or_stands_twice_is_refused() {
+        let read = |headers: &[(Cow<'_, str>, &[u8])]| {
+            codec().decode(Source::Xecm, Format::CloudEventBinary, headers, b"{}").unwrap_err().to_string()
+        };
+        assert_eq!(read(&[("ce_id".into(), b"\xff")]), "bad-utf8 at `ce_id`");
+        assert_eq!(
+            read(&[("ce_id".into(), b"a"), ("ce_id".into(), b"b")]),
+            "duplicate-key at `ce_id`: the header stands twice"
+        );
+        assert_eq!(
+            read(&[("content-type".into(), b"text/xml")]),
+            "bad-attribute at `content-type`: data must be JSON"
+        );
+    }
+}

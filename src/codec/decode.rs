@@ -8,21 +8,17 @@ use std::sync::Arc;
 
 use apache_avro::Schema;
 use dashmap::DashMap;
-use hashbrown::HashMap;
 
 use super::cloud_events;
+use super::event_plan::Plan;
 use super::fault::{Code, Fault};
-use super::plan::{self, Steps};
-use super::reader::Reader;
 use super::registry::{Registry, RegistryError};
-use super::run::{Row, run};
 use super::schemas::{Name, Schemas};
-use super::wire::{FRAMING, schema_id};
+use super::wire::schema_id;
 use crate::clock;
 use crate::event::frame::Format;
 use crate::event::record::Header;
-use crate::event::shape::slot;
-use crate::event::{Change, Shape, Source, Span, Timestamp};
+use crate::event::{Change, Source, Span, Timestamp};
 
 /// The largest value that is looked at: 1 MiB.
 pub const MOST_BYTES: usize = 1024 * 1024;
@@ -62,15 +58,6 @@ enum Writer {
     Unknown(Timestamp),
 }
 
-/// A compiled plan and what its rows mean.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    steps: Steps,
-    reader: Arc<Reader>,
-    shapes: Vec<Arc<Shape>>,
-    kinds: HashMap<String, u16>,
-}
-
 /// Reads values of all topics with a schema. Shared by all lanes.
 #[derive(Debug)]
 pub struct Codec {
@@ -78,82 +65,6 @@ pub struct Codec {
     registry: Option<Registry>,
     writers: DashMap<u32, Writer>,
     plans: DashMap<(Name, u32), Result<Arc<Plan>, Fault>>,
-}
-
-// === impl Plan ===
-
-impl Plan {
-    pub(crate) fn compile(schemas: &Schemas, name: Name, writer: &Schema) -> Result<Self, Fault> {
-        let missing = || Fault::new(Code::IncompatibleSchema, "this schema is only written");
-        let reader = Arc::clone(schemas.reader(name).ok_or_else(missing)?);
-        let steps = plan::compile(writer, &reader)?;
-        let shapes = match name {
-            Name::Events(source) => schemas.shapes(source).to_vec(),
-            _ => Vec::new(),
-        };
-        let kinds = shapes
-            .iter()
-            .zip(0u16..)
-            .flat_map(|(shape, branch)| shape.kinds.iter().map(move |kind| (kind.clone(), branch)));
-        let kinds = kinds.collect();
-        Ok(Self { steps, reader, shapes, kinds })
-    }
-
-    /// The fields of a framed value that is no change.
-    pub(crate) fn row(&self, payload: &[u8]) -> Result<Row, Fault> {
-        run(&self.steps, payload, FRAMING, self.reader.width())
-    }
-
-    fn change<'a>(&self, source: Source, payload: Cow<'a, [u8]>) -> Result<Change<'a>, Fault> {
-        let mut row = self.row(&payload)?;
-        let branch = match text(&payload, &row, slot::KIND) {
-            "" => return Err(empty("kind")),
-            kind => self.kinds.get(kind).copied().ok_or_else(|| {
-                let detail = format!("the kinds of {source} are in `{}`", Name::Events(source).file());
-                Fault::at(Code::UnknownKind, "kind").because(detail)
-            })?,
-        };
-        let shape = &self.shapes[usize::from(branch)];
-        if row.branch != Some(branch) {
-            let detail = format!("its kind has the record `{}`", shape.data);
-            return Err(Fault::at(Code::KindMismatch, "data").because(detail));
-        }
-        if text(&payload, &row, slot::SOURCE) != source.as_str() {
-            return Err(
-                Fault::at(Code::SourceMismatch, "source").because(format!("this topic is {source}'s"))
-            );
-        }
-        for (slot, path) in
-            [(slot::EVENT_ID, "event_id"), (slot::TENANT, "tenant"), (slot::ENTITY_ID, "entity.id")]
-        {
-            if text(&payload, &row, slot).is_empty() {
-                return Err(empty(path));
-            }
-        }
-        row.slots.truncate(shape.fields.len());
-        Ok(Change::new(Arc::clone(shape), payload, row.slots, row.items))
-    }
-}
-
-/// The text in a slot of a row; empty when there is none.
-pub(crate) fn text<'b>(bytes: &'b [u8], row: &Row, slot: u16) -> &'b str {
-    let at = row.slots.get(usize::from(slot)).copied();
-    at.and_then(|at| text_at(bytes, at)).unwrap_or_default()
-}
-
-/// The text a slot points at.
-pub(crate) fn text_at(bytes: &[u8], slot: crate::event::change::Slot) -> Option<&str> {
-    match slot {
-        crate::event::change::Slot::Text(start, length) => {
-            let start = start as usize;
-            bytes.get(start..start + length as usize).and_then(|bytes| std::str::from_utf8(bytes).ok())
-        }
-        _ => None,
-    }
-}
-
-fn empty(path: &str) -> Fault {
-    Fault::at(Code::MissingField, path).because("it is empty")
 }
 
 // === impl Codec ===
@@ -333,4 +244,205 @@ fn parse(text: &str) -> Result<Schema, Fault> {
         return Err(Fault::new(Code::OversizedSchema, format!("{} bytes of schema", text.len())));
     }
     Schema::parse_str(text).map_err(|fault| Fault::new(Code::IncompatibleSchema, fault.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::codec::wire::{put_framing, put_long, put_text};
+    use crate::codec::{example, json as text};
+    use crate::event::shape::slot;
+
+    fn codec() -> Codec {
+        Codec::new(Arc::new(Schemas::built_in()), None)
+    }
+
+    fn refusal(payload: &[u8]) -> String {
+        match codec().decode(Source::Xecm, Format::Avro, &[], payload) {
+            Err(Unreadable::Refused(fault)) => match fault.path.as_str() {
+                "" => fault.code.to_string(),
+                path => format!("{} at {path}", fault.code),
+            },
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    /// A task event in our Avro, with the change made to its JSON.
+    fn event(change: impl FnOnce(&mut serde_json::Value)) -> Vec<u8> {
+        let schemas = Schemas::built_in();
+        let mut event = example::event(&schemas, "xecm.task.assigned").unwrap();
+        change(&mut event);
+        text::to_avro(&schemas, &event).unwrap().framed(Name::Events(Source::Xecm).local_id())
+    }
+
+    fn framed(body: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_framing(&mut out, Name::Events(Source::Xecm).local_id());
+        out.extend_from_slice(body);
+        out
+    }
+
+    /// The first fields of an event, up to and without `kind`.
+    fn start() -> Vec<u8> {
+        let mut body = Vec::new();
+        for text in ["evt-1", "xecm", "acme"] {
+            put_text(&mut body, text);
+        }
+        body
+    }
+
+    fn swapped(bytes: &[u8], old: &str, new: &str) -> Vec<u8> {
+        assert_eq!(old.len(), new.len(), "a text of the same length");
+        let at = bytes.windows(old.len()).position(|window| window == old.as_bytes()).unwrap();
+        let mut bytes = bytes.to_vec();
+        bytes[at..at + old.len()].copy_from_slice(new.as_bytes());
+        bytes
+    }
+
+    #[test]
+    fn every_bad_value_is_refused_with_its_own_code() {
+        let good = event(|_| ());
+        let number = |value| {
+            let mut out = Vec::new();
+            put_long(&mut out, value);
+            out
+        };
+        let bad_utf8 = {
+            let mut bytes = good.clone();
+            let at = bytes.windows(7).position(|window| window == b"evt-100").unwrap();
+            bytes[at] = 0xff;
+            bytes
+        };
+        let table: Vec<(&str, Vec<u8>, &str)> = vec![
+            ("no bytes", vec![], "empty-value"),
+            ("one byte", vec![0], "truncated"),
+            ("a byte that is no magic byte", vec![7, 0, 0, 0, 1, 2], "bad-magic"),
+            ("plain JSON", b"{\"kind\":\"x\"}".to_vec(), "bad-magic"),
+            ("an id nobody knows", vec![0, 0, 0, 0, 99, 1], "unknown-schema"),
+            (
+                "the schema of something else",
+                [&[0], &Name::Person.local_id().to_be_bytes()[..]].concat(),
+                "incompatible-schema at event_id",
+            ),
+            ("more than a mebibyte", framed(&vec![0; MOST_BYTES]), "too-large"),
+            ("a gzip bomb is only bytes", [&[0x1f, 0x8b][..], &[0; 40]].concat(), "bad-magic"),
+            ("a byte too many", [good.clone(), vec![0]].concat(), "trailing-bytes"),
+            ("a text of i64::MAX bytes", framed(&number(i64::MAX)), "truncated at event_id"),
+            ("a text of -1 bytes", framed(&number(-1)), "bad-length at event_id"),
+            ("a number without end", framed(&[0xff; 20]), "bad-varint at event_id"),
+            ("a text that is not UTF-8", bad_utf8, "bad-utf8 at event_id"),
+            (
+                "a kind nobody has",
+                swapped(&good, "xecm.task.assigned", "xecm.task.invented"),
+                "unknown-kind at kind",
+            ),
+            ("no event id", event(|event| event["event_id"] = json!("")), "missing-field at event_id"),
+            ("no tenant", event(|event| event["tenant"] = json!("")), "missing-field at tenant"),
+            ("no entity id", event(|event| event["entity"]["id"] = json!("")), "missing-field at entity.id"),
+            ("another source's event", swapped(&good, "\u{8}xecm", "\u{8}xexm"), "source-mismatch at source"),
+        ];
+        for (name, payload, code) in table {
+            assert_eq!(refusal(&payload), code, "{name}");
+        }
+    }
+
+    #[test]
+    fn data_must_be_the_record_of_its_kind() {
+        let schemas = Schemas::built_in();
+        let renewed = example::event(&schemas, "xecm.record.renewed").unwrap();
+        let renewed =
+            text::to_avro(&schemas, &renewed).unwrap().framed(Name::Events(Source::Xecm).local_id());
+        assert_eq!(
+            refusal(&swapped(&renewed, "xecm.record.renewed", "xecm.task.cancelled")),
+            "kind-mismatch at data"
+        );
+    }
+
+    #[test]
+    fn times_outside_the_calendar_and_indexes_outside_their_lists_are_refused() {
+        let mut body = start();
+        put_text(&mut body, "xecm.task.assigned");
+        put_long(&mut body, 1);
+        for (millis, code) in [(-1, "bad-time"), (253_402_300_800_000, "bad-time"), (0, "truncated")] {
+            let mut body = body.clone();
+            put_long(&mut body, millis);
+            assert!(refusal(&framed(&body)).starts_with(code), "{millis}");
+        }
+        put_long(&mut body, 0);
+        let mut union = body.clone();
+        put_long(&mut union, 2);
+        assert_eq!(refusal(&framed(&union)), "bad-union at observed_at");
+        put_long(&mut body, 0);
+        for text in ["task", "4711"] {
+            put_text(&mut body, text);
+        }
+        body.extend([0; 6]); // version, name, url, correlation_id, seq, actor
+        let mut severity = body.clone();
+        put_long(&mut severity, 9);
+        assert_eq!(refusal(&framed(&severity)), "bad-enum at severity");
+        put_long(&mut body, 0);
+        put_long(&mut body, 1);
+        let mut many = body.clone();
+        put_long(&mut many, 10_000_000);
+        assert_eq!(refusal(&framed(&many)), "too-many-items at audience.users");
+        let mut sized = body;
+        for number in [-1, 9] {
+            put_long(&mut sized, number);
+        }
+        put_text(&mut sized, "ada");
+        sized.extend([0; 20]);
+        assert_eq!(refusal(&framed(&sized)), "bad-block at audience.users");
+    }
+
+    #[test]
+    fn an_event_cut_at_any_byte_is_refused() {
+        let good = event(|_| ());
+        for end in 0..good.len() {
+            assert!(codec().decode(Source::Xecm, Format::Avro, &[], &good[..end]).is_err(), "{end}");
+        }
+    }
+
+    #[test]
+    fn a_change_is_read_in_place() {
+        let good = event(|_| ());
+        let codec = codec();
+        let change = codec.decode(Source::Xecm, Format::Avro, &[], &good).unwrap();
+        let id = change.event_id();
+        assert_eq!(id, "evt-1001");
+        assert!(good.as_ptr_range().contains(&id.as_ptr()), "the text is where it was");
+        let slot = change.shape().slot("assignees").unwrap();
+        assert_eq!(change.texts(slot).collect::<Vec<_>>(), ["ben"]);
+        assert_eq!(change.text(slot::SEVERITY), Some("medium"));
+    }
+
+    #[test]
+    fn without_a_registry_only_local_ids_are_known_and_with_one_others_are_asked_for() {
+        assert_eq!(refusal(&[0, 0, 0, 0, 1, 0]), "unknown-schema");
+        let registry = Registry::new(&["http://127.0.0.1:9".to_owned()], None).unwrap();
+        let codec = Codec::new(Arc::new(Schemas::built_in()), Some(registry));
+        let wants = codec.decode(Source::Xecm, Format::Avro, &[], &[0, 0, 0, 0, 1, 0]);
+        assert_eq!(wants.unwrap_err(), Unreadable::WantsSchema(1));
+        assert!(codec.fetch(1).unwrap_err().is_retryable(), "nobody answers there");
+        assert!(
+            codec.decode(Source::Xecm, Format::Avro, &[], &event(|_| ())).is_ok(),
+            "local ids need no registry"
+        );
+    }
+
+    #[test]
+    fn an_id_that_comes_to_mean_another_schema_is_no_longer_trusted() {
+        let codec = codec();
+        let schemas = Arc::clone(codec.schemas());
+        codec.learn(7, schemas.text(Name::Events(Source::Xecm))).unwrap();
+        let mut payload = event(|_| ());
+        payload[1..5].copy_from_slice(&7u32.to_be_bytes());
+        assert!(codec.decode(Source::Xecm, Format::Avro, &[], &payload).is_ok());
+        codec.learn(7, schemas.text(Name::Events(Source::Xecm))).unwrap();
+        assert!(codec.decode(Source::Xecm, Format::Avro, &[], &payload).is_ok(), "the same again");
+        codec.learn(7, schemas.text(Name::Events(Source::Bws))).unwrap();
+        let fault = codec.decode(Source::Xecm, Format::Avro, &[], &payload).unwrap_err();
+        assert_eq!(fault.to_string(), "schema-changed: schema id 7");
+    }
 }

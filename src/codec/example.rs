@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::json::place;
 use super::schemas::{Name, Schemas};
+use super::show::place;
 use crate::event::{Field, FieldType, Source};
 
 /// What a field holds in an example, by its path or the last word of it.

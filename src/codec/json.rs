@@ -1,4 +1,4 @@
-//! JSON: an event as people write it, to our Avro and back.
+//! JSON: an event as people write it, to our Avro.
 //!
 //! The text is read strictly (no name twice, no number that does not fit, no bottomless nesting), its
 //! fields generously: a field of the envelope may stand in `data` and the other way round, a text may be
@@ -14,11 +14,13 @@ use super::run::{sane_day, sane_time};
 use super::schemas::{Name, Schemas};
 use super::wire::{put_count, put_framing, put_long, put_text};
 use crate::event::change::Slot;
-use crate::event::{Change, Source, Timestamp, Value};
+use crate::event::{Source, Timestamp};
 
+pub use super::show::of_change;
 pub use super::strict_json::parse;
 
-const DAY_MILLIS: i64 = 86_400_000;
+/// Milliseconds of a day.
+pub(super) const DAY_MILLIS: i64 = 86_400_000;
 
 /// An event in our Avro.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +85,8 @@ struct Writing<'r> {
     source: Source,
 }
 
-type Object = Map<String, Json>;
+/// A JSON object.
+pub(super) type Object = Map<String, Json>;
 
 // === impl Writing ===
 
@@ -113,7 +116,7 @@ impl Writing<'_> {
         let value = value.filter(|value| !value.is_null());
         match (&member.node, value) {
             (Node::Leaf { nullable: true, .. } | Node::Record { nullable: true, .. }, None) => {
-                put_long(out, 0)
+                put_long(out, 0);
             }
             (Node::Leaf { leaf, .. }, None) => put_default(member, leaf, out)?,
             (Node::Leaf { leaf, nullable, .. }, Some(value)) => {
@@ -141,7 +144,7 @@ impl Writing<'_> {
             Leaf::Text => put_text(out, &text(value, path)?),
             Leaf::Bool => out.push(u8::from(value.as_bool().ok_or_else(|| wrong(path, "true or false"))?)),
             Leaf::Int => {
-                put_long(out, i64::from(i32::try_from(whole(value, path)?).map_err(|_| number(path))?))
+                put_long(out, i64::from(i32::try_from(whole(value, path)?).map_err(|_| number(path))?));
             }
             Leaf::Long => put_long(out, whole(value, path)?),
             Leaf::Double => {
@@ -161,7 +164,7 @@ impl Writing<'_> {
                 Ok(())
             })?,
             Leaf::Records { record, .. } => {
-                list(value, path, out, |item, path, out| self.item(record, item, path, out))?
+                list(value, path, out, |item, path, out| self.item(record, item, path, out))?;
             }
             Leaf::Map => return Err(wrong(path, "nothing: only `extra` is a map")),
         }
@@ -187,7 +190,7 @@ impl Writing<'_> {
         match event.get("extra") {
             None | Some(Json::Null) => {}
             Some(Json::Object(given)) => {
-                extra.extend(given.iter().map(|(name, value)| (name.clone(), value)))
+                extra.extend(given.iter().map(|(name, value)| (name.clone(), value)));
             }
             Some(_) => return Err(wrong("extra", "an object")),
         }
@@ -199,7 +202,7 @@ impl Writing<'_> {
             match (known.map(|member| &member.node), value) {
                 (None, _) => extra.push((name.clone(), value)),
                 (Some(Node::Record { record, .. }), Json::Object(value)) => {
-                    unknown_in(record, value, name, &mut extra)
+                    unknown_in(record, value, name, &mut extra);
                 }
                 _ => {}
             }
@@ -227,7 +230,7 @@ fn unknown_in<'v>(record: &Record, value: &'v Object, path: &str, extra: &mut Ve
         match (record.members.iter().find(|member| is(member, name)).map(|member| &member.node), value) {
             (None, value) => extra.push((path, value)),
             (Some(Node::Record { record, .. }), Json::Object(value)) => {
-                unknown_in(record, value, &path, extra)
+                unknown_in(record, value, &path, extra);
             }
             _ => {}
         }
@@ -332,57 +335,4 @@ fn wrong(path: &str, wanted: &str) -> Fault {
 
 fn number(path: &str) -> Fault {
     Fault::at(Code::BadNumber, path).because("it is not a number this field can hold")
-}
-
-/// A change as JSON, the way [`to_avro`] reads it. What is absent or empty is left out.
-#[must_use]
-pub fn of_change(schemas: &Schemas, change: &Change<'_>) -> Json {
-    let shape = change.shape();
-    let above = schemas.reader(Name::Events(shape.source)).map_or(0, |reader| reader.fields.len());
-    let mut event = Map::new();
-    let mut data = Map::new();
-    for (index, (field, slot)) in shape.fields.iter().zip(0u16..).enumerate() {
-        if let Some(value) = of_value(change.value(slot)) {
-            place(if index < above { &mut event } else { &mut data }, &field.path, value);
-        }
-    }
-    event.insert("data".to_owned(), Json::Object(data));
-    Json::Object(event)
-}
-
-pub(super) fn place(object: &mut Object, path: &str, value: Json) {
-    match path.split_once('.') {
-        None => drop(object.insert(path.to_owned(), value)),
-        Some((name, rest)) => {
-            let inner = object.entry(name).or_insert_with(|| Json::Object(Map::new()));
-            if let Json::Object(inner) = inner {
-                place(inner, rest, value);
-            }
-        }
-    }
-}
-
-fn of_value(value: Value) -> Option<Json> {
-    Some(match value {
-        Value::Null => return None,
-        Value::Bool(truth) => truth.into(),
-        Value::Int(number) => number.into(),
-        Value::Double(number) => number.into(),
-        Value::Text(text) => text.into(),
-        Value::Time(at) => at.to_string().into(),
-        Value::Date(days) => day_text(days).into(),
-        Value::List(items) if items.is_empty() => return None,
-        Value::List(items) => {
-            Json::Array(items.into_iter().map(|item| of_value(item).unwrap_or(Json::Null)).collect())
-        }
-        Value::Named(named) if named.is_empty() => return None,
-        Value::Named(named) => Json::Object(
-            named.into_iter().filter_map(|(name, value)| Some((name, of_value(value)?))).collect(),
-        ),
-    })
-}
-
-fn day_text(days: i32) -> String {
-    let midnight = Timestamp::from_millis(i64::from(days) * DAY_MILLIS).to_string();
-    midnight.split('T').next().unwrap_or_default().to_owned()
 }

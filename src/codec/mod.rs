@@ -5,9 +5,12 @@
 
 mod cloud_events;
 pub mod decode;
+mod event_plan;
 pub mod example;
 pub mod fault;
 pub mod json;
+#[cfg(test)]
+mod oracle;
 pub mod outputs;
 pub mod person;
 mod plan;
@@ -15,6 +18,7 @@ mod reader;
 pub mod registry;
 mod run;
 pub mod schemas;
+mod show;
 mod skip;
 mod strict_json;
 pub mod wire;

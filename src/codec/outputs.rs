@@ -265,6 +265,8 @@ fn reason_of(index: usize, code: Option<String>) -> Reason {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use apache_avro::Schema;
     use apache_avro::reader::datum::GenericDatumReader;
     use apache_avro::types::Value;
@@ -273,10 +275,12 @@ mod tests {
     use super::*;
     use crate::codec::{Name, Schemas};
 
+    static SCHEMAS: LazyLock<Schemas> = LazyLock::new(Schemas::built_in);
+
     fn theirs(name: Name, bytes: &[u8]) -> Value {
-        let schema = Schema::parse_str(Schemas::built_in().text(name)).unwrap();
+        let schema = SCHEMAS.schema(name);
         let mut body = &bytes[FRAMING..];
-        let value = GenericDatumReader::builder(&schema).build().unwrap().read_value(&mut body).unwrap();
+        let value = GenericDatumReader::builder(schema).build().unwrap().read_value(&mut body).unwrap();
         assert!(body.is_empty(), "they read it whole");
         value
     }

@@ -1,6 +1,7 @@
 //! Person: entries of the directory and members of a scope, to Avro and back.
 
-use super::decode::{Codec, Plan, Unreadable, text, text_at};
+use super::decode::{Codec, Unreadable};
+use super::event_plan::{text, text_at};
 use super::fault::{Code, Fault};
 use super::run::Row;
 use super::schemas::Name;
@@ -127,7 +128,7 @@ impl<'b> Fields<'b> {
             return Err(Fault::new(Code::TooLarge, format!("{} bytes", bytes.len())).into());
         }
         let plan = codec.plan(name, bytes)?;
-        let row = Plan::row(&plan, bytes)?;
+        let row = plan.row(bytes)?;
         Ok(Self { bytes, row })
     }
 
@@ -155,7 +156,7 @@ impl<'b> Fields<'b> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::{Arc, LazyLock};
 
     use apache_avro::Schema;
     use proptest::prelude::*;
@@ -163,8 +164,10 @@ mod tests {
     use super::*;
     use crate::codec::Schemas;
 
-    fn codec() -> Codec {
-        Codec::new(Arc::new(Schemas::built_in()), None)
+    static CODEC: LazyLock<Codec> = LazyLock::new(|| Codec::new(Arc::new(Schemas::built_in()), None));
+
+    fn codec() -> &'static Codec {
+        &CODEC
     }
 
     #[test]
@@ -208,8 +211,8 @@ mod tests {
         fn a_person_is_read_as_written_and_as_any_other_reader_of_avro_does(person in person()) {
             let id = Name::Person.local_id();
             let bytes = encode(id, &person);
-            prop_assert_eq!(&decode(&codec(), &bytes).unwrap(), &person);
-            let schema = Schema::parse_str(Schemas::built_in().text(Name::Person)).unwrap();
+            prop_assert_eq!(&decode(codec(), &bytes).unwrap(), &person);
+            let schema = Schema::parse_str(codec().schemas().text(Name::Person)).unwrap();
             let theirs = apache_avro::reader::datum::GenericDatumReader::builder(&schema).build().unwrap()
                 .read_value(&mut &bytes[5..]).unwrap();
             let theirs: Person = apache_avro::from_value(&theirs).unwrap();
@@ -221,14 +224,14 @@ mod tests {
             let [tenant, scope_type, scope_id] = ids.try_into().unwrap();
             let members = Members { tenant, scope_type, scope_id, role, user_ids };
             let bytes = encode_members(Name::Members.local_id(), &members);
-            prop_assert_eq!(decode_members(&codec(), &bytes).unwrap(), members);
+            prop_assert_eq!(decode_members(codec(), &bytes).unwrap(), members);
         }
     }
 
     #[test]
     fn a_person_without_a_user_id_is_refused() {
         let person = Person { tenant: "acme".into(), ..Person::default() };
-        let fault = decode(&codec(), &encode(Name::Person.local_id(), &person)).unwrap_err();
+        let fault = decode(codec(), &encode(Name::Person.local_id(), &person)).unwrap_err();
         assert_eq!(fault.to_string(), "missing-field at `user_id`: it is empty");
     }
 
@@ -242,7 +245,7 @@ mod tests {
         };
         let bytes = encode(Name::Person.local_id(), &person);
         for end in 0..bytes.len() {
-            assert!(decode(&codec(), &bytes[..end]).is_err(), "{end}");
+            assert!(decode(codec(), &bytes[..end]).is_err(), "{end}");
         }
     }
 }

@@ -315,3 +315,134 @@ fn is_long(writer: &Schema) -> bool {
 fn symbols(names: &[String], default: Option<u16>, writer: &EnumSchema) -> Scalar {
     Scalar::Symbol(writer.symbols.iter().map(|name| index_of(names, name).or(default)).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::run::run;
+    use crate::codec::wire::{put_long, put_text};
+
+    fn plan(writer: &str, reader: &str) -> Result<(Steps, usize), Fault> {
+        let reader = Reader::of(&Schema::parse_str(reader).unwrap()).unwrap();
+        compile(&Schema::parse_str(writer).unwrap(), &reader).map(|steps| (steps, reader.width()))
+    }
+
+    fn record(fields: &str) -> String {
+        format!(r#"{{"type": "record", "name": "R", "fields": [{fields}]}}"#)
+    }
+
+    fn refusal(writer: &str, reader: &str) -> String {
+        plan(writer, reader).unwrap_err().to_string()
+    }
+
+    const ID: &str = r#"{"name": "id", "type": "string"}"#;
+
+    #[test]
+    fn a_field_is_found_under_the_name_it_had() {
+        let ours = record(r#"{"name": "id", "aliases": ["key"], "type": "string"}"#);
+        let (steps, width) = plan(&record(r#"{"name": "key", "type": "string"}"#), &ours).unwrap();
+        let mut bytes = Vec::new();
+        put_text(&mut bytes, "x");
+        assert_eq!(run(&steps, &bytes, 0, width).unwrap().slots, [Slot::Text(1, 1)]);
+    }
+
+    #[test]
+    fn a_symbol_nobody_knows_becomes_the_default_or_is_refused() {
+        let symbols = |symbols: &str, default: &str| {
+            record(&format!(
+                r#"{{"name": "s", "type": {{"type": "enum", "name": "S", "symbols": [{symbols}] {default}}}}}"#
+            ))
+        };
+        let writer = symbols(r#""c", "b""#, "");
+        for (default, first) in [(r#", "default": "a""#, Ok(Slot::Symbol(0))), ("", Err(Code::BadEnum))] {
+            let (steps, width) = plan(&writer, &symbols(r#""a", "b""#, default)).unwrap();
+            assert_eq!(
+                run(&steps, &[0], 0, width).map(|row| row.slots[0]).map_err(|fault| fault.code),
+                first
+            );
+            assert_eq!(run(&steps, &[2], 0, width).unwrap().slots, [Slot::Symbol(1)]);
+        }
+    }
+
+    #[test]
+    fn a_time_in_other_units_is_the_same_time() {
+        let ours = record(r#"{"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}}"#);
+        for (unit, value) in [("millis", 5_000), ("micros", 5_000_000), ("nanos", 5_000_000_000)] {
+            let writer = ours.replace("millis", unit);
+            let (steps, width) = plan(&writer, &ours).unwrap();
+            let mut bytes = Vec::new();
+            put_long(&mut bytes, value);
+            assert_eq!(run(&steps, &bytes, 0, width).unwrap().slots, [Slot::Int(5_000)], "{unit}");
+        }
+    }
+
+    #[test]
+    fn a_field_nobody_writes_and_without_a_default_is_refused_by_name() {
+        let ours = record(&format!(r#"{ID}, {{"name": "n", "type": "long"}}"#));
+        assert_eq!(
+            refusal(&record(ID), &ours),
+            "incompatible-schema at `n`: the writer does not have it and it has no default"
+        );
+        assert_eq!(
+            refusal(&record(r#"{"name": "id", "type": "long"}"#), &record(ID)),
+            "incompatible-schema at `id`: the writer has a type that cannot become ours"
+        );
+    }
+
+    #[test]
+    fn null_where_a_value_must_be_is_refused_when_it_comes() {
+        let (steps, width) =
+            plan(&record(r#"{"name": "id", "type": ["null", "string"]}"#), &record(ID)).unwrap();
+        let fault = run(&steps, &[0], 0, width).unwrap_err();
+        assert_eq!(fault.to_string(), "bad-union at `id`");
+    }
+
+    #[test]
+    fn a_schema_without_a_bottom_is_refused() {
+        let node = r#"{"name": "next", "type": ["null", "R"]}"#;
+        assert_eq!(
+            refusal(&record(&format!("{ID}, {node}")), &record(ID)),
+            "recursive-schema: `R` holds itself"
+        );
+        let through = r#"{"name": "id", "type": ["string", {"type": "array", "items": {"type": "map", "values": "R"}}]}"#;
+        assert_eq!(refusal(&record(through), &record(ID)), "recursive-schema: `R` holds itself");
+    }
+
+    #[test]
+    fn a_schema_nested_too_deeply_or_unfolding_too_far_is_refused() {
+        let nested = |depth: usize| {
+            let open = r#"{"type": "array", "items": "#.repeat(depth);
+            record(&format!(r#"{ID}, {{"name": "x", "type": {open} "null" {}}}"#, "}".repeat(depth)))
+        };
+        assert!(plan(&nested(20), &record(ID)).is_ok());
+        assert_eq!(refusal(&nested(60), &record(ID)), "oversized-schema: it nests more than 32 levels deep");
+        // Each record holds the next one twice: 2^20 fields out of 20 definitions.
+        let mut ty = r#""string""#.to_owned();
+        for n in 0..20 {
+            ty = format!(
+                r#"{{"type": "record", "name": "T{n}", "fields": [{{"name": "a", "type": {ty}}}, {{"name": "b", "type": "{}"}}]}}"#,
+                if n == 0 { "string".to_owned() } else { format!("T{}", n - 1) },
+            );
+        }
+        let bomb = record(&format!(r#"{ID}, {{"name": "x", "type": {ty}}}"#));
+        assert_eq!(refusal(&bomb, &record(ID)), "oversized-schema: it unfolds into more than 20000 steps");
+    }
+
+    #[test]
+    fn items_without_bytes_cannot_be_many() {
+        let writer =
+            record(&format!(r#"{ID}, {{"name": "x", "type": {{"type": "array", "items": "null"}}}}"#));
+        let (steps, width) = plan(&writer, &record(ID)).unwrap();
+        let bytes = |count| {
+            let mut bytes = vec![0];
+            put_long(&mut bytes, count);
+            bytes.push(0);
+            bytes
+        };
+        assert!(run(&steps, &bytes(1_000), 0, width).is_ok());
+        assert_eq!(
+            run(&steps, &bytes(10_000_000), 0, width).unwrap_err().to_string(),
+            "too-many-items at `x`"
+        );
+    }
+}

@@ -289,3 +289,156 @@ fn encoded(subject: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::codec::{Codec, Fetched, Name, Schemas};
+    use crate::event::Source;
+
+    type Seen = Arc<Mutex<Vec<String>>>;
+
+    /// A registry of canned answers: the first whose start of the request line fits, else a 404 page.
+    fn stub(answers: &'static [(&'static str, u16, &'static str)]) -> (String, Seen) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let seen = Seen::default();
+        let log = Arc::clone(&seen);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut request = String::new();
+                let mut buffer = [0; 65_536];
+                loop {
+                    let read = stream.read(&mut buffer).unwrap();
+                    request.push_str(&String::from_utf8_lossy(&buffer[..read]));
+                    let lower = request.to_ascii_lowercase();
+                    let length = lower.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+                    let length = length.map_or(0, |length| length.trim().parse().unwrap());
+                    match request.split_once("\r\n\r\n") {
+                        Some((_, body)) if body.len() >= length => break,
+                        _ if read == 0 => break,
+                        _ => {}
+                    }
+                }
+                let fits = |(line, ..): &&(&str, u16, &str)| request.starts_with(line);
+                let (_, status, body) =
+                    answers.iter().find(fits).unwrap_or(&("", 404, "<html>Not Found</html>"));
+                log.lock().unwrap().push(request.clone());
+                let answer = format!(
+                    "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                    body.len()
+                );
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        (url, seen)
+    }
+
+    const ANSWERS: &[(&str, u16, &str)] = &[
+        ("GET /schemas/ids/1 ", 200, r#"{"schema": "\"string\""}"#),
+        ("GET /schemas/ids/2 ", 200, r#"{"schema": "syntax = \"proto3\";", "schemaType": "PROTOBUF"}"#),
+        (
+            "GET /schemas/ids/3 ",
+            200,
+            r#"{"schema": "\"X\"", "references": [{"name": "X", "subject": "x", "version": 1}]}"#,
+        ),
+        ("GET /schemas/ids/4 ", 404, r#"{"error_code": 40403, "message": "Schema not found"}"#),
+        ("GET /schemas/ids/5 ", 500, r#"{"error_code": 50001, "message": "store timed out"}"#),
+        ("GET /schemas/ids/6 ", 200, "<html>Sign in</html>"),
+        ("GET /schemas/ids/7 ", 401, r#"{"error_code": 401, "message": "Unauthorized"}"#),
+        ("POST /subjects/my%20topic-value/versions ", 200, r#"{"id": 12}"#),
+        ("POST /subjects/other-value/versions ", 409, r#"{"error_code": 409, "message": "not compatible"}"#),
+        ("POST /subjects/my%20topic-value ", 200, r#"{"id": 12, "version": 3}"#),
+        ("POST /subjects/other-value ", 404, r#"{"error_code": 40401, "message": "Subject not found"}"#),
+        ("POST /compatibility/subjects/my%20topic-value/", 200, r#"{"is_compatible": true}"#),
+        (
+            "POST /compatibility/subjects/other-value/",
+            200,
+            r#"{"is_compatible": false, "messages": ["no default"]}"#,
+        ),
+    ];
+
+    fn registry() -> Registry {
+        Registry::new(&[stub(ANSWERS).0], None).unwrap()
+    }
+
+    #[test]
+    fn an_id_is_a_schema_or_unknown_or_a_question_for_later() {
+        let registry = registry();
+        assert_eq!(registry.by_id(1).unwrap().as_deref(), Some("\"string\""));
+        assert_eq!(registry.by_id(4).unwrap(), None);
+        assert!(matches!(registry.by_id(2), Err(RegistryError::Unusable { .. })));
+        assert!(matches!(registry.by_id(3), Err(RegistryError::Unusable { .. })));
+        for id in [5, 6, 8] {
+            assert!(registry.by_id(id).unwrap_err().is_retryable(), "{id}");
+        }
+        let refused = registry.by_id(7).unwrap_err().to_string();
+        assert!(
+            refused.ends_with("/schemas/ids/7 refuses schema id 7: 401 Unauthorized: Unauthorized"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn a_subject_is_registered_looked_up_and_compared() {
+        let registry = registry();
+        assert_eq!(registry.register("my topic-value", "{}").unwrap(), 12);
+        assert_eq!(registry.look_up("my topic-value", "{}").unwrap(), Some(12));
+        assert_eq!(registry.look_up("other-value", "{}").unwrap(), None);
+        assert_eq!(registry.compatibility("my topic-value", "{}").unwrap(), Some(Vec::new()));
+        assert_eq!(registry.compatibility("other-value", "{}").unwrap(), Some(vec!["no default".to_owned()]));
+        let refused = registry.register("other-value", "{}").unwrap_err();
+        assert!(
+            refused.to_string().contains("refuses other-value: 409 Conflict: not compatible"),
+            "{refused}"
+        );
+        assert!(!refused.is_retryable());
+    }
+
+    #[test]
+    fn the_next_address_is_asked_when_one_does_not_answer_and_the_login_is_sent() {
+        let (url, seen) = stub(ANSWERS);
+        let login = Some(("ada".to_owned(), SecretString::from("s3cret")));
+        let registry = Registry::new(&["http://127.0.0.1:9/".to_owned(), url], login).unwrap();
+        assert!(registry.by_id(1).unwrap().is_some());
+        let request = seen.lock().unwrap().join("\n").to_ascii_lowercase();
+        assert!(request.contains("authorization: basic ywrhonmzy3jlda=="), "{request}");
+        assert!(!format!("{registry:?}").contains("s3cret"));
+        assert!(Registry::new(&[], None).is_err());
+        assert!(Registry::new(&["registry:8081".to_owned()], None).is_err());
+    }
+
+    #[test]
+    fn the_codec_asks_once_for_an_id_and_remembers_the_answer() {
+        let (url, seen) = stub(ANSWERS);
+        let registry = Registry::new(&[url], None).unwrap();
+        let codec = Codec::new(Arc::new(Schemas::built_in()), Some(registry));
+        let decode = |id: u8| {
+            let payload = [0, 0, 0, 0, id, 0];
+            codec
+                .decode(Source::Xecm, crate::event::frame::Format::Avro, &[], &payload)
+                .unwrap_err()
+                .to_string()
+        };
+        assert_eq!(decode(4), "schema id 4 is not known yet");
+        assert_eq!(codec.fetch(4).unwrap(), Fetched::Unknown);
+        assert_eq!(codec.fetch(4).unwrap(), Fetched::Unknown);
+        assert_eq!(decode(4), "unknown-schema: the registry does not know id 4");
+        assert_eq!(seen.lock().unwrap().len(), 1, "asked once");
+        codec.expire(crate::clock::now() + crate::event::Span::from_secs(3_600));
+        assert_eq!(decode(4), "schema id 4 is not known yet");
+
+        assert_eq!(codec.fetch(2).unwrap(), Fetched::Ready);
+        assert_eq!(decode(2), "incompatible-schema: schema id 2 cannot be used: it is PROTOBUF, not Avro");
+        assert_eq!(codec.fetch(1).unwrap(), Fetched::Ready);
+        assert_eq!(decode(1), "incompatible-schema: schema id 1: it is not a record");
+        assert!(codec.fetch(5).unwrap_err().is_retryable());
+        assert_eq!(decode(5), "schema id 5 is not known yet", "an outage refuses nothing");
+        assert_eq!(codec.fetch(Name::Person.local_id()).unwrap(), Fetched::Ready);
+    }
+}
