@@ -1,6 +1,6 @@
 //! People: everybody's entries, and who an audience names now.
 //!
-//! Tenant by tenant: each has its own [`Roster`] and an audience is evaluated inside one of them, so a
+//! Tenant by tenant: each has its own roster and an audience is evaluated inside one of them, so a
 //! user id that two tenants share is two people. Nothing here knows where the entries came from.
 
 use std::borrow::Cow;

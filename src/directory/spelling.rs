@@ -42,7 +42,7 @@ pub(super) const WORDS: [&str; 13] = [
 ];
 // === impl Audience ===
 
-/// The text [`parse`] reads back as the same audience.
+/// The text [`super::parse`] reads back as the same audience.
 impl fmt::Display for Audience {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
