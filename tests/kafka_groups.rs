@@ -144,7 +144,7 @@ fn a_static_member_that_restarts_finds_its_partitions_and_disturbs_nobody() {
 
 #[test]
 fn a_commit_of_a_thousand_records_does_not_wait_for_the_flush_of_the_client_library() {
-    // It looks ten times a second whether all has arrived; see reliability of the writer.
+    // The library looks ten times a second whether all has arrived.
     const FLUSH: Duration = Duration::from_millis(100);
     let ground = Ground::kafka_with(BTreeMap::new());
     let mut lane = ground.lane("0");

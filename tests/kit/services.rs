@@ -104,6 +104,7 @@ fn sign_in(home: &Path) {
 }
 
 pub(crate) fn start_kafka(kit: &Path) -> Service {
+    run(Command::new("java").arg("-version"));
     let root = kit.join(format!("kafka-{KAFKA}"));
     let libs = root.join("libs");
     fetched(&root, || {
@@ -170,6 +171,7 @@ log.cleaner.dedupe.buffer.size=8388608
 }
 
 pub(crate) fn start_registry(kit: &Path) -> Service {
+    run(Command::new("java").arg("-version"));
     let root = kit.join(format!("registry-{REGISTRY}"));
     let app = root.join("app");
     fetched(&root, || {

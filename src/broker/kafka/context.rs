@@ -6,13 +6,18 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
+
+/// How long leaving the group may take before it is left to itself.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
 /// A partition by its topic's name.
 pub(super) type Named = (String, i32);
@@ -49,7 +54,7 @@ impl Turns {
     }
 
     /// From now on nobody asks for steps: partitions are given up at once.
-    pub(super) fn close(&self) {
+    fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
     }
 
@@ -100,6 +105,31 @@ pub(super) fn unassign(consumer: &BaseConsumer<Turns>, named: &[Named]) -> Resul
         list.add_partition(topic, *partition);
     }
     consumer.incremental_unassign(&list)
+}
+
+/// Leaves the group on a thread of its own, for at most [`CLOSE_WITHIN`]: without a cluster it would take as
+/// long as the session. `waited_for` is what a rebalance under way waits for.
+pub(super) fn close(consumer: BaseConsumer<Turns>, mut waited_for: Vec<Named>) {
+    consumer.context().close();
+    let (closed, wait) = mpsc::channel();
+    let closing = thread::Builder::new().name("kafka-close".to_owned()).spawn(move || {
+        while let Some(turn) = consumer.context().next() {
+            if let Turn::Revoked(named) = turn {
+                waited_for.extend(named);
+            }
+        }
+        if !waited_for.is_empty()
+            && let Err(error) = unassign(&consumer, &waited_for)
+        {
+            tracing::debug!(%error, "closing a Kafka consumer");
+        }
+        drop(consumer);
+        // Nobody listens any more when it took too long.
+        closed.send(()).ok();
+    });
+    if closing.is_ok() && wait.recv_timeout(CLOSE_WITHIN).is_err() {
+        tracing::warn!(within = ?CLOSE_WITHIN, "leaving the consumer group takes longer than it may");
+    }
 }
 
 fn names_in(list: &TopicPartitionList) -> Vec<Named> {

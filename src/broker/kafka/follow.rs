@@ -8,8 +8,8 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::super::{BrokerError, Follow, Incoming, Topic};
 use super::faults::{is_passing, unavailable};
-use super::reader::incoming;
 use super::settings::{ANSWER_WITHIN, KafkaSettings};
+use super::wire::incoming;
 use crate::clock::Tick;
 
 /// The most records one poll hands out.

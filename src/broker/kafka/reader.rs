@@ -4,29 +4,24 @@
 //! partition goes. It never commits: positions leave with the writer's transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use bytes::Bytes;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::super::{Arrival, BrokerError, Incoming, Input, LinkSpec, Position, StartFrom, Topic};
-use super::context::{Named, Turn, Turns, unassign};
+use super::super::{Arrival, BrokerError, Incoming, Input, LinkSpec, Position, StartFrom};
+use super::context::{Named, Turn, Turns, close, unassign};
 use super::faults::{is_passing, unavailable};
 use super::settings::{ANSWER_WITHIN, KafkaSettings};
+use super::wire::incoming;
 use crate::clock::Tick;
-use crate::event::Timestamp;
 
 /// How long an owner who is gone may keep a partition's position undecided: its transaction's end, and the
 /// coordinator's round that notices it.
 const POSITION_WITHIN: Duration = Duration::from_secs(30);
-
-/// How long leaving the group may take before it is left to itself.
-const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
 /// The reading half of a link.
 pub(super) struct Reader {
@@ -379,44 +374,10 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         let Some(consumer) = self.consumer.take() else { return };
-        consumer.context().close();
         // A rebalance that waits for us would wait for ever, and closing for it.
         let mut waited_for = std::mem::take(&mut self.released);
         waited_for.extend(self.revoking.iter().map(|input| self.named(*input)));
-        let (closed, wait) = mpsc::channel();
-        let closing = thread::Builder::new().name("kafka-close".to_owned()).spawn(move || {
-            let unseen = std::iter::from_fn(|| consumer.context().next()).filter_map(|turn| match turn {
-                Turn::Revoked(named) => Some(named),
-                Turn::Assigned(_) | Turn::Lost(_) => None,
-            });
-            let waited_for: Vec<Named> = waited_for.into_iter().chain(unseen.flatten()).collect();
-            if !waited_for.is_empty() {
-                let _ = unassign(&consumer, &waited_for);
-            }
-            drop(consumer);
-            let _ = closed.send(());
-        });
-        if closing.is_ok() && wait.recv_timeout(CLOSE_WITHIN).is_err() {
-            tracing::warn!(within = ?CLOSE_WITHIN, "leaving the consumer group takes longer than it may");
-        }
-    }
-}
-
-/// A record as it was read.
-pub(super) fn incoming(message: &BorrowedMessage<'_>, topic: Topic) -> Incoming {
-    let headers = message.headers().map_or_else(Vec::new, |headers| {
-        headers
-            .iter()
-            .map(|header| (header.key.to_owned(), header.value.map(Bytes::copy_from_slice)))
-            .collect()
-    });
-    Incoming {
-        input: Input { topic, partition: message.partition() },
-        offset: message.offset(),
-        timestamp: Timestamp::from_millis(message.timestamp().to_millis().unwrap_or_default()),
-        key: message.key().map(Bytes::copy_from_slice),
-        value: message.payload().map(Bytes::copy_from_slice),
-        headers,
+        close(consumer, waited_for);
     }
 }
 

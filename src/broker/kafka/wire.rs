@@ -1,10 +1,14 @@
-//! Wire: a record of ours as the client library takes it.
+//! Wire: a record of ours as the client library takes it, and one of its as we do.
+//!
+//! Bytes are copied both ways and never looked at.
 
-use rdkafka::message::{Header, OwnedHeaders};
+use bytes::Bytes;
+use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::BaseRecord;
 use rdkafka::util::IntoOpaque;
 
-use super::super::Outgoing;
+use super::super::{Incoming, Input, Outgoing, Topic};
+use crate::event::Timestamp;
 
 /// The record for the topic of this name; the bytes are borrowed, and copied when it is handed over.
 pub(super) fn record<'a, D: IntoOpaque>(
@@ -24,4 +28,22 @@ pub(super) fn record<'a, D: IntoOpaque>(
         out.headers = Some(headers);
     }
     out
+}
+
+/// A record as it was read.
+pub(super) fn incoming(message: &BorrowedMessage<'_>, topic: Topic) -> Incoming {
+    let headers = message.headers().map_or_else(Vec::new, |headers| {
+        headers
+            .iter()
+            .map(|header| (header.key.to_owned(), header.value.map(Bytes::copy_from_slice)))
+            .collect()
+    });
+    Incoming {
+        input: Input { topic, partition: message.partition() },
+        offset: message.offset(),
+        timestamp: Timestamp::from_millis(message.timestamp().to_millis().unwrap_or_default()),
+        key: message.key().map(Bytes::copy_from_slice),
+        value: message.payload().map(Bytes::copy_from_slice),
+        headers,
+    }
 }

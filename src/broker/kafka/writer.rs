@@ -28,6 +28,12 @@ const TAKE_OVER_WITHIN: Duration = Duration::from_secs(30);
 /// How long an abort lets records in flight arrive. One that overtakes them is fatal to the producer.
 const SETTLE_WITHIN: Duration = Duration::from_secs(1);
 
+/// How far the beginnings of transactions keep from the end of the one before. The coordinator answers a
+/// commit before it has told every partition; who asks it for the next transaction meanwhile is put off,
+/// and the client library asks again only after 20 ms. Measured on Kafka 4.1.1: a commit of 1 000 records
+/// takes 42 ms back to back, 12 ms after a pause of 5 ms.
+const APART: Duration = Duration::from_millis(5);
+
 /// How long to wait before the same call is tried again.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
@@ -37,6 +43,8 @@ pub(super) struct Writer {
     names: Names,
     transactional_id: String,
     within: Duration,
+    /// When the last transaction was committed.
+    committed: Option<Tick>,
     /// After [`BrokerError::Fatal`] nothing works any more.
     dead: bool,
 }
@@ -103,6 +111,7 @@ impl Writer {
             names: settings.names.clone(),
             transactional_id: spec.transactional_id.clone(),
             within: spec.transaction_timeout,
+            committed: None,
             dead: false,
         })
     }
@@ -117,8 +126,12 @@ impl Writer {
         if self.dead {
             return Err(BrokerError::Fatal(format!("`{}` has failed before", self.transactional_id)));
         }
+        self.keep_apart();
         let trouble = match self.transact(records, positions, member) {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                self.committed = Some(Tick::now());
+                return Ok(());
+            }
             Err(Trouble::RollBack(answer)) => match self.roll_back() {
                 Ok(()) => return Err(answer),
                 Err(error) => format!("{answer}; and rolling back failed: {error}"),
@@ -148,6 +161,14 @@ impl Writer {
         let left = || self.within.saturating_sub(begun.elapsed());
         self.until_done(begun, || self.producer.send_offsets_to_transaction(positions, member, left()))?;
         self.until_done(begun, || self.producer.commit_transaction(Timeout::Never))
+    }
+
+    fn keep_apart(&self) {
+        while let Some(left) = self.committed.and_then(|last| APART.checked_sub(last.elapsed()))
+            && !left.is_zero()
+        {
+            thread::park_timeout(left);
+        }
     }
 
     /// Hands a record over, and waits while the queue is full.
