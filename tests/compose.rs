@@ -111,13 +111,25 @@ fn every_mounted_file_is_there_and_every_named_volume_is_declared() {
             assert!(declared.get(volume).is_some(), "{name} uses the volume {volume}, which is not declared");
         }
     }
-    for copied in read("deploy/Dockerfile").lines().filter_map(|line| line.strip_prefix("COPY ")) {
-        let from_context = copied.split(' ').filter(|part| !part.starts_with("--") && !part.starts_with('/'));
-        for path in from_context.filter(|part| !part.starts_with("./") && !copied.starts_with("--from")) {
-            let ignored = !read(".dockerignore").lines().any(|line| line == format!("!{path}"));
-            assert!(!ignored, "the Dockerfile copies {path}, which .dockerignore leaves out");
-        }
+}
+
+#[test]
+fn the_image_is_built_from_the_locked_sources_and_runs_without_rights() {
+    let let_through: Vec<String> =
+        read(".dockerignore").lines().filter_map(|line| line.strip_prefix('!')).map(str::to_owned).collect();
+    for needed in ["Cargo.toml", "Cargo.lock", "src", "schemas", "topology"] {
+        assert!(let_through.iter().any(|path| path == needed), ".dockerignore keeps {needed} out");
     }
+    let dockerfile = read("deploy/Dockerfile");
+    assert!(dockerfile.contains("cargo build --release --locked"));
+    let user = dockerfile.lines().find_map(|line| line.strip_prefix("USER ")).unwrap();
+    assert!(user.parse::<u32>().unwrap() >= 10_000, "a number, so that Kubernetes can tell it is not root");
+    // The folders of the settings are found below the directory the process starts in.
+    let config = Config::default();
+    for folder in [&config.schemas.folder, &config.topology.folder] {
+        assert!(dockerfile.contains(&format!("COPY {0} /opt/bugle/{0}", folder.display())));
+    }
+    assert!(dockerfile.contains("WORKDIR /opt/bugle\n"));
 }
 
 #[test]
