@@ -27,7 +27,7 @@ fn open(board: &Arc<Board>) -> Open {
     let window = Window {
         board: Arc::clone(board),
         metrics: Arc::new(move || page.clone()),
-        inbox: Some("http://127.0.0.1:8091/".into()),
+        inbox: Some("http://127.0.0.1:8089/".into()),
         limits: Limits::default(),
     };
     let (stop, stopped) = oneshot::channel::<()>();

@@ -53,7 +53,7 @@ pub struct TopicSettings {
     pub own_prefix: String,
     /// Whole names for single topics.
     pub names: BTreeMap<TopicRole, String>,
-    /// Partitions of every topic that `partitions` does not name.
+    /// Partitions of every topic that `partitions` does not name; the directory and the members have one.
     pub default_partitions: u32,
     /// Partitions of single topics.
     pub partitions: BTreeMap<TopicRole, u32>,
@@ -272,7 +272,7 @@ impl Default for PushSettings {
     fn default() -> Self {
         Self {
             transport: Transport::default(),
-            url: "http://127.0.0.1:8091".into(),
+            url: "http://127.0.0.1:8089".into(),
             account: "default".into(),
             username: None,
             password: None,
@@ -360,6 +360,11 @@ impl TopicSettings {
     /// How many partitions `bugle topics create` gives it.
     #[must_use]
     pub fn partitions(&self, topic: Topic) -> u32 {
-        self.partitions.get(&topic.into()).copied().unwrap_or(self.default_partitions)
+        let usual = match topic {
+            // Every process reads them whole; several partitions would only lose their order.
+            Topic::Directory | Topic::Members => 1,
+            _ => self.default_partitions,
+        };
+        self.partitions.get(&topic.into()).copied().unwrap_or(usual)
     }
 }
