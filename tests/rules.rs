@@ -1,5 +1,8 @@
 //! The shipped rules: who hears what, and who does not, before any timer or window exists.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+#![allow(clippy::needless_pass_by_value, reason = "events are written where they are used")]
+
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 

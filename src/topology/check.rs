@@ -121,7 +121,7 @@ fn until(cx: &mut Compiler<'_>, plan: &RulePlan, source: Option<Source>) {
         cx.fault(plan.at, "never-closes", told);
     }
     let Some(until) = &plan.until else { return };
-    let kinds = cx.kinds_of(&until.kinds, source, plan.at);
+    let kinds = cx.kinds_of(&until.kinds, source);
     let by: &[Spot<String>] = plan.subject.as_ref().map_or(&[], |subject| &subject.by);
     for kind in kinds {
         let Some(shape) = cx.kinds.shape(&kind).cloned() else { continue };

@@ -42,7 +42,7 @@ impl Compiler<'_> {
     /// The rule for each of its kinds; faults are noted, and what has one is not used.
     pub(super) fn rule(&mut self, plan: &RulePlan, source: Option<Source>) -> Compiled {
         let before = self.faults.len();
-        let kinds = self.kinds_of(&plan.wanted.kinds, source, plan.at);
+        let kinds = self.kinds_of(&plan.wanted.kinds, source);
         let shapes = self.shapes(&kinds);
         let heard = Heard::read(self, plan, &shapes);
         check::plan(self, plan, &shapes, source);
@@ -80,20 +80,8 @@ impl Compiler<'_> {
     }
 
     /// The kinds patterns mean; unknown ones and those of another system are faults.
-    pub(super) fn kinds_of(
-        &mut self,
-        patterns: &[Spot<String>],
-        source: Option<Source>,
-        at: Place,
-    ) -> Vec<String> {
+    pub(super) fn kinds_of(&mut self, patterns: &[Spot<String>], source: Option<Source>) -> Vec<String> {
         let mut found: Vec<String> = Vec::new();
-        if patterns.is_empty() {
-            self.fault(
-                at,
-                "unreachable",
-                ("no kind can reach this rule", "name a kind: `kind: xecm.task.assigned`"),
-            );
-        }
         for pattern in patterns {
             let kinds = self.kinds;
             let matching = kinds.matching(&pattern.value);

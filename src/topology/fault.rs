@@ -96,6 +96,14 @@ impl Sheet {
         }
     }
 
+    /// The same stretch, widened so that it begins and ends between two letters of the file. A reader
+    /// that counts in bytes may point into the middle of one.
+    fn whole_letters(&self, at: Place) -> Place {
+        let start = self.text.floor_char_boundary(at.start.min(self.text.len()));
+        let end = self.text.ceil_char_boundary(at.end.clamp(start, self.text.len().max(start)));
+        Place { start, end }
+    }
+
     /// Line and column of a byte, both counted from 1, columns in characters.
     #[must_use]
     pub fn position(&self, byte: usize) -> (usize, usize) {
@@ -160,6 +168,7 @@ impl Faults {
         code: &'static str,
         told: (impl Into<String>, impl Into<String>),
     ) {
+        let at = sheet.whole_letters(at);
         let (line, column) = sheet.position(at.start);
         self.0.push(Fault {
             file: sheet.path.clone(),
@@ -200,7 +209,9 @@ pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
         .into_iter()
         .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
         .filter(|(likeness, candidate)| {
-            *likeness > 0.8 && strsim::damerau_levenshtein(word, candidate) <= word.len().max(4) / 2
+            let starts = word.len() > 2 && candidate.starts_with(word);
+            let distance = strsim::damerau_levenshtein(word, candidate);
+            *likeness > 0.8 && (starts || distance <= word.len().max(4) / 2)
         })
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)

@@ -46,7 +46,7 @@ pub struct RulePlan {
     /// What an answer stops, where it differs from the verb's own habit.
     pub stop: Vec<(Verb, Stop)>,
     /// What an answer writes into the source system.
-    pub write_back: Vec<(Verb, Vec<(Spot<String>, String)>)>,
+    pub write_back: Vec<(Verb, Writes)>,
     /// Reminders on the way to an anchor or after it.
     pub remind: Vec<RemindPlan>,
     /// The same again, until it is answered.
@@ -80,6 +80,9 @@ pub struct RulePlan {
     /// The file it stands in.
     pub sheet: Option<Arc<Sheet>>,
 }
+
+/// Fields of the source system and what an answer writes into them.
+pub type Writes = Vec<(Spot<String>, String)>;
 
 /// `match:` and `until:`.
 #[derive(Debug, Clone, Default)]

@@ -44,7 +44,11 @@ impl Reading<'_> {
 
     /// Notes that something else stands where `wanted` should.
     pub(crate) fn wrong(&mut self, node: &Node, wanted: &str) {
-        let fact = format!("{} stands where {wanted} should", node.value.name());
+        let found = match &node.value {
+            Branch::Whole(number) => format!("`{number}`"),
+            other => other.name().to_owned(),
+        };
+        let fact = format!("{found} stands where {wanted} should");
         self.fault(node.at, "wrong-type", (fact, format!("write {wanted}")));
     }
 

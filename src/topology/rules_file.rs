@@ -11,6 +11,7 @@ use crate::event::{Priority, Source};
 use super::fault::{Faults, Sheet, Spot};
 use super::plan::{
     CapPlan, DedupePlan, InhibitPlan, MatchPlan, Overflow, Replace, RulePlan, Stop, SubjectPlan, Tell, Words,
+    Writes,
 };
 use super::reading::{Fields, Reading};
 use super::tree::{Branch, Node};
@@ -156,7 +157,14 @@ pub(crate) fn words(cx: &mut Reading<'_>, fields: &mut Fields<'_>) -> Words {
 
 fn wanted(cx: &mut Reading<'_>, node: &Node, what: &'static str) -> Option<MatchPlan> {
     let mut fields = cx.fields(node, what)?;
-    let kinds = fields.need("kind", cx).map(|node| cx.texts(node)).unwrap_or_default();
+    let kinds = fields.need("kind", cx).map(|node| (node.at, cx.texts(node)));
+    if let Some((at, kinds)) = &kinds
+        && kinds.is_empty()
+    {
+        let told = (format!("no kind can reach {what}"), "name a kind: `kind: xecm.task.assigned`");
+        cx.fault(*at, "unreachable", told);
+    }
+    let kinds = kinds.map(|(_, kinds)| kinds).unwrap_or_default();
     let rest = fields.rest().map(|(key, node)| (key.clone(), cx.texts(node))).collect();
     Some(MatchPlan { kinds, fields: rest })
 }
@@ -199,7 +207,7 @@ fn stop(cx: &mut Reading<'_>, node: &Node) -> Vec<(Verb, Stop)> {
     stops
 }
 
-fn write_back(cx: &mut Reading<'_>, node: &Node) -> Vec<(Verb, Vec<(Spot<String>, String)>)> {
+fn write_back(cx: &mut Reading<'_>, node: &Node) -> Vec<(Verb, Writes)> {
     let Some(mut fields) = cx.fields(node, "`write_back`") else { return Vec::new() };
     let mut writes = Vec::new();
     for verb in Verb::ALL {

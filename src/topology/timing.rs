@@ -67,8 +67,7 @@ pub(crate) fn remind(cx: &mut Reading<'_>, node: &Node) -> Option<RemindPlan> {
         cx.fault(fields.at, "missing-field", told);
     }
     let plan = RemindPlan {
-        anchor: anchor
-            .unwrap_or_else(|| Spot { value: Moment { anchor: None, offset: Span::ZERO }, at: node.at }),
+        anchor: anchor.unwrap_or(Spot { value: Moment { anchor: None, offset: Span::ZERO }, at: node.at }),
         side,
         rungs,
         every,

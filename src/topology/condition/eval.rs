@@ -246,7 +246,8 @@ fn compare(how: Compare, left: Val<'_>, right: Val<'_>) -> Result<bool, RuleFaul
         Compare::LessOrEqual => order.is_le(),
         Compare::Greater => order.is_gt(),
         Compare::GreaterOrEqual => order.is_ge(),
-        Compare::Equal | Compare::Unequal => unreachable!("answered above"),
+        Compare::Equal => order.is_eq(),
+        Compare::Unequal => order.is_ne(),
     })
 }
 

@@ -5,6 +5,7 @@
 //! (building lists or maps, regular expressions) is refused by name, never ignored.
 
 mod eval;
+mod facts;
 mod functions;
 mod lower;
 mod syntax;

@@ -71,21 +71,21 @@ impl Show {
             (Self::Date | Self::DateTime, Value::Date(days)) => {
                 Some(day(*days)?.strftime(date_form(reader.locale)).to_string())
             }
-            (Self::Date, Value::Time(_)) => zoned(value, reader, date_form(reader.locale).to_owned()),
-            (Self::Time, Value::Time(_)) => zoned(value, reader, "%H:%M".to_owned()),
+            (Self::Date, Value::Time(_)) => zoned(value, reader, date_form(reader.locale)),
+            (Self::Time, Value::Time(_)) => zoned(value, reader, "%H:%M"),
             (Self::DateTime, Value::Time(_)) => {
-                zoned(value, reader, format!("{}, %H:%M", date_form(reader.locale)))
+                zoned(value, reader, &format!("{}, %H:%M", date_form(reader.locale)))
             }
             _ => None,
         }
     }
 }
 
-fn zoned(value: &Value, reader: Reader<'_>, form: String) -> Option<String> {
+fn zoned(value: &Value, reader: Reader<'_>, form: &str) -> Option<String> {
     let Value::Time(at) = value else { return None };
     let at = jiff::Timestamp::from_millisecond(at.millis()).ok()?;
     let zone = TimeZone::get(reader.zone).unwrap_or(TimeZone::UTC);
-    Some(at.to_zoned_datetime(zone).strftime(&form).to_string())
+    Some(at.to_zoned_datetime(zone).strftime(form).to_string())
 }
 
 fn day(days: i32) -> Option<civil::Date> {
