@@ -44,10 +44,16 @@ impl SubjectKey {
 // === impl NoticeId ===
 
 impl NoticeId {
-    /// The reference one person's push carries: `d-` and 32 hex digits of hash(notice, person).
+    /// One person's push of this notice, as a number: hash(notice, person).
+    #[must_use]
+    pub fn delivery(self, user_id: &str) -> u128 {
+        hash128([&self.0.to_le_bytes(), user_id.as_bytes()])
+    }
+
+    /// The reference one person's push carries: `d-` and the 32 hex digits of [`NoticeId::delivery`].
     #[must_use]
     pub fn reference(self, user_id: &str) -> String {
-        format!("d-{:032x}", hash128([&self.0.to_le_bytes(), user_id.as_bytes()]))
+        format!("d-{:032x}", self.delivery(user_id))
     }
 }
 

@@ -24,7 +24,7 @@ pub use change::{Change, Coordinates};
 pub use ids::{NoticeId, SubjectKey, hash128};
 pub use notice::{Notice, Occasion};
 pub use person::{Members, Person};
-pub use push::{Batch, Member, Priority, Template};
+pub use push::{Batch, Letter, Member, Priority, Template};
 pub use receipt::Receipt;
 pub use record::{Incoming, Outgoing, Topic};
 pub use shape::{Field, FieldType, Shape};

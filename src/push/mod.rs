@@ -1,7 +1,8 @@
 //! Phones: the push service, behind one trait.
 //!
 //! A transport turns a batch into the bytes of one request, the same bytes on every try, and an answer
-//! into an [`Outcome`]. What to do about an outcome is decided in `flow::deliver`.
+//! into an [`Outcome`]. It never retries on its own account, save once after renewing a token: what to do
+//! about an outcome is decided in `flow::deliver`.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,16 +11,32 @@ use bytes::Bytes;
 
 use crate::event::{Batch, Span};
 
+pub mod backoff;
+mod base64url;
+pub mod category;
+pub mod client;
+pub mod credentials;
+mod digits;
+pub mod message_id;
+pub mod mra;
+pub mod outcome;
+pub mod reply_token;
+mod retry_after;
+
+pub use client::{Account, Mra};
+pub use credentials::Credentials;
+pub use reply_token::KeyRing;
+
 /// What became of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The push service took it; its job id.
     Accepted(String),
-    /// Not now. Certainly not accepted. It may say when.
+    /// Not now. It may say when. [`Outcome::may_have_arrived`] tells whether it was certainly not accepted.
     TryLater {
         /// As `Retry-After` said, clamped to an hour.
         after: Option<Span>,
-        /// A stable code: `rate-limited`, `unavailable`, `unreachable`.
+        /// A stable code: `rate-limited`, `unavailable`, `unreachable`, …: the list is [`outcome::LATER`].
         code: &'static str,
     },
     /// Refused for good as a whole; one destination may be the cause.
@@ -37,14 +54,59 @@ pub enum Outcome {
     Unknown(&'static str),
 }
 
+/// Why a batch has no request at all. Every variant is a fault of ours or of the configuration; the
+/// batch itself may be sent once the fault is gone, so none of them is a reason to drop it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unsendable {
+    /// The batch was cut with a signing key that this process does not have.
+    #[error("batch `{message_id}` is to be signed with key `{key}`, which is not in the key ring")]
+    UnknownKey {
+        /// The batch.
+        message_id: String,
+        /// The key it names.
+        key: String,
+    },
+    /// A member names a letter that the batch does not hold.
+    #[error("batch `{message_id}` has {letters} letters, and a member asks for letter {wanted}")]
+    NoSuchLetter {
+        /// The batch.
+        message_id: String,
+        /// How many letters there are.
+        letters: usize,
+        /// Which one was asked for, counted from 0.
+        wanted: u32,
+    },
+}
+
 /// What a transport answers with, later.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
 
 /// A push service.
 pub trait PushService: Send + Sync {
-    /// The request's bytes. Depends on the batch alone: equal on every try, in every process.
-    fn encode(&self, batch: &Batch) -> Bytes;
+    /// The request's bytes. Depends on the batch and the key it names: equal on every try, in every process.
+    ///
+    /// # Errors
+    /// When the key is missing or the batch contradicts itself.
+    fn encode(&self, batch: &Batch) -> Result<Bytes, Unsendable>;
 
-    /// Sends one request.
+    /// Sends one request. Answers within about 15 s, whatever the other side does.
     fn submit<'a>(&'a self, message_id: &'a str, account: &'a str, body: Bytes) -> Answer<'a>;
+}
+
+// === impl Unsendable ===
+
+impl Unsendable {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::UnknownKey { key, .. } => {
+                format!("put key `{key}` back among the signing keys until the batches cut with it are sent")
+            }
+            Self::NoSuchLetter { .. } => {
+                "keep the batch's bytes and report them: no version of bugle may write such a batch"
+                    .to_owned()
+            }
+        }
+    }
 }

@@ -1,0 +1,375 @@
+//! MRA: a batch as the bytes of one request to OpenText cloud messaging.
+//!
+//! **Invariant:** equal batches make equal bytes, in every process and on every try; nothing here asks
+//! for the time, a random number or an environment. The JSON is written by hand into one buffer, because
+//! this runs once for every person told.
+//!
+//! What a batch's pushes share stands in `push_message`; what differs stands in the destinations'
+//! inserts: the letter's own, then the notification id, then the letter's and the person's part of the
+//! reply token. Data keys that Firebase keeps for itself (`from`, `gcm`, `google…`) get the prefix
+//! `bugle_`: a push with a renamed value is worth more than none. `ttl_seconds` is cut to 28 days.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+
+use super::category::category;
+use super::reply_token::{BatchSigner, KeyRing, LetterSigner};
+use super::{Unsendable, digits};
+use crate::event::{Batch, Letter};
+
+/// The longest a push service keeps trying, in seconds: 28 days.
+pub const MOST_TTL_SECONDS: u32 = 2_419_200;
+/// The largest request body, in bytes.
+pub const MOST_BODY_BYTES: usize = 4 * 1024 * 1024;
+
+/// A letter with everything written that its people share.
+struct Prepared {
+    notice: crate::event::NoticeId,
+    /// From `","inserts":[` to the token's letter part: what stands between a person's address and name.
+    shared: Vec<u8>,
+    signer: LetterSigner,
+}
+
+/// The body of the request that submits `batch`.
+///
+/// # Errors
+/// When the ring lacks the batch's key, or a member names a letter that is not there.
+pub fn encode(batch: &Batch, keys: &KeyRing) -> Result<Bytes, Unsendable> {
+    let signer = keys.batch(batch).ok_or_else(|| Unsendable::UnknownKey {
+        message_id: batch.message_id.clone(),
+        key: batch.signing_key.clone(),
+    })?;
+    // The numbers after the template's own: a template may leave inserts of a letter unused, never reuse them.
+    let own = batch.letters.iter().map(|letter| letter.inserts.len()).max().unwrap_or(0);
+    let letters: Vec<_> = batch.letters.iter().map(|letter| prepare(letter, own, &signer)).collect();
+    let longest = letters.iter().map(|letter| letter.shared.len()).max().unwrap_or(0);
+    let mut inner = Vec::with_capacity(2048 + batch.members.len() * (longest + 192));
+    options(&mut inner, batch);
+    message(&mut inner, batch, own, &signer);
+    destinations(&mut inner, batch, &letters)?;
+    Ok(envelope(&batch.message_id, &inner))
+}
+
+fn prepare(letter: &Letter, own: usize, signer: &BatchSigner) -> Prepared {
+    let signer = signer.of(letter);
+    let mut shared = br#","inserts":["#.to_vec();
+    for (number, value) in (1_usize..).zip(&letter.inserts) {
+        insert(&mut shared, number);
+        string(&mut shared, value);
+        shared.extend_from_slice(b"},");
+    }
+    insert(&mut shared, own + 1);
+    string(&mut shared, &letter.notice.to_string());
+    shared.extend_from_slice(b"},");
+    insert(&mut shared, own + 2);
+    shared.push(b'"');
+    shared.extend_from_slice(signer.part());
+    Prepared { notice: letter.notice, shared, signer }
+}
+
+fn insert(out: &mut Vec<u8>, number: usize) {
+    out.extend_from_slice(br#"{"id":"#);
+    digits::decimal(out, number);
+    out.extend_from_slice(br#","value":"#);
+}
+
+fn options(out: &mut Vec<u8>, batch: &Batch) {
+    out.extend_from_slice(br#"{"options":{"message_id":"#);
+    string(out, &batch.message_id);
+    out.extend_from_slice(br#","customer_reference":"#);
+    string(out, &format!("{}/{}", batch.tenant, batch.template.rule));
+    out.push(b'}');
+}
+
+fn message(out: &mut Vec<u8>, batch: &Batch, own: usize, signer: &BatchSigner) {
+    let template = &batch.template;
+    out.extend_from_slice(br#","push_message":{"title":"#);
+    string(out, &template.title);
+    out.extend_from_slice(br#","summary":"#);
+    string(out, &template.summary);
+    out.extend_from_slice(br#","target":"#);
+    string(out, &template.target);
+    if let Some(key) = &template.collapse_key {
+        out.extend_from_slice(br#","collapse_key":"#);
+        string(out, key);
+    }
+    out.extend_from_slice(br#","ttl_seconds":"#);
+    digits::decimal(out, template.ttl_seconds.min(MOST_TTL_SECONDS));
+    out.extend_from_slice(br#","priority":"#);
+    string(out, template.priority.as_str());
+    out.extend_from_slice(br#","category":"#);
+    string(out, category(&template.answers));
+    out.extend_from_slice(br#","data":{"#);
+    data(out, batch, own, signer);
+    out.extend_from_slice(b"}}");
+}
+
+fn data(out: &mut Vec<u8>, batch: &Batch, own: usize, signer: &BatchSigner) {
+    let mut entries = vec![("notification_id".to_owned(), format!("{{{{{}}}}}", own + 1))];
+    // What the transport owes the contract wins over an equal key of the message.
+    let ours = ["notification_id", "reply_token"];
+    for (key, value) in &batch.template.data {
+        let key = if reserved(key) { format!("bugle_{key}") } else { key.clone() };
+        if !ours.contains(&key.as_str()) && entries.iter().all(|(taken, _)| *taken != key) {
+            entries.push((key, value.clone()));
+        }
+    }
+    let mut default = |key: &str, value: Option<String>| {
+        if let Some(value) = value.filter(|_| entries.iter().all(|(taken, _)| taken != key)) {
+            entries.push((key.to_owned(), value));
+        }
+    };
+    default("created", Some(batch.cut_at.millis().to_string()));
+    let actions: Vec<_> = batch.template.answers.iter().map(|verb| verb.as_str()).collect();
+    default("actions", (!actions.is_empty()).then(|| actions.join(",")));
+    default("expires_at", batch.expires_at.map(|expires_at| expires_at.to_string()));
+    let head = String::from_utf8_lossy(signer.head());
+    entries.push(("reply_token".to_owned(), format!("{head}{{{{{}}}}}", own + 2)));
+    for (at, (key, value)) in entries.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        string(out, key);
+        out.push(b':');
+        string(out, value);
+    }
+}
+
+/// The data keys that Firebase refuses.
+#[must_use]
+pub fn reserved(key: &str) -> bool {
+    key == "from" || key == "gcm" || key.starts_with("google")
+}
+
+fn destinations(out: &mut Vec<u8>, batch: &Batch, letters: &[Prepared]) -> Result<(), Unsendable> {
+    out.extend_from_slice(br#","destinations":["#);
+    for (at, member) in batch.members.iter().enumerate() {
+        let letter =
+            usize::try_from(member.letter).ok().and_then(|letter| letters.get(letter)).ok_or_else(|| {
+                Unsendable::NoSuchLetter {
+                    message_id: batch.message_id.clone(),
+                    letters: letters.len(),
+                    wanted: member.letter,
+                }
+            })?;
+        out.extend_from_slice(if at == 0 { br#"{"ref":"d-"# } else { br#",{"ref":"d-"# });
+        digits::hex(out, &letter.notice.delivery(&member.user_id).to_be_bytes());
+        out.extend_from_slice(br#"","push":"#);
+        let address = out.len();
+        string(out, &member.user_id);
+        // The prefix goes in behind the opening quote, so that the name is escaped in place.
+        out.splice(address..=address, *b"\"user:");
+        out.extend_from_slice(&letter.shared);
+        letter.signer.append(&member.user_id, out);
+        out.extend_from_slice(br#""}]}"#);
+    }
+    out.extend_from_slice(b"]}");
+    Ok(())
+}
+
+fn envelope(message_id: &str, inner: &[u8]) -> Bytes {
+    let mut body = br#"{"domain":"MR","filename":"#.to_vec();
+    string(&mut body, &format!("{message_id}.json"));
+    body.extend_from_slice(br#","data":""#);
+    let start = body.len();
+    let room = inner.len().div_ceil(3) * 4;
+    body.reserve_exact(room + 2);
+    body.resize(start + room, 0);
+    let written = STANDARD.encode_slice(inner, &mut body[start..]).expect("the room is reckoned above");
+    body.truncate(start + written);
+    body.extend_from_slice(br#""}"#);
+    body.into()
+}
+
+fn string(out: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(out, text).expect("a buffer in memory takes every text");
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use proptest::prelude::*;
+    use secrecy::SecretString;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::event::notice::Verb;
+    use crate::event::{Member, NoticeId, Occasion, Priority, Template, Timestamp};
+    use crate::push::reply_token::ANSWERABLE;
+
+    fn letter(notice: u128, inserts: &[&str]) -> Letter {
+        Letter {
+            notice: NoticeId(notice),
+            event_id: "1001".into(),
+            subject: "acme|xecm|task_id=115295".into(),
+            subject_partition: 3,
+            conversation: 77,
+            occasion: Occasion::First,
+            inserts: inserts.iter().map(|&text| text.to_owned()).collect(),
+        }
+    }
+
+    /// A batch of two letters and three people.
+    pub(in crate::push) fn batch() -> Batch {
+        let template = Template {
+            rule: "ec-1-review".into(),
+            locale: "en".into(),
+            title: "Approval needed: {{1}}".into(),
+            summary: "{{2}} is waiting for you".into(),
+            target: "otnotify".into(),
+            collapse_key: Some("xecm:task:{{3}}".into()),
+            ttl_seconds: 86_400,
+            priority: Priority::High,
+            answers: vec![Verb::Approve, Verb::Reject, Verb::RequestInfo],
+            data: vec![("source".into(), "xecm".into()), ("link".into(), "https://cs.example/{{3}}".into())],
+        };
+        let member = |user_id: &str, letter| Member { user_id: user_id.into(), letter };
+        Batch {
+            message_id: "b-5f0c".into(),
+            tenant: "acme".into(),
+            account: "main".into(),
+            template,
+            expires_at: Some(Timestamp::from_millis(1_767_632_400_000)),
+            cut_at: Timestamp::from_millis(1_767_600_000_000),
+            signing_key: "k1".into(),
+            letters: vec![
+                letter(1, &["Contract 4711", "Draft v3", "115295"]),
+                letter(2, &["\"B\"\n", "🎺", "7"]),
+            ],
+            members: vec![
+                member("amy@Content Server Members", 0),
+                member("bob \"the\" boss", 1),
+                member("çelik", 0),
+            ],
+        }
+    }
+
+    fn ring() -> KeyRing {
+        KeyRing::new([("k1".to_owned(), SecretString::from("a secret of the tests"))]).unwrap()
+    }
+
+    fn read(body: &[u8]) -> Value {
+        let envelope: Value = serde_json::from_slice(body).unwrap();
+        assert_eq!(envelope["domain"], "MR");
+        serde_json::from_slice(&STANDARD.decode(envelope["data"].as_str().unwrap()).unwrap()).unwrap()
+    }
+
+    /// A value with its inserts filled, as the device gets it.
+    fn fill(text: &Value, destination: &Value) -> String {
+        let mut text = text.as_str().unwrap().to_owned();
+        for insert in destination["inserts"].as_array().unwrap() {
+            text = text.replace(&format!("{{{{{}}}}}", insert["id"]), insert["value"].as_str().unwrap());
+        }
+        text
+    }
+
+    #[test]
+    fn a_request_reads_back_as_the_contract_says() {
+        let body = encode(&batch(), &ring()).unwrap();
+        assert!(body.starts_with(br#"{"domain":"MR","filename":"b-5f0c.json","data":"ey"#));
+        let envelope: Value = serde_json::from_slice(&body).unwrap();
+        let inner = STANDARD.decode(envelope["data"].as_str().unwrap()).unwrap();
+        let mut text = String::from_utf8(inner).unwrap();
+        for start in [
+            r#","push_message""#,
+            r#","ttl_seconds""#,
+            r#","data""#,
+            r#","reply_token""#,
+            r#","destinations""#,
+        ] {
+            text = text.replace(start, &format!("\n {start}"));
+        }
+        let text = text.replace(r#"{"ref""#, "\n  {\"ref\"");
+        let signed = r"(bt1\.k1\.)[^{]*|(AAAAA)[\w.-]+";
+        insta::with_settings!({filters => vec![(signed, "${1}${2}…")]}, {
+            insta::assert_snapshot!(text, @r##"
+            {"options":{"message_id":"b-5f0c","customer_reference":"acme/ec-1-review"}
+             ,"push_message":{"title":"Approval needed: {{1}}","summary":"{{2}} is waiting for you","target":"otnotify","collapse_key":"xecm:task:{{3}}"
+             ,"ttl_seconds":86400,"priority":"high","category":"approve_reject_info"
+             ,"data":{"notification_id":"{{4}}","source":"xecm","link":"https://cs.example/{{3}}","created":"1767600000000","actions":"approve,reject,request_info","expires_at":"2026-01-05T17:00:00.000Z"
+             ,"reply_token":"bt1.k1.…{{5}}"}}
+             ,"destinations":[
+              {"ref":"d-b39707693d61c09c3e22bcc40e52750b","push":"user:amy@Content Server Members","inserts":[{"id":1,"value":"Contract 4711"},{"id":2,"value":"Draft v3"},{"id":3,"value":"115295"},{"id":4,"value":"n-00000000000000000000000000000001"},{"id":5,"value":"AAAAA…"}]},
+              {"ref":"d-8d6a5f6da7a909c5886fae13c017e59d","push":"user:bob \"the\" boss","inserts":[{"id":1,"value":"\"B\"\n"},{"id":2,"value":"🎺"},{"id":3,"value":"7"},{"id":4,"value":"n-00000000000000000000000000000002"},{"id":5,"value":"AAAAA…"}]},
+              {"ref":"d-cfb710686b8463c4e2736e7907d3a9f3","push":"user:çelik","inserts":[{"id":1,"value":"Contract 4711"},{"id":2,"value":"Draft v3"},{"id":3,"value":"115295"},{"id":4,"value":"n-00000000000000000000000000000001"},{"id":5,"value":"AAAAA…"}]}]}
+            "##);
+        });
+    }
+
+    #[test]
+    fn every_person_gets_the_own_text_and_a_token_in_the_own_name() {
+        let batch = batch();
+        let inner = read(&encode(&batch, &ring()).unwrap());
+        let data = &inner["push_message"]["data"];
+        let destinations = inner["destinations"].as_array().unwrap();
+        assert_eq!(destinations.len(), 3);
+        for (member, destination) in batch.members.iter().zip(destinations) {
+            let letter = &batch.letters[usize::try_from(member.letter).unwrap()];
+            assert_eq!(destination["ref"], letter.notice.reference(&member.user_id));
+            assert_eq!(destination["push"], format!("user:{}", member.user_id));
+            assert_eq!(
+                fill(&inner["push_message"]["title"], destination),
+                format!("Approval needed: {}", letter.inserts[0])
+            );
+            assert_eq!(fill(&data["notification_id"], destination), letter.notice.to_string());
+            let claims = ring().verify(&fill(&data["reply_token"], destination), batch.cut_at).unwrap();
+            assert_eq!((claims.person, claims.subject), (member.user_id.clone(), letter.subject.clone()));
+            assert_eq!((claims.conversation, claims.occasion), (letter.conversation, letter.occasion));
+            assert_eq!((claims.tenant, claims.rule), (batch.tenant.clone(), batch.template.rule.clone()));
+            assert_eq!(claims.expires_at, batch.cut_at + ANSWERABLE);
+        }
+    }
+
+    #[test]
+    fn equal_batches_make_equal_bytes() {
+        assert_eq!(encode(&batch(), &ring()).unwrap(), encode(&batch(), &ring()).unwrap());
+    }
+
+    #[test]
+    fn a_data_key_that_firebase_keeps_for_itself_is_renamed() {
+        let mut batch = batch();
+        batch.template.data = ["from", "gcm", "google.ttl", "reply_token", "created"]
+            .map(|key| (key.to_owned(), format!("their {key}")))
+            .to_vec();
+        let inner = read(&encode(&batch, &ring()).unwrap());
+        let data = inner["push_message"]["data"].as_object().unwrap();
+        assert_eq!(data["bugle_from"], "their from");
+        assert_eq!(data["bugle_gcm"], "their gcm");
+        assert_eq!(data["bugle_google.ttl"], "their google.ttl");
+        assert_eq!(data["created"], "their created");
+        assert!(data["reply_token"].as_str().unwrap().starts_with("bt1.k1."));
+        assert!(data.keys().all(|key| !reserved(key)));
+    }
+
+    #[test]
+    fn a_batch_without_its_key_or_letter_is_not_sent() {
+        let mut other = batch();
+        other.signing_key = "k0".into();
+        let error = encode(&other, &ring()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "batch `b-5f0c` is to be signed with key `k0`, which is not in the key ring"
+        );
+        let mut other = batch();
+        other.members[0].letter = 2;
+        assert!(matches!(
+            encode(&other, &ring()),
+            Err(Unsendable::NoSuchLetter { letters: 2, wanted: 2, .. })
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_comes_through_whole(title in ".{0,40}", name in ".{0,40}", value in ".{0,40}") {
+            let mut batch = batch();
+            batch.template.title.clone_from(&title);
+            batch.members[1].user_id.clone_from(&name);
+            batch.letters[1].inserts[0].clone_from(&value);
+            let inner = read(&encode(&batch, &ring()).unwrap());
+            prop_assert_eq!(inner["push_message"]["title"].as_str(), Some(title.as_str()));
+            let destination = &inner["destinations"][1];
+            prop_assert_eq!(destination["push"].as_str().unwrap(), format!("user:{name}"));
+            prop_assert_eq!(destination["inserts"][0]["value"].as_str(), Some(value.as_str()));
+        }
+    }
+}
