@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+pub mod stand_in;
+
 /// Why a verb failed, in words for the person at the terminal.
 #[derive(Debug)]
 pub struct Failure {

@@ -1,1 +1,201 @@
-//! Stage set: the local push service with inboxes.
+//! Stage set: a local push service that keeps the contract, counts what it gets and shows each inbox.
+//!
+//! It is for tests, benches and the demo: it reaches no phone, keeps everything in memory, and misbehaves
+//! exactly as it is told to ([`Faults`]). What the contract's webhooks and account rates ask for, it does
+//! not play.
+//!
+//! | call | |
+//! |---|---|
+//! | `POST /mra/v1/utils/parser` | submit |
+//! | `GET /mra/v1/outbound/push/status?job_id=` | what became of one of the last jobs |
+//! | `POST /tenants/{tenant}/oauth2/token` | a bearer token |
+//! | `GET /ledger` | the sums; `?person=`, or `?offset=&limit=` for people in the order they came |
+//! | `GET /refs` | every accepted message id, reference and person, when kept |
+//! | `GET`, `POST /faults` | how it misbehaves |
+//! | `GET /`, `/inbox/{person}` | pages that update themselves |
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::{get, post};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+mod books;
+mod connection;
+mod contract;
+mod faults;
+mod inbox;
+mod ledger;
+mod pages;
+mod sign_in;
+mod submit;
+mod text;
+
+use connection::{Cut, Door, Shut};
+use faults::{Dice, Fate};
+pub use faults::{Faults, Latency, NoLatency};
+pub use ledger::{Account, Totals};
+use ledger::{Keep, Ledger};
+pub use sign_in::SignIn;
+
+/// What the stand-in remembers and how it behaves.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The faults it starts with.
+    pub faults: Faults,
+    /// What it asks of a client.
+    pub sign_in: SignIn,
+    /// At least how many inboxes it holds, of 50 pushes each; none with 0.
+    pub inboxes: usize,
+    /// How many jobs it keeps whole for the status call.
+    pub jobs: usize,
+    /// Whether it keeps every reference for `GET /refs`: 32 bytes each.
+    pub keep_refs: bool,
+}
+
+/// A stand-in at work.
+pub struct StandIn {
+    addr: SocketAddr,
+    stage: Arc<Stage>,
+    task: JoinHandle<()>,
+}
+
+/// What all calls share.
+struct Stage {
+    ledger: Mutex<Ledger>,
+    dice: Mutex<Dice>,
+    gate: Mutex<sign_in::Gate>,
+    /// Grows with every accepted submit; the pages wait on it.
+    version: watch::Sender<u64>,
+    shut: watch::Sender<Option<Shut>>,
+    closing: watch::Sender<bool>,
+}
+
+/// How long those who are being answered get when it stops.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Starts a stand-in on the runtime this is called in.
+///
+/// # Errors
+/// When the listener does not know its own address.
+pub fn serve(listener: TcpListener, options: Options) -> io::Result<StandIn> {
+    let keep = Keep { inboxes: options.inboxes, jobs: options.jobs, refs: options.keep_refs };
+    let stage = Arc::new(Stage {
+        ledger: Mutex::new(Ledger::new(keep)),
+        dice: Mutex::new(Dice::new(Faults::default())),
+        gate: Mutex::new(sign_in::Gate::new(options.sign_in)),
+        version: watch::Sender::new(0),
+        shut: watch::Sender::new(None),
+        closing: watch::Sender::new(false),
+    });
+    stage.set_faults(options.faults);
+    let addr = listener.local_addr()?;
+    let door = Door::new(listener, stage.shut.subscribe())?;
+    let app = routes(Arc::clone(&stage)).into_make_service_with_connect_info::<Cut>();
+    let closed = stage.closed();
+    let task = tokio::spawn(async move {
+        // It ends when it is told to; an accept that fails is tried again behind the door.
+        _ = axum::serve(door, app).with_graceful_shutdown(closed).await;
+    });
+    Ok(StandIn { addr, stage, task })
+}
+
+fn routes(stage: Arc<Stage>) -> Router {
+    Router::new()
+        .route("/mra/v1/utils/parser", post(submit::submit))
+        .route("/mra/v1/outbound/push/status", get(submit::status))
+        .route("/tenants/{tenant}/oauth2/token", post(submit::token))
+        .route("/ledger", get(books::ledger))
+        .route("/refs", get(books::refs))
+        .route("/faults", get(books::faults).post(books::set_faults))
+        .route("/", get(pages::people))
+        .route("/events", get(pages::people_events))
+        .route("/inbox/{person}", get(pages::inbox))
+        .route("/inbox/{person}/events", get(pages::inbox_events))
+        .route("/style.css", get(pages::style))
+        .route("/live.js", get(pages::script))
+        .with_state(stage)
+}
+
+/// A lock that a panic elsewhere does not take away: what is behind it is whole after every call.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+// === impl Options ===
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { faults: Faults::default(), sign_in: SignIn::Open, inboxes: 1_000, jobs: 100, keep_refs: false }
+    }
+}
+
+// === impl StandIn ===
+
+impl StandIn {
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Its base URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// The sums over everything it was sent.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        lock(&self.stage.ledger).totals()
+    }
+
+    /// What one person got; of `user:` addresses, the name alone.
+    #[must_use]
+    pub fn account(&self, person: &str) -> Option<Account> {
+        lock(&self.stage.ledger).account(person).cloned()
+    }
+
+    /// From now on it misbehaves like this.
+    pub fn set_faults(&self, faults: Faults) {
+        self.stage.set_faults(faults);
+    }
+
+    /// Stops listening, ends the pages' streams, and waits a moment for answers under way.
+    pub async fn stop(mut self) {
+        self.stage.closing.send_replace(true);
+        if tokio::time::timeout(GRACE, &mut self.task).await.is_err() {
+            self.task.abort();
+        }
+    }
+}
+
+// === impl Stage ===
+
+impl Stage {
+    fn roll(&self) -> (Fate, Arc<Faults>, Duration) {
+        let mut dice = lock(&self.dice);
+        let (fate, delay) = dice.roll();
+        (fate, Arc::clone(&dice.faults), delay)
+    }
+
+    fn set_faults(&self, faults: Faults) {
+        self.shut.send_replace(Shut::for_seconds(faults.dead_seconds));
+        *lock(&self.dice) = Dice::new(faults);
+    }
+
+    /// Ends when the stand-in is being stopped.
+    fn closed(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut closing = self.closing.subscribe();
+        async move {
+            // An error means that the sender is gone, and with it the stand-in.
+            _ = closing.wait_for(|closing| *closing).await;
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Inbox: the last pushes of the people who got some most recently, as their phones would hold them.
+//!
+//! A push is kept as its template, shared by the whole request, and the inserts that are shown; it is
+//! put together when somebody looks. A newer push with an equal collapse key replaces the older one.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::contract::{Destination, Message, Texts};
+use super::text::{self, Text};
+use crate::event::{Timestamp, hash128};
+
+/// The most pushes one inbox holds.
+const MOST_PUSHES: usize = 50;
+
+/// All inboxes, by the person's number in the ledger.
+pub(super) struct Inboxes {
+    most: usize,
+    arrivals: u64,
+    inboxes: HashMap<u32, Inbox>,
+}
+
+#[derive(Default)]
+struct Inbox {
+    /// The number of the latest arrival.
+    latest: u64,
+    /// The number of the latest arrival that was looked at.
+    seen: u64,
+    pushes: VecDeque<Kept>,
+}
+
+struct Kept {
+    arrival: u64,
+    at: Timestamp,
+    repeat: bool,
+    collapse: Option<u128>,
+    shown: Arc<Shown>,
+    /// The values of [`Shown::uses`], in that order.
+    values: Box<[Box<str>]>,
+}
+
+/// What the pushes of one request share of what is shown.
+pub(super) struct Shown {
+    title: Text,
+    summary: Text,
+    link: Option<Text>,
+    source: Option<Text>,
+    kind: Option<Text>,
+    actions: Option<Text>,
+    collapse_key: Option<Text>,
+    priority: String,
+    job: String,
+    uses: Vec<u32>,
+}
+
+/// One push, put together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Push {
+    /// Its number, unlike any other's.
+    pub(super) arrival: u64,
+    pub(super) at: Timestamp,
+    /// The person had the same push before, under another message id.
+    pub(super) repeat: bool,
+    pub(super) title: String,
+    pub(super) summary: String,
+    pub(super) link: String,
+    pub(super) source: String,
+    pub(super) kind: String,
+    /// The answers offered.
+    pub(super) actions: Vec<String>,
+    pub(super) priority: String,
+    pub(super) job: String,
+}
+
+// === impl Shown ===
+
+impl Shown {
+    pub(super) fn of(message: &Message, texts: Texts, job: String) -> Self {
+        let value = |key| texts.value(key).cloned();
+        let (link, source, kind, actions) = (value("link"), value("source"), value("kind"), value("actions"));
+        let Texts { title, summary, collapse_key, .. } = texts;
+        let optional = [&link, &source, &kind, &actions].into_iter().flatten();
+        let mut uses: Vec<u32> =
+            [&title, &summary].into_iter().chain(optional).flat_map(Text::inserts).collect();
+        uses.sort_unstable();
+        uses.dedup();
+        let priority = message.priority.clone().unwrap_or_else(|| "normal".to_owned());
+        Self { title, summary, link, source, kind, actions, collapse_key, priority, job, uses }
+    }
+}
+
+// === impl Inboxes ===
+
+impl Inboxes {
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, arrivals: 0, inboxes: HashMap::new() }
+    }
+
+    /// Puts a push into a person's inbox.
+    pub(super) fn deliver(
+        &mut self,
+        person: u32,
+        shown: &Arc<Shown>,
+        destination: &Destination<'_>,
+        (at, repeat): (Timestamp, bool),
+    ) {
+        if self.most == 0 {
+            return;
+        }
+        self.arrivals += 1;
+        let find = |id| text::find(&destination.inserts, id);
+        let collapse = shown.collapse_key.as_ref().map(|key| hash128([key.fill(find).as_bytes()]));
+        let values = shown.uses.iter().map(|id| find(*id).unwrap_or_default().into()).collect();
+        let inbox = self.inboxes.entry(person).or_default();
+        inbox.latest = self.arrivals;
+        if collapse.is_some() {
+            inbox.pushes.retain(|kept| kept.collapse != collapse);
+        }
+        inbox.pushes.truncate(MOST_PUSHES - 1);
+        let kept = Kept { arrival: self.arrivals, at, repeat, collapse, shown: Arc::clone(shown), values };
+        inbox.pushes.push_front(kept);
+        self.forget_the_oldest();
+    }
+
+    /// The person's pushes, newest first; `None` when no inbox is held for them. They count as seen now.
+    pub(super) fn open(&mut self, person: u32) -> Option<Vec<Push>> {
+        let inbox = self.inboxes.get_mut(&person)?;
+        inbox.seen = inbox.latest;
+        Some(inbox.pushes.iter().map(Kept::put_together).collect())
+    }
+
+    /// The people with an inbox, each with the number of the latest arrival.
+    pub(super) fn people(&self) -> impl Iterator<Item = (u32, u64)> {
+        self.inboxes.iter().map(|(person, inbox)| (*person, inbox.latest))
+    }
+
+    /// How many pushes of this person nobody has looked at.
+    pub(super) fn unseen(&self, person: u32) -> usize {
+        self.inboxes
+            .get(&person)
+            .map_or(0, |inbox| inbox.pushes.iter().take_while(|kept| kept.arrival > inbox.seen).count())
+    }
+
+    /// Halves the inboxes once there are twice as many as wanted, so that each arrival pays next to nothing.
+    fn forget_the_oldest(&mut self) {
+        if self.inboxes.len() <= self.most.saturating_mul(2) {
+            return;
+        }
+        let mut latest: Vec<u64> = self.inboxes.values().map(|inbox| inbox.latest).collect();
+        let cut = latest.len() - self.most;
+        let (_, oldest_kept, _) = latest.select_nth_unstable(cut);
+        let oldest_kept = *oldest_kept;
+        self.inboxes.retain(|_, inbox| inbox.latest >= oldest_kept);
+    }
+}
+
+// === impl Kept ===
+
+impl Kept {
+    fn put_together(&self) -> Push {
+        let shown = &self.shown;
+        let value = |id| shown.uses.binary_search(&id).ok().map(|at| self.values[at].as_ref());
+        let optional = |text: &Option<Text>| text.as_ref().map(|text| text.fill(value)).unwrap_or_default();
+        Push {
+            arrival: self.arrival,
+            at: self.at,
+            repeat: self.repeat,
+            title: shown.title.fill(value),
+            summary: shown.summary.fill(value),
+            link: optional(&shown.link),
+            source: optional(&shown.source),
+            kind: optional(&shown.kind),
+            actions: optional(&shown.actions)
+                .split(',')
+                .filter(|action| !action.is_empty())
+                .map(str::to_owned)
+                .collect(),
+            priority: shown.priority.clone(),
+            job: shown.job.clone(),
+        }
+    }
+}
