@@ -190,6 +190,11 @@ impl Stage {
         *lock(&self.dice) = Dice::new(faults);
     }
 
+    /// Whether nobody is at home: connections from before are cut then.
+    fn is_shut(&self) -> bool {
+        self.shut.borrow().is_some_and(|shut| !shut.remaining().is_zero())
+    }
+
     /// Ends when the stand-in is being stopped.
     fn closed(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut closing = self.closing.subscribe();

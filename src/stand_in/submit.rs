@@ -32,6 +32,10 @@ pub(super) async fn submit(
     body: Body,
 ) -> Response {
     let body = axum::body::to_bytes(body, MOST_BODY_BYTES).await.ok();
+    if stage.is_shut() {
+        cut.now();
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
     let (fate, faults, delay) = stage.roll();
     let result = take(&stage, (fate, &faults), &headers, body);
     wait(delay).await;
