@@ -57,6 +57,8 @@ enum Verb {
     Completions(completions::Args),
 }
 
+pub mod stand_in;
+
 /// Why a verb failed, in words for the person at the terminal.
 #[derive(Debug)]
 pub struct Failure {

@@ -10,11 +10,13 @@ use tokio::net::TcpListener;
 use super::{Done, Failure};
 use crate::stand_in::{Faults, Latency, Options, SignIn, serve};
 
-/// A push service for trying things out: it speaks OpenText's contract, counts what it gets, and shows
-/// every person's inbox as a page that updates itself.
+/// A push service for trying things out: it speaks OpenText's contract, counts
+/// what it gets, and shows every person's inbox as a page that updates itself.
 ///
-/// Open its address in a browser to see the inboxes. `GET /ledger` says how many pushes came and how many
-/// of them came twice. It can be told to misbehave, here or while it runs:
+/// Open its address in a browser to see the inboxes. `GET /ledger` says how many
+/// pushes came, and how many of them came twice.
+///
+/// It can be told to misbehave, here or while it runs:
 ///
 ///   bugle stand-in --latency exp:30ms --rate-limited 0.05 --retry-after 2
 ///   curl localhost:8089/faults -d '{"unavailable": 1, "retry_after": "5"}'

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
+use smallvec::SmallVec;
 
 use super::text::{Insert, Length, Text};
 use crate::event::push::MOST_MEMBERS;
@@ -81,8 +82,9 @@ pub(super) struct Destination<'a> {
     pub(super) reference: Cow<'a, str>,
     #[serde(borrow)]
     pub(super) push: Cow<'a, str>,
+    /// A handful: held in place, for there are millions of destinations.
     #[serde(borrow, default)]
-    pub(super) inserts: Vec<Insert<'a>>,
+    pub(super) inserts: SmallVec<[Insert<'a>; 6]>,
 }
 
 /// A message's texts, cut at their inserts.

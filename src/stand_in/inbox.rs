@@ -6,6 +6,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::contract::{Destination, Message, Texts};
 use super::text::{self, Text};
 use crate::event::{Timestamp, hash128};
@@ -35,8 +37,13 @@ struct Kept {
     repeat: bool,
     collapse: Option<u128>,
     shown: Arc<Shown>,
-    /// The values of [`Shown::uses`], in that order.
-    values: Box<[Box<str>]>,
+    values: Values,
+}
+
+/// The values of [`Shown::uses`], in that order: one text, and where each ends.
+struct Values {
+    text: Box<str>,
+    ends: SmallVec<[u32; 6]>,
 }
 
 /// What the pushes of one request share of what is shown.
@@ -110,7 +117,7 @@ impl Inboxes {
         self.arrivals += 1;
         let find = |id| text::find(&destination.inserts, id);
         let collapse = shown.collapse_key.as_ref().map(|key| hash128([key.fill(find).as_bytes()]));
-        let values = shown.uses.iter().map(|id| find(*id).unwrap_or_default().into()).collect();
+        let values = Values::of(shown.uses.iter().map(|id| find(*id).unwrap_or_default()));
         let inbox = self.inboxes.entry(person).or_default();
         inbox.latest = self.arrivals;
         if collapse.is_some() {
@@ -154,12 +161,33 @@ impl Inboxes {
     }
 }
 
+// === impl Values ===
+
+impl Values {
+    fn of<'a>(values: impl Iterator<Item = &'a str> + Clone) -> Self {
+        let mut text = String::with_capacity(values.clone().map(str::len).sum());
+        let mut ends = SmallVec::new();
+        for value in values {
+            text.push_str(value);
+            // A request has 4 MiB at most.
+            ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
+        }
+        Self { text: text.into(), ends }
+    }
+
+    fn get(&self, at: usize) -> Option<&str> {
+        let offset = |at: usize| self.ends.get(at).and_then(|end| usize::try_from(*end).ok());
+        let start = if at == 0 { 0 } else { offset(at - 1)? };
+        self.text.get(start..offset(at)?)
+    }
+}
+
 // === impl Kept ===
 
 impl Kept {
     fn put_together(&self) -> Push {
         let shown = &self.shown;
-        let value = |id| shown.uses.binary_search(&id).ok().map(|at| self.values[at].as_ref());
+        let value = |id| shown.uses.binary_search(&id).ok().and_then(|at| self.values.get(at));
         let optional = |text: &Option<Text>| text.as_ref().map(|text| text.fill(value)).unwrap_or_default();
         Push {
             arrival: self.arrival,

@@ -29,6 +29,7 @@ mod books;
 mod connection;
 mod contract;
 mod faults;
+mod html;
 mod inbox;
 mod ledger;
 mod pages;
