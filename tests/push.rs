@@ -34,7 +34,8 @@ fn batch(people: &[&str]) -> Batch {
     };
     let letter = Letter {
         notice: NoticeId(7),
-        event_id: "1001".into(),
+        expires_at: None,
+        audience: bugle::event::BoundAudience::nobody(),
         subject: "acme|xecm|task_id=115295".into(),
         subject_partition: 3,
         conversation: 77,
@@ -50,6 +51,7 @@ fn batch(people: &[&str]) -> Batch {
         template,
         expires_at: None,
         cut_at: Timestamp::from_millis(1_767_600_000_000),
+        oldest: Timestamp::from_millis(1_767_600_000_000),
         signing_key: "k1".into(),
         letters,
         members,

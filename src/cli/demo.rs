@@ -57,7 +57,9 @@ pub fn run(args: &Args) -> Done {
         .map_err(|fault| Failure::configuration(&fault).hint(fault.hint()))?;
     let brokers = args.settings.brokers.clone();
     if brokers.is_none() && !args.headless {
-        say("embedded: the broker is in memory; nothing here outlives this process, and no second instance can share the work");
+        say(
+            "embedded: the broker is in memory; nothing here outlives this process, and no second instance can share the work",
+        );
     }
     let demo = Demo::start(config, &DemoSettings { brokers, crowd: args.crowd, inboxes })?;
     let code = if args.headless { headless(demo)? } else { stay(demo)? };
@@ -82,10 +84,12 @@ fn stay(mut demo: Demo) -> Done {
     let summary = run_out(&mut demo, &bar)?;
     say(told(&summary));
     say("a slow stream of events follows; Ctrl-C ends it");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
     let mut number = 1_000_000;
     loop {
-        let ended = runtime.block_on(async { tokio::time::timeout(Duration::from_millis(800), interrupted()).await });
+        let ended =
+            runtime.block_on(async { tokio::time::timeout(Duration::from_millis(800), interrupted()).await });
         if ended.is_ok() {
             break;
         }

@@ -57,8 +57,6 @@ enum Verb {
     Completions(completions::Args),
 }
 
-pub mod stand_in;
-
 /// Why a verb failed, in words for the person at the terminal.
 #[derive(Debug)]
 pub struct Failure {
@@ -83,8 +81,12 @@ pub fn main() -> ExitCode {
         Verb::Publish(args) => publish::run(&args),
         Verb::Topics(args) => topics::run(&args),
         Verb::Schemas(args) => schemas::run(&args),
-        Verb::Directory(args) => broker_args::with_reach(&args.broker, |reach, out| directory::run(&args, reach, out)),
-        Verb::Audience(args) => broker_args::with_reach(&args.broker, |reach, out| audience::run(&args, reach, out)),
+        Verb::Directory(args) => {
+            broker_args::with_reach(&args.broker, |reach, out| directory::run(&args, reach, out))
+        }
+        Verb::Audience(args) => {
+            broker_args::with_reach(&args.broker, |reach, out| audience::run(&args, reach, out))
+        }
         Verb::StandIn(args) => stand_in::run(&args),
         Verb::Completions(args) => completions::run(&args),
     };

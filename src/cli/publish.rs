@@ -80,7 +80,9 @@ fn read(args: &Args, codec: &Codec, config: &Config) -> Result<Read, Failure> {
     let mut schema_ids = BTreeMap::new();
     for source in Source::ALL {
         let name = config.kafka.topics.name(Topic::Events(source));
-        let id = codec.id_for(Name::Events(source), &name).map_err(|fault| Failure::failed(&fault).hint(fault.hint()))?;
+        let id = codec
+            .id_for(Name::Events(source), &name)
+            .map_err(|fault| Failure::failed(&fault).hint(fault.hint()))?;
         schema_ids.insert(source, id);
     }
     let mut read = Read { records: Vec::new(), ids: Vec::new() };
@@ -116,11 +118,16 @@ fn open(file: &Path) -> Result<Box<dyn BufRead>, Failure> {
     if file == Path::new("-") {
         return Ok(Box::new(BufReader::new(std::io::stdin())));
     }
-    let opened = File::open(file).map_err(|error| Failure::failed(format!("`{}`: {error}", file.display())))?;
+    let opened =
+        File::open(file).map_err(|error| Failure::failed(format!("`{}`: {error}", file.display())))?;
     Ok(Box::new(BufReader::new(opened)))
 }
 
-fn event(codec: &Codec, line: &str, ids: &BTreeMap<Source, u32>) -> Result<(Outgoing, (Source, String)), String> {
+fn event(
+    codec: &Codec,
+    line: &str,
+    ids: &BTreeMap<Source, u32>,
+) -> Result<(Outgoing, (Source, String)), String> {
     let event: serde_json::Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
     let written = json::to_avro(codec.schemas(), &event).map_err(|fault| fault.to_string())?;
     let source = written.source;
@@ -136,7 +143,11 @@ fn event(codec: &Codec, line: &str, ids: &BTreeMap<Source, u32>) -> Result<(Outg
 }
 
 fn publish(broker: &dyn Broker, records: Vec<Outgoing>) -> Result<(), Failure> {
-    let bar = if std::io::stderr().is_terminal() { ProgressBar::new(records.len() as u64) } else { ProgressBar::hidden() };
+    let bar = if std::io::stderr().is_terminal() {
+        ProgressBar::new(records.len() as u64)
+    } else {
+        ProgressBar::hidden()
+    };
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} events  {per_sec}") {
         bar.set_style(style);
     }
@@ -176,7 +187,10 @@ impl Verdicts {
         let mut records = Vec::new();
         self.audit.poll(Duration::from_millis(100), &mut records).map_err(Failure::failed)?;
         for record in records {
-            let Ok((_, verdicts)) = outputs::decode_verdicts(record.value.as_deref().unwrap_or_default()) else { continue };
+            let Ok((_, verdicts)) = outputs::decode_verdicts(record.value.as_deref().unwrap_or_default())
+            else {
+                continue;
+            };
             for verdict in verdicts {
                 let key = (verdict.change.source, verdict.event_id.clone());
                 self.found.entry(key).or_default().push(verdict);

@@ -41,7 +41,9 @@ pub fn run(args: &Args) -> Done {
         tracing::warn!("{warning}");
     }
     let broker: Arc<dyn Broker> = if args.embedded {
-        say("embedded: the broker is in memory, its topics end with this process, and no instance shares the work");
+        say(
+            "embedded: the broker is in memory, its topics end with this process, and no instance shares the work",
+        );
         let model = Model::new();
         model.create(&wiring::specs(&config)?).map_err(Failure::failed)?;
         Arc::new(model)
@@ -50,7 +52,8 @@ pub fn run(args: &Args) -> Done {
         refuse_faulty_topics(kafka.as_ref(), &wiring::specs(&config)?)?;
         kafka
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;
     let runtime = Arc::new(runtime);
     name_unbuilt(&config)?;
     let app = App::start(&config, broker, Arc::clone(&runtime))?;
@@ -67,7 +70,8 @@ fn refuse_faulty_topics(broker: &dyn Broker, specs: &[crate::broker::TopicSpec])
         return Ok(());
     }
     let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-    Err(Failure::failed(faults.join("\nerror: ")).hint("run `bugle topics create`, then `bugle topics check`"))
+    Err(Failure::failed(faults.join("\nerror: "))
+        .hint("run `bugle topics create`, then `bugle topics check`"))
 }
 
 /// Says which operators of the rules are not carried out yet, once, so that nobody waits for them.

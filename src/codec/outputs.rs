@@ -345,10 +345,10 @@ mod tests {
         #[test]
         fn a_receipt_is_read_as_written_and_by_others_too(
             texts in (".{0,9}", ".{0,9}", ".{0,9}", ".{0,9}"), at in any::<i64>(), job_id in maybe(), told in any::<u32>(),
-            exceptions in prop::collection::vec((".{0,9}", ".{0,9}", reason()), 0..4),
+            exceptions in prop::collection::vec((".{0,9}", any::<u128>(), reason()), 0..4),
         ) {
             let exceptions = exceptions.into_iter();
-            let exceptions = exceptions.map(|(user_id, event_id, reason)| Exception { user_id, event_id, reason });
+            let exceptions = exceptions.map(|(user_id, notice, reason)| Exception { user_id, notice: crate::event::NoticeId(notice), reason });
             let receipt = Receipt {
                 message_id: texts.0, tenant: texts.1, account: texts.2, rule: texts.3,
                 at: Timestamp::from_millis(at), job_id, told, exceptions: exceptions.collect(),

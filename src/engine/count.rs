@@ -159,6 +159,14 @@ pub(super) fn lag(board: &Board, lane: Lane, input: Input, behind: (i64, Span)) 
     tell(board, &Fact::Lag { lane, input, records, oldest: behind.1 });
 }
 
+/// How many partitions one thread of a lane holds.
+pub(super) fn assigned(board: &Board, lane: Lane, of: (usize, usize)) {
+    // The gauge is the lane's; each thread of a process tells its own share under the lane's name, and
+    // the first thread speaks for all where there is but one.
+    let (_, partitions) = of;
+    tell(board, &Fact::Assigned { lane, partitions: u32::try_from(partitions).unwrap_or(u32::MAX) });
+}
+
 /// A lane committed, or found nothing to do.
 pub(super) fn progress(board: &Board, lane: Lane, at: Timestamp) {
     tell(board, &Fact::Progress { lane, at });

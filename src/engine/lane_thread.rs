@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::broker::{Arrival, BrokerError, Effect, Input, Link, LinkSpec, Position, StartFrom};
 use crate::clock::{self, Tick};
 use crate::event::fact::CommitResult;
-use crate::event::{Lane, Span, Timestamp};
+use crate::event::{Fact, Lane, Span, Timestamp};
 use crate::flow::delivery::Reply;
 use crate::flow::{Outbox, Want, World};
 
@@ -27,6 +27,8 @@ const MOST_POLLED: usize = 2_000;
 const STALE_AFTER: Span = Span::from_secs(10);
 /// Requests under way are waited for this long before a partition is let go.
 const DRAIN: Duration = Duration::from_secs(15);
+/// How often lag is looked at.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// Between two tries to open a link, or to fetch a schema.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// A transaction may stay open this long; one stalled writer holds up all its readers.
@@ -120,7 +122,7 @@ impl LaneThread {
     }
 
     fn work(&mut self, link: &mut dyn Link) -> Result<(), BrokerError> {
-        let mut arrivals = Vec::new();
+        let (mut arrivals, mut reported) = (Vec::new(), Tick::now());
         while !self.stopping() {
             link.poll(self.patience(), MOST_POLLED, &mut arrivals)?;
             let polled = arrivals.len();
@@ -135,9 +137,31 @@ impl LaneThread {
                 self.commit(link)?;
             }
             self.parts.board.beat(self.lane, self.slot, self.now);
+            if reported.elapsed() >= REPORT_EVERY {
+                reported = Tick::now();
+                self.report(link)?;
+            }
         }
         let inputs: Vec<Input> = self.stations.keys().copied().collect();
         self.let_go(link, &inputs)
+    }
+
+    /// Says how far each partition is behind.
+    fn report(&mut self, link: &mut dyn Link) -> Result<(), BrokerError> {
+        for station in self.stations.values() {
+            let end = link.end(station.input)?;
+            let read = link.position(station.input)?.unwrap_or(end);
+            let unread = (end - read).max(0) + i64::try_from(station.backlog.len()).unwrap_or(i64::MAX);
+            let oldest =
+                station.backlog.front().map_or(Span::ZERO, |record| self.now.since(record.timestamp));
+            count::lag(&self.parts.board, self.lane, station.input, (unread, oldest));
+        }
+        let partitions = self.stations.len();
+        count::assigned(&self.parts.board, self.lane, (self.slot, partitions));
+        if self.gathering.is_none() && self.stations.values().all(|station| station.backlog.is_empty()) {
+            count::progress(&self.parts.board, self.lane, self.now);
+        }
+        Ok(())
     }
 
     /// How long to wait for records: not at all when there is work, briefly when answers are expected.
@@ -166,9 +190,7 @@ impl LaneThread {
             Arrival::Revoking(inputs) => self.let_go(link, &inputs)?,
             Arrival::Lost(inputs) => {
                 tracing::warn!(lane = self.lane.as_str(), ?inputs, "lost");
-                for input in &inputs {
-                    self.stations.remove(input);
-                }
+                self.forget(&inputs);
             }
         }
         Ok(())
@@ -335,11 +357,18 @@ impl LaneThread {
                 self.hear_replies();
             }
         }
-        self.commit(link)?;
+        // A lane that stalled is refused here: what it did is its successor's to do again.
+        let committed = self.commit(link);
+        self.forget(inputs);
+        link.release(inputs)?;
+        committed
+    }
+
+    fn forget(&mut self, inputs: &[Input]) {
         for input in inputs {
             self.stations.remove(input);
+            count::tell(&self.parts.board, &Fact::Released { lane: self.lane, input: *input });
         }
-        link.release(inputs)
     }
 }
 

@@ -107,3 +107,13 @@ pub struct BoundAudience {
     /// Taken away from everybody at the very end.
     pub never: Option<Bound>,
 }
+
+// === impl BoundAudience ===
+
+impl BoundAudience {
+    /// An audience of nobody.
+    #[must_use]
+    pub const fn nobody() -> Self {
+        Self { tell: Bound::Any(Vec::new()), fallback: None, never: None }
+    }
+}

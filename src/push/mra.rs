@@ -200,7 +200,8 @@ pub(super) mod tests {
     fn letter(notice: u128, inserts: &[&str]) -> Letter {
         Letter {
             notice: NoticeId(notice),
-            event_id: "1001".into(),
+            expires_at: None,
+            audience: crate::event::BoundAudience::nobody(),
             subject: "acme|xecm|task_id=115295".into(),
             subject_partition: 3,
             conversation: 77,
@@ -231,6 +232,7 @@ pub(super) mod tests {
             template,
             expires_at: Some(Timestamp::from_millis(1_767_632_400_000)),
             cut_at: Timestamp::from_millis(1_767_600_000_000),
+            oldest: Timestamp::from_millis(1_767_600_000_000),
             signing_key: "k1".into(),
             letters: vec![
                 letter(1, &["Contract 4711", "Draft v3", "115295"]),
