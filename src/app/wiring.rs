@@ -194,7 +194,7 @@ pub fn settings(config: &Config) -> Settings {
         static_member: config.kafka.instance_id.is_some(),
         threads: if config.lanes.threads == 0 { cores } else { usize::from(config.lanes.threads) },
         commit_every: config.lanes.commit_every.to_duration(),
-        commit_most: config.lanes.commit_most as usize,
+        commit_most: u64::from(config.lanes.commit_most),
         in_flight: config.push.in_flight as usize,
         start_from: match config.kafka.start_from {
             config::StartFrom::Earliest => StartFrom::Earliest,

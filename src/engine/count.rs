@@ -91,7 +91,7 @@ fn verdicts(board: &Board, lane: Lane, out: &Outbox) {
                 continue;
             }
             Ending::Not(reason) if count == 0 => {
-                tell(board, &Fact::NoTelling { reason: reason.clone(), count: 1 })
+                tell(board, &Fact::NoTelling { reason: reason.clone(), count: 1 });
             }
             Ending::Not(reason) => tell(board, &Fact::NotTold { reason: reason.clone(), count }),
             Ending::Routed | Ending::Told => {}
@@ -159,11 +159,8 @@ pub(super) fn lag(board: &Board, lane: Lane, input: Input, behind: (i64, Span)) 
     tell(board, &Fact::Lag { lane, input, records, oldest: behind.1 });
 }
 
-/// How many partitions one thread of a lane holds.
-pub(super) fn assigned(board: &Board, lane: Lane, of: (usize, usize)) {
-    // The gauge is the lane's; each thread of a process tells its own share under the lane's name, and
-    // the first thread speaks for all where there is but one.
-    let (_, partitions) = of;
+/// How many partitions a lane holds in this process.
+pub(super) fn assigned(board: &Board, lane: Lane, partitions: usize) {
     tell(board, &Fact::Assigned { lane, partitions: u32::try_from(partitions).unwrap_or(u32::MAX) });
 }
 

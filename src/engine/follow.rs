@@ -66,12 +66,14 @@ impl Follower {
             }
             if asked.elapsed() >= ASK_EVERY {
                 asked = Tick::now();
+                // A schema the registry did not know may have been registered meanwhile.
+                self.parts.codec.expire(clock::now());
                 match self.follow.ends() {
                     Ok(ends) => {
                         self.confirm(&ends);
                     }
                     Err(error) => {
-                        tracing::warn!(topic = %self.topic, %error, "the directory's end is not known")
+                        tracing::warn!(topic = %self.topic, %error, "the directory's end is not known");
                     }
                 }
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -34,6 +34,9 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// A transaction may stay open this long; one stalled writer holds up all its readers.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Answers of the push service on their way to the partitions that asked.
+type Replies = (mpsc::Sender<(i32, Reply)>, mpsc::Receiver<(i32, Reply)>);
+
 /// One thread's lanes: the partitions of one kind that its consumer was given.
 pub(super) struct LaneThread {
     lane: Lane,
@@ -41,8 +44,11 @@ pub(super) struct LaneThread {
     parts: Parts,
     settings: Settings,
     stop: Arc<AtomicBool>,
+    /// Partitions that all threads of this lane hold, and those of this one among them.
+    held: Arc<AtomicUsize>,
+    holds: usize,
     requests: Requests,
-    replies: (mpsc::Sender<(i32, Reply)>, mpsc::Receiver<(i32, Reply)>),
+    replies: Replies,
     stations: BTreeMap<Input, Station>,
     gathering: Option<Tick>,
     under_way: usize,
@@ -56,16 +62,18 @@ impl LaneThread {
         which: (Lane, usize),
         parts: &Parts,
         settings: &Settings,
-        stop: &Arc<AtomicBool>,
-        requests: &Requests,
+        shared: (&Arc<AtomicBool>, &Arc<AtomicUsize>, &Requests),
     ) -> Self {
         let (lane, slot) = which;
+        let (stop, held, requests) = shared;
         Self {
             lane,
             slot,
             parts: parts.clone(),
             settings: settings.clone(),
             stop: Arc::clone(stop),
+            held: Arc::clone(held),
+            holds: 0,
             requests: requests.clone(),
             replies: mpsc::channel(),
             stations: BTreeMap::new(),
@@ -156,12 +164,19 @@ impl LaneThread {
                 station.backlog.front().map_or(Span::ZERO, |record| self.now.since(record.timestamp));
             count::lag(&self.parts.board, self.lane, station.input, (unread, oldest));
         }
-        let partitions = self.stations.len();
-        count::assigned(&self.parts.board, self.lane, (self.slot, partitions));
+        self.tell_held();
         if self.gathering.is_none() && self.stations.values().all(|station| station.backlog.is_empty()) {
             count::progress(&self.parts.board, self.lane, self.now);
         }
         Ok(())
+    }
+
+    /// Says how many partitions the lane holds in this process.
+    fn tell_held(&mut self) {
+        self.held.fetch_add(self.stations.len(), Ordering::Relaxed);
+        let held = self.held.fetch_sub(self.holds, Ordering::Relaxed) - self.holds;
+        self.holds = self.stations.len();
+        count::assigned(&self.parts.board, self.lane, held);
     }
 
     /// How long to wait for records: not at all when there is work, briefly when answers are expected.

@@ -14,7 +14,7 @@ mod sender;
 mod station;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ pub struct Settings {
     /// The longest a transaction gathers.
     pub commit_every: Duration,
     /// The most records a transaction gathers.
-    pub commit_most: usize,
+    pub commit_most: u64,
     /// The most requests under way at once.
     pub in_flight: usize,
     /// Where the source lanes begin when nothing was committed.
@@ -96,9 +96,11 @@ impl Engine {
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = follow::start(parts, &stop)?;
         let requests = sender::Requests::new(settings.in_flight);
-        for lane in Lane::ALL {
+        let held: [_; Lane::ALL.len()] = std::array::from_fn(|_| Arc::new(AtomicUsize::new(0)));
+        for (lane, held) in Lane::ALL.into_iter().zip(&held) {
             for slot in 0..settings.threads.max(1) {
-                let thread = lane_thread::LaneThread::new((lane, slot), parts, settings, &stop, &requests);
+                let thread =
+                    lane_thread::LaneThread::new((lane, slot), parts, settings, (&stop, held, &requests));
                 let name = format!("{}-{slot}", lane.as_str());
                 let spawned = std::thread::Builder::new().name(name).spawn(move || thread.run());
                 threads.push(spawned.map_err(|error| BrokerError::Fatal(error.to_string()))?);

@@ -63,12 +63,14 @@ impl Requests {
 }
 
 fn answer(outcome: Outcome) -> Answer {
+    let perhaps = outcome.may_have_arrived();
     match outcome {
         Outcome::Accepted(job) => Answer::Accepted(job),
+        Outcome::TryLater { after, .. } if perhaps => Answer::Unknown(after),
         Outcome::TryLater { after, .. } => Answer::TryLater(after),
         Outcome::Unacceptable { code, member } => Answer::Unacceptable(code, member),
         Outcome::TooLarge => Answer::TooLarge,
         Outcome::Forbidden(_) => Answer::Forbidden,
-        Outcome::Unknown(_) => Answer::Unknown,
+        Outcome::Unknown(_) => Answer::Unknown(None),
     }
 }

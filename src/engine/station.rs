@@ -66,13 +66,13 @@ impl Station {
     }
 
     /// Takes in what was read, until something must happen first.
-    pub(super) fn pump(&mut self, now: Timestamp, world: &World<'_>, most: usize) -> Pumped {
+    pub(super) fn pump(&mut self, now: Timestamp, world: &World<'_>, most: u64) -> Pumped {
         if self.stopped.is_some() {
             return Pumped::Waiting;
         }
         self.want = None;
         while let Some(record) = self.backlog.front() {
-            if self.out.bytes() > world.plan.budget || self.out.tally.records as usize >= most {
+            if self.out.bytes() > world.plan.budget || self.out.tally.records >= most {
                 return Pumped::Full;
             }
             match self.lane.admit(now, record, world, &mut self.out) {

@@ -107,7 +107,8 @@ mod tests {
 
     #[test]
     fn the_longest_note_fits_beside_an_offset() {
-        let done = (0..MOST_DONE).map(|index| (1_000_000 + index as i64 * 31, 999)).collect();
+        let done = (0..250).map(|index| (1_000_000 + index * 31, 999)).collect::<Vec<_>>();
+        assert_eq!(done.len(), MOST_DONE);
         let cursor =
             Cursor { sequence: u64::MAX, place: u32::MAX, audit: u64::MAX, audit_hash: u128::MAX, done };
         assert!(cursor.note(0).len() < 4_096);

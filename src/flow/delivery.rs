@@ -37,8 +37,8 @@ pub enum Answer {
     TooLarge,
     /// The account may not send.
     Forbidden,
-    /// Nobody knows whether it was accepted.
-    Unknown,
+    /// Nobody knows whether it was accepted; ask again under the same id, not before this.
+    Unknown(Option<Span>),
 }
 
 /// An answer on its way back to the lane that sent the batch.
@@ -134,7 +134,8 @@ impl DeliveryLane {
     }
 
     /// Opens a batch: sends it, unless it must be cut anew first.
-    fn begin(&mut self, now: Timestamp, at: At, open: Open, world: &World<'_>, out: &mut Outbox) {
+    fn begin(&mut self, when: (Timestamp, At), open: Open, world: &World<'_>, out: &mut Outbox) {
+        let (now, at) = when;
         if !open.perhaps_accepted && self.look_again(now, at, &open, world) {
             return;
         }
@@ -284,7 +285,7 @@ impl Rooms for DeliveryLane {
                 let batch = Arc::new(batch);
                 let directory = Arc::clone(&directory);
                 let open = Open { batch, directory, attempts: 0, perhaps_accepted: false, due: None };
-                self.begin(now, (record.offset, place), open, world, out);
+                self.begin((now, (record.offset, place)), open, world, out);
             }
         }
         Admitted::Done
@@ -306,7 +307,7 @@ impl Rooms for DeliveryLane {
                 self.put_off(at, open, until);
             }
             Answer::Unacceptable(code, poison) => {
-                self.refused(now, at, open, (Reason::Refused(code), poison))
+                self.refused(now, at, open, (Reason::Refused(code), poison));
             }
             Answer::TooLarge => self.refused(now, at, open, (Reason::TooLarge, None)),
             Answer::Forbidden => {
@@ -314,9 +315,9 @@ impl Rooms for DeliveryLane {
                 self.blocked.insert(open.batch.account.clone(), until);
                 self.put_off(at, open, until);
             }
-            Answer::Unknown => {
+            Answer::Unknown(after) => {
                 open.perhaps_accepted = true;
-                let until = now + wait(&open, None);
+                let until = now + wait(&open, after);
                 self.put_off(at, open, until);
             }
         }
@@ -331,7 +332,7 @@ impl Rooms for DeliveryLane {
             .collect();
         for at in due {
             let Some(open) = self.open.remove(&at) else { continue };
-            self.begin(now, at, open, world, out);
+            self.begin((now, at), open, world, out);
         }
     }
 

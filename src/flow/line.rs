@@ -74,21 +74,21 @@ impl Line {
         for (source, value) in records {
             let record = self.number(Topic::Events(source), now, value.into());
             if let Some((_, lane)) = self.sources.iter_mut().find(|(other, _)| *other == source) {
-                flowing.extend(step(lane, now, vec![record], world, &mut heard));
+                flowing.extend(step(lane, now, &[record], world, &mut heard));
             }
         }
         let flowing = self.numbered(now, flowing);
-        let flowing = step(&mut self.subject, now, flowing, world, &mut heard);
+        let flowing = step(&mut self.subject, now, &flowing, world, &mut heard);
         let flowing = self.numbered(now, flowing);
-        let flowing = step(&mut self.person, now, flowing, world, &mut heard);
+        let flowing = step(&mut self.person, now, &flowing, world, &mut heard);
         let flowing = self.numbered(now, flowing);
-        self.deliver(now, flowing, world, &mut heard);
+        self.deliver(now, &flowing, world, &mut heard);
         heard
     }
 
-    fn deliver(&mut self, now: Timestamp, records: Vec<Incoming>, world: &World<'_>, heard: &mut Heard) {
+    fn deliver(&mut self, now: Timestamp, records: &[Incoming], world: &World<'_>, heard: &mut Heard) {
         let mut out = Outbox::default();
-        for record in &records {
+        for record in records {
             assert_eq!(self.delivery.admit(now, record, world, &mut out), Admitted::Done);
         }
         for send in std::mem::take(&mut out.sends) {
@@ -126,12 +126,12 @@ impl Line {
 fn step(
     lane: &mut dyn Rooms,
     now: Timestamp,
-    records: Vec<Incoming>,
+    records: &[Incoming],
     world: &World<'_>,
     heard: &mut Heard,
 ) -> Vec<Outgoing> {
     let mut out = Outbox::default();
-    for record in &records {
+    for record in records {
         while lane.admit(now, record, world, &mut out) == Admitted::More {}
     }
     lane.cut(now, world, &mut out);

@@ -84,13 +84,12 @@ impl PersonLane {
 
     fn tell_all(
         &mut self,
-        now: Timestamp,
         item: (&Notice<'_>, &[&str]),
-        head: &FrameHead,
+        read: (Timestamp, &FrameHead),
         world: &World<'_>,
         out: &mut Outbox,
     ) {
-        let (notice, people) = item;
+        let ((notice, people), (now, head)) = (item, read);
         let Some((place, rule)) = world.topology.placed(&notice.rule) else {
             out.verdicts.push(ended(now, notice, Reason::RuleRemoved, people));
             return;
@@ -226,7 +225,7 @@ impl Rooms for PersonLane {
             }
             let item = item.map_err(|broken| broken.to_string());
             match item.and_then(|item| fan_out::read(item).map_err(|error| error.to_string())) {
-                Ok((notice, people)) => self.tell_all(now, (&notice, &people), &head, world, out),
+                Ok((notice, people)) => self.tell_all((&notice, &people), (now, &head), world, out),
                 Err(broken) => return Admitted::Stop(broken),
             }
         }

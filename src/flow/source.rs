@@ -203,7 +203,7 @@ impl Rooms for SourceLane {
             }
             Err(Unreadable::WantsSchema(id)) => return Admitted::Wait(Want::Schema(id)),
             Err(Unreadable::Refused(fault)) => {
-                self.refuse(now, record, (fault.code.as_str(), &fault.to_string()), out)
+                self.refuse(now, record, (fault.code.as_str(), &fault.to_string()), out);
             }
         }
         self.done(record, out)
