@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bugle::clock::Tick;
+use bugle::event::message_id;
 use bugle::event::notice::Verb;
 use bugle::event::{Batch, Letter, Member, NoticeId, Occasion, Priority, Span, Template, Timestamp};
 use bugle::push::client::{Account, Patience};
-use bugle::push::{Credentials, KeyRing, Mra, Outcome, PushService, message_id};
+use bugle::push::{Credentials, KeyRing, Mra, Outcome, PushService};
 use bugle::stand_in::{Faults, Options, SignIn, StandIn, serve};
 use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

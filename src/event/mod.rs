@@ -6,10 +6,12 @@
 
 pub mod audience;
 pub mod change;
+pub(crate) mod digits;
 pub mod fact;
 pub mod frame;
 pub mod ids;
 pub mod lane;
+pub mod message_id;
 pub mod notice;
 pub mod person;
 pub mod push;

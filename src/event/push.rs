@@ -131,3 +131,57 @@ impl fmt::Display for Priority {
         f.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+pub(crate) mod example {
+    use super::*;
+
+    fn letter(notice: u128, inserts: &[&str]) -> Letter {
+        Letter {
+            notice: NoticeId(notice),
+            expires_at: None,
+            audience: BoundAudience::nobody(),
+            subject: "acme|xecm|task_id=115295".into(),
+            subject_partition: 3,
+            conversation: 77,
+            occasion: Occasion::First,
+            inserts: inserts.iter().map(|&text| text.to_owned()).collect(),
+        }
+    }
+
+    /// A batch of two letters and three people.
+    pub(crate) fn batch() -> Batch {
+        let template = Template {
+            rule: "ec-1-review".into(),
+            locale: "en".into(),
+            title: "Approval needed: {{1}}".into(),
+            summary: "{{2}} is waiting for you".into(),
+            target: "otnotify".into(),
+            collapse_key: Some("xecm:task:{{3}}".into()),
+            ttl_seconds: 86_400,
+            priority: Priority::High,
+            answers: vec![Verb::Approve, Verb::Reject, Verb::RequestInfo],
+            data: vec![("source".into(), "xecm".into()), ("link".into(), "https://cs.example/{{3}}".into())],
+        };
+        let member = |user_id: &str, letter| Member { user_id: user_id.into(), letter };
+        Batch {
+            message_id: "b-5f0c".into(),
+            tenant: "acme".into(),
+            account: "main".into(),
+            template,
+            expires_at: Some(Timestamp::from_millis(1_767_632_400_000)),
+            cut_at: Timestamp::from_millis(1_767_600_000_000),
+            oldest: Timestamp::from_millis(1_767_600_000_000),
+            signing_key: "k1".into(),
+            letters: vec![
+                letter(1, &["Contract 4711", "Draft v3", "115295"]),
+                letter(2, &["\"B\"\n", "🎺", "7"]),
+            ],
+            members: vec![
+                member("amy@Content Server Members", 0),
+                member("bob \"the\" boss", 1),
+                member("çelik", 0),
+            ],
+        }
+    }
+}

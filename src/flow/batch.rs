@@ -10,7 +10,7 @@ use crate::event::push::{Letter, MOST_BATCH_BYTES, MOST_MEMBERS};
 use crate::event::{Batch, Member, NoticeId, Template, Timestamp};
 
 use super::Plan;
-use crate::push::message_id;
+use crate::event::message_id;
 
 /// What the tellings of one batch share.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

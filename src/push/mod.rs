@@ -16,8 +16,7 @@ mod base64url;
 pub mod category;
 pub mod client;
 pub mod credentials;
-mod digits;
-pub mod message_id;
+
 pub mod mra;
 pub mod outcome;
 pub mod reply_token;

@@ -13,9 +13,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
+use super::Unsendable;
 use super::category::category;
 use super::reply_token::{BatchSigner, KeyRing, LetterSigner};
-use super::{Unsendable, digits};
+use crate::event::digits;
 use crate::event::{Batch, Letter};
 
 /// The longest a push service keeps trying, in seconds: 28 days.
@@ -193,58 +194,9 @@ pub(super) mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::event::notice::Verb;
-    use crate::event::{Member, NoticeId, Occasion, Priority, Template, Timestamp};
+    use crate::event::Timestamp;
+    pub(in crate::push) use crate::event::push::example::batch;
     use crate::push::reply_token::ANSWERABLE;
-
-    fn letter(notice: u128, inserts: &[&str]) -> Letter {
-        Letter {
-            notice: NoticeId(notice),
-            expires_at: None,
-            audience: crate::event::BoundAudience::nobody(),
-            subject: "acme|xecm|task_id=115295".into(),
-            subject_partition: 3,
-            conversation: 77,
-            occasion: Occasion::First,
-            inserts: inserts.iter().map(|&text| text.to_owned()).collect(),
-        }
-    }
-
-    /// A batch of two letters and three people.
-    pub(in crate::push) fn batch() -> Batch {
-        let template = Template {
-            rule: "ec-1-review".into(),
-            locale: "en".into(),
-            title: "Approval needed: {{1}}".into(),
-            summary: "{{2}} is waiting for you".into(),
-            target: "otnotify".into(),
-            collapse_key: Some("xecm:task:{{3}}".into()),
-            ttl_seconds: 86_400,
-            priority: Priority::High,
-            answers: vec![Verb::Approve, Verb::Reject, Verb::RequestInfo],
-            data: vec![("source".into(), "xecm".into()), ("link".into(), "https://cs.example/{{3}}".into())],
-        };
-        let member = |user_id: &str, letter| Member { user_id: user_id.into(), letter };
-        Batch {
-            message_id: "b-5f0c".into(),
-            tenant: "acme".into(),
-            account: "main".into(),
-            template,
-            expires_at: Some(Timestamp::from_millis(1_767_632_400_000)),
-            cut_at: Timestamp::from_millis(1_767_600_000_000),
-            oldest: Timestamp::from_millis(1_767_600_000_000),
-            signing_key: "k1".into(),
-            letters: vec![
-                letter(1, &["Contract 4711", "Draft v3", "115295"]),
-                letter(2, &["\"B\"\n", "🎺", "7"]),
-            ],
-            members: vec![
-                member("amy@Content Server Members", 0),
-                member("bob \"the\" boss", 1),
-                member("çelik", 0),
-            ],
-        }
-    }
 
     fn ring() -> KeyRing {
         KeyRing::new([("k1".to_owned(), SecretString::from("a secret of the tests"))]).unwrap()

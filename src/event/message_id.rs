@@ -90,8 +90,8 @@ fn spell(hash: Sha256) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::mra::tests::batch;
     use super::*;
+    use crate::event::push::example::batch;
 
     #[test]
     fn the_order_of_members_is_not_part_of_the_id_and_the_members_are() {

@@ -3,7 +3,7 @@
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// Appends two lower-case hex digits per byte.
-pub(super) fn hex(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn hex(out: &mut Vec<u8>, bytes: &[u8]) {
     for byte in bytes {
         out.push(HEX[usize::from(byte >> 4)]);
         out.push(HEX[usize::from(byte & 15)]);
@@ -11,7 +11,7 @@ pub(super) fn hex(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// Appends a number.
-pub(super) fn decimal(out: &mut Vec<u8>, number: impl std::fmt::Display) {
+pub(crate) fn decimal(out: &mut Vec<u8>, number: impl std::fmt::Display) {
     use std::io::Write;
     write!(out, "{number}").expect("a buffer in memory takes every byte");
 }
