@@ -336,3 +336,81 @@ fn wrong(path: &str, wanted: &str) -> Fault {
 fn number(path: &str) -> Fault {
     Fault::at(Code::BadNumber, path).because("it is not a number this field can hold")
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::codec::example;
+
+    fn event(change: impl FnOnce(&mut Json)) -> Result<Written, Fault> {
+        let schemas = Schemas::built_in();
+        let mut event = example::event(&schemas, "devadmin.queue.backlog").unwrap();
+        change(&mut event);
+        to_avro(&schemas, &event)
+    }
+
+    fn refusal(change: impl FnOnce(&mut Json)) -> String {
+        event(change).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_field_may_stand_in_data_or_beside_it() {
+        let flat = event(|event| {
+            let data = event["data"].take();
+            event.as_object_mut().unwrap().extend(data.as_object().unwrap().clone());
+        });
+        let nested = event(|event| {
+            let mut whole = event.take();
+            let data = whole["data"].take();
+            let kind = whole["kind"].take();
+            let mut inner = whole;
+            inner.as_object_mut().unwrap().extend(data.as_object().unwrap().clone());
+            inner.as_object_mut().unwrap().remove("kind");
+            inner.as_object_mut().unwrap().remove("data");
+            *event = json!({"kind": kind, "data": inner});
+        });
+        let usual = event(|_| ());
+        assert_eq!(flat, usual);
+        assert_eq!(nested, usual);
+    }
+
+    #[test]
+    fn the_key_names_tenant_source_and_entity() {
+        assert_eq!(
+            event(|event| event["entity"]["id"] = json!(17)).unwrap().key,
+            "acme|devadmin|document|17"
+        );
+    }
+
+    #[test]
+    fn a_number_its_field_cannot_hold_is_refused() {
+        for number in [json!(9_223_372_036_854_775_808_u64), json!(1.5), json!(1e300)] {
+            assert!(refusal(|event| event["data"]["depth"] = number).starts_with("bad-number at `depth`"));
+        }
+        assert!(refusal(|event| event["schema"] = json!(1_u64 << 31)).starts_with("bad-number at `schema`"));
+        assert!(event(|event| event["data"]["depth"] = json!(-0.0)).is_ok());
+        assert!(
+            refusal(|event| event["occurred_at"] = json!("9999-12-31T23:59:59.9999-05:00"))
+                .starts_with("bad-time")
+        );
+    }
+
+    #[test]
+    fn every_refusal_names_its_field() {
+        let take = |event: &mut Json, name: &str| drop(event.as_object_mut().unwrap().remove(name));
+        assert_eq!(refusal(|event| take(event, "kind")), "missing-field at `kind`");
+        assert_eq!(refusal(|event| take(event, "app_id")), "missing-field at `app_id`");
+        assert_eq!(refusal(|event| take(&mut event["entity"], "type")), "missing-field at `entity.type`");
+        assert_eq!(
+            refusal(|event| event["data"]["queue"] = json!(true)),
+            "wrong-type at `queue`: it is a text"
+        );
+        assert_eq!(refusal(|event| event["actor"] = json!("ada")), "wrong-type at `actor`: it is an object");
+        assert_eq!(
+            refusal(|event| event["audience"] = json!({"users": ["ada", null]})),
+            "wrong-type at `audience.users[1]`: it is a text"
+        );
+    }
+}

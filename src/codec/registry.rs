@@ -18,7 +18,6 @@ pub struct Registry {
     urls: Vec<String>,
     login: Option<(String, SecretString)>,
     client: reqwest::Client,
-    runtime: tokio::runtime::Runtime,
 }
 
 /// Why a registry did not do what it was asked.
@@ -107,10 +106,9 @@ impl Registry {
         {
             return Err(settings(format!("`{url}` is not an http address")));
         }
-        let client =
-            reqwest::Client::builder().timeout(PATIENCE).build().map_err(|e| settings(e.to_string()))?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        Ok(Self { urls, login, client, runtime: runtime.map_err(|e| settings(e.to_string()))? })
+        // Each question runs in a runtime of its own, which takes its connections with it.
+        let client = reqwest::Client::builder().timeout(PATIENCE).pool_max_idle_per_host(0).build();
+        Ok(Self { urls, login, client: client.map_err(|fault| settings(fault.to_string()))? })
     }
 
     /// The text of the schema with this id; `None` when the registry does not have it.
@@ -229,10 +227,17 @@ impl Registry {
             Ok::<_, reqwest::Error>((answer.status(), answer.bytes().await?))
         };
         // A thread of its own: blocking inside a runtime's thread is not allowed.
-        let answer = std::thread::scope(|scope| scope.spawn(|| self.runtime.block_on(answer)).join());
+        let answer = std::thread::scope(|scope| {
+            let asking = scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                runtime.map(|runtime| runtime.block_on(answer))
+            });
+            asking.join()
+        });
         let (status, body) = match answer {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(fault)) => return Err(nonsense(&url, &words(&fault))),
+            Ok(Ok(Ok(answer))) => answer,
+            Ok(Ok(Err(fault))) => return Err(nonsense(&url, &words(&fault))),
+            Ok(Err(fault)) => return Err(RegistryError::Settings(fault.to_string())),
             Err(_) => return Err(nonsense(&url, "the request broke off")),
         };
         understand(url, ask.what, status, &body)
