@@ -194,7 +194,6 @@ pub(super) mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::event::Timestamp;
     pub(in crate::push) use crate::event::push::example::batch;
     use crate::push::reply_token::ANSWERABLE;
 
