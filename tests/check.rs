@@ -1,4 +1,4 @@
-//! `bugle check` names every fault of a folder at once, where it stands and what to write.
+//! Check: `bugle check` names every fault of a folder at once, where it stands and what to write.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 

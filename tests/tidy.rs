@@ -30,7 +30,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("roaring", &["src/directory/"]),
     ("csv", &["src/directory/"]),
     ("hmac", &["src/push/"]),
-    ("sha2", &["src/push/", "src/codec/"]),
+    ("sha2", &["src/push/", "src/codec/", "src/event/message_id.rs"]),
     ("jiff", &["src/event/timestamp.rs", "src/clock.rs", "src/topology/", "src/flow/"]),
     ("postcard", &["src/event/frame", "src/flow/"]),
     // A view shared with threads that only read; the codec's plans are one, too.

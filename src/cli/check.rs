@@ -1,4 +1,4 @@
-//! check: reads the rules and messages of a folder and shows everything wrong with them at once.
+//! Check: reads the rules and messages of a folder and shows everything wrong with them at once.
 //!
 //! It sends nothing and needs no Kafka. What it passes, `bugle run` loads.
 

@@ -1,4 +1,4 @@
-//! Bytes to words and back, by the schemas in `schemas/`.
+//! Codec: bytes to words and back, by the schemas in `schemas/`.
 //!
 //! There is one way into a change: a plan compiled from the writer's schema and ours decodes Avro in
 //! place; CloudEvents are written as our Avro first. Nothing here does I/O except the registry client.

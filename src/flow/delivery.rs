@@ -7,18 +7,16 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::event::receipt::Exception;
 use crate::event::{Batch, Incoming, Member, Reason, Receipt, Span, Timestamp, Topic};
 
 use super::batch::child;
 use super::cursor::MOST_DONE;
-use super::dead_letter::{self, Cause};
+use super::finished::{Finished, blank, exception};
 use super::frames::{FrameItems, FrameSet};
 use super::outbox::Send;
 use super::progress::Progress;
+use super::unfinished::Unfinished;
 use super::{Admitted, Cursor, Outbox, Plan, Rooms, Want, World};
-use crate::codec::outputs;
-use crate::event::frame::FrameHead;
 use crate::event::push::MOST_BATCH_BYTES;
 
 /// Where a batch lies: the offset of its frame, and its place in it.
@@ -68,27 +66,12 @@ pub struct DeliveryLane {
     partition: i32,
     progress: Progress,
     open: BTreeMap<At, Open>,
-    /// Frames with anything unfinished, and the finished places of each; `whole` when all are.
-    frames: BTreeMap<i64, Frame>,
-    read_to: i64,
+    unfinished: Unfinished,
     blocked: BTreeMap<String, Timestamp>,
     splits: FrameSet,
     /// Receipts and splits of the open transaction, to be written again after an abort.
     unsettled: VecDeque<Finished>,
     written: usize,
-}
-
-#[derive(Debug, Default)]
-struct Frame {
-    total: u32,
-    done: Vec<u32>,
-}
-
-#[derive(Debug, Clone)]
-enum Finished {
-    Receipt(Receipt),
-    Children(Vec<Batch>, Arc<[i64]>),
-    Poison(At, Arc<Batch>, String),
 }
 
 /// The most batches under way or waiting in one partition; more are left in Kafka.
@@ -106,16 +89,11 @@ impl DeliveryLane {
     #[must_use]
     pub fn new(partition: i32, from: (i64, &Cursor), plan: &Plan) -> Self {
         let (offset, cursor) = from;
-        let mut frames: BTreeMap<i64, Frame> = BTreeMap::new();
-        for (at, place) in &cursor.done {
-            frames.entry(*at).or_default().done.push(*place);
-        }
         Self {
             partition,
             progress: Progress::new("delivery", partition, offset, cursor),
             open: BTreeMap::new(),
-            frames,
-            read_to: offset,
+            unfinished: Unfinished::new(offset, cursor),
             blocked: BTreeMap::new(),
             splits: FrameSet::new(Topic::Pushes, plan.pushes, MOST_BATCH_BYTES),
             unsettled: VecDeque::new(),
@@ -127,10 +105,6 @@ impl DeliveryLane {
     #[must_use]
     pub fn under_way(&self) -> usize {
         self.open.len()
-    }
-
-    fn done_entries(&self) -> usize {
-        self.frames.values().map(|frame| frame.done.len()).sum()
     }
 
     /// Opens a batch: sends it, unless it must be cut anew first.
@@ -187,9 +161,7 @@ impl DeliveryLane {
 
     fn finish(&mut self, at: At) {
         self.open.remove(&at);
-        if let Some(frame) = self.frames.get_mut(&at.0) {
-            frame.done.push(at.1);
-        }
+        self.unfinished.finish(at);
     }
 
     /// All members of a batch end with `reason`.
@@ -251,10 +223,10 @@ const MOST_ATTEMPTS_UNKNOWN: u32 = 20;
 
 impl Rooms for DeliveryLane {
     fn admit(&mut self, now: Timestamp, record: &Incoming, world: &World<'_>, out: &mut Outbox) -> Admitted {
-        if record.offset < self.read_to {
+        if self.unfinished.was_read(record.offset) {
             return Admitted::Done;
         }
-        if self.open.len() >= MOST_OPEN || self.done_entries() >= MOST_DONE {
+        if self.open.len() >= MOST_OPEN || self.unfinished.entries() >= MOST_DONE {
             return Admitted::Wait(Want::Room);
         }
         let (head, items) = match FrameItems::read(record.value.as_deref().unwrap_or_default()) {
@@ -272,21 +244,14 @@ impl Rooms for DeliveryLane {
                 Err(broken) => return Admitted::Stop(broken),
             }
         }
-        let frame = self.frames.entry(record.offset).or_default();
-        frame.total = u32::try_from(batches.len()).unwrap_or(u32::MAX);
-        if frame.done.contains(&WHOLE) {
-            frame.done = (0..frame.total).collect();
-        }
-        let done = frame.done.clone();
+        let total = u32::try_from(batches.len()).unwrap_or(u32::MAX);
+        let left = self.unfinished.read(record.offset, total);
         let directory: Arc<[i64]> = head.directory.into();
-        self.read_to = record.offset + 1;
-        for (batch, place) in batches.into_iter().zip(0u32..) {
-            if !done.contains(&place) {
-                let batch = Arc::new(batch);
-                let directory = Arc::clone(&directory);
-                let open = Open { batch, directory, attempts: 0, perhaps_accepted: false, due: None };
-                self.begin((now, (record.offset, place)), open, world, out);
-            }
+        for (batch, place) in batches.into_iter().zip(0u32..).filter(|(_, place)| left.contains(place)) {
+            let batch = Arc::new(batch);
+            let directory = Arc::clone(&directory);
+            let open = Open { batch, directory, attempts: 0, perhaps_accepted: false, due: None };
+            self.begin((now, (record.offset, place)), open, world, out);
         }
         Admitted::Done
     }
@@ -342,66 +307,18 @@ impl Rooms for DeliveryLane {
 
     fn cut(&mut self, _now: Timestamp, world: &World<'_>, out: &mut Outbox) {
         for finished in self.unsettled.iter().skip(self.written) {
-            match finished {
-                Finished::Receipt(receipt) => {
-                    out.tally.told += u64::from(receipt.told);
-                    for exception in &receipt.exceptions {
-                        out.tally.not_told.push((exception.reason.clone(), 1));
-                    }
-                    out.write(
-                        Topic::Receipts,
-                        self.partition,
-                        None,
-                        outputs::encode_receipt(world.plan.ids.receipt, receipt),
-                    );
-                }
-                Finished::Poison(at, batch, message) => {
-                    let at = (Topic::Pushes, self.partition, at.0);
-                    let rule = Some(batch.template.rule.as_str());
-                    let cause =
-                        Cause { lane: "delivery", code: "push-refused", message, at, rule, subject: None };
-                    // As JSON, for a person has to read what the push service would not take.
-                    let value = serde_json::to_vec(&**batch).expect("a batch has nothing JSON refuses");
-                    out.put(dead_letter::record(&cause, None, Some(value.into()), &[]));
-                    out.tally.dead_letters.push("push-refused");
-                }
-                Finished::Children(children, directory) => {
-                    let directory = directory.to_vec();
-                    let head =
-                        FrameHead { generation: world.topology.generation, directory, from: self.partition };
-                    self.splits.set_head(&head, out);
-                    for child in children {
-                        let bytes = postcard::to_stdvec(child).expect("a batch has nothing postcard refuses");
-                        self.splits.push(self.partition, out, &[&bytes]);
-                        out.tally.batches.push(u32::try_from(child.members.len()).unwrap_or(u32::MAX));
-                    }
-                }
-            }
+            finished.write(self.partition, world, (&mut self.splits, out));
         }
         self.splits.cut(out);
         self.written = self.unsettled.len();
-        // The offset follows the oldest frame that is still owed something.
-        while let Some(first) = self.frames.first_entry() {
-            let whole = first.get().done.len() >= first.get().total as usize && *first.key() < self.read_to;
-            if !whole {
-                break;
-            }
-            first.remove();
-        }
-        let next = self.frames.keys().next().copied().filter(|at| *at < self.read_to).unwrap_or(self.read_to);
+        let next = self.unfinished.low_water();
         self.progress.reach(next, 0);
         self.progress.close(world.plan, out);
     }
 
     fn position(&self) -> (i64, Cursor) {
         let (offset, mut cursor) = self.progress.position();
-        for (at, frame) in &self.frames {
-            if frame.total > 0 && frame.done.len() >= frame.total as usize {
-                cursor.done.push((*at, WHOLE));
-            } else {
-                cursor.done.extend(frame.done.iter().map(|place| (*at, *place)));
-            }
-        }
+        self.unfinished.note(&mut cursor);
         (offset, cursor)
     }
 
@@ -419,9 +336,6 @@ impl Rooms for DeliveryLane {
     }
 }
 
-/// Stands in a cursor for every place of a frame.
-const WHOLE: u32 = u32::MAX;
-
 /// Exponential with full jitter. The random number comes from the batch's id and the attempt, since a
 /// lane has no other source of chance; different batches spread all the same.
 fn wait(open: &Open, at_least: Option<Span>) -> Span {
@@ -430,22 +344,4 @@ fn wait(open: &Open, at_least: Option<Span>) -> Span {
     let chance = crate::event::hash128([open.batch.message_id.as_bytes(), &open.attempts.to_le_bytes()]);
     let jittered = i64::try_from(chance % u128::from(most.unsigned_abs().max(1))).unwrap_or(0);
     Span::from_millis(jittered.max(1)).max(at_least.unwrap_or(Span::ZERO))
-}
-
-fn blank(batch: &Batch, now: Timestamp) -> Receipt {
-    Receipt {
-        message_id: batch.message_id.clone(),
-        tenant: batch.tenant.clone(),
-        account: batch.account.clone(),
-        rule: batch.template.rule.clone(),
-        at: now,
-        job_id: None,
-        told: 0,
-        exceptions: Vec::new(),
-    }
-}
-
-fn exception(batch: &Batch, member: &Member, reason: Reason) -> Exception {
-    let notice = batch.letters.get(member.letter as usize).map(|letter| letter.notice).unwrap_or_default();
-    Exception { user_id: member.user_id.clone(), notice, reason }
 }

@@ -20,6 +20,7 @@ pub mod dead_letter;
 pub mod dedupe;
 pub mod delivery;
 pub mod fan_out;
+mod finished;
 pub mod frames;
 pub mod line;
 pub mod merge;
@@ -28,6 +29,7 @@ pub mod person;
 pub mod progress;
 pub mod source;
 pub mod subject;
+pub mod unfinished;
 
 use std::collections::BTreeMap;
 

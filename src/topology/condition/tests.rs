@@ -1,3 +1,5 @@
+//! Tests: conditions, checked and asked.
+
 use std::borrow::Cow;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! Tests: messages, cut and filled.
+
 use super::super::fault::Faults;
 use super::*;
 use crate::event::{Field, FieldType, Shape, Source, Timestamp, Value};

@@ -1,0 +1,82 @@
+//! Finished: what became of a batch, and the records that say so.
+
+use std::sync::Arc;
+
+use crate::codec::outputs;
+use crate::event::frame::FrameHead;
+use crate::event::receipt::Exception;
+use crate::event::{Batch, Member, Reason, Receipt, Timestamp, Topic};
+
+use super::dead_letter::{self, Cause};
+use super::delivery::At;
+use super::frames::FrameSet;
+use super::{Outbox, World};
+
+/// One thing that became of a batch.
+#[derive(Debug, Clone)]
+pub(super) enum Finished {
+    /// All or some of its members ended.
+    Receipt(Receipt),
+    /// It goes on as these batches; the directory as it was when they were cut.
+    Children(Vec<Batch>, Arc<[i64]>),
+    /// The push service will never take it.
+    Poison(At, Arc<Batch>, String),
+}
+
+// === impl Finished ===
+
+impl Finished {
+    /// Writes it down, as seen from a partition of `bugle.pushes`; children go back into it.
+    pub(super) fn write(&self, partition: i32, world: &World<'_>, into: (&mut FrameSet, &mut Outbox)) {
+        let (splits, out) = into;
+        match self {
+            Self::Receipt(receipt) => {
+                out.tally.told += u64::from(receipt.told);
+                let not_told = receipt.exceptions.iter().map(|exception| (exception.reason.clone(), 1));
+                out.tally.not_told.extend(not_told);
+                let record = outputs::encode_receipt(world.plan.ids.receipt, receipt);
+                out.write(Topic::Receipts, partition, None, record);
+            }
+            Self::Poison(at, batch, message) => {
+                let rule = Some(batch.template.rule.as_str());
+                let at = (Topic::Pushes, partition, at.0);
+                let cause =
+                    Cause { lane: "delivery", code: "push-refused", message, at, rule, subject: None };
+                // As JSON, for a person has to read what the push service would not take.
+                let value = serde_json::to_vec(&**batch).expect("a batch has nothing JSON refuses");
+                out.put(dead_letter::record(&cause, None, Some(value.into()), &[]));
+                out.tally.dead_letters.push("push-refused");
+            }
+            Self::Children(children, directory) => {
+                let directory = directory.to_vec();
+                let head = FrameHead { generation: world.topology.generation, directory, from: partition };
+                splits.set_head(&head, out);
+                for child in children {
+                    let bytes = postcard::to_stdvec(child).expect("a batch has nothing postcard refuses");
+                    splits.push(partition, out, &[&bytes]);
+                    out.tally.batches.push(u32::try_from(child.members.len()).unwrap_or(u32::MAX));
+                }
+            }
+        }
+    }
+}
+
+/// A receipt of a batch that says nothing yet.
+pub(super) fn blank(batch: &Batch, now: Timestamp) -> Receipt {
+    Receipt {
+        message_id: batch.message_id.clone(),
+        tenant: batch.tenant.clone(),
+        account: batch.account.clone(),
+        rule: batch.template.rule.clone(),
+        at: now,
+        job_id: None,
+        told: 0,
+        exceptions: Vec::new(),
+    }
+}
+
+/// A member that was not told.
+pub(super) fn exception(batch: &Batch, member: &Member, reason: Reason) -> Exception {
+    let notice = batch.letters.get(member.letter as usize).map(|letter| letter.notice).unwrap_or_default();
+    Exception { user_id: member.user_id.clone(), notice, reason }
+}
