@@ -198,7 +198,7 @@ impl LaneThread {
                 }
             }
             Arrival::Assigned(input, position) => {
-                tracing::info!(lane = self.lane.as_str(), %input, "assigned");
+                tracing::debug!(lane = self.lane.as_str(), %input, "assigned");
                 link.start(input, position.as_ref())?;
                 self.open(input, position)?;
             }
