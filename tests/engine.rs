@@ -2,6 +2,8 @@
 //!
 //! The broker is the model in memory, everything else is what production runs.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
