@@ -283,7 +283,8 @@ impl Ledger {
             let message = self.ref_messages.get(job).map_or("-", |id| id);
             let person = usize::try_from(*person).ok().and_then(|person| self.people.get(person));
             let person = person.map_or("", |account| &account.person);
-            writeln!(lines, "{message}\td-{reference:032x}\t{person}\t{title}").expect("a string takes every line");
+            writeln!(lines, "{message}\td-{reference:032x}\t{person}\t{title}")
+                .expect("a string takes every line");
         }
         Some(lines)
     }
