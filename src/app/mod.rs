@@ -1,5 +1,6 @@
 //! Wiring: options become a running app; start, drain, stop.
 
+pub mod bench;
 pub mod books;
 pub mod config;
 pub mod demo;
