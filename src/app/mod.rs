@@ -4,6 +4,7 @@ pub mod bench;
 pub mod books;
 pub mod config;
 pub mod demo;
+pub mod weight;
 pub mod wiring;
 
 use std::sync::Arc;
