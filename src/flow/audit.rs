@@ -4,7 +4,7 @@
 //! head moves with the cursor, so that an aborted transaction takes its link back.
 
 use crate::codec::outputs::{self, Link};
-use crate::event::Topic;
+use crate::event::{Topic, Verdict};
 
 use super::{Cursor, Outbox, Plan};
 
@@ -18,8 +18,10 @@ pub struct Chain {
     settled: (u64, u128),
 }
 
-/// The most verdicts of one audit record; keeps it well below the broker's limit.
+/// The most verdicts of one audit record.
 const MOST_VERDICTS: usize = 1_000;
+/// The most bytes of one, about: a record beyond the broker's limit would be refused for ever.
+const MOST_BYTES: usize = 256 * 1024;
 
 // === impl Chain ===
 
@@ -35,7 +37,10 @@ impl Chain {
     pub fn close(&mut self, plan: &Plan, out: &mut Outbox) {
         let verdicts = std::mem::take(&mut out.verdicts);
         let partitions = i32::try_from(plan.audit.max(1)).unwrap_or(1);
-        for part in verdicts.chunks(MOST_VERDICTS) {
+        let mut rest = verdicts.as_slice();
+        while !rest.is_empty() {
+            let (part, after) = rest.split_at(fitting(rest));
+            rest = after;
             let (number, digest) = self.head;
             let seq = i64::try_from(number).unwrap_or(i64::MAX);
             let link = Link { chain: self.name.clone(), seq, prev: digest.to_be_bytes() };
@@ -61,4 +66,17 @@ impl Chain {
     pub fn undo(&mut self) {
         self.head = self.settled;
     }
+}
+
+/// How many of the verdicts one record takes; at least one.
+fn fitting(verdicts: &[Verdict]) -> usize {
+    let mut bytes = 0;
+    for (index, verdict) in verdicts.iter().take(MOST_VERDICTS).enumerate() {
+        let people: usize = verdict.people.iter().map(|person| person.len() + 2).sum();
+        bytes += 256 + verdict.event_id.len() + verdict.subject.as_ref().map_or(0, String::len) + people;
+        if bytes > MOST_BYTES && index > 0 {
+            return index;
+        }
+    }
+    verdicts.len().min(MOST_VERDICTS)
 }

@@ -167,10 +167,9 @@ fn only_used(letters: &[Letter], members: &[Member]) -> (Vec<Letter>, Vec<Member
     (kept, members)
 }
 
-/// About how many bytes a letter takes in a batch.
+/// How many bytes a letter takes in a batch, its audience included: one that lists people may be long.
 fn weight(letter: &Letter) -> usize {
-    let inserts: usize = letter.inserts.iter().map(|insert| insert.len() + 3).sum();
-    inserts + letter.subject.len() + 256
+    postcard::experimental::serialized_size(letter).expect("a letter has nothing postcard refuses")
 }
 
 /// A batch made of some members of another: what a split or a second look leaves.

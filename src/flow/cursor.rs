@@ -22,6 +22,8 @@ pub struct Cursor {
     pub audit_hash: u128,
     /// Batches done beyond the offset, as places of whole or part frames. Delivery lane only.
     pub done: Vec<At>,
+    /// Batches before this place, and not done, may have been sent. Delivery lane only.
+    pub begun: At,
 }
 
 /// A note that no version of Bugle wrote.
@@ -45,6 +47,9 @@ impl Cursor {
         for (index, (at, place)) in self.done.iter().enumerate() {
             note.push_str(if index == 0 { " done=" } else { "," });
             let _ = write!(note, "{}.{place}", at - offset);
+        }
+        if self.begun != (0, 0) {
+            let _ = write!(note, " begun={}.{}", self.begun.0 - offset, self.begun.1);
         }
         note
     }
@@ -77,16 +82,20 @@ impl Cursor {
                     cursor.audit_hash = u128::from_str_radix(hash, 16).ok()?;
                 }
                 "done" => {
-                    for pair in value.split(',') {
-                        let (ahead, place) = pair.split_once('.')?;
-                        cursor.done.push((offset + ahead.parse::<i64>().ok()?, place.parse().ok()?));
-                    }
+                    cursor.done = value.split(',').map(|pair| at(pair, offset)).collect::<Option<_>>()?;
                 }
+                "begun" => cursor.begun = at(value, offset)?,
                 _ => return None,
             }
         }
         Some(cursor)
     }
+}
+
+/// `3.1`: three behind the offset, place 1.
+fn at(pair: &str, offset: i64) -> Option<(i64, u32)> {
+    let (ahead, place) = pair.split_once('.')?;
+    Some((offset.checked_add(ahead.parse().ok()?)?, place.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -95,8 +104,14 @@ mod tests {
 
     #[test]
     fn a_cursor_is_read_as_it_was_written() {
-        let cursor =
-            Cursor { sequence: 7, place: 3, audit: 12, audit_hash: 0xfeed, done: vec![(100, 2), (105, 0)] };
+        let cursor = Cursor {
+            sequence: 7,
+            place: 3,
+            audit: 12,
+            audit_hash: 0xfeed,
+            done: vec![(100, 2), (105, 0)],
+            begun: (106, 1),
+        };
         assert_eq!(Cursor::parse(&cursor.note(99), 99), Ok(cursor));
         assert_eq!(Cursor::parse("", 5), Ok(Cursor::default()));
     }
@@ -112,8 +127,14 @@ mod tests {
     fn the_longest_note_fits_beside_an_offset() {
         let done = (0..250).map(|index| (1_000_000 + index * 31, 999)).collect::<Vec<_>>();
         assert_eq!(done.len(), MOST_DONE);
-        let cursor =
-            Cursor { sequence: u64::MAX, place: u32::MAX, audit: u64::MAX, audit_hash: u128::MAX, done };
+        let cursor = Cursor {
+            sequence: u64::MAX,
+            place: u32::MAX,
+            audit: u64::MAX,
+            audit_hash: u128::MAX,
+            done,
+            begun: (i64::MAX, u32::MAX),
+        };
         assert!(cursor.note(0).len() < 4_096);
     }
 }

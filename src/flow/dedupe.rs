@@ -51,9 +51,11 @@ impl Seen {
         }
         // The first hearing counts, and a repeat does not renew it: a source stuck in a retry loop
         // would otherwise keep its own change in memory for ever. It is kept for two horizons of
-        // append time, since partitions of a source may lag behind one another by up to one.
+        // append time, since partitions of a source may lag behind one another by up to one, and
+        // counted from the newest: a topic whose producers stamp the event's own old time is
+        // forgotten no sooner for it.
         let keep = Span::from_millis(horizon.millis().saturating_mul(2));
-        self.heard.insert(key, appended_at, appended_at + keep);
+        self.heard.insert(key, appended_at, self.newest + keep);
         Heard::New
     }
 
@@ -108,6 +110,15 @@ mod tests {
         seen.settle();
         // Two days pass on the wall clock; nothing of it is visible in the append times.
         assert_eq!(hear(&mut seen, 1, 30), Heard::Before);
+    }
+
+    #[test]
+    fn a_copy_of_an_old_change_is_a_copy_however_new_the_changes_around_it_are() {
+        let mut seen = Seen::new(Span::from_secs(60));
+        assert_eq!(hear(&mut seen, 1, 1_000_000), Heard::New);
+        assert_eq!(hear(&mut seen, 2, 5), Heard::New);
+        seen.settle();
+        assert_eq!(hear(&mut seen, 2, 5), Heard::Before);
     }
 
     #[test]

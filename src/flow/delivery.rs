@@ -3,6 +3,9 @@
 //! It sends nothing itself: it says what to send, and is told what came of it. Many batches are under
 //! way at once; the offset stays at the oldest unfinished one, and what is finished beyond it moves
 //! with the cursor, so that a restart sends only what was not finished, under the same ids.
+//!
+//! **Invariant:** that a batch may have been sent is committed before it is. After a crash nobody else
+//! could know it, and a batch that perhaps was accepted must keep its members and its id.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -64,6 +67,10 @@ pub struct DeliveryLane {
     progress: Progress,
     open: BTreeMap<At, Open>,
     unfinished: Unfinished,
+    /// Batches before this may have been sent by whoever held the partition before.
+    inherited: At,
+    /// Batches before this may be sent: a commit says so. And before this, once the open one is.
+    begun: (At, At),
     blocked: BTreeMap<String, Timestamp>,
     splits: FrameSet,
     /// Receipts and splits of the open transaction, to be written again after an abort.
@@ -91,6 +98,8 @@ impl DeliveryLane {
             progress: Progress::new("delivery", partition, offset, cursor),
             open: BTreeMap::new(),
             unfinished: Unfinished::new(offset, cursor),
+            inherited: cursor.begun,
+            begun: (cursor.begun, cursor.begun),
             blocked: BTreeMap::new(),
             splits: FrameSet::new(Topic::Pushes, plan.pushes, MOST_BATCH_BYTES),
             unsettled: VecDeque::new(),
@@ -104,7 +113,20 @@ impl DeliveryLane {
         self.open.len()
     }
 
-    /// Opens a batch: sends it, unless it must be cut anew first.
+    /// Whether another batch may be taken in: few enough are under way, and should the oldest be stuck
+    /// while all others end, what is done beyond it still fits the cursor.
+    fn has_room(&self) -> bool {
+        let open = self.open.len();
+        open < MOST_OPEN && self.unfinished.entries() + open < MOST_DONE
+    }
+
+    /// What makes room: a commit when there is something to commit, else answers.
+    fn without_room(&self) -> Admitted {
+        let moves = self.unsettled.len() > self.written || self.unfinished.next() > self.begun.0;
+        if moves { Admitted::More } else { Admitted::Wait(Want::Room) }
+    }
+
+    /// Sends a batch, unless it must be cut anew first.
     fn begin(&mut self, when: (Timestamp, At), open: Open, world: &World<'_>, out: &mut Outbox) {
         let (now, at) = when;
         if !open.perhaps_accepted && self.look_again(now, at, &open, world) {
@@ -219,12 +241,9 @@ impl DeliveryLane {
 const MOST_ATTEMPTS_UNKNOWN: u32 = 20;
 
 impl Rooms for DeliveryLane {
-    fn admit(&mut self, now: Timestamp, record: &Incoming, world: &World<'_>, out: &mut Outbox) -> Admitted {
+    fn admit(&mut self, now: Timestamp, record: &Incoming, world: &World<'_>, _out: &mut Outbox) -> Admitted {
         if self.unfinished.was_read(record.offset) {
             return Admitted::Done;
-        }
-        if self.open.len() >= MOST_OPEN || self.unfinished.entries() >= MOST_DONE {
-            return Admitted::Wait(Want::Room);
         }
         let (head, items) = match FrameItems::read(record.value.as_deref().unwrap_or_default()) {
             Ok(read) => read,
@@ -233,23 +252,24 @@ impl Rooms for DeliveryLane {
         if !world.people.reached(&head.directory) {
             return Admitted::Wait(Want::Directory(head.directory));
         }
-        let mut batches: Vec<Batch> = Vec::new();
-        for item in items {
-            let item = item.map_err(|broken| broken.to_string());
-            match item.and_then(|item| postcard::from_bytes(item).map_err(|error| error.to_string())) {
-                Ok(batch) => batches.push(batch),
-                Err(broken) => return Admitted::Stop(broken),
-            }
-        }
-        let total = u32::try_from(batches.len()).unwrap_or(u32::MAX);
+        let total = u32::try_from(items.clone().count()).unwrap_or(u32::MAX);
         let left = self.unfinished.read(record.offset, total);
         let directory: Arc<[i64]> = head.directory.into();
-        for (batch, place) in batches.into_iter().zip(0u32..).filter(|(_, place)| left.contains(place)) {
-            let batch = Arc::new(batch);
-            let directory = Arc::clone(&directory);
-            let open = Open { batch, directory, attempts: 0, perhaps_accepted: false, due: None };
-            self.begin((now, (record.offset, place)), open, world, out);
+        for (item, place) in items.zip(0u32..).filter(|(_, place)| left.binary_search(place).is_ok()) {
+            if !self.has_room() {
+                return self.without_room();
+            }
+            let item = item.map_err(|broken| broken.to_string());
+            let batch = match item.and_then(|item| postcard::from_bytes(item).map_err(|e| e.to_string())) {
+                Ok(batch) => Arc::new(batch),
+                Err(broken) => return Admitted::Stop(broken),
+            };
+            let (at, directory) = ((record.offset, place), Arc::clone(&directory));
+            let perhaps_accepted = at < self.inherited;
+            self.open.insert(at, Open { batch, directory, attempts: 0, perhaps_accepted, due: Some(now) });
+            self.unfinished.reach((record.offset, place + 1));
         }
+        self.unfinished.reach((record.offset + 1, 0));
         Admitted::Done
     }
 
@@ -289,6 +309,7 @@ impl Rooms for DeliveryLane {
         let due: Vec<At> = self
             .open
             .iter()
+            .take_while(|(at, _)| **at < self.begun.0)
             .filter(|(_, open)| open.due.is_some_and(|due| due <= now))
             .map(|(at, _)| *at)
             .collect();
@@ -299,7 +320,8 @@ impl Rooms for DeliveryLane {
     }
 
     fn wake_at(&self) -> Option<Timestamp> {
-        self.open.values().filter_map(|open| open.due).min()
+        let begun = self.open.iter().take_while(|(at, _)| **at < self.begun.0);
+        begun.filter_map(|(_, open)| open.due).min()
     }
 
     fn cut(&mut self, _now: Timestamp, world: &World<'_>, out: &mut Outbox) {
@@ -308,26 +330,30 @@ impl Rooms for DeliveryLane {
         }
         self.splits.cut(out);
         self.written = self.unsettled.len();
-        let next = self.unfinished.low_water();
-        self.progress.reach(next, 0);
+        let (offset, place) = self.unfinished.low_water();
+        self.progress.reach(offset, place);
+        self.begun.1 = self.begun.1.max(self.unfinished.next());
         self.progress.close(world.plan, out);
     }
 
     fn position(&self) -> (i64, Cursor) {
         let (offset, mut cursor) = self.progress.position();
-        self.unfinished.note(&mut cursor);
+        self.unfinished.note(offset, &mut cursor);
+        cursor.begun = self.begun.1;
         (offset, cursor)
     }
 
     fn settle(&mut self, _now: Timestamp) {
         self.unsettled.drain(..self.written);
         self.written = 0;
+        self.begun.0 = self.begun.1;
         self.progress.settle();
     }
 
     fn undo(&mut self) {
         // What became of a batch does not become untrue with an abort: it is written down again.
         self.written = 0;
+        self.begun.1 = self.begun.0;
         self.splits.clear();
         self.progress.undo();
     }

@@ -1,8 +1,10 @@
 //! Frames: how many items become one record, and are read again in place.
 //!
-//! Layout: version byte, head, then each item as four bytes of length (little endian) and its bytes.
+//! Layout: version byte, four bytes of how many items (all numbers little endian), head, then each item
+//! as four bytes of length and its bytes.
 //! The length stands before the item so that a reader can go to a place without reading what lies
-//! before it, and so that an item that cannot be read spoils no other.
+//! before it. The number of items stands in front so that a frame cut short is never taken for a
+//! shorter one: what it lost would be lost in silence.
 
 use crate::event::Topic;
 use crate::event::frame::{FRAME_VERSION, FrameHead};
@@ -29,8 +31,11 @@ pub struct FrameSet {
     open: Vec<Vec<u8>>,
 }
 
+/// The number of items takes this many bytes.
+const COUNT_BYTES: usize = 4;
+
 /// A frame, read in place.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct FrameItems<'a> {
     rest: &'a [u8],
 }
@@ -65,8 +70,12 @@ impl FrameSet {
         }
         if frame.is_empty() {
             frame.push(FRAME_VERSION);
+            frame.extend_from_slice(&[0; COUNT_BYTES]);
             *frame = postcard::to_extend(&self.head, std::mem::take(frame))
                 .expect("a head has nothing postcard refuses");
+        }
+        if let Some(count) = frame.get_mut(1..).and_then(<[u8]>::first_chunk_mut::<COUNT_BYTES>) {
+            *count = (u32::from_le_bytes(*count) + 1).to_le_bytes();
         }
         frame.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
         for part in parts {
@@ -77,7 +86,7 @@ impl FrameSet {
     /// Whether an item of this length fits a frame of its own.
     #[must_use]
     pub fn fits(&self, length: usize) -> bool {
-        length + 4 + 64 + self.head.directory.len() * 10 <= self.most
+        length + 4 + COUNT_BYTES + 64 + self.head.directory.len() * 10 <= self.most
     }
 
     /// Every open frame leaves.
@@ -98,7 +107,8 @@ impl FrameSet {
 // === impl FrameItems ===
 
 impl<'a> FrameItems<'a> {
-    /// The head and the items of a frame.
+    /// The head and the items of a frame. All of it is looked through first, so that nothing of a frame
+    /// that is not whole is ever acted upon.
     ///
     /// # Errors
     /// [`BrokenFrame`] when it is not a whole frame of this version.
@@ -107,8 +117,11 @@ impl<'a> FrameItems<'a> {
         if *version != FRAME_VERSION {
             return Err(BrokenFrame::Version(*version));
         }
+        let (count, rest) = rest.split_first_chunk::<COUNT_BYTES>().ok_or(BrokenFrame::Damaged)?;
         let (head, rest) = postcard::take_from_bytes(rest).map_err(|_| BrokenFrame::Damaged)?;
-        Ok((head, Self { rest }))
+        let items = Self { rest };
+        let found = items.clone().try_fold(0_u32, |found, item| item.map(|_| found + 1))?;
+        if found == u32::from_le_bytes(*count) { Ok((head, items)) } else { Err(BrokenFrame::Damaged) }
     }
 }
 
@@ -169,15 +182,15 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_cut_anywhere_is_damaged_or_shorter_and_never_a_panic() {
+    fn a_frame_cut_anywhere_is_refused_and_never_a_panic() {
         let (mut set, mut out) = (FrameSet::new(Topic::Subjects, 1, MOST_FRAME_BYTES), Outbox::default());
         set.push(0, &mut out, &[b"one"]);
+        set.push(0, &mut out, &[b"two"]);
         set.cut(&mut out);
         let whole = frames(&out)[0];
+        assert_eq!(items(whole).unwrap().len(), 2);
         for end in 0..whole.len() {
-            if let Ok(found) = items(&whole[..end]) {
-                assert!(found.is_empty());
-            }
+            assert!(items(&whole[..end]).is_err(), "cut at {end}");
         }
         assert_eq!(items(&[9, 0]), Err(BrokenFrame::Version(9)));
     }

@@ -3,6 +3,7 @@
 //! For proofs about rules: who hears a change, in which words, and who does not and why. It runs the
 //! same lanes as production; only the records between them never leave this process.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::event::record::Input;
@@ -12,7 +13,7 @@ use super::delivery::{Answer, DeliveryLane, Reply};
 use super::person::PersonLane;
 use super::source::SourceLane;
 use super::subject::SubjectLane;
-use super::{Admitted, Cursor, Outbox, Plan, Rooms, World};
+use super::{Admitted, Cursor, Outbox, Plan, Rooms, Want, World};
 
 /// One instance of each lane, over one partition each.
 pub struct Line {
@@ -32,11 +33,15 @@ pub struct Heard {
     pub verdicts: Vec<Verdict>,
     /// What went to the dead letters.
     pub dead_letters: Vec<Outgoing>,
+    /// What a lane could not go on with.
+    pub stuck: Vec<Admitted>,
 }
 
 /// One push as a person would see it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Push {
+    /// Whose person.
+    pub tenant: String,
     /// The person.
     pub user_id: String,
     /// The rule.
@@ -82,23 +87,43 @@ impl Line {
         let flowing = self.numbered(now, flowing);
         let flowing = step(&mut self.person, now, &flowing, world, &mut heard);
         let flowing = self.numbered(now, flowing);
-        self.deliver(now, &flowing, world, &mut heard);
+        self.deliver(now, flowing, world, &mut heard);
         heard
     }
 
-    fn deliver(&mut self, now: Timestamp, records: &[Incoming], world: &World<'_>, heard: &mut Heard) {
-        let mut out = Outbox::default();
-        for record in records {
-            assert_eq!(self.delivery.admit(now, record, world, &mut out), Admitted::Done);
+    fn deliver(&mut self, now: Timestamp, records: Vec<Incoming>, world: &World<'_>, heard: &mut Heard) {
+        let mut waiting = VecDeque::from(records);
+        loop {
+            let mut parts = Vec::new();
+            while let Some(record) = waiting.front() {
+                match self.delivery.admit(now, record, world, &mut Outbox::default()) {
+                    Admitted::Done => drop(waiting.pop_front()),
+                    Admitted::More => {
+                        parts.extend(commit(&mut self.delivery, now, Outbox::default(), world, heard));
+                    }
+                    Admitted::Wait(Want::Room) => parts.extend(self.send(now, world, heard)),
+                    stuck => return heard.stuck.push(stuck),
+                }
+            }
+            parts.extend(commit(&mut self.delivery, now, Outbox::default(), world, heard));
+            parts.extend(self.send(now, world, heard));
+            if parts.is_empty() {
+                return;
+            }
+            waiting.extend(self.numbered(now, parts));
         }
+    }
+
+    /// Sends what may be sent by now; the parts of what had to be cut anew first.
+    fn send(&mut self, now: Timestamp, world: &World<'_>, heard: &mut Heard) -> Vec<Outgoing> {
+        let mut out = Outbox::default();
+        self.delivery.wake(now, world, &mut out);
         for send in std::mem::take(&mut out.sends) {
             let answer = Answer::Accepted(format!("otp-{}", heard.batches.len()));
             heard.batches.push(send.batch);
             self.delivery.answered(now, Reply { at: send.at, answer }, world, &mut out);
         }
-        self.delivery.cut(now, world, &mut out);
-        self.delivery.settle(now);
-        heard.verdicts.append(&mut out.verdicts);
+        commit(&mut self.delivery, now, out, world, heard)
     }
 
     fn numbered(&mut self, now: Timestamp, records: Vec<Outgoing>) -> Vec<Incoming> {
@@ -122,7 +147,8 @@ impl Line {
     }
 }
 
-/// One transaction of one lane; what it wrote for the next one.
+/// The records through one lane, in one transaction or as many as it asks for; what it wrote for the
+/// next one.
 fn step(
     lane: &mut dyn Rooms,
     now: Timestamp,
@@ -130,10 +156,31 @@ fn step(
     world: &World<'_>,
     heard: &mut Heard,
 ) -> Vec<Outgoing> {
-    let mut out = Outbox::default();
+    let (mut out, mut on) = (Outbox::default(), Vec::new());
     for record in records {
-        while lane.admit(now, record, world, &mut out) == Admitted::More {}
+        loop {
+            match lane.admit(now, record, world, &mut out) {
+                Admitted::Done => break,
+                Admitted::More => on.extend(commit(lane, now, std::mem::take(&mut out), world, heard)),
+                stuck => {
+                    heard.stuck.push(stuck);
+                    return on;
+                }
+            }
+        }
     }
+    on.extend(commit(lane, now, out, world, heard));
+    on
+}
+
+/// Ends a transaction; what it wrote for the next lane.
+fn commit(
+    lane: &mut dyn Rooms,
+    now: Timestamp,
+    mut out: Outbox,
+    world: &World<'_>,
+    heard: &mut Heard,
+) -> Vec<Outgoing> {
     lane.cut(now, world, &mut out);
     lane.settle(now);
     heard.verdicts.append(&mut out.verdicts);
@@ -165,6 +212,7 @@ fn pushes_of(batch: &Batch) -> impl Iterator<Item = Push> + '_ {
             .map(|letter| letter.inserts.as_slice())
             .unwrap_or_default();
         Push {
+            tenant: batch.tenant.clone(),
             user_id: member.user_id.clone(),
             rule: batch.template.rule.clone(),
             title: fill(&batch.template.title, inserts),

@@ -20,12 +20,23 @@ pub struct Claim {
     pub standing: std::cmp::Reverse<usize>,
 }
 
+/// A telling that waits for the cut.
+#[derive(Debug, Clone, Copy)]
+pub struct OnItsWay {
+    /// How strong it is.
+    pub claim: Claim,
+    /// Its number, given by the caller.
+    pub number: usize,
+    /// How long the same news is no news after it; the horizon where the rule says nothing.
+    pub within: Option<Span>,
+}
+
 /// What was told, and what waits for the cut.
 #[derive(Debug)]
 pub struct Told {
     horizon: Span,
     told: Expiring<u128, ()>,
-    open: HashMap<u128, (Claim, usize), foldhash::fast::RandomState>,
+    open: HashMap<u128, OnItsWay, foldhash::fast::RandomState>,
 }
 
 /// What becomes of a telling.
@@ -48,28 +59,28 @@ impl Told {
         Self { horizon, told: Expiring::default(), open: HashMap::default() }
     }
 
-    /// A telling, numbered by the caller, for one person.
-    pub fn meet(&mut self, key: u128, claim: Claim, number: usize) -> Met {
+    /// A telling for one person.
+    pub fn meet(&mut self, key: u128, telling: OnItsWay) -> Met {
         if self.told.get(&key).is_some() {
             return Met::Loses;
         }
         match self.open.get(&key).copied() {
             None => {
-                self.open.insert(key, (claim, number));
+                self.open.insert(key, telling);
                 Met::First
             }
-            Some((standing, _)) if standing >= claim => Met::Loses,
-            Some((_, weaker)) => {
-                self.open.insert(key, (claim, number));
-                Met::Wins(weaker)
+            Some(standing) if standing.claim >= telling.claim => Met::Loses,
+            Some(weaker) => {
+                self.open.insert(key, telling);
+                Met::Wins(weaker.number)
             }
         }
     }
 
     /// The tellings on their way are told now.
     pub fn cut(&mut self, now: Timestamp) {
-        for (key, _) in self.open.drain() {
-            self.told.insert(key, (), now + self.horizon);
+        for (key, telling) in self.open.drain() {
+            self.told.insert(key, (), now + telling.within.unwrap_or(self.horizon));
         }
     }
 
@@ -108,6 +119,10 @@ mod tests {
         Claim { answers, priority, standing: Reverse(place) }
     }
 
+    fn telling(claim: Claim, number: usize) -> OnItsWay {
+        OnItsWay { claim, number, within: None }
+    }
+
     #[test]
     fn most_answers_wins_then_priority_then_file_order() {
         assert!(claim(2, Priority::Low, 9) > claim(1, Priority::Critical, 0));
@@ -118,20 +133,32 @@ mod tests {
     #[test]
     fn a_person_hears_news_once_and_the_stronger_telling_of_one_transaction_wins() {
         let mut told = Told::new(Span::from_secs(60));
-        assert_eq!(told.meet(1, claim(0, Priority::Normal, 0), 0), Met::First);
-        assert_eq!(told.meet(1, claim(3, Priority::Normal, 1), 1), Met::Wins(0));
-        assert_eq!(told.meet(1, claim(1, Priority::Normal, 2), 2), Met::Loses);
+        assert_eq!(told.meet(1, telling(claim(0, Priority::Normal, 0), 0)), Met::First);
+        assert_eq!(told.meet(1, telling(claim(3, Priority::Normal, 1), 1)), Met::Wins(0));
+        assert_eq!(told.meet(1, telling(claim(1, Priority::Normal, 2), 2)), Met::Loses);
         told.cut(Timestamp::default());
-        assert_eq!(told.meet(1, claim(9, Priority::Critical, 0), 3), Met::Loses);
+        assert_eq!(told.meet(1, telling(claim(9, Priority::Critical, 0), 3)), Met::Loses);
     }
 
     #[test]
     fn an_aborted_telling_was_never_told() {
         let mut told = Told::new(Span::from_secs(60));
-        told.meet(1, claim(0, Priority::Normal, 0), 0);
+        told.meet(1, telling(claim(0, Priority::Normal, 0), 0));
         told.cut(Timestamp::default());
         told.undo();
-        assert_eq!(told.meet(1, claim(0, Priority::Normal, 0), 0), Met::First);
+        assert_eq!(told.meet(1, telling(claim(0, Priority::Normal, 0), 0)), Met::First);
+    }
+
+    #[test]
+    fn the_same_news_is_news_again_after_the_span_its_rule_names() {
+        let mut told = Told::new(Span::from_secs(3_600));
+        let within = Some(Span::from_secs(30));
+        told.meet(1, OnItsWay { within, ..telling(claim(0, Priority::Normal, 0), 0) });
+        told.cut(Timestamp::default());
+        for (secs, met) in [(29, Met::Loses), (40, Met::First)] {
+            told.settle(Timestamp::from_millis(secs * 1_000));
+            assert_eq!(told.meet(1, telling(claim(9, Priority::High, 0), 0)), met, "{secs}");
+        }
     }
 
     #[test]

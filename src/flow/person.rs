@@ -20,7 +20,7 @@ use crate::topology::{Cut, Message, Rule};
 use super::batch::{self, Group, Pile};
 use super::fan_out;
 use super::frames::{FrameItems, FrameSet};
-use super::merge::{self, Claim, Met, Told};
+use super::merge::{self, Claim, Met, OnItsWay, Told};
 use super::progress::Progress;
 use super::{Admitted, Cursor, Outbox, Plan, Rooms, Want, World};
 
@@ -144,7 +144,9 @@ impl PersonLane {
         let (pile, letter) = self.letter(telling, &entry, world.plan)?;
         if let Some(if_merged) = &telling.if_merged {
             let key = merge::key(&notice.tenant, user_id, notice.news, notice.occasion);
-            match self.told.meet(key, telling.claim, self.replaceable.len()) {
+            let (claim, number) = (telling.claim, self.replaceable.len());
+            let within = telling.rule.plan.within;
+            match self.told.meet(key, OnItsWay { claim, number, within }) {
                 Met::First => {}
                 Met::Loses => return Err(Reason::Merged),
                 Met::Wins(weaker) => self.take_back(user_id, weaker, out),
@@ -226,7 +228,11 @@ impl Rooms for PersonLane {
             let item = item.map_err(|broken| broken.to_string());
             match item.and_then(|item| fan_out::read(item).map_err(|error| error.to_string())) {
                 Ok((notice, people)) => self.tell_all((&notice, &people), (now, &head), world, out),
-                Err(broken) => return Admitted::Stop(broken),
+                Err(broken) => {
+                    // What came before it is taken in, and must not be again.
+                    self.progress.reach(record.offset, at);
+                    return Admitted::Stop(broken);
+                }
             }
         }
         self.progress.finish(record.offset);

@@ -112,7 +112,7 @@ impl SourceLane {
 
     fn send_on(
         &mut self,
-        record: &Incoming,
+        (now, record): (Timestamp, &Incoming),
         change: &Change<'_>,
         world: &World<'_>,
         out: &mut Outbox,
@@ -136,7 +136,8 @@ impl SourceLane {
         let headers = Codec::event_headers(&record.headers);
         let mut item = SubjectItem {
             at,
-            appended_at: record.timestamp,
+            // A producer may stamp what it likes; a time to come would age everything remembered.
+            appended_at: record.timestamp.min(now),
             subject: Cow::Borrowed(""),
             rules: Vec::new(),
             format: Codec::format_of(&record.headers),
@@ -193,7 +194,7 @@ impl Rooms for SourceLane {
                 );
             }
             Ok(change) => {
-                let reason = match self.send_on(record, &change, world, out) {
+                let reason = match self.send_on((now, record), &change, world, out) {
                     Routed::On => None,
                     Routed::Unwanted => Some(Reason::Unmatched),
                     Routed::Failed => Some(Reason::Refused("rule-failed".to_owned())),

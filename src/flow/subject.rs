@@ -151,7 +151,11 @@ impl Rooms for SubjectLane {
                         return Admitted::Wait(want);
                     }
                 }
-                Err(broken) => return Admitted::Stop(broken),
+                Err(broken) => {
+                    // What came before it is taken in, and must not be again.
+                    self.progress.reach(record.offset, at);
+                    return Admitted::Stop(broken);
+                }
             }
         }
         self.progress.finish(record.offset);
@@ -178,6 +182,9 @@ impl Rooms for SubjectLane {
         self.seen.undo();
     }
 }
+
+/// The most people one verdict names, so that it fits an audit record.
+const MOST_NAMED: usize = 1_000;
 
 /// A rule hearing a change.
 struct Hearing<'h> {
@@ -231,10 +238,9 @@ impl<'h> Hearing<'h> {
     /// Those the rule names whom no approved channel reaches.
     fn without_channel(&self, found: &Resolved<'_>, out: &mut Outbox) {
         let people: Vec<String> = found.no_channel().map(|entry| entry.user_id().to_owned()).collect();
-        if let Ok(count) = u32::try_from(people.len())
-            && count > 0
-        {
-            out.verdicts.push(self.verdict(Ending::Not(Reason::NoChannel), count, people));
+        for part in people.chunks(MOST_NAMED) {
+            let count = u32::try_from(part.len()).unwrap_or(u32::MAX);
+            out.verdicts.push(self.verdict(Ending::Not(Reason::NoChannel), count, part.to_vec()));
         }
     }
 }

@@ -266,16 +266,28 @@ fn noise(number: u64, at: Timestamp) -> SampleEvent {
 
 /// An event with its own audience: one role in one business unit at one place.
 fn segment(number: u64, at: Timestamp) -> SampleEvent {
+    let audience =
+        json!({ "roles": ["field-service"], "locations": ["Hamburg"], "business_units": ["Operations"] });
+    let name = format!("Berth plan {number}");
+    addressed(number, at, (&name, "Plan published", audience))
+}
+
+/// A step of a process that says itself whom it is for.
+fn addressed(number: u64, at: Timestamp, step: (&str, &str, Value)) -> SampleEvent {
+    let (name, step, audience) = step;
     event(
         Source::XConnector,
-        "workflow.milestone",
+        "process.step",
         number,
         at,
         json!({
-            "entity": entity("workflow", number, &format!("Berth plan {number}")),
-            "audience": { "roles": ["field-service"], "locations": ["Hamburg"], "business_units": ["Operations"] },
-            "flow_id": "berth-plan", "flow_name": "Berth plan", "execution_id": format!("run-{number}"),
-            "data": { "step": "Plan published", "assignees": [] },
+            "entity": entity("process", number, name),
+            "audience": audience,
+            "flow_id": "harbour", "flow_name": "Harbour office", "execution_id": format!("run-{number}"),
+            "data": {
+                "process_id": number.to_string(), "step_no": 1, "step_name": step, "state": "running",
+                "stakeholders": [],
+            },
         }),
     )
 }
@@ -292,33 +304,12 @@ fn other_tenant(number: u64, at: Timestamp) -> SampleEvent {
 
 /// One event for the whole crowd.
 fn crowd(at: Timestamp) -> SampleEvent {
-    event(
-        Source::XConnector,
-        "workflow.milestone",
-        900_001,
-        at,
-        json!({
-            "entity": entity("workflow", 900_001, "Storm surge warning"),
-            "severity": "high",
-            "audience": { "roles": [super::CROWD_ROLE], "business_units": ["Operations"] },
-            "flow_id": "alerts", "flow_name": "Alerts", "execution_id": "run-900001",
-            "data": { "step": "All sites: secure the cranes", "assignees": [] },
-        }),
-    )
+    let audience = json!({ "roles": [super::CROWD_ROLE], "business_units": ["Operations"] });
+    addressed(900_001, at, ("Storm surge warning", "All sites: secure the cranes", audience))
 }
 
 /// One event for a role that nobody holds.
 fn nobody(at: Timestamp) -> SampleEvent {
-    event(
-        Source::XConnector,
-        "workflow.milestone",
-        900_002,
-        at,
-        json!({
-            "entity": entity("workflow", 900_002, "Lighthouse inspection"),
-            "audience": { "roles": ["lighthouse-keeper"] },
-            "flow_id": "alerts", "flow_name": "Alerts", "execution_id": "run-900002",
-            "data": { "step": "Inspection due", "assignees": [] },
-        }),
-    )
+    let audience = json!({ "roles": ["lighthouse-keeper"] });
+    addressed(900_002, at, ("Lighthouse inspection", "Inspection due", audience))
 }
