@@ -41,7 +41,8 @@ impl Seen {
         self.hear_within(hash128(parts), appended_at, self.horizon)
     }
 
-    /// Hears something by a key of a rule's own, with the rule's own horizon.
+    /// Hears something by a key of a rule's own, with the rule's own horizon. `appended_at` is never
+    /// later than now: a time far ahead would end the memory of everything else.
     pub fn hear_within(&mut self, key: u128, appended_at: Timestamp, horizon: Span) -> Heard {
         self.newest = self.newest.max(appended_at);
         if let Some(first) = self.heard.get(&key)
@@ -51,9 +52,10 @@ impl Seen {
         }
         // The first hearing counts, and a repeat does not renew it: a source stuck in a retry loop
         // would otherwise keep its own change in memory for ever. It is kept for two horizons of
-        // append time, since partitions of a source may lag behind one another by up to one.
+        // append time, since partitions of a source may lag behind one another by up to one; they are
+        // counted from the newest, for a publisher's clock may stand still in 1970.
         let keep = Span::from_millis(horizon.millis().saturating_mul(2));
-        self.heard.insert(key, appended_at, appended_at + keep);
+        self.heard.insert(key, appended_at, self.newest + keep);
         Heard::New
     }
 
@@ -83,6 +85,8 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn at(secs: i64) -> Timestamp {
@@ -116,6 +120,71 @@ mod tests {
         hear(&mut seen, 1, 0);
         seen.undo();
         assert_eq!(hear(&mut seen, 1, 1), Heard::New);
+    }
+
+    #[test]
+    fn a_copy_is_known_whatever_the_publishers_clock_says() {
+        let mut seen = Seen::new(Span::from_secs(60));
+        hear(&mut seen, 1, 1_000_000);
+        seen.settle();
+        assert_eq!(hear(&mut seen, 2, 0), Heard::New);
+        seen.settle();
+        assert_eq!(hear(&mut seen, 2, 0), Heard::Before);
+    }
+
+    /// What a subject does to its memory.
+    #[derive(Debug, Clone)]
+    enum Step {
+        /// A key, appended so long before the newest.
+        Hear(u128, i64),
+        Pass(i64),
+        Settle,
+        Undo,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            6 => (0..4u128, 0..=60_000i64).prop_map(|(key, late)| Step::Hear(key, late)),
+            3 => (0..50_000i64).prop_map(Step::Pass),
+            2 => Just(Step::Settle),
+            1 => Just(Step::Undo),
+        ];
+        prop::collection::vec(step, 1..80)
+    }
+
+    proptest! {
+        /// The model remembers everything for ever and looks through all of it.
+        #[test]
+        fn a_copy_is_a_copy_exactly_within_the_horizon_of_its_first_hearing(steps in steps()) {
+            let horizon = Span::from_secs(60);
+            let mut seen = Seen::new(horizon);
+            let mut committed: Vec<(u128, i64)> = Vec::new();
+            let mut open = Vec::new();
+            let mut newest = 1_000_000;
+            for step in steps {
+                match step {
+                    Step::Hear(key, late) => {
+                        let appended_at = newest - late;
+                        let first = committed.iter().chain(&open).rev().find(|(heard, _)| *heard == key);
+                        let known = first.is_some_and(|(_, first)| appended_at - first <= horizon.millis());
+                        let heard = seen.hear_within(key, Timestamp::from_millis(appended_at), horizon);
+                        prop_assert_eq!(heard == Heard::Before, known, "{} at {}", key, appended_at);
+                        if !known {
+                            open.push((key, appended_at));
+                        }
+                    }
+                    Step::Pass(span) => newest += span,
+                    Step::Settle => {
+                        committed.append(&mut open);
+                        seen.settle();
+                    }
+                    Step::Undo => {
+                        open.clear();
+                        seen.undo();
+                    }
+                }
+            }
+        }
     }
 
     #[test]
