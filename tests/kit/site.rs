@@ -36,18 +36,31 @@ pub(crate) struct Told {
     pub(crate) title: String,
 }
 
+// === impl Told ===
+
+impl Told {
+    /// `tenant/event id`, a tab, and the person: events of the publisher name themselves in their titles.
+    pub(crate) fn pair(&self) -> String {
+        let words = self.title.split([' ', ':']);
+        let named = words.into_iter().find(|word| word.starts_with("acme/") || word.starts_with("globex/"));
+        let named = named.unwrap_or_else(|| panic!("no event in the title `{}`", self.title));
+        format!("{named}\t{}", self.person)
+    }
+}
+
 // === impl Site ===
 
 impl Site {
     /// Starts the push service, makes the topics, registers the schemas and loads `people.csv`.
     ///
-    /// `registry` is where Bugle asks for schemas: the kit's, or something that stands before it.
-    pub(crate) fn open(registry: &str, partitions: u32) -> Self {
+    /// `registry` is where Bugle asks for schemas: the kit's, or something that stands before it;
+    /// `push_service` is how the push service is to behave.
+    pub(crate) fn open(registry: &str, partitions: u32, push_service: &[&str]) -> Self {
         static LAST: AtomicU32 = AtomicU32::new(0);
         let number = LAST.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("s{}-{number}.", std::process::id());
-        let mut stand_in =
-            Process::start(&["stand-in", "--listen", "127.0.0.1:0", "--keep-refs", "--inboxes", "0"]);
+        let usual = ["stand-in", "--listen", "127.0.0.1:0", "--keep-refs", "--inboxes", "0"];
+        let mut stand_in = Process::start(&[&usual, push_service].concat());
         let stand_in_url = stand_in.until_it_says("stand-in at ").trim().to_owned();
         let folder = tempfile::tempdir().expect("there is a place for temporary files");
         let file = folder.path().join("bugle.yaml");
@@ -89,7 +102,12 @@ log: {{ format: human }}
 
     /// Starts `bugle run` with the site's settings.
     pub(crate) fn run(&self) -> Process {
-        Process::start(&["run", "--config", &self.file.to_string_lossy()])
+        self.run_with(&[])
+    }
+
+    /// Starts `bugle run` with further arguments.
+    pub(crate) fn run_with(&self, more: &[&str]) -> Process {
+        Process::start(&[&["run", "--config", &self.file.to_string_lossy()], more].concat())
     }
 
     /// What the site calls a topic.

@@ -27,8 +27,9 @@ PARTIES = ["northwind", "contoso", "acme-ltd"]
 class Day:
     """Makes the events, one after the other."""
 
-    def __init__(self, seed, now):
+    def __init__(self, seed, now, again):
         self.dice = random.Random(seed)
+        self.again = again
         self.now = now
         self.number = 0
         self.said = []  # workflow steps that may be said again under another id
@@ -84,7 +85,7 @@ class Day:
         event = self.event("xconnector", f"workflow.{kind}", "Workflow", data, "workflow", **self.flow())
         if self.rarely(0.3):
             event["audience"] = self.segment()
-        if self.said and self.rarely(0.05):
+        if self.said and self.rarely(self.again):
             # The same step of the same run, told again under another id and to others.
             before = self.dice.choice(self.said)
             event.update({key: before[key] for key in ("tenant", "kind", "entity", "execution_id", "flow_id")})
@@ -227,6 +228,7 @@ def main():
     parser.add_argument("--out", required=True)
     parser.add_argument("--events", type=int, default=10_000)
     parser.add_argument("--copies", type=float, default=0.05)
+    parser.add_argument("--again", type=float, default=0.05, help="the share of workflow steps said before, under another id")
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
 
@@ -242,7 +244,7 @@ def main():
             faults.append(str(error))
 
     with open(asked.out, "w", encoding="utf-8") as out:
-        for event in Day(asked.seed, int(time.time() * 1000)).events(asked.events, asked.copies):
+        for event in Day(asked.seed, int(time.time() * 1000), asked.again).events(asked.events, asked.copies):
             topic = f"{asked.prefix}{event['source']}.events"
             key = "|".join([event["tenant"], event["source"], event["entity"]["type"], event["entity"]["id"]])
             data = event["data"]
