@@ -1,0 +1,473 @@
+//! Delivery: whatever the push service answers, in any order, every member ends in one receipt entry.
+//!
+//! The push service here keeps its own ledger, as the real one does: it takes an id once, and says nothing
+//! of what was lost on the way back. The ledger is the judge: nobody may be told under two ids.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bugle::codec::outputs;
+use bugle::event::audience::{Bound, Table};
+use bugle::event::frame::FrameHead;
+use bugle::event::push::{Letter, MOST_BATCH_BYTES};
+use bugle::event::{
+    Batch, BoundAudience, Incoming, Member, NoticeId, Occasion, Person, Priority, Reason, Receipt, Span,
+    Template, Timestamp, Topic, message_id,
+};
+use bugle::flow::delivery::{Answer, DeliveryLane, Reply};
+use bugle::flow::frames::{FrameItems, FrameSet};
+use bugle::flow::{Admitted, Cursor, Outbox, Want};
+use proptest::prelude::*;
+
+use super::town::{NOW, Town, record};
+use super::{Seat, for_all};
+
+/// One member of one notice: what must end once.
+type Telling = (NoticeId, String);
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    /// Some request under way, by number, is answered like this.
+    Answer(u8, Kind),
+    Wake(u16),
+    Commit,
+    Abort,
+    /// A new owner; of the requests under way, those at these bits had arrived.
+    Restart(u64),
+    /// A person leaves the audience.
+    Leave(u8),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    /// Taken, or refused for its poison member, with or without saying which.
+    Judged {
+        names_it: bool,
+    },
+    TryLater,
+    Forbidden,
+    /// Refused by something on the way, for its size.
+    TooLarge,
+    /// No answer; whether it had arrived.
+    Lost {
+        arrived: bool,
+    },
+}
+
+struct Post<'t> {
+    town: &'t Town,
+    seat: Seat,
+    log: Vec<Incoming>,
+    /// Every batch ever written, by where it lies.
+    written: BTreeMap<(i64, u32), Batch>,
+    under_way: Vec<((i64, u32), Arc<Batch>)>,
+    /// The push service's own book: what it took, by id.
+    ledger: BTreeMap<String, Arc<Batch>>,
+    poison: BTreeSet<String>,
+    receipts: Vec<Receipt>,
+    now: Timestamp,
+    outbox: Outbox,
+}
+
+// === impl Post ===
+
+impl<'t> Post<'t> {
+    fn new(town: &'t Town, frames: &[Vec<Vec<u8>>], poison: &[u8]) -> Self {
+        let seat = Seat::new(0, &town.plan, |from, plan, at| Box::new(DeliveryLane::new(at, from, plan)));
+        let mut post = Self {
+            town,
+            seat,
+            log: Vec::new(),
+            written: BTreeMap::new(),
+            under_way: Vec::new(),
+            ledger: BTreeMap::new(),
+            poison: poison.iter().map(|number| user(*number)).collect(),
+            receipts: Vec::new(),
+            now: NOW,
+            outbox: Outbox::default(),
+        };
+        let mut notice = 0;
+        for frame in frames {
+            let mut set = FrameSet::new(Topic::Pushes, 1, MOST_BATCH_BYTES);
+            let mut out = Outbox::default();
+            let directory = town.look(|world| world.directory.to_vec());
+            set.set_head(&FrameHead { directory, ..FrameHead::default() }, &mut out);
+            for members in frame {
+                notice += 1;
+                set.push(0, &mut out, &[&postcard::to_stdvec(&batch(notice, members)).unwrap()]);
+            }
+            set.cut(&mut out);
+            out.records.into_iter().for_each(|record| post.append(&record.value.unwrap()));
+        }
+        post
+    }
+
+    fn append(&mut self, frame: &[u8]) {
+        let offset = self.log.last().map_or(0, |record| record.offset + 2);
+        let (_, items) = FrameItems::read(frame).unwrap();
+        for (item, place) in items.zip(0..) {
+            self.written.insert((offset, place), postcard::from_bytes(item.unwrap()).unwrap());
+        }
+        self.log.push(record(Topic::Pushes, offset, self.now, frame.to_vec()));
+    }
+
+    fn step(&mut self, step: Step) {
+        self.now = self.now + Span::from_millis(7);
+        match step {
+            Step::Answer(number, kind) => self.answer(number, kind),
+            Step::Wake(after) => {
+                self.now = self.now + Span::from_millis(i64::from(after));
+                self.wake();
+            }
+            Step::Commit => {
+                self.admit();
+                self.commit();
+                self.wake();
+            }
+            Step::Abort => {
+                self.admit();
+                let mut out = std::mem::take(&mut self.outbox);
+                self.town.look(|world| self.seat.lane.cut(self.now, world, &mut out));
+                self.seat.lane.undo();
+                self.seat.rewind(&self.log);
+            }
+            Step::Restart(arrived) => {
+                for (bit, (_, batch)) in std::mem::take(&mut self.under_way).into_iter().enumerate() {
+                    if arrived >> (bit % 64) & 1 == 1 && self.takes(&batch) {
+                        self.ledger.insert(batch.message_id.clone(), batch);
+                    }
+                }
+                self.outbox = Outbox::default();
+                self.seat.restart(&self.town.plan, &self.log);
+            }
+            Step::Leave(number) => {
+                self.town.learn(&Person { roles: Vec::new(), ..person(number) });
+            }
+        }
+    }
+
+    fn admit(&mut self) {
+        while let Some(record) = self.log.get(self.seat.read) {
+            let lane = &mut self.seat.lane;
+            match self.town.look(|world| lane.admit(self.now, record, world, &mut self.outbox)) {
+                Admitted::Done => self.seat.read += 1,
+                Admitted::More | Admitted::Wait(Want::Room) => return,
+                stuck => panic!("{stuck:?}"),
+            }
+        }
+    }
+
+    fn wake(&mut self) {
+        if self.seat.lane.wake_at().is_none_or(|at| at > self.now) {
+            return;
+        }
+        self.town.look(|world| self.seat.lane.wake(self.now, world, &mut self.outbox));
+        let pending = self.pending();
+        for send in std::mem::take(&mut self.outbox.sends) {
+            assert_eq!(self.written.get(&send.at), Some(&*send.batch), "only what was written is sent");
+            assert!(pending.contains(&send.at), "{:?} was finished and is sent again", send.at);
+            assert!(self.under_way.iter().all(|(at, _)| *at != send.at), "{:?} is under way twice", send.at);
+            self.under_way.push((send.at, send.batch));
+        }
+    }
+
+    fn takes(&self, batch: &Batch) -> bool {
+        batch.members.iter().all(|member| !self.poison.contains(&member.user_id))
+    }
+
+    fn answer(&mut self, number: u8, kind: Kind) {
+        if self.under_way.is_empty() {
+            return;
+        }
+        let (at, batch) = self.under_way.swap_remove(usize::from(number) % self.under_way.len());
+        let take = |post: &mut Self| {
+            post.ledger.insert(batch.message_id.clone(), Arc::clone(&batch));
+        };
+        let answer = match kind {
+            Kind::Judged { .. } if self.takes(&batch) => {
+                take(self);
+                Answer::Accepted(format!("otp-{}", self.ledger.len()))
+            }
+            Kind::Judged { names_it } => {
+                let poison = batch.members.iter().position(|member| self.poison.contains(&member.user_id));
+                Answer::Unacceptable("invalid_destination".to_owned(), poison.filter(|_| names_it))
+            }
+            Kind::TryLater => Answer::TryLater(None),
+            Kind::Forbidden => Answer::Forbidden,
+            Kind::TooLarge => Answer::TooLarge,
+            Kind::Lost { arrived } => {
+                if arrived && self.takes(&batch) {
+                    take(self);
+                }
+                Answer::Unknown(None)
+            }
+        };
+        let reply = Reply { at, answer };
+        self.town.look(|world| self.seat.lane.answered(self.now, reply, world, &mut self.outbox));
+    }
+
+    fn commit(&mut self) {
+        let mut out = std::mem::take(&mut self.outbox);
+        self.town.look(|world| self.seat.lane.cut(self.now, world, &mut out));
+        self.seat.committed = self.seat.position();
+        self.seat.lane.settle(self.now);
+        for record in out.records {
+            let value = record.value.unwrap();
+            match record.topic {
+                Topic::Pushes => self.append(&value),
+                Topic::Receipts => self.receipts.push(outputs::decode_receipt(&value).unwrap()),
+                _ => {}
+            }
+        }
+        self.assert_each_telling_stands_once();
+    }
+
+    /// The batches that the committed cursor says are not finished.
+    fn pending(&self) -> BTreeSet<(i64, u32)> {
+        let (offset, note) = &self.seat.committed;
+        let cursor = Cursor::parse(note, *offset).unwrap();
+        let is_done = |at: &(i64, u32)| {
+            *at < (*offset, cursor.place)
+                || cursor.done.iter().any(|done| done == at || *done == (at.0, u32::MAX))
+        };
+        self.written.keys().copied().filter(|at| !is_done(at)).collect()
+    }
+
+    /// How each telling ended, by the receipts.
+    fn ended(&self) -> BTreeMap<Telling, Vec<Option<Reason>>> {
+        let mut ended: BTreeMap<Telling, Vec<Option<Reason>>> = BTreeMap::new();
+        for receipt in &self.receipts {
+            for exception in &receipt.exceptions {
+                let telling = (exception.notice, exception.user_id.clone());
+                ended.entry(telling).or_default().push(Some(exception.reason.clone()));
+            }
+            if receipt.told > 0 {
+                let batch =
+                    self.written.values().find(|batch| batch.message_id == receipt.message_id).unwrap();
+                assert_eq!(receipt.told as usize, batch.members.len());
+                for telling in tellings(batch) {
+                    ended.entry(telling).or_default().push(None);
+                }
+            }
+        }
+        ended
+    }
+
+    /// After every commit a telling stands in one receipt or in one unfinished batch, and never in both.
+    fn assert_each_telling_stands_once(&self) {
+        let mut stands: BTreeMap<Telling, usize> =
+            self.written.values().flat_map(tellings).map(|telling| (telling, 0)).collect();
+        for at in self.pending() {
+            for telling in tellings(&self.written[&at]) {
+                *stands.get_mut(&telling).unwrap() += 1;
+            }
+        }
+        for (telling, endings) in self.ended() {
+            *stands.get_mut(&telling).unwrap() += endings.len();
+        }
+        let astray: Vec<_> = stands.iter().filter(|(_, count)| **count != 1).collect();
+        assert!(astray.is_empty(), "not once: {astray:?}");
+    }
+
+    /// Everything is answered until nothing is left.
+    fn run_out(&mut self) {
+        for _ in 0..5_000 {
+            self.step(Step::Commit);
+            if let Some(at) = self.seat.lane.wake_at() {
+                self.now = self.now.max(at);
+                self.wake();
+            }
+            while !self.under_way.is_empty() {
+                self.answer(0, Kind::Judged { names_it: false });
+            }
+            self.commit();
+            if self.pending().is_empty() {
+                return;
+            }
+        }
+        panic!("batches are never finished: {:?}", self.pending());
+    }
+
+    fn assert_the_ledger_agrees(&self) {
+        let mut taken: BTreeMap<Telling, usize> = BTreeMap::new();
+        for telling in self.ledger.values().flat_map(|batch| tellings(batch)) {
+            *taken.entry(telling).or_default() += 1;
+        }
+        for (telling, endings) in self.ended() {
+            let count = taken.get(&telling).copied().unwrap_or(0);
+            assert!(count <= 1, "{telling:?} was told under {count} ids");
+            match endings.as_slice() {
+                [None] => assert_eq!(count, 1, "{telling:?} was never told"),
+                // Nobody can say: that is what the reason means.
+                [Some(Reason::Unknown)] => {}
+                [Some(reason)] => assert_eq!(count, 0, "{telling:?} was told and ended as {reason}"),
+                more => panic!("{telling:?} ended as {more:?}"),
+            }
+        }
+    }
+}
+
+fn tellings(batch: &Batch) -> impl Iterator<Item = Telling> + '_ {
+    let notice = |member: &Member| batch.letters[member.letter as usize].notice;
+    batch.members.iter().map(move |member| (notice(member), member.user_id.clone()))
+}
+
+fn user(number: u8) -> String {
+    format!("u{number:03}")
+}
+
+fn person(number: u8) -> Person {
+    Person {
+        tenant: "acme".to_owned(),
+        user_id: user(number),
+        active: true,
+        roles: vec!["reader".to_owned()],
+        ..Person::default()
+    }
+}
+
+fn batch(notice: u128, numbers: &[u8]) -> Batch {
+    let users: BTreeSet<String> = numbers.iter().map(|number| user(*number)).collect();
+    let members: Vec<Member> = users.into_iter().map(|user_id| Member { user_id, letter: 0 }).collect();
+    let template = Template {
+        rule: "a-rule".to_owned(),
+        locale: "en".to_owned(),
+        title: "{{1}}".to_owned(),
+        summary: String::new(),
+        target: "bugle".to_owned(),
+        collapse_key: None,
+        ttl_seconds: 3_600,
+        priority: Priority::Normal,
+        answers: Vec::new(),
+        data: Vec::new(),
+    };
+    let audience =
+        BoundAudience { tell: Bound::In(Table::Role, vec!["reader".to_owned()]), ..BoundAudience::nobody() };
+    let letters = vec![Letter {
+        notice: NoticeId(notice),
+        subject: "acme|xecm|entity.id=1".to_owned(),
+        subject_partition: 0,
+        conversation: notice,
+        occasion: Occasion::First,
+        expires_at: (notice % 5 == 0).then(|| NOW + Span::from_secs(2)),
+        audience,
+        inserts: vec![notice.to_string()],
+    }];
+    Batch {
+        message_id: message_id::of_batch("acme", &template, &letters, &members),
+        tenant: "acme".to_owned(),
+        account: "main".to_owned(),
+        template,
+        cut_at: NOW,
+        oldest: NOW,
+        expires_at: None,
+        signing_key: "k1".to_owned(),
+        letters,
+        members,
+    }
+}
+
+fn kinds() -> impl Strategy<Value = Kind> {
+    prop_oneof![
+        4 => any::<bool>().prop_map(|names_it| Kind::Judged { names_it }),
+        2 => Just(Kind::TryLater),
+        1 => Just(Kind::Forbidden),
+        1 => Just(Kind::TooLarge),
+        3 => any::<bool>().prop_map(|arrived| Kind::Lost { arrived }),
+    ]
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        10 => (any::<u8>(), kinds()).prop_map(|(number, kind)| Step::Answer(number, kind)),
+        4 => (0..3_000_u16).prop_map(Step::Wake),
+        6 => Just(Step::Commit),
+        2 => Just(Step::Abort),
+        1 => any::<u64>().prop_map(Step::Restart),
+        1 => (0..12_u8).prop_map(Step::Leave),
+    ];
+    prop::collection::vec(step, 0..80)
+}
+
+fn town() -> Town {
+    Town::new(&(0..=255).map(person).collect::<Vec<_>>(), 1)
+}
+
+#[test]
+fn every_member_ends_in_one_receipt_and_nobody_is_told_under_two_ids() {
+    let frames =
+        prop::collection::vec(prop::collection::vec(prop::collection::vec(0..12_u8, 1..6), 1..4), 1..5);
+    let poison = prop::collection::vec(0..12_u8, 0..2);
+    let town = town();
+    for_all(256, &(frames, poison, steps()), |(frames, poison, steps)| {
+        (0..12).for_each(|number| town.learn(&person(number)));
+        let mut post = Post::new(&town, &frames, &poison);
+        steps.into_iter().for_each(|step| post.step(step));
+        post.run_out();
+        post.assert_the_ledger_agrees();
+        Ok(())
+    });
+}
+
+#[test]
+fn a_batch_that_may_have_arrived_before_a_crash_keeps_its_members() {
+    let town = town();
+    let mut post = Post::new(&town, &[vec![vec![1, 2, 3]]], &[]);
+    post.step(Step::Commit);
+    assert_eq!(post.under_way.len(), 1);
+    // It arrives, the answer does not; meanwhile one of the three leaves, and a proxy grows narrow.
+    post.step(Step::Restart(1));
+    post.step(Step::Leave(2));
+    post.step(Step::Commit);
+    post.step(Step::Answer(0, Kind::TooLarge));
+    post.run_out();
+    post.assert_the_ledger_agrees();
+    assert_eq!((post.written.len(), post.ledger.len()), (1, 1));
+}
+
+#[test]
+fn a_batch_that_was_never_sent_does_not_reach_who_left() {
+    let town = town();
+    let mut post = Post::new(&town, &[vec![vec![1, 2, 3]]], &[]);
+    post.step(Step::Leave(2));
+    post.run_out();
+    post.assert_the_ledger_agrees();
+    let left = post.ended().into_iter().filter(|(_, endings)| endings[..] == [Some(Reason::LeftAudience)]);
+    assert_eq!(left.map(|((_, user), _)| user).collect::<Vec<_>>(), ["u002"]);
+}
+
+#[test]
+fn a_long_frame_behind_a_stuck_batch_is_neither_lost_nor_too_long_a_note() {
+    let town = town();
+    let frame: Vec<Vec<u8>> = (0..1_500).map(|number| vec![u8::try_from(number % 200).unwrap()]).collect();
+    let mut post = Post::new(&town, &[frame.clone(), frame], &[]);
+    post.step(Step::Commit);
+    let stuck = post.under_way[0].0;
+    // The first batch is never answered while all others are.
+    for _ in 0..200 {
+        while let Some(other) = post.under_way.iter().position(|(at, _)| *at != stuck) {
+            post.answer(u8::try_from(other).unwrap(), Kind::Judged { names_it: true });
+        }
+        post.step(Step::Commit);
+    }
+    assert!(post.ledger.len() > 200, "{} went past the one that is stuck", post.ledger.len());
+    post.step(Step::Restart(0));
+    post.run_out();
+    post.assert_the_ledger_agrees();
+    assert_eq!(post.ledger.len(), 3_000);
+}
+
+#[test]
+fn a_poison_member_alone_is_given_up() {
+    let town = town();
+    let mut post = Post::new(&town, &[vec![(0..100).collect()]], &[17]);
+    post.run_out();
+    post.assert_the_ledger_agrees();
+    let failed: Vec<Telling> = post
+        .ended()
+        .into_iter()
+        .filter(|(_, endings)| endings[0].is_some())
+        .map(|(telling, _)| telling)
+        .collect();
+    assert_eq!(failed.iter().map(|(_, user)| user.as_str()).collect::<Vec<_>>(), ["u017"]);
+}

@@ -1,0 +1,64 @@
+//! Exactness: every telling owed is told exactly once, whatever is aborted, done again or started anew.
+//!
+//! The lanes run by their contract alone, over logs in memory that keep what Kafka would keep: records,
+//! committed offsets and the notes beside them. Nothing else survives a restart.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod delivery;
+mod lanes;
+#[path = "../town/mod.rs"]
+mod town;
+
+use bugle::event::Incoming;
+use bugle::flow::{Cursor, Plan, Rooms};
+use proptest::strategy::Strategy;
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+
+/// What a partition's owner knows: its lane, and what was read and committed.
+struct Seat {
+    lane: Box<dyn Rooms>,
+    /// The index of the next record to hand in.
+    read: usize,
+    /// What the broker keeps: the offset and the note beside it.
+    committed: (i64, String),
+    open: fn((i64, &Cursor), &Plan, i32) -> Box<dyn Rooms>,
+    partition: i32,
+}
+
+// === impl Seat ===
+
+impl Seat {
+    fn new(partition: i32, plan: &Plan, open: fn((i64, &Cursor), &Plan, i32) -> Box<dyn Rooms>) -> Self {
+        let lane = open((0, &Cursor::default()), plan, partition);
+        Self { lane, read: 0, committed: (0, String::new()), open, partition }
+    }
+
+    /// The lane is ready to commit; what the broker will keep.
+    fn position(&self) -> (i64, String) {
+        let (offset, cursor) = self.lane.position();
+        let note = cursor.note(offset);
+        assert!(note.len() <= 4_096, "Kafka refuses a note of {} bytes", note.len());
+        (offset, note)
+    }
+
+    /// A new owner goes on with what was committed.
+    fn restart(&mut self, plan: &Plan, log: &[Incoming]) {
+        let cursor = Cursor::parse(&self.committed.1, self.committed.0).unwrap();
+        self.lane = (self.open)((self.committed.0, &cursor), plan, self.partition);
+        self.rewind(log);
+    }
+
+    /// Records are handed in again from the committed offset.
+    fn rewind(&mut self, log: &[Incoming]) {
+        self.read = log.iter().position(|record| record.offset >= self.committed.0).unwrap_or(log.len());
+    }
+}
+
+/// Tries `cases` inputs, and says the smallest that fails.
+fn for_all<S: Strategy>(cases: u32, inputs: &S, test: impl Fn(S::Value) -> Result<(), TestCaseError>) {
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    if let Err(failure) = TestRunner::new(config).run(inputs, test) {
+        panic!("{failure}");
+    }
+}
