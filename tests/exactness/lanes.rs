@@ -18,7 +18,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::town::{NOW, Town};
-use super::{Seat, for_all};
+use super::{Open, Seat, for_all};
 
 const PARTITIONS: u32 = 3;
 
@@ -48,9 +48,6 @@ struct Works<'t> {
     verdicts: Vec<Verdict>,
     dead: usize,
 }
-
-/// How a lane is built from where it goes on.
-type Open = fn((i64, &Cursor), &Plan, i32) -> Box<dyn Rooms>;
 
 fn open_source(source: Source) -> Open {
     match source {
