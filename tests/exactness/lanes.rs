@@ -12,7 +12,7 @@ use bugle::flow::frames::FrameItems;
 use bugle::flow::person::PersonLane;
 use bugle::flow::source::SourceLane;
 use bugle::flow::subject::SubjectLane;
-use bugle::flow::{Admitted, Cursor, Outbox, Plan, Rooms, World};
+use bugle::flow::{Admitted, Cursor, Outbox, Rooms, World};
 use bugle::sample;
 use proptest::prelude::*;
 use serde_json::json;
