@@ -47,7 +47,10 @@ fn silent(verdict: &Verdict) -> Option<String> {
 fn xc_1_an_exception_reaches_who_must_act_and_nobody_of_the_same_name_elsewhere() {
     let exception = |tenant: &str, assignees: Json| {
         let data = json!({ "assignees": assignees, "step": "Credit check", "sla": null });
-        heard(&[("xconnector.workflow.exception", json!({ "tenant": tenant, "action": null, "data": data }))])
+        heard(&[(
+            "xconnector.workflow.exception",
+            json!({ "tenant": tenant, "action": null, "audience": null, "data": data }),
+        )])
     };
     insta::assert_snapshot!(exception("acme", json!(["jonas.klein"])), @"acme/jonas.klein xc-1-workflow: Orders to ERP: Credit check");
     insta::assert_snapshot!(exception("globex", json!(["jonas.klein"])), @"globex/jonas.klein xc-1-workflow: Orders to ERP: Credit check");

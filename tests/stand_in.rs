@@ -71,7 +71,7 @@ async fn the_ledger_counts_what_came_and_what_came_twice() {
     assert_eq!(page["per_person"][0]["person"], "bob");
     let (_, refs) = get(&stand_in, "/refs").await;
     let first: Vec<_> = refs.lines().next().unwrap().split('\t').collect();
-    assert_eq!((refs.lines().count(), first), (3, vec!["b-1", &one, "amy"]));
+    assert_eq!((refs.lines().count(), &first[..3]), (3, &["b-1", &one, "amy"][..]));
     stand_in.stop().await;
 }
 

@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 
 use super::books::{Books, Ledgers};
 use super::config::Config;
-use super::{App, Unready, wiring};
+use super::{App, Unready, weight, wiring};
 use crate::broker::model::Model;
 use crate::broker::{Broker, BrokerError};
 use crate::clock::{self, Tick};
@@ -44,6 +44,7 @@ pub struct Demo {
     start: Timestamp,
     began: Tick,
     published: u64,
+    on_a_cluster: bool,
 }
 
 /// How the sample ended.
@@ -59,6 +60,9 @@ pub struct Summary {
     pub seconds: f64,
     /// Whether the push service's own ledger agrees with the books.
     pub ledger_agrees: bool,
+    /// Bytes in Bugle's own topics for each push told; on a real cluster only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kafka_bytes_per_recipient: Option<f64>,
 }
 
 /// How long the sample may take before the demo gives up on it.
@@ -112,6 +116,7 @@ impl Demo {
             start,
             began: Tick::now(),
             published: 0,
+            on_a_cluster: settings.brokers.is_some(),
         })
     }
 
@@ -192,9 +197,19 @@ impl Demo {
             on_step(&books, self.published);
             let all = books.changes.read >= self.published;
             if (all && books.close()) || began.elapsed() > PATIENCE {
-                return Ok(self.summary(books, began.elapsed()));
+                let mut summary = self.summary(books, began.elapsed());
+                if self.on_a_cluster {
+                    summary.kafka_bytes_per_recipient = Some(self.weigh(&summary)?);
+                }
+                return Ok(summary);
             }
         }
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "a ratio for a person to read")]
+    fn weigh(&self, summary: &Summary) -> Result<f64, Unready> {
+        let bytes = weight::of_topics(self.broker.as_ref())?;
+        Ok(bytes as f64 / summary.books.tellings.told.max(1) as f64)
     }
 
     /// The books and the ledger as they stand.
@@ -210,7 +225,14 @@ impl Demo {
     fn summary(&self, books: Books, took: Duration) -> Summary {
         let Totals { jobs, distinct, repeated, people, .. } = self.stand_in.totals();
         let ledger_agrees = books.tellings.told == distinct && repeated == 0;
-        Summary { books, people_told: people, batches: jobs, seconds: took.as_secs_f64(), ledger_agrees }
+        Summary {
+            books,
+            people_told: people,
+            batches: jobs,
+            seconds: took.as_secs_f64(),
+            ledger_agrees,
+            kafka_bytes_per_recipient: None,
+        }
     }
 
     /// Stops the lanes, then the stand-in.

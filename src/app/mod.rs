@@ -1,8 +1,10 @@
 //! Wiring: options become a running app; start, drain, stop.
 
+pub mod bench;
 pub mod books;
 pub mod config;
 pub mod demo;
+pub mod weight;
 pub mod wiring;
 
 use std::sync::Arc;

@@ -267,7 +267,7 @@ pub trait Broker: Send + Sync {
     /// [`BrokerError::Topic`] when it does not exist.
     fn partitions(&self, topic: Topic) -> Result<u32, BrokerError>;
 
-    /// Makes the topics that do not exist; returns which were made.
+    /// Makes the topics that do not exist; returns which were made. All of them can be used then.
     ///
     /// # Errors
     /// [`BrokerError::Unavailable`].

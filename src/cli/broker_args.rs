@@ -12,6 +12,7 @@ use crate::app::config::Config;
 use crate::app::wiring;
 use crate::broker::Broker;
 use crate::codec::Codec;
+use crate::event::Topic;
 
 /// Which cluster.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -57,7 +58,8 @@ pub fn with_reach(args: &BrokerArgs, verb: impl FnOnce(&Reach<'_>, &mut dyn Writ
     let config = args.load()?;
     let codec = wiring::codec(&config)?;
     let open = |_: &BrokerArgs| Ok(wiring::kafka(&config)?);
-    verb(&Reach { open: &open, codec: &codec }, &mut std::io::stdout())
+    let directory = config.kafka.topics.name(Topic::Directory);
+    verb(&Reach { open: &open, codec: &codec, directory: &directory }, &mut std::io::stdout())
 }
 
 /// Opens the cluster of these options.
@@ -69,4 +71,6 @@ pub struct Reach<'r> {
     pub open: Open<'r>,
     /// Reads and writes people, and reads events.
     pub codec: &'r Codec,
+    /// What the topic of the directory is called; the registry knows its schema by it.
+    pub directory: &'r str,
 }

@@ -1,6 +1,6 @@
 //! Demo: `bugle demo` shows the whole way on one machine.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -38,6 +38,9 @@ pub struct Args {
     pub inboxes: SocketAddr,
 }
 
+/// What the demo is, and what it does not promise.
+const EMBEDDED: &str = "embedded: the broker is in memory; nothing here outlives this process, \
+                        and no second instance can share the work";
 /// The books did not close.
 const OPEN: u8 = 1;
 
@@ -57,9 +60,10 @@ pub fn run(args: &Args) -> Done {
         .map_err(|fault| Failure::configuration(&fault).hint(fault.hint()))?;
     let brokers = args.settings.brokers.clone();
     if brokers.is_none() && !args.headless {
-        say(
-            "embedded: the broker is in memory; nothing here outlives this process, and no second instance can share the work",
-        );
+        say(EMBEDDED);
+    } else if brokers.is_none() {
+        // Standard output is the summary's alone.
+        let _ = writeln!(std::io::stderr(), "{EMBEDDED}");
     }
     let demo = Demo::start(config, &DemoSettings { brokers, crowd: args.crowd, inboxes })?;
     let code = if args.headless { headless(demo)? } else { stay(demo)? };

@@ -1,6 +1,7 @@
 //! Front desk: one file per verb; the home of clap and of every printed word.
 
 pub mod audience;
+pub mod bench;
 pub mod broker_args;
 pub mod check;
 pub mod completions;
@@ -53,6 +54,8 @@ enum Verb {
     Audience(audience::Args),
     /// Run the local push service with its inboxes.
     StandIn(stand_in::Args),
+    /// Measure the whole way on a Kafka of your choice.
+    Bench(bench::Args),
     /// Print a completion script for a shell.
     Completions(completions::Args),
 }
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
             broker_args::with_reach(&args.broker, |reach, out| audience::run(&args, reach, out))
         }
         Verb::StandIn(args) => stand_in::run(&args),
+        Verb::Bench(args) => bench::run(&args),
         Verb::Completions(args) => completions::run(&args),
     };
     match done {

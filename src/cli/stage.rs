@@ -79,7 +79,7 @@ impl Stage {
         let line = Line::parse_from([&["bugle"], words].concat());
         let open = |_: &BrokerArgs| Ok(Arc::new(self.log.clone()) as Arc<dyn Broker>);
         let codec = Codec::new(Arc::new(Schemas::built_in()), None);
-        let reach = Reach { open: &open, codec: &codec };
+        let reach = Reach { open: &open, codec: &codec, directory: "opentext.directory" };
         let mut out = Vec::new();
         let done = match &line {
             Line::Directory(args) => directory::run(args, &reach, &mut out),

@@ -38,7 +38,7 @@ pub struct Args {
     #[arg(long, value_name = "COUNT", default_value_t = 100)]
     pub jobs: usize,
 
-    /// Keep every reference for `GET /refs`, at 32 bytes each.
+    /// Keep every reference for `GET /refs`, at about 50 bytes and its title each.
     #[arg(long)]
     pub keep_refs: bool,
 

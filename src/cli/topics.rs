@@ -7,15 +7,16 @@ use std::io::{self, Write};
 use clap::{Subcommand, ValueEnum};
 use serde::Serialize;
 
+use super::broker_args::BrokerArgs;
 use super::{Done, Failure};
-use crate::broker::kafka::{Kafka, KafkaSettings};
-use crate::broker::names::{DEFAULT_PARTITIONS, Names};
+use crate::app::{Unready, wiring};
 use crate::broker::{Broker, BrokerError, TopicSpec};
 
 /// Make and check the topics Bugle reads and writes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   bugle topics create --brokers kafka:9093
+  bugle topics create --config bugle.yaml --partitions 12
   bugle topics check --output json
 
 Topics between Bugle's own lanes never expire: what nobody has read yet is kept, however long a system
@@ -24,30 +25,14 @@ pub struct Args {
     #[command(subcommand)]
     verb: Verb,
     #[command(flatten)]
-    cluster: ClusterArgs,
-    /// How many partitions each topic has; the directory and the members have one.
-    #[arg(long, global = true, default_value_t = DEFAULT_PARTITIONS, value_parser = clap::value_parser!(u32).range(1..))]
-    partitions: u32,
+    settings: BrokerArgs,
+    /// How many partitions each topic has; wins over `kafka.topics.default_partitions`. The directory and
+    /// the members have one.
+    #[arg(long, global = true, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    partitions: Option<u32>,
     /// What to print.
     #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
     output: Output,
-}
-
-/// Which cluster, and what its topics are called.
-#[derive(Debug, Clone, clap::Args)]
-pub struct ClusterArgs {
-    /// Kafka's bootstrap servers, with commas between.
-    #[arg(long, global = true, env = "BUGLE_BROKERS", default_value = "localhost:9092")]
-    pub brokers: String,
-    /// What the names of Bugle's own topics begin with.
-    #[arg(long, global = true, env = "BUGLE_PREFIX", default_value = "bugle.")]
-    pub prefix: String,
-    /// What the names of the topics of OpenText systems begin with.
-    #[arg(long, global = true, env = "BUGLE_SOURCE_PREFIX", default_value = "opentext.")]
-    pub source_prefix: String,
-    /// Let a link that anybody can read leave this machine.
-    #[arg(long, global = true, env = "BUGLE_ALLOW_PLAINTEXT")]
-    pub allow_plaintext: bool,
 }
 
 /// What to do.
@@ -84,17 +69,14 @@ pub struct Report {
 /// # Errors
 /// When the cluster cannot be reached, or a setting is wrong.
 pub fn run(args: &Args) -> Done {
-    let names = Names::with_prefixes(&args.cluster.prefix, &args.cluster.source_prefix);
-    let specs = names.specs(args.partitions);
-    let settings = KafkaSettings {
-        names,
-        allow_plaintext: args.cluster.allow_plaintext,
-        ..KafkaSettings::local(args.cluster.brokers.as_str())
-    };
-    let kafka = Kafka::new(settings).map_err(failure)?;
+    let mut settings = args.settings.clone();
+    settings.set.extend(args.partitions.map(|count| format!("kafka.topics.default_partitions={count}")));
+    let config = settings.load()?;
+    let specs = wiring::specs(&config).map_err(unready)?;
+    let kafka = wiring::kafka(&config).map_err(unready)?;
     let report = match args.verb {
-        Verb::Create => create(&kafka, &specs)?,
-        Verb::Check => check(&kafka, &specs)?,
+        Verb::Create => create(kafka.as_ref(), &specs)?,
+        Verb::Check => check(kafka.as_ref(), &specs)?,
     };
     print(&report, args.output, &mut io::stdout().lock()).map_err(Failure::failed)?;
     Ok(u8::from(!report.faults.is_empty()))
@@ -137,6 +119,13 @@ fn print(report: &Report, output: Output, out: &mut dyn Write) -> io::Result<()>
     }
 }
 
+fn unready(unready: Unready) -> Failure {
+    match unready {
+        Unready::Broker(error) => failure(error),
+        other => other.into(),
+    }
+}
+
 fn failure(error: BrokerError) -> Failure {
     match &error {
         BrokerError::Setting { .. } => Failure::configuration(error),
@@ -152,6 +141,7 @@ mod tests {
 
     use super::*;
     use crate::broker::model::Model;
+    use crate::broker::names::Names;
 
     #[derive(Parser)]
     struct Cli {
@@ -197,7 +187,7 @@ mod tests {
     fn the_flags_may_stand_before_and_behind_the_verb() {
         for line in [["x", "--partitions", "8", "check"], ["x", "check", "--partitions", "8"]] {
             let cli = Cli::try_parse_from(line).unwrap_or_else(|error| panic!("{error}"));
-            assert_eq!((cli.args.verb, cli.args.partitions), (Verb::Check, 8));
+            assert_eq!((cli.args.verb, cli.args.partitions), (Verb::Check, Some(8)));
         }
         assert!(Cli::try_parse_from(["x", "check", "--partitions", "0"]).is_err());
     }

@@ -121,7 +121,7 @@ fn class(code: &str) -> RefusalClass {
         }
         "too-large" => RefusalClass::TooLarge,
         "push-refused" => RefusalClass::PushRefused,
-        "rule-failed" | "message-failed" => RefusalClass::Internal,
+        "internal" | "rule-failed" | "message-failed" => RefusalClass::Internal,
         _ => RefusalClass::Undecodable,
     }
 }

@@ -9,10 +9,11 @@ use std::time::Duration;
 use crate::broker::{Arrival, BrokerError, Effect, Input, Link, LinkSpec, Position, StartFrom};
 use crate::clock::{self, Tick};
 use crate::event::fact::CommitResult;
-use crate::event::{Fact, Lane, Span, Timestamp};
+use crate::event::{Fact, Lane, Span, Timestamp, Topic};
 use crate::flow::delivery::Reply;
 use crate::flow::{Outbox, Want, World};
 
+use super::report::TRIM_EVERY;
 use super::sender::Requests;
 use super::station::{Pumped, Station};
 use super::{Parts, Settings, count, inputs};
@@ -39,20 +40,20 @@ type Replies = (mpsc::Sender<(i32, Reply)>, mpsc::Receiver<(i32, Reply)>);
 
 /// One thread's lanes: the partitions of one kind that its consumer was given.
 pub(super) struct LaneThread {
-    lane: Lane,
+    pub(super) lane: Lane,
     slot: usize,
-    parts: Parts,
+    pub(super) parts: Parts,
     settings: Settings,
     stop: Arc<AtomicBool>,
     /// Partitions that all threads of this lane hold, and those of this one among them.
-    held: Arc<AtomicUsize>,
-    holds: usize,
+    pub(super) held: Arc<AtomicUsize>,
+    pub(super) holds: usize,
     requests: Requests,
     replies: Replies,
-    stations: BTreeMap<Input, Station>,
-    gathering: Option<Tick>,
+    pub(super) stations: BTreeMap<Input, Station>,
+    pub(super) gathering: Option<Tick>,
     under_way: usize,
-    now: Timestamp,
+    pub(super) now: Timestamp,
 }
 
 // === impl LaneThread ===
@@ -130,7 +131,7 @@ impl LaneThread {
     }
 
     fn work(&mut self, link: &mut dyn Link) -> Result<(), BrokerError> {
-        let (mut arrivals, mut reported) = (Vec::new(), Tick::now());
+        let (mut arrivals, mut reported, mut trimmed) = (Vec::new(), Tick::now(), Tick::now());
         while !self.stopping() {
             link.poll(self.patience(), MOST_POLLED, &mut arrivals)?;
             let polled = arrivals.len();
@@ -149,34 +150,13 @@ impl LaneThread {
                 reported = Tick::now();
                 self.report(link)?;
             }
+            if trimmed.elapsed() >= TRIM_EVERY {
+                trimmed = Tick::now();
+                self.trim();
+            }
         }
         let inputs: Vec<Input> = self.stations.keys().copied().collect();
         self.let_go(link, &inputs)
-    }
-
-    /// Says how far each partition is behind.
-    fn report(&mut self, link: &mut dyn Link) -> Result<(), BrokerError> {
-        for station in self.stations.values() {
-            let end = link.end(station.input)?;
-            let read = link.position(station.input)?.unwrap_or(end);
-            let unread = (end - read).max(0) + i64::try_from(station.backlog.len()).unwrap_or(i64::MAX);
-            let oldest =
-                station.backlog.front().map_or(Span::ZERO, |record| self.now.since(record.timestamp));
-            count::lag(&self.parts.board, self.lane, station.input, (unread, oldest));
-        }
-        self.tell_held();
-        if self.gathering.is_none() && self.stations.values().all(|station| station.backlog.is_empty()) {
-            count::progress(&self.parts.board, self.lane, self.now);
-        }
-        Ok(())
-    }
-
-    /// Says how many partitions the lane holds in this process.
-    fn tell_held(&mut self) {
-        self.held.fetch_add(self.stations.len(), Ordering::Relaxed);
-        let held = self.held.fetch_sub(self.holds, Ordering::Relaxed) - self.holds;
-        self.holds = self.stations.len();
-        count::assigned(&self.parts.board, self.lane, held);
     }
 
     /// How long to wait for records: not at all when there is work, briefly when answers are expected.
@@ -198,7 +178,7 @@ impl LaneThread {
                 }
             }
             Arrival::Assigned(input, position) => {
-                tracing::info!(lane = self.lane.as_str(), %input, "assigned");
+                tracing::debug!(lane = self.lane.as_str(), %input, "assigned");
                 link.start(input, position.as_ref())?;
                 self.open(input, position)?;
             }
@@ -226,7 +206,7 @@ impl LaneThread {
         let world = world(&self.parts, &people, &position);
         while let Ok((partition, reply)) = self.replies.1.try_recv() {
             self.under_way = self.under_way.saturating_sub(1);
-            let input = Input { topic: crate::event::Topic::Pushes, partition };
+            let input = Input { topic: Topic::Pushes, partition };
             if let Some(station) = self.stations.get_mut(&input) {
                 station.lane.answered(self.now, reply, &world, &mut station.out);
                 station.touched = true;
@@ -316,6 +296,11 @@ impl LaneThread {
         let records = outs.iter().map(|(_, out)| out.tally.records).sum();
         match link.commit(effects, &positions) {
             Ok(()) => {
+                for (input, position) in &positions {
+                    if let Some(station) = self.stations.get_mut(input) {
+                        station.committed = position.offset;
+                    }
+                }
                 self.settle(&outs);
                 count::commit(
                     &self.parts.board,

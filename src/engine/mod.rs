@@ -10,6 +10,7 @@
 mod count;
 mod follow;
 mod lane_thread;
+mod report;
 mod sender;
 mod station;
 

@@ -1,6 +1,7 @@
 //! Station: one partition with its lane, and what was read for it but not yet taken in.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::broker::{Input, Position};
 use crate::event::Topic;
@@ -21,6 +22,8 @@ pub(super) struct Station {
     /// Something happened that a commit must carry.
     pub(super) touched: bool,
     pub(super) paused: bool,
+    /// The offset last committed.
+    pub(super) committed: i64,
     pub(super) want: Option<Want>,
     /// Why nothing more is taken in: a record of ours that cannot be read.
     pub(super) stopped: Option<String>,
@@ -60,6 +63,7 @@ impl Station {
             out: Outbox::default(),
             touched: false,
             paused: false,
+            committed: from.offset,
             want: None,
             stopped: None,
         })
@@ -75,7 +79,9 @@ impl Station {
             if self.out.bytes() > world.plan.budget || self.out.tally.records >= most {
                 return Pumped::Full;
             }
-            match self.lane.admit(now, record, world, &mut self.out) {
+            let (lane, out) = (&mut self.lane, &mut self.out);
+            let admitted = catch_unwind(AssertUnwindSafe(|| lane.admit(now, record, world, out)));
+            match admitted.unwrap_or_else(|_| lane.set_aside(now, record, "a room panicked on it", out)) {
                 Admitted::Done => {
                     self.touched = true;
                     self.out.tally.records += 1;

@@ -6,6 +6,9 @@
 
 use std::fmt::Write as _;
 
+/// Where an item of a frame lies: the offset of the frame, and its place in it.
+pub type At = (i64, u32);
+
 /// The place inside the record at the offset, and the heads of what the lane writes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cursor {
@@ -17,10 +20,10 @@ pub struct Cursor {
     pub audit: u64,
     /// The digest of the last of them.
     pub audit_hash: u128,
-    /// Batches done beyond the offset, as (offset, place in its frame). Delivery lane only.
-    pub done: Vec<(i64, u32)>,
-    /// Batches before this offset and place, and not done, may have been sent. Delivery lane only.
-    pub begun: (i64, u32),
+    /// Batches done beyond the offset, as places of whole or part frames. Delivery lane only.
+    pub done: Vec<At>,
+    /// Batches before this place, and not done, may have been sent. Delivery lane only.
+    pub begun: At,
 }
 
 /// A note that no version of Bugle wrote.

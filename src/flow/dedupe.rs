@@ -41,7 +41,8 @@ impl Seen {
         self.hear_within(hash128(parts), appended_at, self.horizon)
     }
 
-    /// Hears something by a key of a rule's own, with the rule's own horizon.
+    /// Hears something by a key of a rule's own, with the rule's own horizon. `appended_at` is never
+    /// later than now: a time far ahead would end the memory of everything else.
     pub fn hear_within(&mut self, key: u128, appended_at: Timestamp, horizon: Span) -> Heard {
         self.newest = self.newest.max(appended_at);
         if let Some(first) = self.heard.get(&key)

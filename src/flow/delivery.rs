@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::event::{Batch, Incoming, Member, Reason, Receipt, Span, Timestamp, Topic};
 
 use super::batch::child;
-use super::cursor::MOST_DONE;
+use super::cursor::{At, MOST_DONE};
 use super::finished::{Finished, blank, exception};
 use super::frames::{FrameItems, FrameSet};
 use super::outbox::Send;
@@ -21,9 +21,6 @@ use super::progress::Progress;
 use super::unfinished::Unfinished;
 use super::{Admitted, Cursor, Outbox, Plan, Rooms, Want, World};
 use crate::event::push::MOST_BATCH_BYTES;
-
-/// Where a batch lies: the offset of its frame, and its place in it.
-pub type At = (i64, u32);
 
 /// What the push service made of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use crate::event::frame::FrameHead;
 use crate::event::receipt::Exception;
 use crate::event::{Batch, Member, Reason, Receipt, Timestamp, Topic};
 
+use super::cursor::At;
 use super::dead_letter::{self, Cause};
-use super::delivery::At;
 use super::frames::FrameSet;
 use super::{Outbox, World};
 

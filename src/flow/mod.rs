@@ -134,6 +134,12 @@ pub trait Rooms: std::marker::Send {
     /// [`Admitted::More`] everything up to a whole item was; the same record then goes on from there.
     fn admit(&mut self, now: Timestamp, record: &Incoming, world: &World<'_>, out: &mut Outbox) -> Admitted;
 
+    /// A room failed on this record, and the fault is ours. A lane without memory sets the record aside
+    /// and goes on; the others stop, for nobody can say what they still know.
+    fn set_aside(&mut self, _now: Timestamp, _record: &Incoming, why: &str, _out: &mut Outbox) -> Admitted {
+        Admitted::Stop(why.to_owned())
+    }
+
     /// Takes in what became of a request it sent.
     fn answered(&mut self, _now: Timestamp, _reply: delivery::Reply, _world: &World<'_>, _out: &mut Outbox) {}
 

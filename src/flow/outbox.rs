@@ -8,7 +8,7 @@ use crate::event::{Batch, Outgoing, Topic, Verdict};
 #[derive(Debug, Clone)]
 pub struct Send {
     /// Where the batch lies: offset of its frame, place in it.
-    pub at: (i64, u32),
+    pub at: super::cursor::At,
     /// The batch, shared with the lane that may have to send it again.
     pub batch: std::sync::Arc<Batch>,
     /// How often it was tried before.

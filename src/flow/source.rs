@@ -210,6 +210,11 @@ impl Rooms for SourceLane {
         self.done(record, out)
     }
 
+    fn set_aside(&mut self, now: Timestamp, record: &Incoming, why: &str, out: &mut Outbox) -> Admitted {
+        self.refuse(now, record, ("internal", why), out);
+        self.done(record, out)
+    }
+
     fn cut(&mut self, _now: Timestamp, world: &World<'_>, out: &mut Outbox) {
         self.frames.cut(out);
         self.progress.close(world.plan, out);

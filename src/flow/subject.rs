@@ -69,7 +69,9 @@ impl SubjectLane {
                 return Ok(());
             }
         };
-        if self.seen.hear(&change, &item.subject, item.appended_at) == Heard::Before {
+        // Topics of others may carry a publisher's own time, and nothing was appended later than now.
+        let appended_at = item.appended_at.min(now);
+        if self.seen.hear(&change, &item.subject, appended_at) == Heard::Before {
             out.verdicts.push(blank(now, item, Some(&change), Ending::Not(Reason::Duplicate)));
             return Ok(());
         }
@@ -89,7 +91,7 @@ impl SubjectLane {
     fn speak(&mut self, hearing: &Hearing<'_>, world: &World<'_>, out: &mut Outbox) {
         let Hearing { item, change, rule, .. } = *hearing;
         if let Some((key, horizon)) = rule.dedupe(change).zip(rule.rule.dedupe_for())
-            && self.seen.hear_within(key, item.appended_at, horizon) == Heard::Before
+            && self.seen.hear_within(key, item.appended_at.min(hearing.now), horizon) == Heard::Before
         {
             out.verdicts.push(hearing.verdict(Ending::Not(Reason::Duplicate), 0, Vec::new()));
             return;

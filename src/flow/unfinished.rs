@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Cursor;
-use super::delivery::At;
+use super::cursor::At;
 
 /// The frames read and not finished, and what is finished of each.
 #[derive(Debug)]

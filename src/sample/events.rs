@@ -292,11 +292,12 @@ fn addressed(number: u64, at: Timestamp, step: (&str, &str, Value)) -> SampleEve
     )
 }
 
-/// The same user ids in another tenant: its people hear it, acme's never do.
+/// A task in another tenant: its people hear it, acme's never do.
 fn other_tenant(number: u64, at: Timestamp) -> SampleEvent {
     let mut other = task_assigned(number, at);
     if let Some(json) = other.json.as_object_mut() {
         json.insert("tenant".to_owned(), json!("globex"));
+        json["data"]["assignees"] = json!([{ "user_id": "jonas.klein@globex" }]);
     }
     other
 }

@@ -42,8 +42,8 @@ const EXTERNALS: &[(&str, &str, &[&str])] = &[
     ("carl@contoso.example", "contoso", &["mobile", "web", "customer-portal", "partner-portal"]),
 ];
 
-/// The people of tenant `acme`, a crowd of `crowd` employees among them, and of tenant `globex`, where
-/// some carry the same user ids.
+/// The people of tenant `acme`, a crowd of `crowd` employees among them, and of tenant `globex`. Their
+/// user ids differ, for the demo's inboxes know no tenants.
 #[must_use]
 pub fn people(crowd: usize) -> Vec<Person> {
     let staff = STAFF.iter().map(named);
@@ -62,7 +62,11 @@ pub fn people(crowd: usize) -> Vec<Person> {
         roles: vec!["customer".to_owned()],
         ..blank("acme", user)
     });
-    let others = STAFF.iter().take(6).map(|row| Person { tenant: "globex".to_owned(), ..named(row) });
+    let others = STAFF.iter().take(6).map(|row| Person {
+        tenant: "globex".to_owned(),
+        user_id: format!("{}@globex", row.0),
+        ..named(row)
+    });
     staff.chain(crowd).chain(externals).chain(others).collect()
 }
 

@@ -94,6 +94,11 @@ impl Shown {
         let priority = message.priority.clone().unwrap_or_else(|| "normal".to_owned());
         Self { title, summary, link, source, kind, actions, collapse_key, priority, job, uses }
     }
+
+    /// The title as one destination reads it.
+    pub(super) fn title(&self, destination: &Destination<'_>) -> String {
+        self.title.fill(|id| text::find(&destination.inserts, id))
+    }
 }
 
 // === impl Inboxes ===

@@ -31,7 +31,7 @@ pub(super) struct Ledger {
     numbers: HashMap<Arc<str>, u32>,
     people: Vec<Account>,
     recent: VecDeque<Job>,
-    refs: Vec<(u64, u128, u32)>,
+    refs: Vec<Reference>,
     ref_messages: HashMap<u64, Box<str>>,
     inboxes: Inboxes,
     totals: Totals,
@@ -82,6 +82,15 @@ pub(super) struct Job {
     pub(super) inner: Vec<u8>,
     /// The faults it was accepted under.
     pub(super) faults: Arc<Faults>,
+}
+
+/// A reference as it was accepted.
+struct Reference {
+    job: u64,
+    reference: u128,
+    person: u32,
+    /// As the person read it, in one line.
+    title: Box<str>,
 }
 
 /// A person with an inbox.
@@ -178,7 +187,8 @@ impl Ledger {
                 self.inboxes.deliver(person, &shown, destination, (at, repeat));
             }
             if self.keep.refs {
-                self.refs.push((number, reference, person));
+                let title = shown.title(destination).replace(char::is_control, " ").into();
+                self.refs.push(Reference { job: number, reference, person, title });
             }
         }
         Accepted::New(number)
@@ -262,18 +272,19 @@ impl Ledger {
         found.into_iter().take(most).map(|(_, number, account)| reader(number, account)).collect()
     }
 
-    /// Some lines `message id, reference, person`, from the line with this number; `None` when not kept.
+    /// Some lines `message id, reference, person, title`, from the line with this number; `None` when not kept.
     pub(super) fn refs(&self, from: usize, most: usize) -> Option<String> {
         use std::fmt::Write;
         if !self.keep.refs {
             return None;
         }
         let mut lines = String::new();
-        for (job, reference, person) in self.refs.iter().skip(from).take(most) {
+        for Reference { job, reference, person, title } in self.refs.iter().skip(from).take(most) {
             let message = self.ref_messages.get(job).map_or("-", |id| id);
             let person = usize::try_from(*person).ok().and_then(|person| self.people.get(person));
             let person = person.map_or("", |account| &account.person);
-            writeln!(lines, "{message}\td-{reference:032x}\t{person}").expect("a string takes every line");
+            writeln!(lines, "{message}\td-{reference:032x}\t{person}\t{title}")
+                .expect("a string takes every line");
         }
         Some(lines)
     }
@@ -332,7 +343,8 @@ mod tests {
         let totals = ledger.totals();
         assert_eq!((totals.destinations, totals.distinct, totals.repeated), (3, 2, 1));
         assert_eq!(ledger.account("amy").unwrap().repeated, 1);
-        let expected = format!("b-1\td-{0:032x}\tamy\nb-2\td-{0:032x}\tamy\nb-2\td-{1:032x}\tamy\n", 1, 2);
+        let line = |message: &str, number: u8| format!("{message}\td-{number:032x}\tamy\tNo. {number}\n");
+        let expected = [line("b-1", 1), line("b-2", 1), line("b-2", 2)].concat();
         assert_eq!(ledger.refs(0, 10).unwrap(), expected);
     }
 

@@ -10,7 +10,7 @@
 //! | `GET /mra/v1/outbound/push/status?job_id=` | what became of one of the last jobs |
 //! | `POST /tenants/{tenant}/oauth2/token` | a bearer token |
 //! | `GET /ledger` | the sums; `?person=`, or `?offset=&limit=` for people in the order they came |
-//! | `GET /refs` | every accepted message id, reference and person, when kept |
+//! | `GET /refs` | every accepted message id, reference, person and title, when kept |
 //! | `GET`, `POST /faults` | how it misbehaves |
 //! | `GET /`, `/inbox/{person}` | pages that update themselves |
 
@@ -55,7 +55,7 @@ pub struct Options {
     pub inboxes: usize,
     /// How many jobs it keeps whole for the status call.
     pub jobs: usize,
-    /// Whether it keeps every reference for `GET /refs`: 32 bytes each.
+    /// Whether it keeps every reference for `GET /refs`: about 50 bytes and its title each.
     pub keep_refs: bool,
 }
 

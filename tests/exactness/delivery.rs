@@ -349,7 +349,7 @@ fn batch(notice: u128, numbers: &[u8]) -> Batch {
         subject_partition: 0,
         conversation: notice,
         occasion: Occasion::First,
-        expires_at: (notice % 5 == 0).then(|| NOW + Span::from_secs(2)),
+        expires_at: notice.is_multiple_of(5).then(|| NOW + Span::from_secs(2)),
         audience,
         inserts: vec![notice.to_string()],
     }];

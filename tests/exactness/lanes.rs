@@ -12,13 +12,13 @@ use bugle::flow::frames::FrameItems;
 use bugle::flow::person::PersonLane;
 use bugle::flow::source::SourceLane;
 use bugle::flow::subject::SubjectLane;
-use bugle::flow::{Admitted, Cursor, Outbox, Plan, Rooms, World};
+use bugle::flow::{Admitted, Cursor, Outbox, Rooms, World};
 use bugle::sample;
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::town::{NOW, Town};
-use super::{Seat, for_all};
+use super::{Open, Seat, for_all};
 
 const PARTITIONS: u32 = 3;
 
@@ -49,7 +49,7 @@ struct Works<'t> {
     dead: usize,
 }
 
-fn open_source(source: Source) -> fn((i64, &Cursor), &Plan, i32) -> Box<dyn Rooms> {
+fn open_source(source: Source) -> Open {
     match source {
         Source::XConnector => |from, plan, at| Box::new(SourceLane::new(Source::XConnector, at, from, plan)),
         Source::Xecm => |from, plan, at| Box::new(SourceLane::new(Source::Xecm, at, from, plan)),
@@ -69,12 +69,10 @@ impl<'t> Works<'t> {
         }
         for partition in 0..i32::try_from(PARTITIONS).unwrap() {
             let input = Input { topic: Topic::Subjects, partition };
-            let open: fn((i64, &Cursor), &Plan, i32) -> Box<dyn Rooms> =
-                |from, plan, at| Box::new(SubjectLane::new(at, from, plan));
+            let open: Open = |from, plan, at| Box::new(SubjectLane::new(at, from, plan));
             seats.insert(input, Seat::new(partition, &town.plan, open));
             let input = Input { topic: Topic::People, partition };
-            let open: fn((i64, &Cursor), &Plan, i32) -> Box<dyn Rooms> =
-                |from, plan, at| Box::new(PersonLane::new(at, from, plan));
+            let open: Open = |from, plan, at| Box::new(PersonLane::new(at, from, plan));
             seats.insert(input, Seat::new(partition, &town.plan, open));
         }
         let logs = BTreeMap::new();

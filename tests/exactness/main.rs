@@ -15,6 +15,9 @@ use bugle::flow::{Cursor, Plan, Rooms};
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
+/// How a lane is built from where it goes on.
+type Open = fn((i64, &Cursor), &Plan, i32) -> Box<dyn Rooms>;
+
 /// What a partition's owner knows: its lane, and what was read and committed.
 struct Seat {
     lane: Box<dyn Rooms>,
@@ -22,14 +25,14 @@ struct Seat {
     read: usize,
     /// What the broker keeps: the offset and the note beside it.
     committed: (i64, String),
-    open: fn((i64, &Cursor), &Plan, i32) -> Box<dyn Rooms>,
+    open: Open,
     partition: i32,
 }
 
 // === impl Seat ===
 
 impl Seat {
-    fn new(partition: i32, plan: &Plan, open: fn((i64, &Cursor), &Plan, i32) -> Box<dyn Rooms>) -> Self {
+    fn new(partition: i32, plan: &Plan, open: Open) -> Self {
         let lane = open((0, &Cursor::default()), plan, partition);
         Self { lane, read: 0, committed: (0, String::new()), open, partition }
     }

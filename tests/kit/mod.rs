@@ -5,8 +5,12 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part of the kit")]
 
+pub(crate) mod door;
 pub(crate) mod ground;
+pub(crate) mod process;
+pub(crate) mod python;
 mod services;
+pub(crate) mod site;
 
 use std::io::Write;
 use std::sync::OnceLock;
@@ -16,7 +20,8 @@ use bugle::broker::kafka::{Kafka, KafkaSettings};
 use bugle::broker::{Broker, BrokerError, Topic};
 use bugle::clock::Tick;
 
-use self::services::{KAFKA, REGISTRY, get, shared, start_kafka, start_registry};
+pub(crate) use self::services::get;
+use self::services::{KAFKA, REGISTRY, shared, start_kafka, start_registry};
 
 /// The bootstrap servers of a Kafka that all tests share: take topic names of your own.
 pub(crate) fn kafka() -> &'static str {

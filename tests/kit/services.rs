@@ -198,7 +198,7 @@ pub(crate) fn start_registry(kit: &Path) -> Service {
 }
 
 /// Fetches once into `root`; what was left half done is done again.
-fn fetched(root: &Path, fetch: impl FnOnce()) {
+pub(crate) fn fetched(root: &Path, fetch: impl FnOnce()) {
     let complete = root.join("complete");
     if complete.exists() {
         return;
@@ -211,8 +211,8 @@ fn fetched(root: &Path, fetch: impl FnOnce()) {
     say(&format!("{} fetched in {:.1} s", root.display(), begun.elapsed().as_secs_f32()));
 }
 
-/// Runs a tool to its end, and fails with what it said.
-fn run(command: &mut Command) {
+/// Runs a tool to its end: what it printed. Fails with what it said.
+pub(crate) fn run(command: &mut Command) -> String {
     let tool = command.get_program().to_string_lossy().into_owned();
     let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| {
         panic!(
@@ -222,6 +222,7 @@ fn run(command: &mut Command) {
     });
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{command:?} failed:\n{}{}", said(&output.stdout), said(&output.stderr));
+    said(&output.stdout)
 }
 
 /// A fresh folder for one run of a service; those of runs that have ended go.
@@ -262,6 +263,6 @@ pub(crate) fn get(port: u16, path: &str) -> Option<String> {
     Some(answer)
 }
 
-fn kit() -> PathBuf {
+pub(crate) fn kit() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("kit")
 }

@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
+use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -18,6 +19,10 @@ use super::super::names::Found;
 use super::super::{BrokerError, Input, Topic, TopicSpec};
 use super::faults::unavailable;
 use super::settings::{ANSWER_WITHIN, KafkaSettings};
+use crate::clock::Tick;
+
+/// Between two looks for a topic that was just made.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// A client for questions about topics.
 pub(super) struct Admin {
@@ -44,7 +49,8 @@ impl Admin {
             .filter(|count| *count > 0))
     }
 
-    /// Makes the topics that do not exist, with as many replicas as the cluster makes by itself.
+    /// Makes the topics that do not exist, with as many replicas as the cluster makes by itself, and waits
+    /// until they are known: a cluster says that a topic is made before it is there for everybody.
     pub(super) fn create(&self, topics: &[TopicSpec]) -> Result<Vec<Topic>, BrokerError> {
         let new: Vec<NewTopic<'_>> = topics
             .iter()
@@ -54,7 +60,7 @@ impl Admin {
                 spec.config.iter().fold(topic, |topic, (name, value)| topic.set(name, value))
             })
             .collect();
-        let mut made = Vec::new();
+        let (mut made, begun) = (Vec::new(), Tick::now());
         for (spec, result) in topics.iter().zip(self.ask(self.client.create_topics(&new, &options()))?) {
             match result {
                 Ok(_) => made.push(spec.topic),
@@ -62,6 +68,11 @@ impl Admin {
                 Err((name, code)) => {
                     return Err(BrokerError::Topic { name, fault: format!("cannot be made: {code}") });
                 }
+            }
+        }
+        for spec in topics {
+            while self.partitions(&spec.name)?.is_none() && begun.elapsed() < ANSWER_WITHIN {
+                thread::park_timeout(LOOK_AGAIN);
             }
         }
         Ok(made)

@@ -105,7 +105,7 @@ pub fn run(args: &LoadArgs, broker: &dyn Broker, reach: &Reach<'_>, out: &mut dy
 }
 
 fn publish(difference: &Difference, broker: &dyn Broker, reach: &Reach<'_>) -> Result<(), Failure> {
-    let id = reach.codec.id_for(Name::Person, &Topic::Directory.to_string());
+    let id = reach.codec.id_for(Name::Person, reach.directory);
     let id = id.map_err(|error| Failure::failed(&error).hint(error.hint()))?;
     let written = |people: &Vec<Person>| {
         let value = |person: &Person| Some(encode(id, person).into());

@@ -1,0 +1,54 @@
+//! Report: what a lane thread says about itself now and then, and the sweeping up behind it.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::count;
+use super::lane_thread::LaneThread;
+use crate::broker::{BrokerError, Input, Link};
+use crate::event::{Span, Topic};
+
+/// How often finished records of our own topics are dropped, and how many are kept for a look back.
+pub(super) const TRIM_EVERY: Duration = Duration::from_secs(60);
+const KEPT_BEHIND: i64 = 1_000;
+// === impl LaneThread ===
+
+impl LaneThread {
+    /// Says how far each partition is behind.
+    pub(super) fn report(&mut self, link: &mut dyn Link) -> Result<(), BrokerError> {
+        for station in self.stations.values() {
+            let end = link.end(station.input)?;
+            let read = link.position(station.input)?.unwrap_or(end);
+            let unread = (end - read).max(0) + i64::try_from(station.backlog.len()).unwrap_or(i64::MAX);
+            let oldest =
+                station.backlog.front().map_or(Span::ZERO, |record| self.now.since(record.timestamp));
+            count::lag(&self.parts.board, self.lane, station.input, (unread, oldest));
+        }
+        self.tell_held();
+        if self.gathering.is_none() && self.stations.values().all(|station| station.backlog.is_empty()) {
+            count::progress(&self.parts.board, self.lane, self.now);
+        }
+        Ok(())
+    }
+
+    /// Drops what lies behind the committed offsets of our own topics: their retention has no end, for
+    /// expiry is a verdict given by a lane and never by the broker.
+    pub(super) fn trim(&self) {
+        let ours = self.stations.values().filter(|station| !matches!(station.input.topic, Topic::Events(_)));
+        let before: Vec<(Input, i64)> = ours
+            .map(|station| (station.input, station.committed - KEPT_BEHIND))
+            .filter(|(_, before)| *before > 0)
+            .collect();
+        if let Err(error) = self.parts.broker.trim(&before) {
+            tracing::warn!(lane = self.lane.as_str(), %error, "finished records could not be dropped");
+        }
+    }
+
+    /// Says how many partitions the lane holds in this process.
+    fn tell_held(&mut self) {
+        self.held.fetch_add(self.stations.len(), Ordering::Relaxed);
+        let held = self.held.fetch_sub(self.holds, Ordering::Relaxed) - self.holds;
+        self.holds = self.stations.len();
+        count::assigned(&self.parts.board, self.lane, held);
+    }
+}
