@@ -10,13 +10,12 @@ mod town;
 
 use bugle::event::{Ending, Person, Verdict};
 use bugle::flow::line::Line;
-use bugle::sample;
 use serde_json::{Value as Json, json};
-use town::{NOW, Town};
+use town::{NOW, Town, company};
 
 /// The sample company in both tenants, and one who left it.
 fn people() -> Vec<Person> {
-    let mut people = sample::people(0);
+    let mut people = company(0);
     let lena = people.iter().find(|person| person.user_id == "lena.vogt").unwrap();
     let left = Person { user_id: "ida.left".to_owned(), active: false, ..lena.clone() };
     people.push(left);

@@ -17,7 +17,7 @@ use bugle::sample;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::town::{NOW, Town};
+use super::town::{NOW, Town, company};
 use super::{Open, Seat, for_all};
 
 const PARTITIONS: u32 = 3;
@@ -332,7 +332,7 @@ fn assert_batches_are_pure(works: &Works<'_>) {
 }
 
 fn town(crowd: usize) -> Town {
-    let mut town = Town::new(&sample::people(crowd), PARTITIONS);
+    let mut town = Town::new(&company(crowd), PARTITIONS);
     // Small, so that lanes commit inside a frame.
     town.plan.budget = 2_000;
     town

@@ -10,6 +10,7 @@ use bugle::directory::{Decoded, Directory};
 use bugle::event::record::Input;
 use bugle::event::{Incoming, Person, Source, Span, Timestamp, Topic};
 use bugle::flow::{OutputIds, Plan, TenantDefaults, World};
+use bugle::sample;
 use bugle::topology::{Kinds, Topology};
 use serde_json::{Value as Json, json};
 
@@ -88,6 +89,15 @@ impl Town {
             plan: &self.plan,
         })
     }
+}
+
+/// The sample company, and the other tenant's people under the same user ids.
+pub(crate) fn company(crowd: usize) -> Vec<Person> {
+    let mut people = sample::people(crowd);
+    for person in people.iter_mut().filter(|person| person.tenant == "globex") {
+        person.user_id = person.user_id.trim_end_matches("@globex").to_owned();
+    }
+    people
 }
 
 /// A record of partition 0.
