@@ -17,6 +17,10 @@ use town::{NOW, Town};
 /// The sample company in both tenants, and one who left it.
 fn people() -> Vec<Person> {
     let mut people = sample::people(0);
+    // Both tenants use the same user ids, as two directories well may.
+    for person in people.iter_mut().filter(|person| person.tenant == "globex") {
+        person.user_id = person.user_id.trim_end_matches("@globex").to_owned();
+    }
     let lena = people.iter().find(|person| person.user_id == "lena.vogt").unwrap();
     let left = Person { user_id: "ida.left".to_owned(), active: false, ..lena.clone() };
     people.push(left);
