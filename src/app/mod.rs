@@ -80,7 +80,14 @@ impl Unready {
     /// Whether files or settings are at fault, rather than the world.
     #[must_use]
     pub const fn is_configuration(&self) -> bool {
-        matches!(self, Self::Schemas(_) | Self::Topology(_) | Self::Push(_) | Self::SigningKey(_))
+        matches!(
+            self,
+            Self::Schemas(_)
+                | Self::Topology(_)
+                | Self::Push(_)
+                | Self::SigningKey(_)
+                | Self::Broker(BrokerError::Setting { .. })
+        )
     }
 }
 

@@ -1,8 +1,7 @@
 //! Publish: `bugle publish` writes JSON events as Avro, each to its source's topic.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,12 +18,12 @@ use crate::event::{Ending, Outgoing, Source, Topic, Verdict};
 
 /// Arguments of `bugle publish`.
 ///
-/// One JSON event per line, from files or standard input; `bugle schemas example KIND` prints one to edit.
+/// JSON events one after the other, from files or standard input; `bugle schemas example KIND` prints one to edit.
 ///
 ///   bugle schemas example xecm.task.assigned | bugle publish --brokers kafka-1:9092 --wait
 ///   bugle publish events.jsonl
 ///
-/// Nothing is published when a line does not fit its schema: every faulty line is named.
+/// Nothing is published when an event does not fit its schema: every faulty one is named with its line.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -90,17 +89,22 @@ fn read(args: &Args, codec: &Codec, config: &Config) -> Result<Read, Failure> {
     let stdin = [PathBuf::from("-")];
     let files = if args.files.is_empty() { stdin.as_slice() } else { args.files.as_slice() };
     for file in files {
-        for (line, number) in open(file)?.lines().zip(1..) {
-            let line = line.map_err(|error| Failure::failed(format!("`{}`: {error}", file.display())))?;
-            if line.trim().is_empty() {
-                continue;
-            }
-            match event(codec, &line, &schema_ids) {
+        let text = text(file)?;
+        let mut events = serde_json::Deserializer::from_str(&text).into_iter::<serde_json::Value>();
+        loop {
+            let at = text[..events.byte_offset()].trim_end().lines().count() + 1;
+            let Some(parsed) = events.next() else { break };
+            let parsed = parsed.map_err(|error| error.to_string());
+            let broken = parsed.is_err();
+            match parsed.and_then(|json| event(codec, &json, &schema_ids)) {
                 Ok((record, id)) => {
                     read.records.push(record);
                     read.ids.push(id);
                 }
-                Err(fault) => faults.push(format!("{}:{number}: {fault}", file.display())),
+                Err(fault) => faults.push(format!("{}:{at}: {fault}", file.display())),
+            }
+            if broken {
+                break;
             }
         }
     }
@@ -114,22 +118,21 @@ fn read(args: &Args, codec: &Codec, config: &Config) -> Result<Read, Failure> {
         .hint("`bugle schemas example KIND` prints an event that fits"))
 }
 
-fn open(file: &Path) -> Result<Box<dyn BufRead>, Failure> {
-    if file == Path::new("-") {
-        return Ok(Box::new(BufReader::new(std::io::stdin())));
-    }
-    let opened =
-        File::open(file).map_err(|error| Failure::failed(format!("`{}`: {error}", file.display())))?;
-    Ok(Box::new(BufReader::new(opened)))
+fn text(file: &Path) -> Result<String, Failure> {
+    let read = if file == Path::new("-") {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(file)
+    };
+    read.map_err(|error| Failure::failed(format!("`{}`: {error}", file.display())))
 }
 
 fn event(
     codec: &Codec,
-    line: &str,
+    event: &serde_json::Value,
     ids: &BTreeMap<Source, u32>,
 ) -> Result<(Outgoing, (Source, String)), String> {
-    let event: serde_json::Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
-    let written = json::to_avro(codec.schemas(), &event).map_err(|fault| fault.to_string())?;
+    let written = json::to_avro(codec.schemas(), event).map_err(|fault| fault.to_string())?;
     let source = written.source;
     let id = ids.get(&source).copied().unwrap_or_else(|| Name::Events(source).local_id());
     let record = Outgoing {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 
+use super::run::interrupted;
 use super::{Done, Failure};
 use crate::stand_in::{Faults, Latency, Options, SignIn, serve};
 
@@ -130,7 +131,7 @@ pub fn run(args: &Args) -> Done {
         let stand_in = serve(listener, options)
             .map_err(|error| Failure::failed(format!("the listener on {} failed: {error}", args.listen)))?;
         announce(&stand_in.url()).map_err(Failure::failed)?;
-        tokio::signal::ctrl_c()
+        interrupted()
             .await
             .map_err(|error| Failure::failed(format!("cannot wait for an interrupt: {error}")))?;
         stand_in.stop().await;

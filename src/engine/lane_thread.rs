@@ -90,6 +90,9 @@ impl LaneThread {
             let ended = self.parts.broker.link(&self.spec()).and_then(|mut link| self.work(link.as_mut()));
             self.stations.clear();
             self.gathering = None;
+            // An answer to the old lanes must not be taken for one to the new.
+            self.replies = mpsc::channel();
+            self.under_way = 0;
             if let Err(error) = ended {
                 tracing::warn!(lane = self.lane.as_str(), %error, "the link is built anew");
                 count::commit(&self.parts.board, self.lane, CommitResult::Fatal, (0, Duration::ZERO));
