@@ -4,6 +4,7 @@
 //! shares one producer. Nothing here decides what is written, nor when.
 
 mod admin;
+mod bounds;
 mod context;
 mod faults;
 mod follow;

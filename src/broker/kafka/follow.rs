@@ -7,8 +7,9 @@ use rdkafka::error::KafkaError;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::super::{BrokerError, Follow, Incoming, Topic};
+use super::bounds;
 use super::faults::{is_passing, unavailable};
-use super::settings::{ANSWER_WITHIN, KafkaSettings};
+use super::settings::KafkaSettings;
 use super::wire::incoming;
 use crate::clock::Tick;
 
@@ -61,7 +62,7 @@ impl Follower {
         let name = self.settings.names.of(self.topic);
         (0..self.partitions)
             .map(|partition| {
-                let asked = self.consumer.fetch_watermarks(name, partition, ANSWER_WITHIN);
+                let asked = bounds::of(&self.consumer, name, partition);
                 asked.map_err(|error| unavailable(&self.settings.brokers, &error))
             })
             .collect()

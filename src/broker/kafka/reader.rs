@@ -13,6 +13,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::super::{Arrival, BrokerError, Incoming, Input, LinkSpec, Position, StartFrom};
+use super::bounds;
 use super::context::{Named, Turn, Turns, close, unassign};
 use super::faults::{is_passing, unavailable};
 use super::settings::{ANSWER_WITHIN, KafkaSettings};
@@ -203,7 +204,7 @@ impl Reader {
     /// The first offset there is, and the end as a reader of committed records sees it.
     pub(super) fn bounds(&self, input: Input) -> Result<(i64, i64), BrokerError> {
         let name = self.settings.names.of(input.topic);
-        let asked = self.consumer().fetch_watermarks(name, input.partition, ANSWER_WITHIN);
+        let asked = bounds::of(self.consumer(), name, input.partition);
         asked.map_err(|error| self.unavailable(&error))
     }
 
