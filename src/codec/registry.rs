@@ -42,6 +42,9 @@ pub enum RegistryError {
         /// Why not.
         reason: String,
     },
+    /// It does not have what we write with.
+    #[error("the schema registry has no schema of ours under `{0}`")]
+    Unregistered(String),
     /// It understood and refuses.
     #[error("schema registry {url} refuses {what}: {reason}")]
     Refused {
@@ -77,6 +80,10 @@ impl RegistryError {
     pub fn hint(&self) -> String {
         match self {
             Self::Settings(_) => "give at least one address such as http://registry:8081".to_owned(),
+            Self::Unregistered(_) => {
+                "`bugle schemas register` puts it there; without it no reader of the topic could look it up"
+                    .to_owned()
+            }
             Self::Unusable { .. } => "register the schema as one Avro text".to_owned(),
             Self::Unavailable { .. } => {
                 "check the address and that the registry runs; nothing was lost".to_owned()
