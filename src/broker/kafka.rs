@@ -6,11 +6,13 @@
 mod admin;
 mod bounds;
 mod context;
+mod damage;
 mod faults;
 mod follow;
 mod link;
 mod publisher;
 mod reader;
+mod replay;
 mod settings;
 mod wire;
 mod writer;

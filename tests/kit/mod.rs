@@ -13,6 +13,7 @@ mod services;
 pub(crate) mod site;
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -34,6 +35,12 @@ pub(crate) fn kafka() -> &'static str {
         });
         format!("127.0.0.1:{port}")
     })
+}
+
+/// The folder in which that Kafka keeps its logs.
+pub(crate) fn kafka_data() -> PathBuf {
+    kafka();
+    services::home_of(&format!("kafka-{KAFKA}")).join("data")
 }
 
 /// The base URL of a schema registry that all tests share: take subject names of your own.

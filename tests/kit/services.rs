@@ -95,6 +95,12 @@ fn running(state: &Path) -> Option<(u16, PathBuf)> {
     (alive && TcpStream::connect(("127.0.0.1", port)).is_ok()).then(|| (port, home.into()))
 }
 
+/// Where a running service has its files.
+pub(crate) fn home_of(name: &str) -> PathBuf {
+    let state = kit().join(format!("{name}.state"));
+    running(&state).expect("it runs for as long as somebody is signed in").1
+}
+
 /// Says that this process uses the service, for as long as it lives.
 fn sign_in(home: &Path) {
     let users = home.join("users");

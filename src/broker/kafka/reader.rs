@@ -4,7 +4,6 @@
 //! partition goes. It never commits: positions leave with the writer's transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::thread;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
@@ -15,8 +14,9 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::super::{Arrival, BrokerError, Incoming, Input, LinkSpec, Position, StartFrom};
 use super::bounds;
 use super::context::{Named, Turn, Turns, close, unassign};
+use super::damage;
 use super::faults::{is_passing, unavailable};
-use super::settings::{ANSWER_WITHIN, KafkaSettings};
+use super::settings::KafkaSettings;
 use super::wire::incoming;
 use crate::clock::Tick;
 
@@ -24,25 +24,30 @@ use crate::clock::Tick;
 /// coordinator's round that notices it.
 const POSITION_WITHIN: Duration = Duration::from_secs(30);
 
+/// Handed out at once, about: frames are large, and a lane has to use up what it gets before it asks again.
+const MOST_BYTES: usize = 4 * 1024 * 1024;
+
 /// The reading half of a link.
 pub(super) struct Reader {
     /// `None` only while it is dropped.
-    consumer: Option<BaseConsumer<Turns>>,
-    settings: KafkaSettings,
-    start_from: StartFrom,
+    pub(super) consumer: Option<BaseConsumer<Turns>>,
+    pub(super) settings: KafkaSettings,
+    pub(super) start_from: StartFrom,
     /// What was assigned, and how far each has come.
-    held: BTreeMap<Input, Reading>,
+    pub(super) held: BTreeMap<Input, Reading>,
     /// What is to be released before the rebalance goes on.
-    revoking: BTreeSet<Input>,
+    pub(super) revoking: BTreeSet<Input>,
     /// What of it has been released already.
-    released: Vec<Named>,
+    pub(super) released: Vec<Named>,
     /// Assigned, but not yet handed on: its positions could not be asked.
-    waiting: Vec<Input>,
+    pub(super) waiting: Vec<Input>,
+    /// Read up to a batch that does not fit its checksum, and no further.
+    pub(super) damaged: BTreeSet<Input>,
 }
 
 /// How far an assigned partition is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reading {
+pub(super) enum Reading {
     /// Nothing is read yet.
     NotBegun,
     /// Records are handed out; reading began at this offset.
@@ -69,6 +74,7 @@ impl Reader {
             revoking: BTreeSet::new(),
             released: Vec::new(),
             waiting: Vec::new(),
+            damaged: BTreeSet::new(),
         })
     }
 
@@ -102,19 +108,24 @@ impl Reader {
         into: &mut Vec<Arrival>,
     ) -> Result<(), BrokerError> {
         let (begun, before) = (Tick::now(), into.len());
+        let mut bytes = 0;
         loop {
             self.take_turns(into)?;
             let some = into.len() - before;
-            if some >= most {
+            if some >= most || bytes >= MOST_BYTES {
                 return Ok(());
             }
             let left = if some > 0 { Duration::ZERO } else { wait.saturating_sub(begun.elapsed()) };
             match self.consumer().poll(left) {
                 Some(Ok(message)) => {
-                    if let Some(record) = self.incoming(&message) {
+                    bytes += message.payload_len();
+                    if let Some(record) = self.incoming(&message)
+                        && !self.damaged.contains(&record.input)
+                    {
                         into.push(Arrival::Record(record));
                     }
                 }
+                Some(Err(error)) if damage::is_reported_by(&error) => self.set_apart(&error)?,
                 Some(Err(error)) => self.judge(&error)?,
                 // After a step of a rebalance the library answers nothing, too; then there is one to take.
                 None if self.has_turn() => {}
@@ -154,6 +165,7 @@ impl Reader {
         for input in inputs {
             if self.revoking.remove(input) {
                 self.held.remove(input);
+                self.damaged.remove(input);
                 self.released.push(self.named(*input));
             }
         }
@@ -164,41 +176,26 @@ impl Reader {
         Ok(())
     }
 
-    pub(super) fn pause(&mut self, input: Input, from: &Position) -> Result<(), BrokerError> {
-        let begun = match self.held.get(&input) {
-            Some(Reading::Begun(begun) | Reading::Paused(begun, _)) => *begun,
-            Some(Reading::NotBegun) | None => return Ok(()),
-        };
-        self.held.insert(input, Reading::Paused(begun, from.offset));
-        let list = self.only(input);
-        self.consumer().pause(&list).map_err(|error| dead(&error))
-    }
-
-    pub(super) fn resume(&mut self, input: Input) -> Result<(), BrokerError> {
-        let Some(Reading::Paused(begun, from)) = self.held.get(&input).copied() else { return Ok(()) };
-        self.held.insert(input, Reading::Begun(begun));
-        self.seek(vec![(input, from)])?;
-        let list = self.only(input);
-        self.consumer().resume(&list).map_err(|error| dead(&error))
-    }
-
-    /// Back to what is committed, or to where reading began when nothing is.
-    pub(super) fn rewind(&mut self) -> Result<Vec<(Input, Option<Position>)>, BrokerError> {
-        let held: Vec<Input> = self.held.keys().copied().collect();
-        let back = self.committed(&held)?;
-        let mut seeks = Vec::new();
-        for (input, position) in &back {
-            let to = |begun: i64| position.as_ref().map_or(begun, |position| position.offset);
-            match self.held.get_mut(input) {
-                Some(Reading::Begun(begun)) if !self.revoking.contains(input) => {
-                    seeks.push((*input, to(*begun)));
-                }
-                Some(Reading::Paused(begun, from)) => *from = to(*begun),
-                _ => {}
+    /// The partition with the damaged batch waits at it until it is assigned anew; the others go on.
+    fn set_apart(&mut self, error: &KafkaError) -> Result<(), BrokerError> {
+        let mut candidates = Vec::new();
+        for input in self.held.keys().filter(|input| !self.damaged.contains(input)) {
+            if let (Some(next), (_, end)) = (self.position(*input)?, self.bounds(*input)?)
+                && next < end
+            {
+                candidates.push((*input, next));
             }
         }
-        self.seek(seeks)?;
-        Ok(back)
+        let found = damage::find(&self.settings, &candidates);
+        let (input, offset) = found.ok_or_else(|| self.unavailable(error))?;
+        tracing::error!(
+            %input, offset,
+            hint = "bring it back from a replica, or move the group's offset behind it; then restart",
+            "a batch of records does not fit its checksum: its partition waits there, the others go on"
+        );
+        self.damaged.insert(input);
+        let list = self.only(input);
+        self.consumer().pause(&list).map_err(|error| dead(&error))
     }
 
     /// The first offset there is, and the end as a reader of committed records sees it.
@@ -247,6 +244,7 @@ impl Reader {
                 Some(Turn::Lost(named)) => {
                     let inputs = self.inputs(&named);
                     self.held.retain(|input, _| !inputs.contains(input));
+                    self.damaged.retain(|input| !inputs.contains(input));
                     self.revoking.retain(|input| !inputs.contains(input));
                     into.push(Arrival::Lost(inputs));
                 }
@@ -260,7 +258,7 @@ impl Reader {
     }
 
     /// The committed positions, those of transactions under way awaited.
-    fn committed(&self, inputs: &[Input]) -> Result<Vec<(Input, Option<Position>)>, BrokerError> {
+    pub(super) fn committed(&self, inputs: &[Input]) -> Result<Vec<(Input, Option<Position>)>, BrokerError> {
         let mut list = TopicPartitionList::with_capacity(inputs.len());
         for input in inputs {
             list.add_partition(self.settings.names.of(input.topic), input.partition);
@@ -286,32 +284,6 @@ impl Reader {
         Ok(positions)
     }
 
-    fn seek(&self, seeks: Vec<(Input, i64)>) -> Result<(), BrokerError> {
-        let begun = Tick::now();
-        let mut left = seeks;
-        while !left.is_empty() {
-            let mut list = TopicPartitionList::with_capacity(left.len());
-            for (input, offset) in &left {
-                let name = self.settings.names.of(input.topic);
-                list.add_partition_offset(name, input.partition, Offset::Offset(*offset))
-                    .map_err(|error| self.unavailable(&error))?;
-            }
-            let done = self.consumer().seek_partitions(list, ANSWER_WITHIN).map_err(|error| dead(&error))?;
-            // A partition whose fetching is only just beginning refuses; it will not in a moment.
-            left.retain(|(input, _)| {
-                let element = done.find_partition(self.settings.names.of(input.topic), input.partition);
-                element.is_none_or(|element| element.error().is_err())
-            });
-            if !left.is_empty() {
-                if begun.elapsed() > ANSWER_WITHIN {
-                    return Err(BrokerError::Fatal(format!("reading cannot go back in {}", left[0].0)));
-                }
-                thread::park_timeout(Duration::from_millis(1));
-            }
-        }
-        Ok(())
-    }
-
     /// What an error of the library means for the link.
     fn judge(&self, error: &KafkaError) -> Result<(), BrokerError> {
         match error {
@@ -320,7 +292,12 @@ impl Reader {
                 Ok(())
             }
             KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset) => {
-                Err(self.where_the_gap_is(error))
+                match self.where_the_gap_is() {
+                    Some(gap) => Err(gap),
+                    // The library takes what follows a damaged batch for the next one, and is sent anywhere.
+                    None if !self.damaged.is_empty() => Ok(()),
+                    None => Err(self.unavailable(error)),
+                }
             }
             KafkaError::MessageConsumptionFatal(_) => Err(dead(error)),
             _ => Err(self.unavailable(error)),
@@ -328,15 +305,16 @@ impl Reader {
     }
 
     /// The library does not say which partition it has lost its place in; the bounds do.
-    fn where_the_gap_is(&self, error: &KafkaError) -> BrokerError {
+    fn where_the_gap_is(&self) -> Option<BrokerError> {
         for input in self.held.keys() {
             if let (Ok((first, end)), Ok(Some(next))) = (self.bounds(*input), self.position(*input))
                 && (next < first || next > end)
             {
-                return BrokerError::gap(self.settings.names.of(input.topic), *input, next, (first, end));
+                let name = self.settings.names.of(input.topic);
+                return Some(BrokerError::gap(name, *input, next, (first, end)));
             }
         }
-        self.unavailable(error)
+        None
     }
 
     fn incoming(&self, message: &BorrowedMessage<'_>) -> Option<Incoming> {
@@ -356,17 +334,17 @@ impl Reader {
         (self.settings.names.of(input.topic).to_owned(), input.partition)
     }
 
-    fn only(&self, input: Input) -> TopicPartitionList {
+    pub(super) fn only(&self, input: Input) -> TopicPartitionList {
         let mut list = TopicPartitionList::with_capacity(1);
         list.add_partition(self.settings.names.of(input.topic), input.partition);
         list
     }
 
-    fn unavailable(&self, error: &KafkaError) -> BrokerError {
+    pub(super) fn unavailable(&self, error: &KafkaError) -> BrokerError {
         unavailable(&self.settings.brokers, error)
     }
 
-    fn consumer(&self) -> &BaseConsumer<Turns> {
+    pub(super) fn consumer(&self) -> &BaseConsumer<Turns> {
         self.consumer.as_ref().expect("it is taken only when the reader is dropped")
     }
 }
@@ -389,6 +367,6 @@ fn one(name: &str, partition: i32, offset: i64) -> Result<TopicPartitionList, Ka
 }
 
 /// The reader cannot go on.
-fn dead(error: &KafkaError) -> BrokerError {
+pub(super) fn dead(error: &KafkaError) -> BrokerError {
     BrokerError::Fatal(error.to_string())
 }
