@@ -1,6 +1,11 @@
-//! Prometheus: a real one scrapes the admin server, and every panel and alert finds its data.
+//! Prometheus: a real one scrapes, every panel shows what real parts did, and every alert can fire.
+//!
+//! The panels are asked beside a whole site: Kafka, the registry, `bugle run` and the push service as
+//! processes of their own. What alarms does not happen there, so the alerts are asked beside facts.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod kit;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -13,7 +18,7 @@ use std::time::Duration;
 use bugle::clock::{self, Tick};
 use bugle::event::fact::{AnswerEnding, CommitResult, RefusalClass, SendOutcome};
 use bugle::event::record::Input;
-use bugle::event::{Fact, Lane, Reason, Source, Span, Topic};
+use bugle::event::{Fact, Lane, Outgoing, Reason, Source, Span, Topic};
 use bugle::serve::{self, Limits, Window};
 use bugle::store::view::Board;
 use bugle::telemetry::{self, Meters};
@@ -37,7 +42,7 @@ fn root() -> &'static Path {
 fn facts() -> Vec<Fact> {
     let (now, took) = (clock::now(), Duration::from_millis(12));
     let mut facts = vec![
-        Fact::FannedOut { people: 12 },
+        Fact::FannedOut { people: vec![12] },
         Fact::NoTelling { reason: Reason::Nobody, count: 1 },
         Fact::NotTold { reason: Reason::Unknown, count: 30 },
         Fact::Told { count: 9 },
@@ -97,7 +102,10 @@ fn query(address: SocketAddr, expression: &str) -> Result<Vec<f64>, String> {
     Ok(series.iter().filter_map(value).filter(|value| value.is_finite()).collect())
 }
 
-fn expressions() -> Vec<(String, String)> {
+/// A name to complain with, and a PromQL expression.
+type Asked = (String, String);
+
+fn panels() -> Vec<Asked> {
     let text = fs::read_to_string(root().join("deploy/grafana/dashboards/bugle.json")).unwrap();
     let dashboard: Value = serde_json::from_str(&text).unwrap();
     let mut all = Vec::new();
@@ -107,39 +115,111 @@ fn expressions() -> Vec<(String, String)> {
             all.push((panel["title"].as_str().unwrap().to_owned(), expression));
         }
     }
-    let alerts: Value =
-        serde_saphyr::from_str(&fs::read_to_string(root().join("deploy/alerts.yml")).unwrap()).unwrap();
-    for rule in alerts["groups"][0]["rules"].as_array().unwrap() {
-        // The process under test answers, so that one alert is right to stay silent.
-        if rule["alert"] != "BugleDown" {
-            all.push((rule["alert"].as_str().unwrap().to_owned(), rule["expr"].as_str().unwrap().to_owned()));
-        }
-    }
     all
 }
 
-fn start_prometheus(folder: &Path, target: SocketAddr) -> (Ends, SocketAddr) {
-    let config = fs::read_to_string(root().join("deploy/prometheus.yml")).unwrap();
-    let config = config
-        .replace("bugle:8090", &target.to_string())
-        .replace("scrape_interval: 5s", "scrape_interval: 1s");
-    fs::write(folder.join("prometheus.yml"), config).unwrap();
-    fs::copy(root().join("deploy/alerts.yml"), folder.join("alerts.yml")).unwrap();
-    // Free a moment ago; another process may take it, then the wait below says so.
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let log = fs::File::create(folder.join("log")).unwrap();
-    let started = Command::new("prometheus")
-        .arg(format!("--config.file={}", folder.join("prometheus.yml").display()))
-        .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
-        .arg(format!("--web.listen-address={address}"))
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn();
-    (Ends(started.expect("`prometheus` is needed: apt-get install -y prometheus")), address)
+fn alerts() -> Vec<Asked> {
+    let text = fs::read_to_string(root().join("deploy/alerts.yml")).unwrap();
+    let alerts: Value = serde_saphyr::from_str(&text).unwrap();
+    let rules = alerts["groups"][0]["rules"].as_array().unwrap();
+    let word = |rule: &Value, name: &str| rule[name].as_str().unwrap().to_owned();
+    rules.iter().map(|rule| (word(rule, "alert"), word(rule, "expr"))).collect()
+}
+
+/// A Prometheus that scrapes one target with the shipped configuration.
+struct Scraper {
+    _process: Ends,
+    address: SocketAddr,
+    folder: tempfile::TempDir,
+}
+
+// === impl Scraper ===
+
+impl Scraper {
+    fn start(target: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = fs::read_to_string(root().join("deploy/prometheus.yml")).unwrap();
+        let config =
+            config.replace("bugle:8090", target).replace("scrape_interval: 5s", "scrape_interval: 1s");
+        fs::write(folder.path().join("prometheus.yml"), config).unwrap();
+        fs::copy(root().join("deploy/alerts.yml"), folder.path().join("alerts.yml")).unwrap();
+        // Free a moment ago; another process may take it, then whoever asks says so.
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let log = fs::File::create(folder.path().join("log")).unwrap();
+        let started = Command::new("prometheus")
+            .arg(format!("--config.file={}", folder.path().join("prometheus.yml").display()))
+            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn();
+        let process = Ends(started.expect("`prometheus` is needed: apt-get install -y prometheus"));
+        Self { _process: process, address, folder }
+    }
+
+    /// Asks until every expression has had data; `meanwhile` keeps things happening.
+    fn until_all_have_data(&self, mut open: Vec<Asked>, mut meanwhile: impl FnMut()) {
+        let started = Tick::now();
+        let mut told = String::new();
+        while !open.is_empty() {
+            let log = || fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+            let late = started.elapsed() > Duration::from_secs(120);
+            assert!(!late, "no data for {open:#?}; {told}; {}", log());
+            meanwhile();
+            open.retain(|(_, expression)| match query(self.address, expression) {
+                Ok(values) => values.is_empty(),
+                Err(fault) => {
+                    told = format!("{expression}: {fault}");
+                    true
+                }
+            });
+            std::thread::park_timeout(Duration::from_millis(200));
+        }
+    }
 }
 
 #[test]
-fn every_panel_and_every_alert_finds_its_data() {
+fn every_panel_shows_what_the_real_parts_do() {
+    let site = kit::site::Site::open(kit::registry(), 2, &[]);
+    let mut bugle = site.run();
+    let admin = bugle.until_it_says("running admin=http://");
+    let scraper = Scraper::start(admin.trim());
+    let (prefix, sent) = (format!("{}opentext.", site.prefix), site.file("sent.jsonl"));
+    let mut seed = 0;
+    let panels = panels();
+    assert!(panels.len() > 30);
+    scraper.until_all_have_data(panels, || {
+        seed += 1;
+        let (seed, out) = (seed.to_string(), sent.to_string_lossy());
+        let publisher = ["--brokers", kit::kafka(), "--registry", kit::registry(), "--prefix", &prefix];
+        let what = ["--events", "200", "--seed", &seed, "--out", &out];
+        kit::python::script("publisher.py", &[publisher, what].concat());
+        bugle.lives();
+    });
+    let firing = |(name, expression): &Asked| match query(scraper.address, expression) {
+        Ok(values) => (!values.is_empty()).then(|| name.clone()),
+        Err(fault) => panic!("{name}: {fault}"),
+    };
+    let fired: Vec<String> = alerts().iter().filter_map(firing).collect();
+    assert!(fired.is_empty(), "nothing is wrong, and these fire: {fired:?}");
+
+    let unreadable = Outgoing {
+        topic: Topic::Events(Source::Xecm),
+        partition: None,
+        key: None,
+        value: Some("no event".into()),
+        headers: Vec::new(),
+    };
+    site.broker.publish(vec![unreadable]).unwrap();
+    let dead_letters = alerts().into_iter().filter(|(name, _)| name == "BugleDeadLetters").collect();
+    scraper.until_all_have_data(dead_letters, || bugle.lives());
+    bugle.kill();
+    let down = alerts().into_iter().filter(|(name, _)| name == "BugleDown").collect();
+    scraper.until_all_have_data(down, || {});
+}
+
+#[test]
+fn every_alert_fires_when_there_is_reason_to() {
     let meters = Meters::install().unwrap();
     let board = Arc::new(Board::new(clock::now()));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -157,25 +237,10 @@ fn every_panel_and_every_alert_finds_its_data() {
         limits: Limits::default(),
     };
     runtime.spawn(serve::serve(listener, window, std::future::pending()));
-
-    let folder = tempfile::tempdir().unwrap();
-    let (_prometheus, address) = start_prometheus(folder.path(), target);
-    let mut open = expressions();
-    assert!(open.len() > 40);
-    let started = Tick::now();
-    let mut told = String::new();
-    while !open.is_empty() {
-        let log = || fs::read_to_string(folder.path().join("log")).unwrap_or_default();
-        assert!(started.elapsed() < Duration::from_secs(120), "no data for {open:#?}; {told}; {}", log());
-        open.retain(|(_, expression)| match query(address, expression) {
-            Ok(values) => values.is_empty(),
-            Err(fault) => {
-                told = format!("{expression}: {fault}");
-                true
-            }
-        });
-        std::thread::park_timeout(Duration::from_millis(200));
-    }
+    // The process under test answers, so that one alert is right to stay silent.
+    let alerts: Vec<Asked> = alerts().into_iter().filter(|(name, _)| name != "BugleDown").collect();
+    assert!(alerts.len() > 6);
+    Scraper::start(&target.to_string()).until_all_have_data(alerts, || {});
 }
 
 #[test]

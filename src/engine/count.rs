@@ -28,8 +28,8 @@ pub(super) fn settled(board: &Board, lane: Lane, input: Input, out: &Outbox) {
     for code in &out.tally.dead_letters {
         tell(board, &Fact::DeadLetter { lane, class: class(code) });
     }
-    for people in &out.tally.fan_outs {
-        tell(board, &Fact::FannedOut { people: u64::from(*people) });
+    if !out.tally.fan_outs.is_empty() {
+        tell(board, &Fact::FannedOut { people: out.tally.fan_outs.clone() });
     }
     for members in &out.tally.batches {
         tell(board, &Fact::Cut { members: u64::from(*members) });
@@ -79,11 +79,11 @@ fn verdicts(board: &Board, lane: Lane, out: &Outbox) {
     let mut heard: BTreeMap<Source, u64> = BTreeMap::new();
     let mut duplicates: BTreeMap<Source, u64> = BTreeMap::new();
     let mut last = None;
+    board.decided(&out.verdicts);
+    if lane == Lane::Source {
+        return;
+    }
     for verdict in &out.verdicts {
-        board.decided(verdict);
-        if lane == Lane::Source {
-            continue;
-        }
         let count = u64::from(verdict.count);
         match &verdict.ending {
             Ending::Not(Reason::Duplicate) if verdict.rule.is_none() => {

@@ -59,10 +59,10 @@ pub enum Fact {
         /// How many.
         count: u64,
     },
-    /// One notice named this many people: that many tellings are owed.
+    /// Notices named so many people each: that many tellings are owed.
     FannedOut {
-        /// How many people.
-        people: u64,
+        /// How many people, by notice.
+        people: Vec<u32>,
     },
     /// A rule ended without naming anybody, so no telling was owed.
     NoTelling {

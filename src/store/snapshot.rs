@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::event::Timestamp;
+use crate::event::{Ending, Timestamp, Verdict};
 
 /// The board at one moment. All totals count from the start of this process.
 #[derive(Debug, Clone, Serialize)]
@@ -155,4 +155,25 @@ pub struct RecentVerdict {
     pub look: bool,
     /// For how many people.
     pub count: u32,
+}
+
+// === impl RecentVerdict ===
+
+impl RecentVerdict {
+    /// What of a verdict may be shown to everybody: never who it is about.
+    pub(super) fn of(verdict: &Verdict) -> Self {
+        Self {
+            at: verdict.at,
+            event_id: verdict.event_id.clone(),
+            source: verdict.change.source.as_str(),
+            rule: verdict.rule.clone(),
+            ending: match &verdict.ending {
+                Ending::Routed => "routed",
+                Ending::Told => "told",
+                Ending::Not(reason) => reason.as_str(),
+            },
+            look: matches!(&verdict.ending, Ending::Not(reason) if !reason.intentional()),
+            count: verdict.count,
+        }
+    }
 }

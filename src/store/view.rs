@@ -16,7 +16,7 @@ pub use super::snapshot::{
 };
 use crate::event::fact::{CommitResult, SendOutcome};
 use crate::event::record::Input;
-use crate::event::{Ending, Fact, Lane, Reason, Source, Span, Timestamp, Verdict};
+use crate::event::{Fact, Lane, Reason, Source, Span, Timestamp, Verdict};
 
 /// How many verdicts the board keeps; the oldest leaves first.
 pub const MOST_VERDICTS: usize = 60;
@@ -89,25 +89,12 @@ impl Board {
         self.beats.remove(&(lane, thread));
     }
 
-    /// Shows a verdict among the newest.
-    pub fn decided(&self, verdict: &Verdict) {
-        let ending = match &verdict.ending {
-            Ending::Routed => "routed",
-            Ending::Told => "told",
-            Ending::Not(reason) => reason.as_str(),
-        };
-        let recent = RecentVerdict {
-            at: verdict.at,
-            event_id: verdict.event_id.clone(),
-            source: verdict.change.source.as_str(),
-            rule: verdict.rule.clone(),
-            ending,
-            look: matches!(&verdict.ending, Ending::Not(reason) if !reason.intentional()),
-            count: verdict.count,
-        };
-        let mut verdicts = self.verdicts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        verdicts.truncate(MOST_VERDICTS - 1);
-        verdicts.push_front(recent);
+    /// Shows verdicts of one transaction among the newest.
+    pub fn decided(&self, verdicts: &[Verdict]) {
+        let newest = &verdicts[verdicts.len().saturating_sub(MOST_VERDICTS)..];
+        let mut shown = self.verdicts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        shown.truncate(MOST_VERDICTS - newest.len());
+        newest.iter().for_each(|verdict| shown.push_front(RecentVerdict::of(verdict)));
     }
 
     /// Takes note of what happened: one arm per fact.
@@ -123,8 +110,8 @@ impl Board {
             }
             Fact::Routed { count, .. } => self.add("ended", "changes", *count),
             Fact::FannedOut { people } => {
-                self.add("notices", "", 1);
-                self.add("tellings", "", *people);
+                self.add("notices", "", people.len() as u64);
+                self.add("tellings", "", people.iter().copied().map(u64::from).sum());
             }
             Fact::NoTelling { reason, count } => self.add("verdict", reason.as_str(), *count),
             Fact::NotTold { reason, count } => {
@@ -288,6 +275,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::event::Ending;
     use crate::event::fact::RefusalClass;
     use crate::event::{Coordinates, Topic};
 
@@ -315,7 +303,7 @@ mod tests {
     #[test]
     fn the_board_shows_nobody() {
         let board = Board::new(START);
-        board.decided(&verdict("e-1"));
+        board.decided(&[verdict("e-1")]);
         let text = serde_json::to_string(&board.snapshot(START)).unwrap();
         assert!(text.contains("e-1") && text.contains("left_audience"), "{text}");
         assert!(!text.contains("jdoe"), "{text}");
@@ -324,7 +312,10 @@ mod tests {
     #[test]
     fn only_the_newest_verdicts_stay_and_the_newest_is_first() {
         let board = Board::new(START);
-        (0..MOST_VERDICTS * 2).for_each(|number| board.decided(&verdict(&number.to_string())));
+        let all: Vec<Verdict> = (0..MOST_VERDICTS * 2).map(|number| verdict(&number.to_string())).collect();
+        board.decided(&all[..10]);
+        board.decided(&all[10..MOST_VERDICTS]);
+        board.decided(&all[MOST_VERDICTS..]);
         let recent = board.snapshot(START).recent;
         assert_eq!(recent.len(), MOST_VERDICTS);
         assert_eq!(recent[0].event_id, (MOST_VERDICTS * 2 - 1).to_string());

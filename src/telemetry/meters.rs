@@ -128,7 +128,7 @@ pub fn count(fact: &Fact) {
             of_source(names::ROUTED, *source, *count);
             end(book::CHANGES, "routed", *count);
         }
-        Fact::FannedOut { people } => fanned_out(*people),
+        Fact::FannedOut { people } => fanned_out(people),
         Fact::NoTelling { reason, count } => verdict(reason, *count),
         Fact::NotTold { reason, count } => {
             verdict(reason, *count);
@@ -185,11 +185,13 @@ fn matched(source: Source, changes: u64, hearings: u64) {
     owe(book::CHANGES, hearings.saturating_sub(changes));
 }
 
-fn fanned_out(people: u64) {
-    counter!(names::NOTICES).increment(1);
-    counter!(names::TELLINGS).increment(people);
-    histogram!(names::FAN_OUT).record(number(people));
-    owe(book::TELLINGS, people);
+fn fanned_out(people: &[u32]) {
+    let all = people.iter().copied().map(u64::from).sum();
+    counter!(names::NOTICES).increment(people.len() as u64);
+    counter!(names::TELLINGS).increment(all);
+    let sizes = histogram!(names::FAN_OUT);
+    people.iter().for_each(|people| sizes.record(*people));
+    owe(book::TELLINGS, all);
 }
 
 fn sent(outcome: SendOutcome, took: Duration) {
