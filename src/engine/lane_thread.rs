@@ -13,6 +13,7 @@ use crate::event::{Fact, Lane, Span, Timestamp, Topic};
 use crate::flow::delivery::Reply;
 use crate::flow::{Outbox, Want, World};
 
+use super::fetch::Fetches;
 use super::report::TRIM_EVERY;
 use super::sender::Requests;
 use super::station::{Pumped, Station};
@@ -30,7 +31,7 @@ const STALE_AFTER: Span = Span::from_secs(10);
 const DRAIN: Duration = Duration::from_secs(15);
 /// How often lag is looked at.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
-/// Between two tries to open a link, or to fetch a schema.
+/// Between two tries to open a link.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// A transaction may stay open this long; one stalled writer holds up all its readers.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,10 +50,13 @@ pub(super) struct LaneThread {
     pub(super) held: Arc<AtomicUsize>,
     pub(super) holds: usize,
     requests: Requests,
+    fetches: Fetches,
     replies: Replies,
     pub(super) stations: BTreeMap<Input, Station>,
     pub(super) gathering: Option<Tick>,
     under_way: usize,
+    /// Nothing is taken in while the copy of the directory may be too old.
+    holding: bool,
     pub(super) now: Timestamp,
 }
 
@@ -63,10 +67,10 @@ impl LaneThread {
         which: (Lane, usize),
         parts: &Parts,
         settings: &Settings,
-        shared: (&Arc<AtomicBool>, &Arc<AtomicUsize>, &Requests),
+        shared: (&Arc<AtomicBool>, &Arc<AtomicUsize>, &Requests, &Fetches),
     ) -> Self {
         let (lane, slot) = which;
-        let (stop, held, requests) = shared;
+        let (stop, held, requests, fetches) = shared;
         Self {
             lane,
             slot,
@@ -76,10 +80,12 @@ impl LaneThread {
             held: Arc::clone(held),
             holds: 0,
             requests: requests.clone(),
+            fetches: fetches.clone(),
             replies: mpsc::channel(),
             stations: BTreeMap::new(),
             gathering: None,
             under_way: 0,
+            holding: false,
             now: clock::now(),
         }
     }
@@ -136,8 +142,12 @@ impl LaneThread {
     fn work(&mut self, link: &mut dyn Link) -> Result<(), BrokerError> {
         let (mut arrivals, mut reported, mut trimmed) = (Vec::new(), Tick::now(), Tick::now());
         while !self.stopping() {
-            link.poll(self.patience(), MOST_POLLED, &mut arrivals)?;
-            let polled = arrivals.len();
+            // What was read is used up first; a lane that only waits must hear of rebalances meanwhile.
+            let ready = !self.holding && self.stations.values().any(Station::is_ready);
+            if !ready {
+                link.poll(self.patience(), MOST_POLLED, &mut arrivals)?;
+            }
+            let idle = !ready && arrivals.is_empty();
             self.now = self.now.max(clock::now());
             for arrival in arrivals.drain(..) {
                 self.receive(link, arrival)?;
@@ -145,7 +155,7 @@ impl LaneThread {
             self.hear_replies();
             let full = self.pump(link)?;
             let due = self.gathering.is_some_and(|began| began.elapsed() >= self.settings.commit_every);
-            if full || due || (polled == 0 && self.gathering.is_some()) {
+            if full || due || (idle && self.gathering.is_some()) {
                 self.commit(link)?;
             }
             self.parts.board.beat(self.lane, self.slot, self.now);
@@ -220,11 +230,12 @@ impl LaneThread {
 
     /// Lets every station work. `true` when one of them must commit before it goes on.
     fn pump(&mut self, link: &mut dyn Link) -> Result<bool, BrokerError> {
-        if self.lane != Lane::Source && !self.parts.directory.view().is_fresh(self.now, STALE_AFTER) {
+        self.holding =
+            self.lane != Lane::Source && !self.parts.directory.view().is_fresh(self.now, STALE_AFTER);
+        if self.holding {
             return Ok(false);
         }
         let mut full = false;
-        let mut schemas = Vec::new();
         {
             let people = self.parts.directory.view();
             let position = people.position();
@@ -243,14 +254,8 @@ impl LaneThread {
                     self.requests.send(&self.parts, send, station.input.partition, self.replies.0.clone());
                 }
                 if let Some(Want::Schema(id)) = station.want {
-                    schemas.push(id);
+                    self.fetches.ask(&self.parts, id);
                 }
-            }
-        }
-        for id in schemas {
-            if let Err(error) = self.parts.codec.fetch(id) {
-                tracing::warn!(id, %error, "a schema cannot be fetched; its partition waits");
-                self.pause(TRY_AGAIN);
             }
         }
         self.balance(link)?;

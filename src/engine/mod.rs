@@ -8,6 +8,7 @@
 //! every lane is built anew.
 
 mod count;
+mod fetch;
 mod follow;
 mod lane_thread;
 mod report;
@@ -97,11 +98,12 @@ impl Engine {
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = follow::start(parts, &stop)?;
         let requests = sender::Requests::new(settings.in_flight);
+        let fetches = fetch::Fetches::default();
         let held: [_; Lane::ALL.len()] = std::array::from_fn(|_| Arc::new(AtomicUsize::new(0)));
         for (lane, held) in Lane::ALL.into_iter().zip(&held) {
             for slot in 0..settings.threads.max(1) {
-                let thread =
-                    lane_thread::LaneThread::new((lane, slot), parts, settings, (&stop, held, &requests));
+                let shared = (&stop, held, &requests, &fetches);
+                let thread = lane_thread::LaneThread::new((lane, slot), parts, settings, shared);
                 let name = format!("{}-{slot}", lane.as_str());
                 let spawned = std::thread::Builder::new().name(name).spawn(move || thread.run());
                 threads.push(spawned.map_err(|error| BrokerError::Fatal(error.to_string()))?);

@@ -41,11 +41,12 @@ impl Requests {
         let board = Arc::clone(&parts.board);
         parts.runtime.spawn(async move {
             let Ok(_permit) = permits.acquire_owned().await else { return };
-            let outcome = match push.encode(&send.batch) {
+            let outcome = match push.encode(&send.batch.open()) {
                 Ok(body) => {
                     let began = Tick::now();
                     count::under_way(&board, under_way.fetch_add(1, Ordering::Relaxed) + 1);
-                    let outcome = push.submit(&send.batch.message_id, &send.batch.account, body).await;
+                    let outcome =
+                        push.submit(&send.batch.head.message_id, &send.batch.head.account, body).await;
                     count::under_way(&board, under_way.fetch_sub(1, Ordering::Relaxed) - 1);
                     count::request(&board, &outcome, began.elapsed());
                     outcome

@@ -105,6 +105,11 @@ impl Station {
         Pumped::Dry
     }
 
+    /// Whether it has something it can take in.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.backlog.is_empty() && self.want.is_none() && self.stopped.is_none()
+    }
+
     /// Whether reading should be stopped for a while.
     pub(super) fn too_much_read(&self) -> bool {
         self.backlog.len() >= MOST_BACKLOG
