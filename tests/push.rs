@@ -10,7 +10,10 @@ use std::time::Duration;
 use bugle::clock::Tick;
 use bugle::event::message_id;
 use bugle::event::notice::Verb;
-use bugle::event::{Batch, Letter, Member, NoticeId, Occasion, Priority, Span, Template, Timestamp};
+use bugle::event::{
+    Batch, BatchHead, BoundAudience, Letter, Member, NoticeId, Occasion, Parcel, Priority, Sealed, Span,
+    Template, Timestamp,
+};
 use bugle::push::client::{Account, Patience};
 use bugle::push::{Credentials, KeyRing, Mra, Outcome, PushService};
 use bugle::stand_in::{Faults, Options, SignIn, StandIn, serve};
@@ -20,7 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 // === the parts of a test ===
 
-fn batch(people: &[&str]) -> Batch {
+fn head(people: &[&str]) -> BatchHead {
     let template = Template {
         rule: "ec-1-review".into(),
         locale: "en".into(),
@@ -33,20 +36,8 @@ fn batch(people: &[&str]) -> Batch {
         answers: vec![Verb::Approve, Verb::Reject],
         data: vec![("source".into(), "xecm".into()), ("kind".into(), "xecm.task.assigned".into())],
     };
-    let letter = Letter {
-        notice: NoticeId(7),
-        expires_at: None,
-        audience: bugle::event::BoundAudience::nobody(),
-        subject: "acme|xecm|task_id=115295".into(),
-        subject_partition: 3,
-        conversation: 77,
-        occasion: Occasion::First,
-        inserts: vec!["Contract 4711".into(), "Draft v3".into()],
-    };
-    let member = |user: &&str| Member { user_id: (*user).to_owned(), letter: 0 };
-    let (letters, members) = (vec![letter], people.iter().map(member).collect::<Vec<_>>());
-    Batch {
-        message_id: message_id::of_batch("acme", &template, &letters, &members),
+    BatchHead {
+        message_id: message_id::of_batch("acme", &template, references(people)),
         tenant: "acme".into(),
         account: "main".into(),
         template,
@@ -54,9 +45,34 @@ fn batch(people: &[&str]) -> Batch {
         cut_at: Timestamp::from_millis(1_767_600_000_000),
         oldest: Timestamp::from_millis(1_767_600_000_000),
         signing_key: "k1".into(),
-        letters,
-        members,
     }
+}
+
+fn references(people: &[&str]) -> Vec<u128> {
+    people.iter().map(|user_id| NOTICE.delivery(user_id)).collect()
+}
+
+const NOTICE: NoticeId = NoticeId(7);
+
+fn packed(head: &BatchHead, people: &[&str]) -> Parcel {
+    let mut sealed = Vec::new();
+    BoundAudience::nobody().seal(&mut sealed);
+    let letter = Letter {
+        notice: NOTICE,
+        expires_at: None,
+        audience: Sealed::of(&sealed),
+        subject: "acme|xecm|task_id=115295",
+        subject_partition: 3,
+        conversation: 77,
+        occasion: Occasion::First,
+        inserts: vec!["Contract 4711", "Draft v3"],
+    };
+    let members = people.iter().map(|user_id| Member { user_id, letter: 0 }).collect();
+    Batch { head, letters: vec![letter], members }.pack()
+}
+
+fn batch(people: &[&str]) -> Parcel {
+    packed(&head(people), people)
 }
 
 fn client(url: &str, credentials: Credentials) -> Mra {
@@ -76,8 +92,9 @@ async fn with(faults: Faults) -> (StandIn, Mra) {
     (stand_in, client)
 }
 
-async fn send(client: &Mra, batch: &Batch) -> Outcome {
-    client.submit(&batch.message_id, &batch.account, client.encode(batch).unwrap()).await
+async fn send(client: &Mra, batch: &Parcel) -> Outcome {
+    let head = &batch.head;
+    client.submit(&head.message_id, &head.account, client.encode(&batch.open()).unwrap()).await
 }
 
 /// A server that reads one whole request per connection and then does as the script says.
@@ -152,36 +169,37 @@ async fn a_batch_is_accepted_once_however_often_it_is_sent() {
 async fn two_processes_make_the_same_bytes() {
     let (one, other) = (client("http://one", Credentials::None), client("http://other", Credentials::None));
     let batch = batch(&["amy", "bob"]);
-    assert_eq!(one.encode(&batch).unwrap(), other.encode(&batch).unwrap());
+    assert_eq!(one.encode(&batch.open()).unwrap(), other.encode(&batch.open()).unwrap());
 }
 
 #[tokio::test]
 async fn a_refused_batch_is_split_until_the_poison_is_alone_and_nobody_hears_twice() {
     let names: Vec<_> = (0..500).map(|n| format!("user-{n:03}")).collect();
-    let mut whole = batch(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let whole = batch(&names);
     let poison = vec!["user:user-123".to_owned()];
     let (stand_in, client) = with(Faults { poison, ..Faults::default() }).await;
     let refused = |member| Outcome::Unacceptable { code: "INVALID_REQUEST".into(), member: Some(member) };
     assert_eq!(send(&client, &whole).await, refused(123));
     // Halved blindly, as with a service that names nobody; each part under its own id.
-    let mut alone = Vec::new();
-    let mut open = vec![std::mem::take(&mut whole.members)];
+    let mut alone: Vec<&str> = Vec::new();
+    let mut open = vec![names.as_slice()];
     let mut requests = 0;
-    while let Some(members) = open.pop() {
-        let message_id = message_id::of_part(&whole.message_id, &whole.letters, &members);
-        let part = Batch { message_id, members, ..whole.clone() };
+    while let Some(part) = open.pop() {
+        let message_id = message_id::of_part(&whole.head.message_id, references(part));
+        let parcel = packed(&BatchHead { message_id, ..whole.head.clone() }, part);
         requests += 1;
-        match send(&client, &part).await {
+        match send(&client, &parcel).await {
             Outcome::Accepted(_) => {}
-            Outcome::Unacceptable { .. } if part.members.len() == 1 => alone.extend(part.members),
+            Outcome::Unacceptable { .. } if part.len() == 1 => alone.extend(part.iter()),
             Outcome::Unacceptable { .. } => {
-                let (left, right) = part.members.split_at(part.members.len() / 2);
-                open.extend([left.to_vec(), right.to_vec()]);
+                let (left, right) = part.split_at(part.len() / 2);
+                open.extend([left, right]);
             }
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(alone, [Member { user_id: "user-123".into(), letter: 0 }]);
+    assert_eq!(alone, ["user-123"]);
     let totals = stand_in.totals();
     assert_eq!((totals.destinations, totals.distinct, totals.repeated), (499, 499, 0));
     assert!(requests <= 2 * 9 + 1, "{requests}");

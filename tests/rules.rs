@@ -119,7 +119,8 @@ fn told_in(locale: &str, kind: &str, patch: Json) -> String {
         let resolved = world().people.resolve(change.tenant(), &bound, &plan.plan.channels);
         let names: Vec<&str> = resolved.iter().map(|entry| entry.user_id()).collect();
         let cut = plan.message.as_ref().unwrap().cut(locale);
-        let inserts = cut.inserts(&rule.values(&change), "Europe/Berlin").unwrap();
+        let values = rule.values(&change);
+        let inserts = cut.inserts(&values, "Europe/Berlin").unwrap();
         let fill = |text: &str| {
             let filled = inserts.iter().enumerate();
             filled.fold(text.to_owned(), |text, (n, insert)| {
@@ -370,7 +371,8 @@ fn every_first_telling_can_be_written_for_every_kind_and_locale() {
             with(&rule.id, kind, json!({}), |form, change| {
                 for locale in locales {
                     let cut = message.cut(locale);
-                    let inserts = cut.inserts(&form.values(change), "Europe/Berlin").unwrap();
+                    let values = form.values(change);
+                    let inserts = cut.inserts(&values, "Europe/Berlin").unwrap();
                     assert!(inserts.iter().all(|insert| !insert.contains("{{")));
                 }
             });

@@ -2,8 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64_simd::STANDARD;
 use bugle::stand_in::{Faults, Options, StandIn, serve};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -26,7 +25,8 @@ async fn submit(stand_in: &StandIn, message_id: &str, pushes: &[(&str, &str, &st
             "data": {"source": "bws", "actions": "approve,reject", "link": "https://cs.example/1"}},
         "destinations": destinations,
     });
-    let body = json!({"domain": "MR", "filename": "x.json", "data": STANDARD.encode(inner.to_string())});
+    let body =
+        json!({"domain": "MR", "filename": "x.json", "data": STANDARD.encode_to_string(inner.to_string())});
     let url = format!("{}/mra/v1/utils/parser", stand_in.url());
     let answer = reqwest::Client::new().post(url).body(body.to_string()).send().await.unwrap();
     (answer.status().as_u16(), answer.json().await.unwrap())
@@ -82,10 +82,10 @@ async fn a_jobs_status_tells_of_each_destination_in_base64() {
     let (_, job) = submit(&stand_in, "b-1", &[("r-1", "amy", "x")]).await;
     let path = format!("/mra/v1/outbound/push/status?job_id={}", job["job_id"].as_str().unwrap());
     let status = get_json(&stand_in, &path).await;
-    assert_eq!(status["customer_reference_base64"], STANDARD.encode("acme/ec-1"));
-    assert_eq!(status["billing_code_base64"], STANDARD.encode("EMEA"));
+    assert_eq!(status["customer_reference_base64"], STANDARD.encode_to_string("acme/ec-1"));
+    assert_eq!(status["billing_code_base64"], STANDARD.encode_to_string("EMEA"));
     let delivery = &status["deliveries"][0];
-    assert_eq!(delivery["ref_base64"], STANDARD.encode("r-1"));
+    assert_eq!(delivery["ref_base64"], STANDARD.encode_to_string("r-1"));
     assert_eq!(delivery["push"], "user:amy");
     assert_eq!(delivery["delivery_attempts"][0]["state"], "Error");
     assert_eq!(delivery["events"]["push_delivery_events"][0]["message"], "UNREGISTERED");

@@ -23,7 +23,7 @@ use crate::topology::{Kinds, Topology};
 /// for a first look, never for answers that count.
 const DEMO_KEY: (&str, &str) = ("demo", "not a secret: configure push.signing_keys");
 /// When a lane's output is large enough to be committed at once.
-const BUDGET: usize = 16 * 1024 * 1024;
+const BUDGET: usize = 4 * 1024 * 1024;
 
 /// The schemas of the configured folder, or those built in where there is none.
 ///
@@ -192,7 +192,11 @@ pub fn settings(config: &Config) -> Settings {
         name: config.kafka.group.clone(),
         instance: config.kafka.instance_id.clone().unwrap_or_else(|| format!("i{}", std::process::id())),
         static_member: config.kafka.instance_id.is_some(),
-        threads: if config.lanes.threads == 0 { cores } else { usize::from(config.lanes.threads) },
+        // There are four lanes, and each has its turn: more threads than that would only take turns.
+        threads: match config.lanes.threads {
+            0 => cores.div_ceil(2),
+            threads => usize::from(threads),
+        },
         commit_every: config.lanes.commit_every.to_duration(),
         commit_most: u64::from(config.lanes.commit_most),
         in_flight: config.push.in_flight as usize,

@@ -27,7 +27,7 @@ pub const MOST_BYTES: usize = 1024 * 1024;
 const UNKNOWN_FOR: Span = Span::from_secs(30);
 
 /// The headers a CloudEvent in binary mode is read from.
-pub type EventHeaders<'h> = [(Cow<'h, str>, &'h [u8])];
+pub type EventHeaders<'h> = [(&'h str, &'h [u8])];
 
 /// Why there is no change yet, or never will be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -104,10 +104,10 @@ impl Codec {
 
     /// The headers [`Codec::decode`] needs for a CloudEvent in binary mode, and no others.
     #[must_use]
-    pub fn event_headers(headers: &[Header]) -> Vec<(Cow<'_, str>, &[u8])> {
+    pub fn event_headers(headers: &[Header]) -> Vec<(&str, &[u8])> {
         let needed = |name: &str| name.starts_with("ce_") || name.eq_ignore_ascii_case("content-type");
         let kept = headers.iter().filter(|(name, _)| needed(name));
-        kept.filter_map(|(name, value)| Some((Cow::Borrowed(name.as_str()), value.as_deref()?))).collect()
+        kept.filter_map(|(name, value)| Some((name.as_str(), value.as_deref()?))).collect()
     }
 
     /// Reads one value of a source's topic.
@@ -224,14 +224,17 @@ impl Codec {
         self.writers.retain(|_, writer| !matches!(writer, Writer::Unknown(until) if *until <= now));
     }
 
-    /// The id values of `name` are written with: the registry's for this topic, else the local one.
+    /// The id values of `name` are written with: the registry's for this topic, or the local one where
+    /// there is no registry.
     ///
     /// # Errors
-    /// The registry cannot be reached.
+    /// The registry cannot be reached, or does not know the schema: a reader who asks it for the local
+    /// id would be told of another schema, or of none.
     pub fn id_for(&self, name: Name, topic: &str) -> Result<u32, RegistryError> {
         let Some(registry) = self.registry.as_ref() else { return Ok(name.local_id()) };
-        let id = registry.look_up(&super::subject(topic), self.schemas.text(name))?;
-        Ok(id.unwrap_or(name.local_id()))
+        let subject = super::subject(topic);
+        let id = registry.look_up(&subject, self.schemas.text(name))?;
+        id.ok_or(RegistryError::Unregistered(subject))
     }
 }
 

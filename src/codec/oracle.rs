@@ -28,7 +28,7 @@ const WRITER: u32 = 77;
 const ALWAYS: &str = "always";
 
 /// What the writer said, by the path rules use. A field it does not know is not in it.
-type Said = BTreeMap<String, Value>;
+type Said = BTreeMap<String, Value<'static>>;
 
 fn evolve(schema: &mut Json, rng: &mut Rng) {
     match schema {
@@ -160,7 +160,7 @@ impl Making<'_> {
         }
     }
 
-    fn leaf(&mut self, schema: &Schema, path: &str) -> (Avro, Value) {
+    fn leaf(&mut self, schema: &Schema, path: &str) -> (Avro, Value<'static>) {
         match schema {
             Schema::Null => (Avro::Null, Value::Null),
             Schema::Boolean => {
@@ -193,22 +193,23 @@ impl Making<'_> {
             }
             Schema::String => {
                 let text = self.text(path);
-                (Avro::String(text.clone()), Value::Text(text))
+                (Avro::String(text.clone()), Value::Text(text.into()))
             }
             Schema::Bytes => {
                 let text = self.text(path);
-                (Avro::Bytes(text.clone().into_bytes()), Value::Text(text))
+                (Avro::Bytes(text.clone().into_bytes()), Value::Text(text.into()))
             }
             Schema::Enum(symbols) => {
                 let index = self.rng.usize(..symbols.symbols.len());
                 let name = symbols.symbols[index].clone();
-                (Avro::Enum(u32::try_from(index).unwrap(), name.clone()), Value::Text(name))
+                (Avro::Enum(u32::try_from(index).unwrap(), name.clone()), Value::Text(name.into()))
             }
             Schema::Map(map) => {
                 let names = (0..self.rng.usize(..4)).map(|n| format!("name-{n}")).collect::<Vec<_>>();
                 let values = names.into_iter().map(|name| (name, self.nested(&map.types)));
                 let values: BTreeMap<_, _> = values.collect();
-                let said = values.iter().map(|(name, (_, said))| (name.clone(), said.clone())).collect();
+                let said =
+                    values.iter().map(|(name, (_, said))| (name.clone().into(), said.clone())).collect();
                 let avro = values.into_iter().map(|(name, (avro, _))| (name, avro)).collect();
                 (Avro::Map(avro), Value::Named(said))
             }
@@ -222,7 +223,7 @@ impl Making<'_> {
     }
 
     /// An item of a list, apart from what the event says itself.
-    fn nested(&mut self, schema: &Schema) -> (Avro, Value) {
+    fn nested(&mut self, schema: &Schema) -> (Avro, Value<'static>) {
         let outer = std::mem::take(&mut self.said);
         let avro = match schema {
             Schema::Union(_) => self.value(schema, "item", false),
@@ -231,7 +232,9 @@ impl Making<'_> {
         };
         let said = std::mem::replace(&mut self.said, outer);
         let value = match schema {
-            Schema::Record(_) => Value::Named(said.into_iter().collect()),
+            Schema::Record(_) => {
+                Value::Named(said.into_iter().map(|(name, said)| (name.into(), said)).collect())
+            }
             _ => said.into_values().next().unwrap_or(Value::Null),
         };
         (avro, value)
@@ -239,7 +242,7 @@ impl Making<'_> {
 }
 
 /// What a reader of ours must see where the writer said `said`.
-fn expected(field: &Field, said: &Said) -> Value {
+fn expected(field: &Field, said: &Said) -> Value<'static> {
     if let Some(value) = said.get(&field.path) {
         return as_ours(&field.ty, value.clone());
     }
@@ -250,23 +253,23 @@ fn expected(field: &Field, said: &Said) -> Value {
     match &field.default {
         Some(FieldDefault::Bool(truth)) if present => Value::Bool(*truth),
         Some(FieldDefault::Int(number)) if present => Value::Int(*number),
-        Some(FieldDefault::Symbol(_)) if present => Value::Text("info".to_owned()),
+        Some(FieldDefault::Symbol(_)) if present => Value::Text("info".into()),
         Some(FieldDefault::Empty) if present && field.ty == FieldType::Map => Value::Named(Vec::new()),
         Some(FieldDefault::Empty) if present => Value::List(Vec::new()),
         _ => Value::Null,
     }
 }
 
-fn as_ours(ty: &FieldType, value: Value) -> Value {
+fn as_ours(ty: &FieldType, value: Value<'static>) -> Value<'static> {
     match (ty, value) {
         #[allow(clippy::cast_precision_loss, reason = "as Avro promotes")]
         (FieldType::Double, Value::Int(number)) => Value::Double(number as f64),
         (FieldType::Records(fields), Value::List(items)) => {
-            let item = |item: Value| {
+            let item = |item: Value<'static>| {
                 let Value::Named(named) = item else { panic!("a list of records holds records") };
-                let said: Said = named.into_iter().collect();
+                let said: Said = named.into_iter().map(|(name, said)| (name.into_owned(), said)).collect();
                 Value::Named(
-                    fields.iter().map(|field| (field.path.clone(), expected(field, &said))).collect(),
+                    fields.iter().map(|field| (field.path.clone().into(), expected(field, &said))).collect(),
                 )
             };
             Value::List(items.into_iter().map(item).collect())
@@ -275,7 +278,7 @@ fn as_ours(ty: &FieldType, value: Value) -> Value {
     }
 }
 
-fn sorted(value: Value) -> Value {
+fn sorted(value: Value<'_>) -> Value<'_> {
     match value {
         Value::Named(mut named) => {
             named.sort_by(|a, b| a.0.cmp(&b.0));

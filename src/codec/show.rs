@@ -35,13 +35,13 @@ pub(super) fn place(object: &mut Object, path: &str, value: Json) {
     }
 }
 
-fn of_value(value: Value) -> Option<Json> {
+fn of_value(value: Value<'_>) -> Option<Json> {
     Some(match value {
         Value::Null => return None,
         Value::Bool(truth) => truth.into(),
         Value::Int(number) => number.into(),
         Value::Double(number) => number.into(),
-        Value::Text(text) => text.into(),
+        Value::Text(text) => text.into_owned().into(),
         Value::Time(at) => at.to_string().into(),
         Value::Date(days) => day_text(days).into(),
         Value::List(items) if items.is_empty() => return None,
@@ -50,7 +50,10 @@ fn of_value(value: Value) -> Option<Json> {
         }
         Value::Named(named) if named.is_empty() => return None,
         Value::Named(named) => Json::Object(
-            named.into_iter().filter_map(|(name, value)| Some((name, of_value(value)?))).collect(),
+            named
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.into_owned(), of_value(value)?)))
+                .collect(),
         ),
     })
 }

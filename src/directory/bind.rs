@@ -158,6 +158,10 @@ fn workspace_role(change: &Change<'_>) -> Option<Bound> {
 
 /// Every name a term stands for, or the path of the placeholder without a value.
 fn names(term: &Term, change: &Change<'_>) -> Result<Vec<String>, String> {
+    if let [Piece::Field(path)] = term.0.as_slice() {
+        let values = field_names(change, path);
+        return if values.is_empty() || values.len() > MOST_NAMES { Err(path.clone()) } else { Ok(values) };
+    }
     let mut names = vec![String::new()];
     for piece in &term.0 {
         match piece {
@@ -188,7 +192,7 @@ fn field_names(change: &Change<'_>, path: &str) -> Vec<String> {
         pairs.into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
     };
     match path.split_once('.').and_then(of_map) {
-        Some(Value::Text(text)) => tidy(vec![text]),
+        Some(Value::Text(text)) => tidy(vec![text.into_owned()]),
         _ => Vec::new(),
     }
 }

@@ -188,12 +188,21 @@ impl Roster {
 
     /// `a && b && !c` without ever making the set `!c`.
     fn intersection(&self, parts: &[Bound], doubt: Doubt, border: &RoaringBitmap) -> RoaringBitmap {
-        let narrowing = parts.iter().filter(|part| !matches!(part, Bound::Not(_)));
-        let sets = narrowing.map(|part| self.set(part, doubt, border));
-        let mut result = match sets.reduce(|all, set| all & set) {
-            Some(set) => set,
-            None => border.clone(),
+        // Names of tables meet each other before they meet the border: two short lists, most times.
+        let mut looked_up: Vec<&RoaringBitmap> = parts.iter().filter_map(|part| self.under(part)).collect();
+        looked_up.sort_unstable_by_key(|set| set.len());
+        let looked_up = match *looked_up.as_slice() {
+            [] => None,
+            [only] => Some(only & border),
+            [first, second, ref rest @ ..] => {
+                Some(rest.iter().fold(first & second, |all, set| all & *set) & border)
+            }
         };
+        let narrowing =
+            parts.iter().filter(|part| !matches!(part, Bound::Not(_)) && self.under(part).is_none());
+        let sets = narrowing.map(|part| self.set(part, doubt, border));
+        let narrowed = looked_up.into_iter().chain(sets).reduce(|all, set| all & set);
+        let mut result = narrowed.unwrap_or_else(|| border.clone());
         let mut has_not = false;
         for part in parts {
             if let Bound::Not(of) = part {
@@ -205,6 +214,18 @@ impl Roster {
             result &= border;
         }
         result
+    }
+
+    /// Who stands under the one name a term looks up in a table, whoever they are.
+    fn under(&self, bound: &Bound) -> Option<&RoaringBitmap> {
+        match bound {
+            Bound::In(Table::Person, _) => None,
+            Bound::In(table, names) => match names.as_slice() {
+                [only] => self.table(*table).get(only),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     fn doubtful(&self, doubt: Doubt) -> RoaringBitmap {

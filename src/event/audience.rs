@@ -4,7 +4,10 @@
 //! the directory alone and travels with the notice, so that the person lane can ask hours later
 //! whether somebody still belongs. Evaluation is `directory`'s.
 
-use serde::{Deserialize, Serialize};
+use serde::ser::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::frame::{Unread, append, take};
 
 /// How a person stands to the thing a change is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -108,6 +111,10 @@ pub struct BoundAudience {
     pub never: Option<Bound>,
 }
 
+/// A bound audience as it travels: bytes that most who carry it never open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sealed<'a>(&'a [u8]);
+
 // === impl BoundAudience ===
 
 impl BoundAudience {
@@ -115,5 +122,44 @@ impl BoundAudience {
     #[must_use]
     pub const fn nobody() -> Self {
         Self { tell: Bound::Any(Vec::new()), fallback: None, never: None }
+    }
+
+    /// Written into `bytes`, from where it can be read as it is: [`Sealed::of`].
+    pub fn seal(&self, bytes: &mut Vec<u8>) {
+        bytes.clear();
+        *bytes = append(self, std::mem::take(bytes));
+    }
+}
+
+// === impl Sealed ===
+
+impl<'a> Sealed<'a> {
+    /// What [`BoundAudience::seal`] wrote.
+    #[must_use]
+    pub const fn of(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// The audience.
+    ///
+    /// # Errors
+    /// Nothing that this version sealed.
+    pub fn open(self) -> Result<BoundAudience, Unread> {
+        take(self.0).map(|(audience, _)| audience)
+    }
+}
+
+impl Serialize for Sealed<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() {
+            return self.open().map_err(S::Error::custom)?.serialize(to);
+        }
+        to.serialize_bytes(self.0)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Sealed<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        <&[u8]>::deserialize(from).map(Self)
     }
 }

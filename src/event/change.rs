@@ -168,9 +168,9 @@ impl<'a> Change<'a> {
             .and_then(|at| self.item_text(at + 1))
     }
 
-    /// The value in `slot`, copied out; [`Value::Null`] when absent.
+    /// The value in `slot`, its texts in place; [`Value::Null`] when absent.
     #[must_use]
-    pub fn value(&self, slot: u16) -> Value {
+    pub fn value(&self, slot: u16) -> Value<'_> {
         match self.shape.fields.get(usize::from(slot)) {
             Some(field) => self.read(field, self.slot(slot)),
             None => Value::Null,
@@ -199,7 +199,7 @@ impl<'a> Change<'a> {
         }
     }
 
-    fn read(&self, field: &Field, slot: Slot) -> Value {
+    fn read<'s>(&'s self, field: &'s Field, slot: Slot) -> Value<'s> {
         match (slot, &field.ty) {
             (Slot::Absent, _) => Value::Null,
             (Slot::Bool(truth), _) => Value::Bool(truth),
@@ -209,28 +209,29 @@ impl<'a> Change<'a> {
             (Slot::Double(number), _) => Value::Double(number),
             (Slot::List(first, count), ty) => self.read_list(ty, first as usize, count as usize),
             (Slot::Text(..) | Slot::Symbol(_), _) => {
-                self.read_text(field, slot).map_or(Value::Null, |text| Value::Text(text.to_owned()))
+                self.read_text(field, slot).map_or(Value::Null, |text| Value::Text(Cow::Borrowed(text)))
             }
         }
     }
 
-    fn read_list(&self, ty: &FieldType, first: usize, count: usize) -> Value {
+    fn read_list<'s>(&'s self, ty: &'s FieldType, first: usize, count: usize) -> Value<'s> {
         let text =
-            |index: usize| self.item_text(index).map_or(Value::Null, |text| Value::Text(text.to_owned()));
+            |index: usize| self.item_text(index).map_or(Value::Null, |text| Value::Text(Cow::Borrowed(text)));
         match ty {
             FieldType::Records(fields) => {
                 let item = |index: usize| {
                     let start = first + index * fields.len();
                     let named = fields.iter().zip(start..).map(|(field, at)| {
                         let slot = self.items.get(at).copied().unwrap_or(Slot::Absent);
-                        (field.path.clone(), self.read(field, slot))
+                        (Cow::Borrowed(field.path.as_str()), self.read(field, slot))
                     });
                     Value::Named(named.collect())
                 };
                 Value::List((0..count).map(item).collect())
             }
             FieldType::Map => {
-                let name = |index: usize| self.item_text(first + 2 * index).unwrap_or_default().to_owned();
+                let name =
+                    |index: usize| Cow::Borrowed(self.item_text(first + 2 * index).unwrap_or_default());
                 Value::Named((0..count).map(|index| (name(index), text(first + 2 * index + 1))).collect())
             }
             _ => Value::List((first..first + count).map(text).collect()),

@@ -3,8 +3,6 @@
 //! A record costs a Kafka client microseconds, an item of a frame nanoseconds. A frame is a header and
 //! items one after the other, each readable in place; it never exceeds [`MOST_FRAME_BYTES`].
 
-use std::borrow::Cow;
-
 use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
@@ -46,17 +44,48 @@ pub struct SubjectItem<'a> {
     /// When it was appended to its source topic; the dedupe horizon is measured on it.
     pub appended_at: Timestamp,
     /// The subject's key.
-    #[serde(borrow)]
-    pub subject: Cow<'a, str>,
+    pub subject: &'a str,
     /// The ids of the rules that share this subject.
     #[serde(borrow)]
-    pub rules: Vec<Cow<'a, str>>,
+    pub rules: Vec<&'a str>,
     /// How to read the payload.
     pub format: Format,
     /// The record's `ce_` headers, for [`Format::CloudEventBinary`].
     #[serde(borrow)]
-    pub headers: Vec<(Cow<'a, str>, &'a [u8])>,
-    /// The record's value, untouched.
-    #[serde(borrow)]
+    pub headers: Vec<(&'a str, &'a [u8])>,
+    /// The record's value, untouched: what is left of the item, so that it is copied once.
+    #[serde(skip)]
     pub payload: &'a [u8],
+}
+
+/// What cannot be read in the form that frames carry.
+pub type Unread = postcard::Error;
+
+/// Appends something in the form that frames carry. Nothing of ours is refused by it.
+pub(crate) fn append(what: &impl Serialize, bytes: Vec<u8>) -> Vec<u8> {
+    postcard::to_extend(what, bytes).expect("numbers, texts and lists of known length are never refused")
+}
+
+/// What [`append`] wrote, and the bytes behind it.
+pub(crate) fn take<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<(T, &'b [u8]), Unread> {
+    postcard::take_from_bytes(bytes)
+}
+
+// === impl SubjectItem ===
+
+impl<'a> SubjectItem<'a> {
+    /// Appends what stands before the payload.
+    #[must_use]
+    pub fn beginning(&self, bytes: Vec<u8>) -> Vec<u8> {
+        append(self, bytes)
+    }
+
+    /// Reads an item.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn read(item: &'a [u8]) -> Result<Self, Unread> {
+        let (read, payload) = take::<Self>(item)?;
+        Ok(Self { payload, ..read })
+    }
 }

@@ -7,27 +7,27 @@
 use sha2::{Digest, Sha256};
 
 use super::digits;
-use crate::event::{Letter, Member, Template};
+use crate::event::Template;
 
 /// The id of a batch: `b-` and 40 hex digits of SHA-256 over tenant, template and sorted references.
-/// A member whose letter is not among `letters` does not count.
+/// A reference is one person's push of one notice: [`crate::event::NoticeId::delivery`].
 #[must_use]
-pub fn of_batch(tenant: &str, template: &Template, letters: &[Letter], members: &[Member]) -> String {
+pub fn of_batch(tenant: &str, template: &Template, references: Vec<u128>) -> String {
     let mut hash = Sha256::new();
     text(&mut hash, "batch");
     text(&mut hash, tenant);
     hash.update(template_hash(template));
-    references(&mut hash, letters, members);
+    put(&mut hash, references);
     spell(hash)
 }
 
-/// The id of a part of a refused batch, from the refused one's id and the part's members.
+/// The id of a part of a refused batch, from the refused one's id and the part's references.
 #[must_use]
-pub fn of_part(parent: &str, letters: &[Letter], members: &[Member]) -> String {
+pub fn of_part(parent: &str, references: Vec<u128>) -> String {
     let mut hash = Sha256::new();
     text(&mut hash, "part");
     text(&mut hash, parent);
-    references(&mut hash, letters, members);
+    put(&mut hash, references);
     spell(hash)
 }
 
@@ -67,17 +67,10 @@ fn count(hash: &mut Sha256, count: usize) {
     hash.update((count as u64).to_le_bytes());
 }
 
-fn references(hash: &mut Sha256, letters: &[Letter], members: &[Member]) {
-    let mut sorted: Vec<u128> = members
-        .iter()
-        .filter_map(|member| {
-            let letter = letters.get(usize::try_from(member.letter).ok()?)?;
-            Some(letter.notice.delivery(&member.user_id))
-        })
-        .collect();
-    sorted.sort_unstable();
-    count(hash, sorted.len());
-    for reference in sorted {
+fn put(hash: &mut Sha256, mut references: Vec<u128>) {
+    references.sort_unstable();
+    count(hash, references.len());
+    for reference in references {
         hash.update(reference.to_be_bytes());
     }
 }
@@ -91,44 +84,53 @@ fn spell(hash: Sha256) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::push::example::batch;
+    use crate::event::push::example::{batch, head};
+
+    fn references() -> Vec<u128> {
+        let head = head();
+        let batch = batch(&head);
+        let member = |member: &crate::event::Member<'_>| {
+            batch.letters[usize::try_from(member.letter).unwrap()].notice.delivery(member.user_id)
+        };
+        batch.members.iter().map(member).collect()
+    }
 
     #[test]
     fn the_order_of_members_is_not_part_of_the_id_and_the_members_are() {
-        let batch = batch();
-        let id = of_batch(&batch.tenant, &batch.template, &batch.letters, &batch.members);
-        let mut members = batch.members.clone();
+        let head = head();
+        let id = of_batch(&head.tenant, &head.template, references());
+        let mut members = references();
         members.reverse();
-        assert_eq!(of_batch(&batch.tenant, &batch.template, &batch.letters, &members), id);
+        assert_eq!(of_batch(&head.tenant, &head.template, members.clone()), id);
         assert_eq!(id.len(), 42);
         members.pop();
-        assert_ne!(of_batch(&batch.tenant, &batch.template, &batch.letters, &members), id);
+        assert_ne!(of_batch(&head.tenant, &head.template, members), id);
     }
 
     #[test]
     fn another_tenant_or_text_is_another_id() {
-        let batch = batch();
-        let id = of_batch(&batch.tenant, &batch.template, &batch.letters, &batch.members);
-        assert_ne!(of_batch("umbrella", &batch.template, &batch.letters, &batch.members), id);
-        let mut template = batch.template;
+        let head = head();
+        let id = of_batch(&head.tenant, &head.template, references());
+        assert_ne!(of_batch("umbrella", &head.template, references()), id);
+        let mut template = head.template;
         template.collapse_key = None;
-        assert_ne!(of_batch(&batch.tenant, &template, &batch.letters, &batch.members), id);
+        assert_ne!(of_batch(&head.tenant, &template, references()), id);
     }
 
     #[test]
     fn a_part_has_its_own_id_and_has_it_again_after_a_crash() {
-        let batch = batch();
-        let (left, right) = batch.members.split_at(1);
-        let part = |members| of_part(&batch.message_id, &batch.letters, members);
+        let all = references();
+        let part = |references: &[u128]| of_part("b-5f0c", references.to_vec());
+        let (left, right) = all.split_at(1);
         assert_eq!(part(left), part(left));
         assert_ne!(part(left), part(right));
-        assert_ne!(part(&batch.members), batch.message_id);
+        assert_ne!(part(&all), "b-5f0c");
     }
 
     #[test]
     fn a_stored_id_never_changes() {
-        let batch = batch();
-        insta::assert_snapshot!(of_batch(&batch.tenant, &batch.template, &batch.letters, &batch.members), @"b-ff66135ac4aa514ce5c670dd40f008336bb8163f");
-        insta::assert_snapshot!(of_part("b-1", &batch.letters, &batch.members), @"b-8af9e399d89a7b7e4567ed11687041017b0bc3bd");
+        let head = head();
+        insta::assert_snapshot!(of_batch(&head.tenant, &head.template, references()), @"b-ff66135ac4aa514ce5c670dd40f008336bb8163f");
+        insta::assert_snapshot!(of_part("b-1", references()), @"b-8af9e399d89a7b7e4567ed11687041017b0bc3bd");
     }
 }

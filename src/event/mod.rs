@@ -23,14 +23,14 @@ pub mod timestamp;
 pub mod value;
 pub mod verdict;
 
-pub use audience::{Audience, BoundAudience, Relation, Term};
+pub use audience::{Audience, BoundAudience, Relation, Sealed, Term};
 pub use change::{Change, Coordinates};
 pub use fact::Fact;
 pub use ids::{NoticeId, SubjectKey, hash128};
 pub use lane::Lane;
 pub use notice::{Notice, Occasion};
 pub use person::{Members, Person};
-pub use push::{Batch, Letter, Member, Priority, Template};
+pub use push::{Batch, BatchHead, Letter, Member, Parcel, Priority, Template};
 pub use receipt::Receipt;
 pub use record::{Incoming, Outgoing, Topic};
 pub use shape::{Field, FieldType, Shape};

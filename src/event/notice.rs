@@ -1,11 +1,11 @@
 //! Notice: what one rule wants said about one change, once, with its people.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BoundAudience, Coordinates, NoticeId, Timestamp, Value};
+use super::audience::Sealed;
+use super::{Coordinates, NoticeId, Timestamp, Value};
 
 /// Which telling of a conversation this is. Another occasion is never swallowed by the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -42,20 +42,13 @@ pub struct Notice<'a> {
     /// Equal for all its people, however often it is computed.
     pub id: NoticeId,
     /// Whose data it is.
-    #[serde(borrow)]
-    pub tenant: Cow<'a, str>,
+    pub tenant: &'a str,
     /// The rule that speaks.
-    #[serde(borrow)]
-    pub rule: Cow<'a, str>,
+    pub rule: &'a str,
     /// The subject's key.
-    #[serde(borrow)]
-    pub subject: Cow<'a, str>,
+    pub subject: &'a str,
     /// The change that made it speak.
-    #[serde(borrow)]
-    pub event_id: Cow<'a, str>,
-    /// The change's kind.
-    #[serde(borrow)]
-    pub kind: Cow<'a, str>,
+    pub event_id: &'a str,
     /// Where the change lies.
     pub at: Coordinates,
     /// Which telling this is.
@@ -64,8 +57,6 @@ pub struct Notice<'a> {
     pub news: u128,
     /// The round of the conversation: hash of the event that opened it.
     pub conversation: u128,
-    /// When the change happened.
-    pub occurred_at: Timestamp,
     /// When it was appended to its source topic.
     pub appended_at: Timestamp,
     /// After this it is noise.
@@ -73,11 +64,14 @@ pub struct Notice<'a> {
     /// The answers offered.
     pub answers: Vec<Verb>,
     /// Replaces what stands on the phone under the same key.
-    pub collapse_key: Option<String>,
+    #[serde(borrow)]
+    pub collapse_key: Option<&'a str>,
     /// The values its message uses, by field path.
-    pub values: Vec<(String, Value)>,
+    #[serde(borrow)]
+    pub values: Vec<(&'a str, Value<'a>)>,
     /// Who it is for, to be asked again when it is released.
-    pub audience: BoundAudience,
+    #[serde(borrow)]
+    pub audience: Sealed<'a>,
 }
 
 // === impl Occasion ===

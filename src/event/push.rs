@@ -5,10 +5,13 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::audience::Sealed;
+use super::frame::{Unread, append, take};
 use super::notice::Verb;
-use super::{BoundAudience, NoticeId, Occasion, Timestamp};
+use super::{NoticeId, Occasion, Timestamp};
 
 /// How urgently the push service should deliver.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -52,11 +55,11 @@ pub struct Template {
 
 /// One notice inside a batch: what fills the template, once for all its people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Letter {
+pub struct Letter<'a> {
     /// The notice.
     pub notice: NoticeId,
     /// Its subject's key.
-    pub subject: String,
+    pub subject: &'a str,
     /// The partition of `bugle.subjects` an answer goes to.
     pub subject_partition: i32,
     /// The round of the conversation.
@@ -66,23 +69,25 @@ pub struct Letter {
     /// After this it is noise.
     pub expires_at: Option<Timestamp>,
     /// Who it is for, asked once more before the first attempt when the directory has moved.
-    pub audience: BoundAudience,
+    #[serde(borrow)]
+    pub audience: Sealed<'a>,
     /// The values of `{{1}}`, `{{2}}` …, in order.
-    pub inserts: Vec<String>,
+    #[serde(borrow)]
+    pub inserts: Vec<&'a str>,
 }
 
 /// One person in a batch.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Member {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Member<'a> {
     /// The person's user id, `jdoe@Content Server Members`.
-    pub user_id: String,
+    pub user_id: &'a str,
     /// Which of the batch's letters is theirs.
     pub letter: u32,
 }
 
-/// One request to the push service.
+/// What is said of a batch as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Batch {
+pub struct BatchHead {
     /// `b-` and 40 hex digits: a hash of tenant, template and members. Sent as `message_id`.
     pub message_id: String,
     /// Whose data it is.
@@ -99,10 +104,33 @@ pub struct Batch {
     pub expires_at: Option<Timestamp>,
     /// Which key signs the reply tokens, fixed at the cut so that every try has the same bytes.
     pub signing_key: String,
+}
+
+/// One request to the push service: an opened [`Parcel`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Batch<'a> {
+    /// What is said of all of it.
+    #[serde(flatten)]
+    pub head: &'a BatchHead,
     /// The notices.
-    pub letters: Vec<Letter>,
-    /// The people, sorted; never changed after the cut.
-    pub members: Vec<Member>,
+    pub letters: Vec<Letter<'a>>,
+    /// The people, in the order they were named; never changed after the cut.
+    pub members: Vec<Member<'a>>,
+}
+
+/// A batch as it lies in its record. Its letters are read when they are needed and never copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parcel {
+    /// What is said of all of it.
+    pub head: BatchHead,
+    /// How many people it is for.
+    pub count: u32,
+    /// When the first of its letters is noise.
+    pub first_end: Option<Timestamp>,
+    /// All of it.
+    bytes: Bytes,
+    /// Where the letters begin.
+    body: usize,
 }
 
 /// The most destinations of one batch.
@@ -110,6 +138,73 @@ pub const MOST_MEMBERS: usize = 500;
 /// The most bytes of one batch as it crosses Kafka: a record with one batch stays below a broker's
 /// usual limit of 1 MiB.
 pub const MOST_BATCH_BYTES: usize = 768 * 1024;
+
+// === impl Batch ===
+
+impl Batch<'_> {
+    /// Packs it up.
+    #[must_use]
+    pub fn pack(&self) -> Parcel {
+        let letters = self.letters.iter().fold(Vec::new(), |bytes, letter| append(letter, bytes));
+        let bytes = pack(self.head, (self.letters.len(), &letters), self.members.iter().copied());
+        Parcel::read(bytes.into()).expect("what was just packed can be read")
+    }
+}
+
+/// Packs a batch of letters that were written one after the other, each by [`append`].
+pub(crate) fn pack<'m>(
+    head: &BatchHead,
+    letters: (usize, &[u8]),
+    members: impl ExactSizeIterator<Item = Member<'m>>,
+) -> Vec<u8> {
+    let (number, written) = letters;
+    let count = members.len();
+    let mut bytes = append(head, Vec::with_capacity(1_024 + written.len() + count * 40));
+    // A list is its length and its items: what was written before needs no second writing.
+    bytes = append(&number, bytes);
+    bytes.extend_from_slice(written);
+    bytes = append(&count, bytes);
+    members.fold(bytes, |bytes, member| append(&member, bytes))
+}
+
+// === impl Parcel ===
+
+impl Parcel {
+    /// Reads a batch, all of it, so that opening it later finds nothing wrong.
+    ///
+    /// # Errors
+    /// It is not one that this version packed.
+    pub fn read(bytes: Bytes) -> Result<Self, Unread> {
+        let (head, rest) = take::<BatchHead>(&bytes)?;
+        let body = bytes.len() - rest.len();
+        let (letters, members) = contents(rest)?;
+        let known = |member: &Member<'_>| (member.letter as usize) < letters.len();
+        if !members.iter().all(known) {
+            return Err(Unread::DeserializeBadEncoding);
+        }
+        let count = u32::try_from(members.len()).unwrap_or(u32::MAX);
+        let first_end = letters.iter().filter_map(|letter| letter.expires_at).min();
+        Ok(Self { head, count, first_end, body, bytes })
+    }
+
+    /// The bytes it was packed into.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Its letters and people, in place.
+    #[must_use]
+    pub fn open(&self) -> Batch<'_> {
+        let (letters, members) = contents(&self.bytes[self.body..]).expect("it was read before");
+        Batch { head: &self.head, letters, members }
+    }
+}
+
+fn contents(bytes: &[u8]) -> Result<(Vec<Letter<'_>>, Vec<Member<'_>>), Unread> {
+    let (letters, rest) = take(bytes)?;
+    Ok((letters, take(rest)?.0))
+}
 
 // === impl Priority ===
 
@@ -135,22 +230,46 @@ impl fmt::Display for Priority {
 #[cfg(test)]
 pub(crate) mod example {
     use super::*;
+    use crate::event::BoundAudience;
 
-    fn letter(notice: u128, inserts: &[&str]) -> Letter {
+    /// The audience of nobody, sealed.
+    const NOBODY: Sealed<'_> = Sealed::of(&[6, 0, 0, 0]);
+
+    fn letter(notice: u128, inserts: &[&'static str]) -> Letter<'static> {
         Letter {
             notice: NoticeId(notice),
             expires_at: None,
-            audience: BoundAudience::nobody(),
-            subject: "acme|xecm|task_id=115295".into(),
+            audience: NOBODY,
+            subject: "acme|xecm|task_id=115295",
             subject_partition: 3,
             conversation: 77,
             occasion: Occasion::First,
-            inserts: inserts.iter().map(|&text| text.to_owned()).collect(),
+            inserts: inserts.to_vec(),
         }
     }
 
-    /// A batch of two letters and three people.
-    pub(crate) fn batch() -> Batch {
+    #[test]
+    fn nobody_is_sealed_as_above() {
+        let mut bytes = Vec::new();
+        BoundAudience::nobody().seal(&mut bytes);
+        assert_eq!(Sealed::of(&bytes), NOBODY);
+    }
+
+    #[test]
+    fn a_packed_batch_opens_as_it_was() {
+        let head = head();
+        let batch = batch(&head);
+        let parcel = batch.pack();
+        assert_eq!(parcel.open(), batch);
+        let read = Parcel::read(Bytes::copy_from_slice(parcel.bytes())).unwrap();
+        assert_eq!((read.count, &read), (3, &parcel));
+        for end in 0..parcel.bytes().len() {
+            assert!(Parcel::read(parcel.bytes.slice(..end)).is_err(), "cut at {end}");
+        }
+    }
+
+    /// What is said of [`batch`] as a whole.
+    pub(crate) fn head() -> BatchHead {
         let template = Template {
             rule: "ec-1-review".into(),
             locale: "en".into(),
@@ -163,8 +282,7 @@ pub(crate) mod example {
             answers: vec![Verb::Approve, Verb::Reject, Verb::RequestInfo],
             data: vec![("source".into(), "xecm".into()), ("link".into(), "https://cs.example/{{3}}".into())],
         };
-        let member = |user_id: &str, letter| Member { user_id: user_id.into(), letter };
-        Batch {
+        BatchHead {
             message_id: "b-5f0c".into(),
             tenant: "acme".into(),
             account: "main".into(),
@@ -173,6 +291,14 @@ pub(crate) mod example {
             cut_at: Timestamp::from_millis(1_767_600_000_000),
             oldest: Timestamp::from_millis(1_767_600_000_000),
             signing_key: "k1".into(),
+        }
+    }
+
+    /// A batch of two letters and three people.
+    pub(crate) fn batch(head: &BatchHead) -> Batch<'_> {
+        let member = |user_id, letter| Member { user_id, letter };
+        Batch {
+            head,
             letters: vec![
                 letter(1, &["Contract 4711", "Draft v3", "115295"]),
                 letter(2, &["\"B\"\n", "🎺", "7"]),

@@ -1,12 +1,15 @@
 //! Value: one field of a change, as rules, messages and notices see it.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
 
-/// A value taken from a change. Times stay times, so that a message can show them in a reader's zone.
+/// A value taken from a change. Times stay times, so that a message can show them in a reader's zone;
+/// texts stay where they lie.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Value {
+pub enum Value<'a> {
     /// The field is absent.
     Null,
     /// True or false.
@@ -16,13 +19,16 @@ pub enum Value {
     /// A number with a fraction.
     Double(f64),
     /// A text.
-    Text(String),
+    #[serde(borrow)]
+    Text(Cow<'a, str>),
     /// A point in time.
     Time(Timestamp),
     /// A calendar day, as days since 1970-01-01.
     Date(i32),
     /// Several values.
-    List(Vec<Value>),
+    #[serde(borrow)]
+    List(Vec<Value<'a>>),
     /// Named values: an item of a list of records, or a map.
-    Named(Vec<(String, Value)>),
+    #[serde(borrow)]
+    Named(Vec<(Cow<'a, str>, Value<'a>)>),
 }

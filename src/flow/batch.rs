@@ -4,16 +4,19 @@
 //! What differs between events and people travels as inserts, so that different events share a
 //! request. A batch never holds two tenants, nor staff beside externals.
 
-use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+use std::ops::Range;
 
-use crate::event::push::{Letter, MOST_BATCH_BYTES, MOST_MEMBERS};
-use crate::event::{Batch, Member, NoticeId, Template, Timestamp};
+use hashbrown::{Equivalent, HashMap, HashSet};
+
+use crate::event::frame::append;
+use crate::event::push::{self, MOST_BATCH_BYTES, MOST_MEMBERS};
+use crate::event::{Batch, BatchHead, Letter, Member, NoticeId, Parcel, Template, Timestamp, message_id};
 
 use super::Plan;
-use crate::event::message_id;
 
 /// What the tellings of one batch share.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
     /// Whose data.
     pub tenant: String,
@@ -31,14 +34,54 @@ pub struct Group {
     pub ttl_seconds: u32,
 }
 
-/// The tellings of one group.
+/// A group by names that lie elsewhere: most tellings have one whose pile is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Grouped<'g> {
+    /// Whose data.
+    pub tenant: &'g str,
+    /// Staff or externals.
+    pub external: bool,
+    /// The rule's place in the topology.
+    pub rule: usize,
+    /// The message's locale.
+    pub locale: &'g str,
+    /// The reader's zone, where the text shows times; empty otherwise.
+    pub zone: &'g str,
+    /// The answers offered, as bits.
+    pub answers: u8,
+    /// Seconds the push service may keep trying.
+    pub ttl_seconds: u32,
+}
+
+/// The tellings of one group, in the order they came.
 #[derive(Debug)]
 pub struct Pile {
     template: Template,
-    letters: Vec<Letter>,
-    by_notice: BTreeMap<NoticeId, u32>,
-    members: Vec<Option<Member>>,
+    /// The letters as they will lie in a batch, one after the other.
+    written: Vec<u8>,
+    letters: Vec<Written>,
+    by_notice: HashMap<NoticeId, u32, foldhash::fast::RandomState>,
+    /// The user ids, one after the other.
+    names: String,
+    members: Vec<Named>,
     oldest: Timestamp,
+}
+
+/// A letter in a pile.
+#[derive(Debug)]
+struct Written {
+    notice: NoticeId,
+    expires_at: Option<Timestamp>,
+    lies: Range<usize>,
+}
+
+/// A person in a pile.
+#[derive(Debug)]
+struct Named {
+    name: Range<usize>,
+    letter: u32,
+    /// Another telling won.
+    taken: bool,
 }
 
 /// Seconds a push may live: a few classes, so that events with different deadlines share a request.
@@ -55,6 +98,43 @@ pub fn ttl_seconds(now: Timestamp, expires_at: Option<Timestamp>) -> u32 {
     LIVES.iter().copied().rfind(|life| i64::from(*life) <= left).unwrap_or(LIVES[0])
 }
 
+// === impl Group ===
+
+impl From<&Grouped<'_>> for Group {
+    fn from(group: &Grouped<'_>) -> Self {
+        let Grouped { tenant, external, rule, locale, zone, answers, ttl_seconds } = *group;
+        let [tenant, locale, zone] = [tenant, locale, zone].map(str::to_owned);
+        Self { tenant, external, rule, locale, zone, answers, ttl_seconds }
+    }
+}
+
+impl Equivalent<Group> for Grouped<'_> {
+    fn equivalent(&self, group: &Group) -> bool {
+        *self == group.borrowed()
+    }
+}
+
+impl Group {
+    fn borrowed(&self) -> Grouped<'_> {
+        let Self { tenant, external, rule, locale, zone, answers, ttl_seconds } = self;
+        Grouped {
+            tenant,
+            external: *external,
+            rule: *rule,
+            locale,
+            zone,
+            answers: *answers,
+            ttl_seconds: *ttl_seconds,
+        }
+    }
+}
+
+impl Hash for Group {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.borrowed().hash(state);
+    }
+}
+
 // === impl Pile ===
 
 impl Pile {
@@ -63,26 +143,30 @@ impl Pile {
     pub fn new(template: Template) -> Self {
         Self {
             template,
+            written: Vec::new(),
             letters: Vec::new(),
-            by_notice: BTreeMap::new(),
+            by_notice: HashMap::default(),
+            names: String::new(),
             members: Vec::new(),
             oldest: Timestamp::from_millis(i64::MAX),
         }
     }
 
-    /// The number of the notice's letter, which `write` makes when it is not there yet.
-    pub fn letter<E>(
-        &mut self,
-        notice: NoticeId,
-        write: impl FnOnce() -> Result<Letter, E>,
-    ) -> Result<u32, E> {
-        if let Some(letter) = self.by_notice.get(&notice) {
-            return Ok(*letter);
-        }
+    /// The number of the notice's letter, when it is there.
+    #[must_use]
+    pub fn letter_of(&self, notice: NoticeId) -> Option<u32> {
+        self.by_notice.get(&notice).copied()
+    }
+
+    /// Writes a letter that is not there yet; its number.
+    pub fn write(&mut self, letter: &Letter<'_>) -> u32 {
         let number = u32::try_from(self.letters.len()).unwrap_or(u32::MAX);
-        self.letters.push(write()?);
-        self.by_notice.insert(notice, number);
-        Ok(number)
+        let start = self.written.len();
+        self.written = append(letter, std::mem::take(&mut self.written));
+        let lies = start..self.written.len();
+        self.letters.push(Written { notice: letter.notice, expires_at: letter.expires_at, lies });
+        self.by_notice.insert(letter.notice, number);
+        number
     }
 
     /// The number the next person added will have.
@@ -94,90 +178,106 @@ impl Pile {
     /// Adds a person.
     pub fn add(&mut self, user_id: &str, letter: u32, appended_at: Timestamp) {
         self.oldest = self.oldest.min(appended_at);
-        self.members.push(Some(Member { user_id: user_id.to_owned(), letter }));
+        let start = self.names.len();
+        self.names.push_str(user_id);
+        self.members.push(Named { name: start..self.names.len(), letter, taken: false });
+    }
+
+    /// The person with this number.
+    #[must_use]
+    pub fn name(&self, number: usize) -> Option<&str> {
+        self.names.get(self.members.get(number)?.name.clone())
     }
 
     /// Takes a person out again, for another telling won; `false` when they were out already.
     pub fn take(&mut self, number: usize) -> bool {
-        self.members.get_mut(number).is_some_and(|member| member.take().is_some())
+        self.members.get_mut(number).is_some_and(|member| !std::mem::replace(&mut member.taken, true))
     }
 
-    /// Cuts the pile into batches of at most 500 people and 768 KiB.
+    /// Cuts the pile into batches of at most 500 people and 768 KiB: of each the number of its people and
+    /// the bytes.
     #[must_use]
-    pub fn cut(self, group: &Group, now: Timestamp, plan: &Plan) -> Vec<Batch> {
-        let mut members: Vec<Member> = self.members.into_iter().flatten().collect();
-        members.sort_unstable();
-        let sizes: Vec<usize> = self.letters.iter().map(weight).collect();
-        let mut batches = Vec::new();
+    pub fn cut(&self, group: &Group, now: Timestamp, plan: &Plan) -> Vec<(u32, Vec<u8>)> {
+        let members: Vec<&Named> = self.members.iter().filter(|member| !member.taken).collect();
         let mut rest = members.as_slice();
+        let mut packed = Vec::new();
         while !rest.is_empty() {
-            let (part, after) = rest.split_at(fitting(rest, &sizes));
-            let (letters, members) = only_used(&self.letters, part);
-            let message_id = message_id::of_batch(&group.tenant, &self.template, &letters, &members);
-            let ends = letters.iter().map(|letter| letter.expires_at).collect::<Option<Vec<_>>>();
-            batches.push(Batch {
-                message_id,
-                tenant: group.tenant.clone(),
-                account: plan.account.clone(),
-                template: self.template.clone(),
-                cut_at: now,
-                oldest: self.oldest,
-                expires_at: ends.and_then(|ends| ends.into_iter().max()),
-                signing_key: plan.signing_key.clone(),
-                letters,
-                members,
-            });
+            let (part, after) = rest.split_at(self.fitting(rest));
+            let count = u32::try_from(part.len()).unwrap_or(u32::MAX);
+            packed.push((count, self.packed(part, group, (now, plan))));
             rest = after;
         }
-        batches
+        packed
     }
-}
 
-/// How many of `members` fit one batch; at least one.
-fn fitting(members: &[Member], sizes: &[usize]) -> usize {
-    let mut used = std::collections::HashSet::new();
-    let mut bytes = 4_096;
-    for (index, member) in members.iter().take(MOST_MEMBERS).enumerate() {
-        bytes += member.user_id.len() + 8;
-        if used.insert(member.letter) {
-            bytes += sizes.get(member.letter as usize).copied().unwrap_or(0);
+    /// How many of `members` fit one batch; at least one.
+    fn fitting(&self, members: &[&Named]) -> usize {
+        let mut bytes = 4_096;
+        let mut counted = HashSet::<u32, foldhash::fast::RandomState>::default();
+        for (index, member) in members.iter().take(MOST_MEMBERS).enumerate() {
+            bytes += member.name.len() + 8;
+            if counted.insert(member.letter) {
+                bytes += self.letters.get(member.letter as usize).map_or(0, |letter| letter.lies.len());
+            }
+            if bytes > MOST_BATCH_BYTES && index > 0 {
+                return index;
+            }
         }
-        if bytes > MOST_BATCH_BYTES && index > 0 {
-            return index;
-        }
+        members.len().min(MOST_MEMBERS)
     }
-    members.len().min(MOST_MEMBERS)
-}
 
-/// The letters that these members need, numbered anew.
-fn only_used(letters: &[Letter], members: &[Member]) -> (Vec<Letter>, Vec<Member>) {
-    let mut numbers = BTreeMap::new();
-    let mut kept = Vec::new();
-    let members = members
-        .iter()
-        .filter_map(|member| {
-            let letter = letters.get(member.letter as usize)?;
-            let number = *numbers.entry(member.letter).or_insert_with(|| {
-                kept.push(letter.clone());
-                u32::try_from(kept.len() - 1).unwrap_or(u32::MAX)
-            });
-            Some(Member { user_id: member.user_id.clone(), letter: number })
-        })
-        .collect();
-    (kept, members)
-}
-
-/// How many bytes a letter takes in a batch, its audience included: one that lists people may be long.
-fn weight(letter: &Letter) -> usize {
-    postcard::experimental::serialized_size(letter).expect("a letter has nothing postcard refuses")
+    fn packed(&self, members: &[&Named], group: &Group, when: (Timestamp, &Plan)) -> Vec<u8> {
+        let (now, plan) = when;
+        let mut used: Vec<u32> = members.iter().map(|member| member.letter).collect();
+        used.sort_unstable();
+        used.dedup();
+        let letters = || used.iter().filter_map(|letter| self.letters.get(*letter as usize));
+        let mut written = Vec::with_capacity(letters().map(|letter| letter.lies.len()).sum());
+        letters().for_each(|letter| written.extend_from_slice(&self.written[letter.lies.clone()]));
+        let ends = letters().map(|letter| letter.expires_at).collect::<Option<Vec<_>>>();
+        let members = members.iter().map(|member| {
+            let letter = used.binary_search(&member.letter).unwrap_or_default();
+            Member {
+                user_id: &self.names[member.name.clone()],
+                letter: u32::try_from(letter).unwrap_or(u32::MAX),
+            }
+        });
+        let reference = |member: Member<'_>| {
+            let letter = self.letters.get(*used.get(member.letter as usize)? as usize)?;
+            Some(letter.notice.delivery(member.user_id))
+        };
+        let references = members.clone().filter_map(reference).collect();
+        let head = BatchHead {
+            message_id: message_id::of_batch(&group.tenant, &self.template, references),
+            tenant: group.tenant.clone(),
+            account: plan.account.clone(),
+            template: self.template.clone(),
+            cut_at: now,
+            oldest: self.oldest,
+            expires_at: ends.and_then(|ends| ends.into_iter().max()),
+            signing_key: plan.signing_key.clone(),
+        };
+        push::pack(&head, (used.len(), &written), members)
+    }
 }
 
 /// A batch made of some members of another: what a split or a second look leaves.
 #[must_use]
-pub fn child(parent: &Batch, members: &[Member]) -> Batch {
-    let (letters, members) = only_used(&parent.letters, members);
-    let message_id = message_id::of_part(&parent.message_id, &letters, &members);
-    Batch { message_id, letters, members, ..parent.clone() }
+pub fn child(parent: &Batch<'_>, members: &[Member<'_>]) -> Parcel {
+    let mut used: Vec<u32> = members.iter().map(|member| member.letter).collect();
+    used.sort_unstable();
+    used.dedup();
+    let letter = |number: u32| parent.letters.get(number as usize);
+    let references =
+        members.iter().filter_map(|member| Some(letter(member.letter)?.notice.delivery(member.user_id)));
+    let message_id = message_id::of_part(&parent.head.message_id, references.collect());
+    let members = members.iter().map(|member| {
+        let letter = used.binary_search(&member.letter).unwrap_or_default();
+        Member { letter: u32::try_from(letter).unwrap_or(u32::MAX), ..*member }
+    });
+    let head = BatchHead { message_id, ..parent.head.clone() };
+    let letters = used.iter().filter_map(|number| letter(*number)).cloned().collect();
+    Batch { head: &head, letters, members: members.collect() }.pack()
 }
 
 #[cfg(test)]

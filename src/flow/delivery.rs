@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::event::{Batch, Incoming, Member, Reason, Receipt, Span, Timestamp, Topic};
+use crate::event::{Incoming, Member, Parcel, Reason, Receipt, Span, Timestamp, Topic};
 
 use super::batch::child;
 use super::cursor::{At, MOST_DONE};
@@ -51,7 +51,7 @@ pub struct Reply {
 /// A batch that is not finished.
 #[derive(Debug)]
 struct Open {
-    batch: Arc<Batch>,
+    batch: Arc<Parcel>,
     directory: Arc<[i64]>,
     attempts: u32,
     /// Whether some attempt may have been accepted without our knowing.
@@ -132,7 +132,7 @@ impl DeliveryLane {
         if !open.perhaps_accepted && self.look_again(now, at, &open, world) {
             return;
         }
-        let held = self.blocked.get(&open.batch.account).copied().filter(|until| *until > now);
+        let held = self.blocked.get(&open.batch.head.account).copied().filter(|until| *until > now);
         let mut open = open;
         if let Some(until) = held {
             open.due = Some(until);
@@ -148,13 +148,25 @@ impl DeliveryLane {
     /// expired, is taken out, and the rest becomes a new batch, written down before it is sent.
     fn look_again(&mut self, now: Timestamp, at: At, open: &Open, world: &World<'_>) -> bool {
         let moved = *open.directory != *world.directory;
-        let batch = &open.batch;
-        let reason = |member: &Member| {
+        if !moved && open.batch.first_end.is_none_or(|end| end > now) {
+            return false;
+        }
+        let batch = open.batch.open();
+        // An audience that cannot be read names nobody: when in doubt nobody is told.
+        let audiences: Vec<_> = match moved {
+            true => batch.letters.iter().map(|letter| letter.audience.open().ok()).collect(),
+            false => Vec::new(),
+        };
+        let reason = |member: &Member<'_>| {
             let letter = batch.letters.get(member.letter as usize)?;
             if letter.expires_at.is_some_and(|end| end <= now) {
                 return Some(Reason::Expired);
             }
-            let belongs = !moved || world.people.belongs(&batch.tenant, &letter.audience, &member.user_id);
+            let audience = || audiences.get(member.letter as usize)?.as_ref();
+            let belongs = !moved
+                || audience().is_some_and(|audience| {
+                    world.people.belongs(&batch.head.tenant, audience, member.user_id)
+                });
             (!belongs).then_some(Reason::LeftAudience)
         };
         let (kept, gone): (Vec<_>, Vec<_>) = batch
@@ -166,13 +178,13 @@ impl DeliveryLane {
             return false;
         }
         let exceptions =
-            gone.into_iter().filter_map(|(member, reason)| Some(exception(batch, member, reason?)));
-        let receipt = Receipt { exceptions: exceptions.collect(), ..blank(batch, now) };
+            gone.into_iter().filter_map(|(member, reason)| Some(exception(&batch, member, reason?)));
+        let receipt = Receipt { exceptions: exceptions.collect(), ..blank(batch.head, now) };
         self.unsettled.push_back(Finished::Receipt(receipt));
         if !kept.is_empty() {
-            let kept: Vec<Member> = kept.into_iter().map(|(member, _)| member.clone()).collect();
-            self.unsettled
-                .push_back(Finished::Children(vec![child(batch, &kept)], Arc::from(world.directory)));
+            let kept: Vec<Member<'_>> = kept.into_iter().map(|(member, _)| *member).collect();
+            let directory = Arc::from(world.directory);
+            self.unsettled.push_back(Finished::Children(vec![child(&batch, &kept)], directory));
         }
         self.finish(at);
         true
@@ -184,10 +196,11 @@ impl DeliveryLane {
     }
 
     /// All members of a batch end with `reason`.
-    fn give_up(&mut self, now: Timestamp, at: At, batch: &Batch, reason: &Reason) {
+    fn give_up(&mut self, now: Timestamp, at: At, parcel: &Parcel, reason: &Reason) {
+        let batch = parcel.open();
         let exceptions =
-            batch.members.iter().map(|member| exception(batch, member, reason.clone())).collect();
-        self.unsettled.push_back(Finished::Receipt(Receipt { exceptions, ..blank(batch, now) }));
+            batch.members.iter().map(|member| exception(&batch, member, reason.clone())).collect();
+        self.unsettled.push_back(Finished::Receipt(Receipt { exceptions, ..blank(batch.head, now) }));
         self.finish(at);
     }
 
@@ -197,7 +210,8 @@ impl DeliveryLane {
     /// before any of them is sent. A parent of which an attempt may have been accepted is never split:
     /// its children would have other ids, and its people would be told twice.
     fn split(&mut self, at: At, open: &Open, poison: Option<usize>) {
-        let members = &open.batch.members;
+        let batch = open.batch.open();
+        let members = &batch.members;
         let parts = match poison.filter(|index| *index < members.len()) {
             Some(index) => {
                 let rest = [&members[..index], &members[index + 1..]].concat();
@@ -208,7 +222,7 @@ impl DeliveryLane {
                 vec![left.to_vec(), right.to_vec()]
             }
         };
-        let children = parts.iter().map(|part| child(&open.batch, part)).collect();
+        let children = parts.iter().map(|part| child(&batch, part)).collect();
         self.unsettled.push_back(Finished::Children(children, Arc::clone(&open.directory)));
         self.finish(at);
     }
@@ -228,7 +242,7 @@ impl DeliveryLane {
                 let until = now + wait(&open, None);
                 self.put_off(at, open, until);
             }
-        } else if open.batch.members.len() == 1 {
+        } else if open.batch.count == 1 {
             self.unsettled.push_back(Finished::Poison(at, Arc::clone(&open.batch), reason.to_string()));
             self.give_up(now, at, &open.batch, &reason);
         } else {
@@ -245,7 +259,8 @@ impl Rooms for DeliveryLane {
         if self.unfinished.was_read(record.offset) {
             return Admitted::Done;
         }
-        let (head, items) = match FrameItems::read(record.value.as_deref().unwrap_or_default()) {
+        let frame = record.value.clone().unwrap_or_default();
+        let (head, items) = match FrameItems::read(&frame) {
             Ok(read) => read,
             Err(broken) => return Admitted::Stop(broken.to_string()),
         };
@@ -260,8 +275,9 @@ impl Rooms for DeliveryLane {
                 return self.without_room();
             }
             let item = item.map_err(|broken| broken.to_string());
-            let batch = match item.and_then(|item| postcard::from_bytes(item).map_err(|e| e.to_string())) {
-                Ok(batch) => Arc::new(batch),
+            let parcel = |item: &[u8]| Parcel::read(frame.slice_ref(item)).map_err(|e| e.to_string());
+            let batch = match item.and_then(parcel) {
+                Ok(parcel) => Arc::new(parcel),
                 Err(broken) => return Admitted::Stop(broken),
             };
             let (at, directory) = ((record.offset, place), Arc::clone(&directory));
@@ -278,10 +294,10 @@ impl Rooms for DeliveryLane {
         let Some(mut open) = self.open.remove(&at) else { return };
         match reply.answer {
             Answer::Accepted(job) => {
-                let told = u32::try_from(open.batch.members.len()).unwrap_or(u32::MAX);
-                let receipt = Receipt { job_id: Some(job), told, ..blank(&open.batch, now) };
+                let told = open.batch.count;
+                let receipt = Receipt { job_id: Some(job), told, ..blank(&open.batch.head, now) };
                 self.unsettled.push_back(Finished::Receipt(receipt));
-                out.tally.accepted_after_ms.push(now.since(open.batch.oldest).millis());
+                out.tally.accepted_after_ms.push(now.since(open.batch.head.oldest).millis());
                 self.finish(at);
             }
             Answer::TryLater(after) => {
@@ -294,7 +310,7 @@ impl Rooms for DeliveryLane {
             Answer::TooLarge => self.refused(now, at, open, (Reason::TooLarge, None)),
             Answer::Forbidden => {
                 let until = now + BLOCKED_FOR;
-                self.blocked.insert(open.batch.account.clone(), until);
+                self.blocked.insert(open.batch.head.account.clone(), until);
                 self.put_off(at, open, until);
             }
             Answer::Unknown(after) => {
@@ -364,7 +380,7 @@ impl Rooms for DeliveryLane {
 fn wait(open: &Open, at_least: Option<Span>) -> Span {
     let doubled = FIRST_WAIT.millis().saturating_mul(1 << open.attempts.saturating_sub(1).min(10));
     let most = doubled.min(LONGEST_WAIT.millis());
-    let chance = crate::event::hash128([open.batch.message_id.as_bytes(), &open.attempts.to_le_bytes()]);
+    let chance = crate::event::hash128([open.batch.head.message_id.as_bytes(), &open.attempts.to_le_bytes()]);
     let jittered = i64::try_from(chance % u128::from(most.unsigned_abs().max(1))).unwrap_or(0);
     Span::from_millis(jittered.max(1)).max(at_least.unwrap_or(Span::ZERO))
 }

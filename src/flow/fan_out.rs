@@ -52,7 +52,7 @@ impl FanOut {
             return false;
         }
         for user_id in people {
-            let partition = person_partition(&notice.tenant, user_id, self.partitions);
+            let partition = person_partition(notice.tenant, user_id, self.partitions);
             let at = usize::try_from(partition).unwrap_or(0);
             let names = &mut self.names[at];
             // A name too long to share an item with others is no user id of any directory we know;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::codec::outputs;
 use crate::event::frame::FrameHead;
 use crate::event::receipt::Exception;
-use crate::event::{Batch, Member, Reason, Receipt, Timestamp, Topic};
+use crate::event::{Batch, BatchHead, Member, Parcel, Reason, Receipt, Timestamp, Topic};
 
 use super::cursor::At;
 use super::dead_letter::{self, Cause};
@@ -18,9 +18,9 @@ pub(super) enum Finished {
     /// All or some of its members ended.
     Receipt(Receipt),
     /// It goes on as these batches; the directory as it was when they were cut.
-    Children(Vec<Batch>, Arc<[i64]>),
+    Children(Vec<Parcel>, Arc<[i64]>),
     /// The push service will never take it.
-    Poison(At, Arc<Batch>, String),
+    Poison(At, Arc<Parcel>, String),
 }
 
 // === impl Finished ===
@@ -37,13 +37,13 @@ impl Finished {
                 let record = outputs::encode_receipt(world.plan.ids.receipt, receipt);
                 out.write(Topic::Receipts, partition, None, record);
             }
-            Self::Poison(at, batch, message) => {
-                let rule = Some(batch.template.rule.as_str());
+            Self::Poison(at, parcel, message) => {
+                let rule = Some(parcel.head.template.rule.as_str());
                 let at = (Topic::Pushes, partition, at.0);
                 let cause =
                     Cause { lane: "delivery", code: "push-refused", message, at, rule, subject: None };
                 // As JSON, for a person has to read what the push service would not take.
-                let value = serde_json::to_vec(&**batch).expect("a batch has nothing JSON refuses");
+                let value = serde_json::to_vec(&parcel.open()).expect("a batch has nothing JSON refuses");
                 out.put(dead_letter::record(&cause, None, Some(value.into()), &[]));
                 out.tally.dead_letters.push("push-refused");
             }
@@ -52,9 +52,8 @@ impl Finished {
                 let head = FrameHead { generation: world.topology.generation, directory, from: partition };
                 splits.set_head(&head, out);
                 for child in children {
-                    let bytes = postcard::to_stdvec(child).expect("a batch has nothing postcard refuses");
-                    splits.push(partition, out, &[&bytes]);
-                    out.tally.batches.push(u32::try_from(child.members.len()).unwrap_or(u32::MAX));
+                    splits.push(partition, out, &[child.bytes()]);
+                    out.tally.batches.push(child.count);
                 }
             }
         }
@@ -62,12 +61,12 @@ impl Finished {
 }
 
 /// A receipt of a batch that says nothing yet.
-pub(super) fn blank(batch: &Batch, now: Timestamp) -> Receipt {
+pub(super) fn blank(head: &BatchHead, now: Timestamp) -> Receipt {
     Receipt {
-        message_id: batch.message_id.clone(),
-        tenant: batch.tenant.clone(),
-        account: batch.account.clone(),
-        rule: batch.template.rule.clone(),
+        message_id: head.message_id.clone(),
+        tenant: head.tenant.clone(),
+        account: head.account.clone(),
+        rule: head.template.rule.clone(),
         at: now,
         job_id: None,
         told: 0,
@@ -76,7 +75,7 @@ pub(super) fn blank(batch: &Batch, now: Timestamp) -> Receipt {
 }
 
 /// A member that was not told.
-pub(super) fn exception(batch: &Batch, member: &Member, reason: Reason) -> Exception {
+pub(super) fn exception(batch: &Batch<'_>, member: &Member<'_>, reason: Reason) -> Exception {
     let notice = batch.letters.get(member.letter as usize).map(|letter| letter.notice).unwrap_or_default();
-    Exception { user_id: member.user_id.clone(), notice, reason }
+    Exception { user_id: member.user_id.to_owned(), notice, reason }
 }

@@ -29,6 +29,8 @@ pub struct FrameSet {
     head: FrameHead,
     most: usize,
     open: Vec<Vec<u8>>,
+    /// How long frames were of late: growing one step by step copies it several times.
+    usual: usize,
 }
 
 /// The number of items takes this many bytes.
@@ -46,7 +48,13 @@ impl FrameSet {
     /// No frames yet, for a topic with this many partitions; a frame has at most `most` bytes.
     #[must_use]
     pub fn new(topic: Topic, partitions: u32, most: usize) -> Self {
-        Self { topic, head: FrameHead::default(), most, open: vec![Vec::new(); partitions as usize] }
+        Self {
+            topic,
+            head: FrameHead::default(),
+            most,
+            open: vec![Vec::new(); partitions as usize],
+            usual: 0,
+        }
     }
 
     /// What frames opened from now on say first. Frames open under another head leave at once.
@@ -66,9 +74,11 @@ impl FrameSet {
         };
         let length: usize = parts.iter().map(|part| part.len()).sum();
         if !frame.is_empty() && frame.len() + length + 4 > self.most {
+            self.usual = frame.len();
             out.write(self.topic, partition, None, std::mem::take(frame));
         }
         if frame.is_empty() {
+            frame.reserve(self.usual);
             frame.push(FRAME_VERSION);
             frame.extend_from_slice(&[0; COUNT_BYTES]);
             *frame = postcard::to_extend(&self.head, std::mem::take(frame))
@@ -93,6 +103,7 @@ impl FrameSet {
     pub fn cut(&mut self, out: &mut Outbox) {
         for (frame, partition) in self.open.iter_mut().zip(0..) {
             if !frame.is_empty() {
+                self.usual = frame.len();
                 out.write(self.topic, partition, None, std::mem::take(frame));
             }
         }

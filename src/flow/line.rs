@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::event::record::Input;
-use crate::event::{Batch, Incoming, Outgoing, Source, Timestamp, Topic, Verdict};
+use crate::event::{Incoming, Member, Outgoing, Parcel, Source, Timestamp, Topic, Verdict};
 
 use super::delivery::{Answer, DeliveryLane, Reply};
 use super::person::PersonLane;
@@ -28,7 +28,7 @@ pub struct Line {
 #[derive(Debug, Default)]
 pub struct Heard {
     /// The batches the push service took.
-    pub batches: Vec<Arc<Batch>>,
+    pub batches: Vec<Arc<Parcel>>,
     /// The verdicts of all lanes.
     pub verdicts: Vec<Verdict>,
     /// What went to the dead letters.
@@ -198,31 +198,30 @@ impl Heard {
     /// Every push of every batch, sorted by person.
     #[must_use]
     pub fn pushes(&self) -> Vec<Push> {
-        let mut pushes: Vec<Push> = self.batches.iter().flat_map(|batch| pushes_of(batch)).collect();
+        let mut pushes: Vec<Push> = self.batches.iter().flat_map(|parcel| pushes_of(parcel)).collect();
         pushes.sort();
         pushes
     }
 }
 
-fn pushes_of(batch: &Batch) -> impl Iterator<Item = Push> + '_ {
-    batch.members.iter().map(|member| {
-        let inserts = batch
-            .letters
-            .get(member.letter as usize)
-            .map(|letter| letter.inserts.as_slice())
-            .unwrap_or_default();
+fn pushes_of(parcel: &Parcel) -> Vec<Push> {
+    let batch = parcel.open();
+    let push = |member: &Member<'_>| {
+        let letter = batch.letters.get(member.letter as usize);
+        let inserts = letter.map(|letter| letter.inserts.as_slice()).unwrap_or_default();
         Push {
-            tenant: batch.tenant.clone(),
-            user_id: member.user_id.clone(),
-            rule: batch.template.rule.clone(),
-            title: fill(&batch.template.title, inserts),
-            summary: fill(&batch.template.summary, inserts),
+            tenant: batch.head.tenant.clone(),
+            user_id: member.user_id.to_owned(),
+            rule: batch.head.template.rule.clone(),
+            title: fill(&batch.head.template.title, inserts),
+            summary: fill(&batch.head.template.summary, inserts),
         }
-    })
+    };
+    batch.members.iter().map(push).collect()
 }
 
 /// A text with its inserts. One pass, so that an insert that looks like a placeholder stays as it is.
-fn fill(text: &str, inserts: &[String]) -> String {
+fn fill(text: &str, inserts: &[&str]) -> String {
     let mut filled = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("{{") {
@@ -231,7 +230,7 @@ fn fill(text: &str, inserts: &[String]) -> String {
         let Some(end) = after.find("}}") else { break };
         let insert =
             after[..end].parse::<usize>().ok().and_then(|number| inserts.get(number.wrapping_sub(1)));
-        filled.push_str(insert.map_or("", String::as_str));
+        filled.push_str(insert.copied().unwrap_or_default());
         rest = &after[end + 2..];
     }
     filled.push_str(rest);

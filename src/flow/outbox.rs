@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::event::{Batch, Outgoing, Topic, Verdict};
+use crate::event::{Outgoing, Parcel, Topic, Verdict};
 
 /// A batch to send now; what became of it comes back through [`super::Rooms::answered`].
 #[derive(Debug, Clone)]
@@ -10,7 +10,7 @@ pub struct Send {
     /// Where the batch lies: offset of its frame, place in it.
     pub at: super::cursor::At,
     /// The batch, shared with the lane that may have to send it again.
-    pub batch: std::sync::Arc<Batch>,
+    pub batch: std::sync::Arc<Parcel>,
     /// How often it was tried before.
     pub attempt: u32,
 }

@@ -8,16 +8,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 
 use crate::directory::Entry;
 use crate::event::frame::FrameHead;
 use crate::event::ids::{hash128, partition_of};
 use crate::event::notice::Verb;
 use crate::event::push::{Letter, MOST_BATCH_BYTES};
-use crate::event::{Ending, Incoming, Notice, Reason, Template, Timestamp, Topic, Verdict};
+use crate::event::{BoundAudience, Ending, Incoming, Notice, Reason, Template, Timestamp, Topic, Verdict};
 use crate::topology::{Cut, Message, Rule};
 
-use super::batch::{self, Group, Pile};
+use super::batch::{self, Group, Grouped, Pile};
 use super::fan_out;
 use super::frames::{FrameItems, FrameSet};
 use super::merge::{self, Claim, Met, OnItsWay, Told};
@@ -48,20 +49,20 @@ struct Telling<'t> {
     claim: Claim,
     /// The partition of `bugle.subjects` that spoke.
     from: i32,
-    /// Whether our directory has moved since the audience was resolved.
-    moved: bool,
+    /// Whom to ask the directory for again, when it has moved since the audience was resolved.
+    moved: Option<BoundAudience>,
     /// What a stronger telling says of this one; only where one can come.
     if_merged: Option<Arc<Verdict>>,
     /// Piles and letters of this notice already found: most of its people share one.
-    found: Vec<(Look, usize, u32)>,
+    found: SmallVec<[(Look<'t>, usize, u32); 4]>,
 }
 
 /// What decides how a person's text looks.
 #[derive(PartialEq, Eq)]
-struct Look {
+struct Look<'t> {
     external: bool,
-    locale: Option<String>,
-    zone: Option<String>,
+    locale: Option<&'t str>,
+    zone: Option<&'t str>,
 }
 
 // === impl PersonLane ===
@@ -90,7 +91,7 @@ impl PersonLane {
         out: &mut Outbox,
     ) {
         let ((notice, people), (now, head)) = (item, read);
-        let Some((place, rule)) = world.topology.placed(&notice.rule) else {
+        let Some((place, rule)) = world.topology.placed(notice.rule) else {
             out.verdicts.push(ended(now, notice, Reason::RuleRemoved, people));
             return;
         };
@@ -102,6 +103,14 @@ impl PersonLane {
             out.verdicts.push(ended(now, notice, Reason::Expired, people));
             return;
         }
+        let moved = match (head.directory != world.directory).then(|| notice.audience.open()).transpose() {
+            Ok(moved) => moved,
+            Err(_) => {
+                // When in doubt nobody is told.
+                out.verdicts.push(ended(now, notice, Reason::Refused("internal".to_owned()), people));
+                return;
+            }
+        };
         let mut telling = Telling {
             now,
             notice,
@@ -110,12 +119,12 @@ impl PersonLane {
             place,
             claim: Claim { answers: notice.answers.len(), priority: rule.priority, standing: Reverse(place) },
             from: head.from,
-            moved: head.directory != world.directory,
+            moved,
             if_merged: world
                 .topology
                 .shares_news(place)
                 .then(|| Arc::new(ended(now, notice, Reason::Merged, &[]))),
-            found: Vec::new(),
+            found: SmallVec::new(),
         };
         let mut gone: BTreeMap<Reason, Vec<&str>> = BTreeMap::new();
         for user_id in people {
@@ -129,27 +138,28 @@ impl PersonLane {
     }
 
     /// One person: told at the cut, or the reason why not.
-    fn tell(
+    fn tell<'t>(
         &mut self,
-        telling: &mut Telling<'_>,
+        telling: &mut Telling<'t>,
         user_id: &str,
-        world: &World<'_>,
+        world: &'t World<'_>,
         out: &mut Outbox,
     ) -> Result<(), Reason> {
         let notice = telling.notice;
-        let entry = world.people.get(&notice.tenant, user_id).ok_or(Reason::LeftAudience)?;
-        if telling.moved && !world.people.belongs(&notice.tenant, &notice.audience, user_id) {
+        let entry = world.people.get(notice.tenant, user_id).ok_or(Reason::LeftAudience)?;
+        let left = |audience| !world.people.belongs(notice.tenant, audience, user_id);
+        if telling.moved.as_ref().is_some_and(left) {
             return Err(Reason::LeftAudience);
         }
         let (pile, letter) = self.letter(telling, &entry, world.plan)?;
         if let Some(if_merged) = &telling.if_merged {
-            let key = merge::key(&notice.tenant, user_id, notice.news, notice.occasion);
+            let key = merge::key(notice.tenant, user_id, notice.news, notice.occasion);
             let (claim, number) = (telling.claim, self.replaceable.len());
             let within = telling.rule.plan.within;
             match self.told.meet(key, OnItsWay { claim, number, within }) {
                 Met::First => {}
                 Met::Loses => return Err(Reason::Merged),
-                Met::Wins(weaker) => self.take_back(user_id, weaker, out),
+                Met::Wins(weaker) => self.take_back(weaker, out),
             }
             let member = self.piles[pile].1.next_member();
             self.replaceable.push((pile, member, Arc::clone(if_merged)));
@@ -160,41 +170,41 @@ impl PersonLane {
     }
 
     /// The pile and the letter for a person who reads as `entry` says.
-    fn letter(
+    fn letter<'t>(
         &mut self,
-        telling: &mut Telling<'_>,
-        entry: &Entry<'_>,
-        plan: &Plan,
+        telling: &mut Telling<'t>,
+        entry: &Entry<'t>,
+        plan: &'t Plan,
     ) -> Result<(usize, u32), Reason> {
-        let same = |look: &Look| {
-            look.external == entry.party().is_some()
-                && look.locale.as_deref() == entry.locale()
-                && look.zone.as_deref() == entry.zone()
-        };
-        if let Some((_, pile, letter)) = telling.found.iter().find(|(look, ..)| same(look)) {
+        let look = Look { external: entry.party().is_some(), locale: entry.locale(), zone: entry.zone() };
+        if let Some((_, pile, letter)) = telling.found.iter().find(|(other, ..)| *other == look) {
             return Ok((*pile, *letter));
         }
         let group = telling.group(entry, plan);
-        let pile = *self.by_group.entry(group.clone()).or_insert_with(|| {
-            self.piles.push((group.clone(), Pile::new(telling.template(&group, plan))));
-            self.piles.len() - 1
-        });
-        let letter = self.piles[pile].1.letter(telling.notice.id, || telling.letter(&group));
-        let letter = letter.map_err(|code| Reason::Refused(code.to_owned()))?;
-        let look = Look {
-            external: entry.party().is_some(),
-            locale: entry.locale().map(str::to_owned),
-            zone: entry.zone().map(str::to_owned),
+        let pile = match self.by_group.get(&group) {
+            Some(pile) => *pile,
+            None => {
+                let owned = Group::from(&group);
+                self.piles.push((owned.clone(), Pile::new(telling.template(&group, plan))));
+                self.by_group.insert(owned, self.piles.len() - 1);
+                self.piles.len() - 1
+            }
+        };
+        let (notice, waiting) = (telling.notice.id, &mut self.piles[pile].1);
+        let letter = match waiting.letter_of(notice) {
+            Some(letter) => letter,
+            None => telling.write_letter(&group, waiting).map_err(|code| Reason::Refused(code.to_owned()))?,
         };
         telling.found.push((look, pile, letter));
         Ok((pile, letter))
     }
 
     /// A stronger telling of the same news goes in place of one that waits for the cut.
-    fn take_back(&mut self, user_id: &str, weaker: usize, out: &mut Outbox) {
+    fn take_back(&mut self, weaker: usize, out: &mut Outbox) {
         let Some((pile, member, verdict)) = self.replaceable.get(weaker) else { return };
-        if self.piles[*pile].1.take(*member) {
-            let people = vec![user_id.to_owned()];
+        let pile = &mut self.piles[*pile].1;
+        if pile.take(*member) {
+            let people = pile.name(*member).map(str::to_owned).into_iter().collect();
             out.verdicts.push(Verdict { count: 1, people, ..Verdict::clone(verdict) });
         }
     }
@@ -252,10 +262,9 @@ impl Rooms for PersonLane {
                 hash128([world.plan.account.as_bytes(), &self.partition.to_le_bytes()]),
                 world.plan.pushes,
             );
-            for batch in pile.cut(&group, now, world.plan) {
-                let bytes = postcard::to_stdvec(&batch).expect("a batch has nothing postcard refuses");
-                self.frames.push(shard, out, &[&bytes]);
-                out.tally.batches.push(u32::try_from(batch.members.len()).unwrap_or(u32::MAX));
+            for (count, batch) in pile.cut(&group, now, world.plan) {
+                self.frames.push(shard, out, &[&batch]);
+                out.tally.batches.push(count);
             }
         }
         self.frames.cut(out);
@@ -280,46 +289,45 @@ impl Rooms for PersonLane {
 }
 
 /// The most tellings gathered for one cut: a bound on memory, and enough to fill every batch.
-const MOST_TELLINGS: usize = 100_000;
+const MOST_TELLINGS: usize = 20_000;
 
 // === impl Telling ===
 
-impl Telling<'_> {
-    fn group(&self, entry: &Entry<'_>, plan: &Plan) -> Group {
-        let defaults = plan.tenant(&self.notice.tenant);
+impl<'t> Telling<'t> {
+    fn group(&self, entry: &Entry<'t>, plan: &'t Plan) -> Grouped<'t> {
+        let defaults = plan.tenant(self.notice.tenant);
         let cut = self.cut(entry.locale().unwrap_or(&defaults.locale));
-        let zone = if cut.zone_matters { entry.zone().unwrap_or(&defaults.zone) } else { "" };
-        Group {
-            tenant: self.notice.tenant.to_string(),
+        Grouped {
+            tenant: self.notice.tenant,
             external: entry.party().is_some(),
             rule: self.place,
-            locale: cut.locale.clone(),
-            zone: zone.to_owned(),
+            locale: &cut.locale,
+            zone: if cut.zone_matters { entry.zone().unwrap_or(&defaults.zone) } else { "" },
             answers: self.notice.answers.iter().fold(0, |bits, verb| bits | bit(*verb)),
             ttl_seconds: batch::ttl_seconds(self.now, self.notice.expires_at),
         }
     }
 
-    fn cut(&self, locale: &str) -> &Cut {
+    fn cut(&self, locale: &str) -> &'t Cut {
         self.message.cut(locale)
     }
 
-    fn template(&self, group: &Group, plan: &Plan) -> Template {
-        let cut = self.cut(&group.locale);
+    fn template(&self, group: &Grouped<'_>, plan: &Plan) -> Template {
+        let cut = self.cut(group.locale);
         let mut data = vec![
             ("source".to_owned(), self.notice.at.source.to_string()),
-            ("rule".to_owned(), self.notice.rule.to_string()),
+            ("rule".to_owned(), self.notice.rule.to_owned()),
         ];
         if let Some(link) = &cut.link {
             data.push(("link".to_owned(), link.clone()));
         }
         Template {
-            rule: self.notice.rule.to_string(),
-            locale: group.locale.to_string(),
+            rule: self.notice.rule.to_owned(),
+            locale: group.locale.to_owned(),
             title: cut.title.clone(),
             summary: cut.summary.clone(),
             target: self.rule.plan.app.clone().unwrap_or_else(|| plan.target.clone()),
-            collapse_key: self.notice.collapse_key.as_ref().map(|_| format!("{{{{{}}}}}", cut.count() + 1)),
+            collapse_key: self.notice.collapse_key.map(|_| format!("{{{{{}}}}}", cut.count() + 1)),
             ttl_seconds: group.ttl_seconds,
             priority: self.rule.priority,
             answers: self.notice.answers.clone(),
@@ -327,21 +335,20 @@ impl Telling<'_> {
         }
     }
 
-    fn letter(&self, group: &Group) -> Result<Letter, &'static str> {
+    fn write_letter(&self, group: &Grouped<'_>, pile: &mut Pile) -> Result<u32, &'static str> {
         let notice = self.notice;
-        let cut = self.cut(&group.locale);
-        let mut inserts = cut.inserts(&notice.values, &group.zone).map_err(|_| "message-failed")?;
-        inserts.extend(notice.collapse_key.clone());
-        Ok(Letter {
+        let texts =
+            self.cut(group.locale).inserts(&notice.values, group.zone).map_err(|_| "message-failed")?;
+        Ok(pile.write(&Letter {
             notice: notice.id,
-            subject: notice.subject.to_string(),
+            subject: notice.subject,
             subject_partition: self.from,
             conversation: notice.conversation,
             occasion: notice.occasion,
             expires_at: notice.expires_at,
-            audience: notice.audience.clone(),
-            inserts,
-        })
+            audience: notice.audience,
+            inserts: texts.iter().map(|text| &**text).chain(notice.collapse_key).collect(),
+        }))
     }
 }
 
@@ -352,11 +359,11 @@ fn bit(verb: Verb) -> u8 {
 fn ended(now: Timestamp, notice: &Notice<'_>, reason: Reason, people: &[&str]) -> Verdict {
     Verdict {
         at: now,
-        tenant: notice.tenant.to_string(),
-        event_id: notice.event_id.to_string(),
+        tenant: notice.tenant.to_owned(),
+        event_id: notice.event_id.to_owned(),
         change: notice.at,
-        subject: Some(notice.subject.to_string()),
-        rule: Some(notice.rule.to_string()),
+        subject: Some(notice.subject.to_owned()),
+        rule: Some(notice.rule.to_owned()),
         occasion: Some(notice.occasion),
         ending: Ending::Not(reason),
         count: u32::try_from(people.len()).unwrap_or(u32::MAX),

@@ -3,7 +3,6 @@
 //! It never reads the directory and never decides whether a change is new: copies meet at their
 //! subject. What no rule wants ends here, and costs nothing more.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::codec::{Code, Codec, Unreadable};
@@ -138,19 +137,19 @@ impl SourceLane {
             at,
             // A producer may stamp what it likes; a time to come would age everything remembered.
             appended_at: record.timestamp.min(now),
-            subject: Cow::Borrowed(""),
+            subject: "",
             rules: Vec::new(),
             format: Codec::format_of(&record.headers),
             headers,
             payload,
         };
-        let mut bytes = Vec::with_capacity(payload.len() + 160);
+        let mut bytes = Vec::with_capacity(256);
         for (subject, rules) in &subjects {
-            item.subject = Cow::Borrowed(&subject.0);
-            item.rules = rules.iter().map(|rule| Cow::Borrowed(*rule)).collect();
+            item.subject = &subject.0;
+            item.rules.clone_from(rules);
             bytes.clear();
-            bytes = postcard::to_extend(&item, bytes).expect("an item has nothing postcard refuses");
-            self.frames.push(subject.partition(world.plan.subjects), out, &[&bytes]);
+            bytes = item.beginning(bytes);
+            self.frames.push(subject.partition(world.plan.subjects), out, &[&bytes, payload]);
             out.tally.routed += 1;
         }
         match (subjects.is_empty(), faults.is_empty()) {

@@ -3,15 +3,13 @@
 //! The audience is resolved here, by the directory as it stands; what the notice carries lets the
 //! person lane ask again. It never renders a text and never looks at a person's preferences.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 
 use crate::codec::Unreadable;
 use crate::directory::{Resolved, bind_rule};
 use crate::event::frame::{FrameHead, SubjectItem};
 use crate::event::{
-    Change, Ending, Incoming, Notice, NoticeId, Occasion, Reason, Timestamp, Verdict, hash128,
+    Change, Ending, Incoming, Notice, NoticeId, Occasion, Reason, Sealed, Timestamp, Verdict, hash128,
 };
 use crate::topology::{KindRule, Rule};
 
@@ -29,6 +27,8 @@ pub struct SubjectLane {
     progress: Progress,
     seen: Seen,
     fan_out: FanOut,
+    /// Room to seal an audience in.
+    sealed: Vec<u8>,
 }
 
 // === impl SubjectLane ===
@@ -42,6 +42,7 @@ impl SubjectLane {
             progress: Progress::new("subject", partition, from.0, from.1),
             seen: Seen::new(plan.horizon),
             fan_out: FanOut::new(plan.people),
+            sealed: Vec::new(),
         }
     }
 
@@ -71,14 +72,14 @@ impl SubjectLane {
         };
         // Topics of others may carry a publisher's own time, and nothing was appended later than now.
         let appended_at = item.appended_at.min(now);
-        if self.seen.hear(&change, &item.subject, appended_at) == Heard::Before {
+        if self.seen.hear(&change, item.subject, appended_at) == Heard::Before {
             out.verdicts.push(blank(now, item, Some(&change), Ending::Not(Reason::Duplicate)));
             return Ok(());
         }
         for id in &item.rules {
             let Some(rule) = world.topology.rule_for(id, change.kind()) else {
                 let mut verdict = blank(now, item, Some(&change), Ending::Not(Reason::RuleRemoved));
-                verdict.rule = Some(id.clone().into_owned());
+                verdict.rule = Some((*id).to_owned());
                 out.verdicts.push(verdict);
                 continue;
             };
@@ -110,7 +111,9 @@ impl SubjectLane {
             return;
         }
         out.tally.fan_outs.push(count);
-        let notice = hearing.notice(audience);
+        audience.seal(&mut self.sealed);
+        let collapse_key = rule.collapse_key(change);
+        let notice = hearing.notice(Sealed::of(&self.sealed), collapse_key.as_deref());
         if self.fan_out.send(&notice, found.iter().map(|entry| entry.user_id()), out) {
             out.verdicts.push(hearing.verdict(Ending::Routed, count, Vec::new()));
             hearing.without_channel(&found, out);
@@ -146,7 +149,7 @@ impl Rooms for SubjectLane {
                 return Admitted::More;
             }
             let item = item.map_err(|broken| broken.to_string());
-            match item.and_then(|item| postcard::from_bytes(item).map_err(|error| error.to_string())) {
+            match item.and_then(|item| SubjectItem::read(item).map_err(|error| error.to_string())) {
                 Ok(item) => {
                     if let Err(want) = self.take_in(now, &item, world, out) {
                         self.progress.reach(record.offset, at);
@@ -209,7 +212,10 @@ impl<'h> Hearing<'h> {
         }
     }
 
-    fn notice(&self, audience: crate::event::BoundAudience) -> Notice<'h> {
+    fn notice<'n>(&self, audience: Sealed<'n>, collapse_key: Option<&'n str>) -> Notice<'n>
+    where
+        'h: 'n,
+    {
         let Self { item, change, rule, .. } = *self;
         let conversation =
             hash128([change.tenant(), item.at.source.as_str(), change.event_id()].map(str::as_bytes));
@@ -218,20 +224,18 @@ impl<'h> Hearing<'h> {
         let notice = hash128([tenant, id, subject, &conversation.to_le_bytes(), b"first"]);
         Notice {
             id: NoticeId(notice),
-            tenant: Cow::Borrowed(change.tenant()),
-            rule: Cow::Borrowed(&rule.rule.id),
-            subject: Cow::Borrowed(&item.subject),
-            event_id: Cow::Borrowed(change.event_id()),
-            kind: Cow::Borrowed(change.kind()),
+            tenant: change.tenant(),
+            rule: &rule.rule.id,
+            subject: item.subject,
+            event_id: change.event_id(),
             at: item.at,
             occasion: Occasion::First,
             news: rule.news(change),
             conversation,
-            occurred_at: change.occurred_at(),
             appended_at: item.appended_at,
             expires_at: rule.expires_at(change),
             answers: rule.answers(change),
-            collapse_key: rule.collapse_key(change),
+            collapse_key,
             values: rule.values(change),
             audience,
         }
@@ -253,7 +257,7 @@ fn blank(now: Timestamp, item: &SubjectItem<'_>, change: Option<&Change<'_>>, en
         tenant: change.map(|change| change.tenant().to_owned()).unwrap_or_default(),
         event_id: change.map(|change| change.event_id().to_owned()).unwrap_or_default(),
         change: item.at,
-        subject: Some(item.subject.clone().into_owned()),
+        subject: Some(item.subject.to_owned()),
         rule: None,
         occasion: None,
         ending,
@@ -263,8 +267,7 @@ fn blank(now: Timestamp, item: &SubjectItem<'_>, change: Option<&Change<'_>>, en
 }
 
 fn headers_of(item: &SubjectItem<'_>) -> Vec<crate::event::record::Header> {
-    let copied =
-        |(name, value): &(Cow<'_, str>, &[u8])| (name.to_string(), Some(Bytes::copy_from_slice(value)));
+    let copied = |(name, value): &(&str, &[u8])| ((*name).to_owned(), Some(Bytes::copy_from_slice(value)));
     item.headers.iter().map(copied).collect()
 }
 
@@ -275,7 +278,7 @@ fn bury(item: &SubjectItem<'_>, fault: (&'static str, &str), rule: Option<&str>,
         message: fault.1,
         at: item.at.lies(),
         rule,
-        subject: Some(&item.subject),
+        subject: Some(item.subject),
     };
     let value = Some(Bytes::copy_from_slice(item.payload));
     out.put(dead_letter::record(&cause, None, value, &headers_of(item)));

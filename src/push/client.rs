@@ -177,7 +177,7 @@ impl Mra {
 }
 
 impl PushService for Mra {
-    fn encode(&self, batch: &Batch) -> Result<Bytes, Unsendable> {
+    fn encode(&self, batch: &Batch<'_>) -> Result<Bytes, Unsendable> {
         mra::encode(batch, &self.keys)
     }
 

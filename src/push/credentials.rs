@@ -163,9 +163,8 @@ impl Keyholder {
 }
 
 fn basic(user: &str, password: &SecretString) -> Result<HeaderValue, NoToken> {
-    use base64::Engine;
     let pair = format!("{user}:{}", password.expose_secret());
-    secret_header(&format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair)))
+    secret_header(&format!("Basic {}", base64_simd::STANDARD.encode_to_string(pair)))
 }
 
 fn secret_header(text: &str) -> Result<HeaderValue, NoToken> {

@@ -86,7 +86,7 @@ pub trait PushService: Send + Sync {
     ///
     /// # Errors
     /// When the key is missing or the batch contradicts itself.
-    fn encode(&self, batch: &Batch) -> Result<Bytes, Unsendable>;
+    fn encode(&self, batch: &Batch<'_>) -> Result<Bytes, Unsendable>;
 
     /// Sends one request. Answers within about 15 s, whatever the other side does.
     fn submit<'a>(&'a self, message_id: &'a str, account: &'a str, body: Bytes) -> Answer<'a>;

@@ -9,15 +9,17 @@
 //! reply token. Data keys that Firebase keeps for itself (`from`, `gcm`, `google…`) get the prefix
 //! `bugle_`: a push with a renamed value is worth more than none. `ttl_seconds` is cut to 28 days.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use std::cell::RefCell;
+use std::ops::Range;
+
+use base64_simd::STANDARD;
 use bytes::Bytes;
 
 use super::Unsendable;
 use super::category::category;
 use super::reply_token::{BatchSigner, KeyRing, LetterSigner};
 use crate::event::digits;
-use crate::event::{Batch, Letter};
+use crate::event::{Batch, BatchHead, Letter};
 
 /// The longest a push service keeps trying, in seconds: 28 days.
 pub const MOST_TTL_SECONDS: u32 = 2_419_200;
@@ -27,46 +29,58 @@ pub const MOST_BODY_BYTES: usize = 4 * 1024 * 1024;
 /// A letter with everything written that its people share.
 struct Prepared {
     notice: crate::event::NoticeId,
-    /// From `","inserts":[` to the token's letter part: what stands between a person's address and name.
-    shared: Vec<u8>,
+    /// From `","inserts":[` to the token's letter part: what stands between a person's address and name,
+    /// in the buffer of all letters.
+    shared: Range<usize>,
     signer: LetterSigner,
+}
+
+thread_local! {
+    /// Room for the letters and for the document. A request has half a mebibyte of each, and fresh memory of
+    /// that size costs more than what is written into it.
+    static WORK: RefCell<(Vec<u8>, Vec<u8>)> = const { RefCell::new((Vec::new(), Vec::new())) };
 }
 
 /// The body of the request that submits `batch`.
 ///
 /// # Errors
 /// When the ring lacks the batch's key, or a member names a letter that is not there.
-pub fn encode(batch: &Batch, keys: &KeyRing) -> Result<Bytes, Unsendable> {
-    let signer = keys.batch(batch).ok_or_else(|| Unsendable::UnknownKey {
-        message_id: batch.message_id.clone(),
-        key: batch.signing_key.clone(),
+pub fn encode(batch: &Batch<'_>, keys: &KeyRing) -> Result<Bytes, Unsendable> {
+    let head = batch.head;
+    let signer = keys.batch(head).ok_or_else(|| Unsendable::UnknownKey {
+        message_id: head.message_id.clone(),
+        key: head.signing_key.clone(),
     })?;
     // The numbers after the template's own: a template may leave inserts of a letter unused, never reuse them.
     let own = batch.letters.iter().map(|letter| letter.inserts.len()).max().unwrap_or(0);
-    let letters: Vec<_> = batch.letters.iter().map(|letter| prepare(letter, own, &signer)).collect();
-    let longest = letters.iter().map(|letter| letter.shared.len()).max().unwrap_or(0);
-    let mut inner = Vec::with_capacity(2048 + batch.members.len() * (longest + 192));
-    options(&mut inner, batch);
-    message(&mut inner, batch, own, &signer);
-    destinations(&mut inner, batch, &letters)?;
-    Ok(envelope(&batch.message_id, &inner))
+    WORK.with_borrow_mut(|(shared, inner)| {
+        shared.clear();
+        inner.clear();
+        let letters: Vec<_> =
+            batch.letters.iter().map(|letter| prepare(letter, own, &signer, shared)).collect();
+        options(inner, head);
+        message(inner, head, own, &signer);
+        destinations(inner, batch, (&letters, shared))?;
+        Ok(envelope(&head.message_id, inner))
+    })
 }
 
-fn prepare(letter: &Letter, own: usize, signer: &BatchSigner) -> Prepared {
-    let signer = signer.of(letter);
-    let mut shared = br#","inserts":["#.to_vec();
+fn prepare(letter: &Letter<'_>, own: usize, signer: &BatchSigner, shared: &mut Vec<u8>) -> Prepared {
+    let start = shared.len();
+    shared.extend_from_slice(br#","inserts":["#);
     for (number, value) in (1_usize..).zip(&letter.inserts) {
-        insert(&mut shared, number);
-        string(&mut shared, value);
+        insert(shared, number);
+        string(shared, value);
         shared.extend_from_slice(b"},");
     }
-    insert(&mut shared, own + 1);
-    string(&mut shared, &letter.notice.to_string());
-    shared.extend_from_slice(b"},");
-    insert(&mut shared, own + 2);
+    insert(shared, own + 1);
+    shared.extend_from_slice(b"\"n-");
+    digits::hex(shared, &letter.notice.0.to_be_bytes());
+    shared.extend_from_slice(b"\"},");
+    insert(shared, own + 2);
     shared.push(b'"');
-    shared.extend_from_slice(signer.part());
-    Prepared { notice: letter.notice, shared, signer }
+    let signer = signer.of(letter, shared);
+    Prepared { notice: letter.notice, shared: start..shared.len(), signer }
 }
 
 fn insert(out: &mut Vec<u8>, number: usize) {
@@ -75,16 +89,16 @@ fn insert(out: &mut Vec<u8>, number: usize) {
     out.extend_from_slice(br#","value":"#);
 }
 
-fn options(out: &mut Vec<u8>, batch: &Batch) {
+fn options(out: &mut Vec<u8>, head: &BatchHead) {
     out.extend_from_slice(br#"{"options":{"message_id":"#);
-    string(out, &batch.message_id);
+    string(out, &head.message_id);
     out.extend_from_slice(br#","customer_reference":"#);
-    string(out, &format!("{}/{}", batch.tenant, batch.template.rule));
+    string(out, &format!("{}/{}", head.tenant, head.template.rule));
     out.push(b'}');
 }
 
-fn message(out: &mut Vec<u8>, batch: &Batch, own: usize, signer: &BatchSigner) {
-    let template = &batch.template;
+fn message(out: &mut Vec<u8>, head: &BatchHead, own: usize, signer: &BatchSigner) {
+    let template = &head.template;
     out.extend_from_slice(br#","push_message":{"title":"#);
     string(out, &template.title);
     out.extend_from_slice(br#","summary":"#);
@@ -102,15 +116,15 @@ fn message(out: &mut Vec<u8>, batch: &Batch, own: usize, signer: &BatchSigner) {
     out.extend_from_slice(br#","category":"#);
     string(out, category(&template.answers));
     out.extend_from_slice(br#","data":{"#);
-    data(out, batch, own, signer);
+    data(out, head, own, signer);
     out.extend_from_slice(b"}}");
 }
 
-fn data(out: &mut Vec<u8>, batch: &Batch, own: usize, signer: &BatchSigner) {
+fn data(out: &mut Vec<u8>, head: &BatchHead, own: usize, signer: &BatchSigner) {
     let mut entries = vec![("notification_id".to_owned(), format!("{{{{{}}}}}", own + 1))];
     // What the transport owes the contract wins over an equal key of the message.
     let ours = ["notification_id", "reply_token"];
-    for (key, value) in &batch.template.data {
+    for (key, value) in &head.template.data {
         let key = if reserved(key) { format!("bugle_{key}") } else { key.clone() };
         if !ours.contains(&key.as_str()) && entries.iter().all(|(taken, _)| *taken != key) {
             entries.push((key, value.clone()));
@@ -121,12 +135,12 @@ fn data(out: &mut Vec<u8>, batch: &Batch, own: usize, signer: &BatchSigner) {
             entries.push((key.to_owned(), value));
         }
     };
-    default("created", Some(batch.cut_at.millis().to_string()));
-    let actions: Vec<_> = batch.template.answers.iter().map(|verb| verb.as_str()).collect();
+    default("created", Some(head.cut_at.millis().to_string()));
+    let actions: Vec<_> = head.template.answers.iter().map(|verb| verb.as_str()).collect();
     default("actions", (!actions.is_empty()).then(|| actions.join(",")));
-    default("expires_at", batch.expires_at.map(|expires_at| expires_at.to_string()));
-    let head = String::from_utf8_lossy(signer.head());
-    entries.push(("reply_token".to_owned(), format!("{head}{{{{{}}}}}", own + 2)));
+    default("expires_at", head.expires_at.map(|expires_at| expires_at.to_string()));
+    let start = String::from_utf8_lossy(signer.head());
+    entries.push(("reply_token".to_owned(), format!("{start}{{{{{}}}}}", own + 2)));
     for (at, (key, value)) in entries.iter().enumerate() {
         if at > 0 {
             out.push(b',');
@@ -143,26 +157,29 @@ pub fn reserved(key: &str) -> bool {
     key == "from" || key == "gcm" || key.starts_with("google")
 }
 
-fn destinations(out: &mut Vec<u8>, batch: &Batch, letters: &[Prepared]) -> Result<(), Unsendable> {
+fn destinations(
+    out: &mut Vec<u8>,
+    batch: &Batch<'_>,
+    prepared: (&[Prepared], &[u8]),
+) -> Result<(), Unsendable> {
+    let (letters, shared) = prepared;
     out.extend_from_slice(br#","destinations":["#);
     for (at, member) in batch.members.iter().enumerate() {
         let letter =
             usize::try_from(member.letter).ok().and_then(|letter| letters.get(letter)).ok_or_else(|| {
                 Unsendable::NoSuchLetter {
-                    message_id: batch.message_id.clone(),
+                    message_id: batch.head.message_id.clone(),
                     letters: letters.len(),
                     wanted: member.letter,
                 }
             })?;
         out.extend_from_slice(if at == 0 { br#"{"ref":"d-"# } else { br#",{"ref":"d-"# });
-        digits::hex(out, &letter.notice.delivery(&member.user_id).to_be_bytes());
-        out.extend_from_slice(br#"","push":"#);
-        let address = out.len();
-        string(out, &member.user_id);
-        // The prefix goes in behind the opening quote, so that the name is escaped in place.
-        out.splice(address..=address, *b"\"user:");
-        out.extend_from_slice(&letter.shared);
-        letter.signer.append(&member.user_id, out);
+        digits::hex(out, &letter.notice.delivery(member.user_id).to_be_bytes());
+        out.extend_from_slice(br#"","push":"user:"#);
+        inside(out, member.user_id);
+        out.push(b'"');
+        out.extend_from_slice(&shared[letter.shared.clone()]);
+        letter.signer.append(member.user_id, out);
         out.extend_from_slice(br#""}]}"#);
     }
     out.extend_from_slice(b"]}");
@@ -173,28 +190,38 @@ fn envelope(message_id: &str, inner: &[u8]) -> Bytes {
     let mut body = br#"{"domain":"MR","filename":"#.to_vec();
     string(&mut body, &format!("{message_id}.json"));
     body.extend_from_slice(br#","data":""#);
-    let start = body.len();
-    let room = inner.len().div_ceil(3) * 4;
-    body.reserve_exact(room + 2);
-    body.resize(start + room, 0);
-    let written = STANDARD.encode_slice(inner, &mut body[start..]).expect("the room is reckoned above");
-    body.truncate(start + written);
+    body.reserve_exact(STANDARD.encoded_length(inner.len()) + 2);
+    STANDARD.encode_append(inner, &mut body);
     body.extend_from_slice(br#""}"#);
     body.into()
 }
 
 fn string(out: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(out, text).expect("a buffer in memory takes every text");
+    out.push(b'"');
+    inside(out, text);
+    out.push(b'"');
+}
+
+/// What stands between the quotes.
+fn inside(out: &mut Vec<u8>, text: &str) {
+    if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+        return out.extend_from_slice(text.as_bytes());
+    }
+    let start = out.len();
+    serde_json::to_writer(&mut *out, text).expect("a buffer in memory takes every text");
+    out.pop();
+    out.remove(start);
 }
 
 #[cfg(test)]
 pub(super) mod tests {
+    use base64_simd::STANDARD;
     use proptest::prelude::*;
     use secrecy::SecretString;
     use serde_json::Value;
 
     use super::*;
-    pub(in crate::push) use crate::event::push::example::batch;
+    pub(in crate::push) use crate::event::push::example::{batch, head};
     use crate::push::reply_token::ANSWERABLE;
 
     fn ring() -> KeyRing {
@@ -204,7 +231,7 @@ pub(super) mod tests {
     fn read(body: &[u8]) -> Value {
         let envelope: Value = serde_json::from_slice(body).unwrap();
         assert_eq!(envelope["domain"], "MR");
-        serde_json::from_slice(&STANDARD.decode(envelope["data"].as_str().unwrap()).unwrap()).unwrap()
+        serde_json::from_slice(&STANDARD.decode_to_vec(envelope["data"].as_str().unwrap()).unwrap()).unwrap()
     }
 
     /// A value with its inserts filled, as the device gets it.
@@ -218,10 +245,11 @@ pub(super) mod tests {
 
     #[test]
     fn a_request_reads_back_as_the_contract_says() {
-        let body = encode(&batch(), &ring()).unwrap();
+        let head = head();
+        let body = encode(&batch(&head), &ring()).unwrap();
         assert!(body.starts_with(br#"{"domain":"MR","filename":"b-5f0c.json","data":"ey"#));
         let envelope: Value = serde_json::from_slice(&body).unwrap();
-        let inner = STANDARD.decode(envelope["data"].as_str().unwrap()).unwrap();
+        let inner = STANDARD.decode_to_vec(envelope["data"].as_str().unwrap()).unwrap();
         let mut text = String::from_utf8(inner).unwrap();
         for start in [
             r#","push_message""#,
@@ -251,40 +279,45 @@ pub(super) mod tests {
 
     #[test]
     fn every_person_gets_the_own_text_and_a_token_in_the_own_name() {
-        let batch = batch();
+        let head = head();
+        let batch = batch(&head);
         let inner = read(&encode(&batch, &ring()).unwrap());
         let data = &inner["push_message"]["data"];
         let destinations = inner["destinations"].as_array().unwrap();
         assert_eq!(destinations.len(), 3);
         for (member, destination) in batch.members.iter().zip(destinations) {
             let letter = &batch.letters[usize::try_from(member.letter).unwrap()];
-            assert_eq!(destination["ref"], letter.notice.reference(&member.user_id));
+            assert_eq!(destination["ref"], letter.notice.reference(member.user_id));
             assert_eq!(destination["push"], format!("user:{}", member.user_id));
             assert_eq!(
                 fill(&inner["push_message"]["title"], destination),
                 format!("Approval needed: {}", letter.inserts[0])
             );
             assert_eq!(fill(&data["notification_id"], destination), letter.notice.to_string());
-            let claims = ring().verify(&fill(&data["reply_token"], destination), batch.cut_at).unwrap();
-            assert_eq!((claims.person, claims.subject), (member.user_id.clone(), letter.subject.clone()));
+            let claims = ring().verify(&fill(&data["reply_token"], destination), head.cut_at).unwrap();
+            assert_eq!(
+                (claims.person, claims.subject),
+                (member.user_id.to_owned(), letter.subject.to_owned())
+            );
             assert_eq!((claims.conversation, claims.occasion), (letter.conversation, letter.occasion));
-            assert_eq!((claims.tenant, claims.rule), (batch.tenant.clone(), batch.template.rule.clone()));
-            assert_eq!(claims.expires_at, batch.cut_at + ANSWERABLE);
+            assert_eq!((claims.tenant, claims.rule), (head.tenant.clone(), head.template.rule.clone()));
+            assert_eq!(claims.expires_at, head.cut_at + ANSWERABLE);
         }
     }
 
     #[test]
     fn equal_batches_make_equal_bytes() {
-        assert_eq!(encode(&batch(), &ring()).unwrap(), encode(&batch(), &ring()).unwrap());
+        let head = head();
+        assert_eq!(encode(&batch(&head), &ring()).unwrap(), encode(&batch(&head), &ring()).unwrap());
     }
 
     #[test]
     fn a_data_key_that_firebase_keeps_for_itself_is_renamed() {
-        let mut batch = batch();
-        batch.template.data = ["from", "gcm", "google.ttl", "reply_token", "created"]
+        let mut head = head();
+        head.template.data = ["from", "gcm", "google.ttl", "reply_token", "created"]
             .map(|key| (key.to_owned(), format!("their {key}")))
             .to_vec();
-        let inner = read(&encode(&batch, &ring()).unwrap());
+        let inner = read(&encode(&batch(&head), &ring()).unwrap());
         let data = inner["push_message"]["data"].as_object().unwrap();
         assert_eq!(data["bugle_from"], "their from");
         assert_eq!(data["bugle_gcm"], "their gcm");
@@ -296,14 +329,15 @@ pub(super) mod tests {
 
     #[test]
     fn a_batch_without_its_key_or_letter_is_not_sent() {
-        let mut other = batch();
+        let mut other = head();
         other.signing_key = "k0".into();
-        let error = encode(&other, &ring()).unwrap_err();
+        let error = encode(&batch(&other), &ring()).unwrap_err();
         assert_eq!(
             error.to_string(),
             "batch `b-5f0c` is to be signed with key `k0`, which is not in the key ring"
         );
-        let mut other = batch();
+        let head = head();
+        let mut other = batch(&head);
         other.members[0].letter = 2;
         assert!(matches!(
             encode(&other, &ring()),
@@ -314,10 +348,11 @@ pub(super) mod tests {
     proptest! {
         #[test]
         fn any_text_comes_through_whole(title in ".{0,40}", name in ".{0,40}", value in ".{0,40}") {
-            let mut batch = batch();
-            batch.template.title.clone_from(&title);
-            batch.members[1].user_id.clone_from(&name);
-            batch.letters[1].inserts[0].clone_from(&value);
+            let mut head = head();
+            head.template.title.clone_from(&title);
+            let mut batch = batch(&head);
+            batch.members[1].user_id = &name;
+            batch.letters[1].inserts[0] = &value;
             let inner = read(&encode(&batch, &ring()).unwrap());
             prop_assert_eq!(inner["push_message"]["title"].as_str(), Some(title.as_str()));
             let destination = &inner["destinations"][1];

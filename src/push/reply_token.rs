@@ -17,9 +17,10 @@ use std::fmt;
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
+use smallvec::SmallVec;
 
 use super::base64url;
-use crate::event::{Batch, Letter, Occasion, Span, Timestamp};
+use crate::event::{BatchHead, Letter, Occasion, Span, Timestamp};
 
 /// How long after its cut a push can be answered at least. A conversation that ends earlier refuses by itself.
 pub const ANSWERABLE: Span = Span::from_secs(30 * 86_400);
@@ -102,7 +103,6 @@ pub(super) struct BatchSigner {
 
 /// Signs the tokens of one letter.
 pub(super) struct LetterSigner {
-    part: Vec<u8>,
     state: Hmac<Sha256>,
 }
 
@@ -152,9 +152,8 @@ impl KeyRing {
     pub fn sign(&self, id: &str, claims: &Claims) -> Option<String> {
         let batch = self.signer(id, &claims.tenant, &claims.rule, claims.expires_at)?;
         let place = (claims.subject_partition, claims.subject.as_str());
-        let letter = batch.letter(place, claims.conversation, claims.occasion);
         let mut token = batch.head().to_vec();
-        token.extend_from_slice(letter.part());
+        let letter = batch.letter(place, (claims.conversation, claims.occasion), &mut token);
         letter.append(&claims.person, &mut token);
         Some(String::from_utf8(token).expect("ids and base64url are ASCII"))
     }
@@ -182,10 +181,10 @@ impl KeyRing {
     }
 
     /// A signer for what a batch shares; `None` when the ring lacks the batch's key.
-    pub(super) fn batch(&self, batch: &Batch) -> Option<BatchSigner> {
-        let answerable = batch.cut_at + ANSWERABLE;
-        let expires_at = batch.expires_at.map_or(answerable, |expires_at| expires_at.max(answerable));
-        self.signer(&batch.signing_key, &batch.tenant, &batch.template.rule, expires_at)
+    pub(super) fn batch(&self, head: &BatchHead) -> Option<BatchSigner> {
+        let answerable = head.cut_at + ANSWERABLE;
+        let expires_at = head.expires_at.map_or(answerable, |expires_at| expires_at.max(answerable));
+        self.signer(&head.signing_key, &head.tenant, &head.template.rule, expires_at)
     }
 
     fn signer(&self, id: &str, tenant: &str, rule: &str, expires_at: Timestamp) -> Option<BatchSigner> {
@@ -216,40 +215,35 @@ impl BatchSigner {
         &self.head
     }
 
-    /// A signer for the people of one letter.
-    pub(super) fn of(&self, letter: &Letter) -> LetterSigner {
-        self.letter((letter.subject_partition, &letter.subject), letter.conversation, letter.occasion)
+    /// Appends the letter's part and the dot after it; a signer for its people.
+    pub(super) fn of(&self, letter: &Letter<'_>, out: &mut Vec<u8>) -> LetterSigner {
+        let subject = (letter.subject_partition, letter.subject);
+        self.letter(subject, (letter.conversation, letter.occasion), out)
     }
 
-    fn letter(&self, subject: (i32, &str), conversation: u128, occasion: Occasion) -> LetterSigner {
-        let (partition, key) = subject;
+    fn letter(&self, subject: (i32, &str), round: (u128, Occasion), out: &mut Vec<u8>) -> LetterSigner {
+        let ((partition, key), (conversation, occasion)) = (subject, round);
         let (kind, number) = match occasion {
             Occasion::First => (0, 0),
             Occasion::Reminder(n) => (1, n),
             Occasion::Step(n) => (2, n),
             Occasion::Closed => (3, 0),
         };
-        let mut bytes = partition.to_be_bytes().to_vec();
+        let mut bytes = SmallVec::<[u8; 256]>::from_slice(&partition.to_be_bytes());
         bytes.extend_from_slice(&conversation.to_be_bytes());
         bytes.push(kind);
         bytes.extend_from_slice(&number.to_be_bytes());
         bytes.extend_from_slice(key.as_bytes());
-        let mut part = Vec::new();
-        base64url::append(&mut part, &bytes);
-        part.push(b'.');
-        let state = self.state.clone().chain_update(&part);
-        LetterSigner { part, state }
+        let start = out.len();
+        base64url::append(out, &bytes);
+        out.push(b'.');
+        LetterSigner { state: self.state.clone().chain_update(&out[start..]) }
     }
 }
 
 // === impl LetterSigner ===
 
 impl LetterSigner {
-    /// The letter's part and the dot after it.
-    pub(super) fn part(&self) -> &[u8] {
-        &self.part
-    }
-
     /// Appends the person and the signature.
     pub(super) fn append(&self, person: &str, out: &mut Vec<u8>) {
         let start = out.len();

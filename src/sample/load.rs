@@ -1,9 +1,12 @@
-//! Load: the crowd and the events of a bench, and how many pushes they must become.
+//! Load: a crowd, an endless stream of events for it, and how many pushes they must become.
 //!
 //! The same seed makes the same load. An event is made by filling the blanks of one that the codec wrote,
 //! so that a million of them take a second and are the very bytes a publisher would send.
 
 use std::collections::VecDeque;
+use std::fs;
+use std::io;
+use std::path::Path;
 
 use bytes::Bytes;
 use serde_json::json;
@@ -13,7 +16,7 @@ use crate::event::person::Location;
 use crate::event::{Outgoing, Person, Source, Timestamp, Topic};
 
 /// People of each tenant.
-pub(super) const PEOPLE: u32 = 5_000;
+pub const PEOPLE: u32 = 5_000;
 /// Roles that events ask for; everybody has one or two of them.
 const ROLES: u32 = 10;
 /// Locations that events name. People live in more, so that an audience is as large as asked.
@@ -54,10 +57,14 @@ const KINDS: [(Source, &str, &str); 4] = [
 const BLANKS: [&str; 5] =
     ["EEEEEEEE-EEEE-EEEE-EEEE-EEEEEEEEEEEE", "NNNNNN", "role-R", "loc-LLL", "tenant-TT"];
 
-/// The rules of a bench: one per kind, each for whoever has the event's role at the event's location.
-#[must_use]
-pub(super) fn rules() -> Vec<(String, String)> {
-    let mut files = Vec::new();
+/// Writes the rules for such a load into `folder/topology`: one per kind, each for whoever has the event's
+/// role at the event's location.
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn write_rules(folder: &Path) -> io::Result<()> {
+    let topology = folder.join("topology");
+    fs::create_dir_all(topology.join("messages"))?;
     for (source, kind, _) in KINDS {
         let rules = format!(
             "source: {source}\ndefaults: {{ locale: en, category: bench }}\nrules:\n  - id: bench-{source}\n    \
@@ -68,10 +75,10 @@ pub(super) fn rules() -> Vec<(String, String)> {
             "bench-{source}:\n  en:\n    title: '{{{{ event.entity.name | default(\"?\") }}}}'\n    body: '{{{{ event.kind }}}} on \
              {{{{ event.entity.id }}}} ({{{{ event.severity }}}})'\n    link: '{{{{ event.entity.url }}}}'\n"
         );
-        files.push((format!("{source}.yaml"), rules));
-        files.push((format!("messages/{source}.yaml"), message));
+        fs::write(topology.join(format!("{source}.yaml")), rules)?;
+        fs::write(topology.join(format!("messages/{source}.yaml")), message)?;
     }
-    files
+    Ok(())
 }
 
 /// An event with blanks.
@@ -88,15 +95,15 @@ struct Blanked {
 }
 
 /// A crowd, and an endless stream of events for it.
-pub(super) struct Load {
+pub struct Load {
     /// Everybody.
-    pub(super) people: Vec<Person>,
+    pub people: Vec<Person>,
     /// Records made.
-    pub(super) made: u64,
+    pub made: u64,
     /// Those of them that are copies.
-    pub(super) copies: u64,
+    pub copies: u64,
     /// Pushes that the originals must become.
-    pub(super) expected: u64,
+    pub expected: u64,
     forms: Vec<Form>,
     tenants: u32,
     /// How many people an event reaches, by tenant, role and location.
@@ -136,12 +143,7 @@ impl Load {
     ///
     /// # Panics
     /// When a form does not fit its schema: a mistake of this file.
-    pub(super) fn new(
-        codec: &Codec,
-        shape: (u32, u32),
-        now: Timestamp,
-        mut id: impl FnMut(Name) -> u32,
-    ) -> Self {
+    pub fn new(codec: &Codec, shape: (u32, u32), now: Timestamp, mut id: impl FnMut(Name) -> u32) -> Self {
         let (fan_out, tenants) = shape;
         let mut chance = fastrand::Rng::with_seed(4_711);
         // Everybody has one role or two, so 15 of 10 roles and locations match on average.
@@ -166,7 +168,7 @@ impl Load {
     }
 
     /// The next record: usually an event nobody has seen, now and then a copy of a recent one.
-    pub(super) fn next_record(&mut self) -> Outgoing {
+    pub fn next_record(&mut self) -> Outgoing {
         self.made += 1;
         let copy = (self.chance.u32(..1_000_000) < COPIES && !self.recent.is_empty())
             .then(|| self.recent[self.chance.usize(..self.recent.len())].clone());

@@ -5,8 +5,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64_simd::STANDARD;
 use serde::Deserialize;
 use smallvec::SmallVec;
 
@@ -116,7 +115,9 @@ pub(super) fn open(body: &[u8]) -> Result<Vec<u8>, Refusal> {
     if envelope.domain != "MR" {
         return Err(Refusal::invalid("domain", "the domain of a push is MR"));
     }
-    STANDARD.decode(envelope.data.as_bytes()).map_err(|error| Refusal::invalid("data", error.to_string()))
+    STANDARD
+        .decode_to_vec(envelope.data.as_bytes())
+        .map_err(|error| Refusal::invalid("data", error.to_string()))
 }
 
 /// The submit in the document, with its texts cut; every destination is checked.

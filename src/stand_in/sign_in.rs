@@ -4,8 +4,7 @@ use std::collections::HashMap;
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64_simd::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::contract::Refusal;
@@ -75,5 +74,5 @@ impl Gate {
 }
 
 fn basic(user: &str, password: &SecretString) -> String {
-    format!("Basic {}", STANDARD.encode(format!("{user}:{}", password.expose_secret())))
+    format!("Basic {}", STANDARD.encode_to_string(format!("{user}:{}", password.expose_secret())))
 }

@@ -9,8 +9,7 @@ use axum::extract::{ConnectInfo, Query, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64_simd::STANDARD;
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -206,8 +205,8 @@ impl Status {
             job_id: job_id(job.number),
             entry_time: job.at.to_string(),
             job_state: ["Complete", "Posted"],
-            billing_code_base64: STANDARD.encode(&submit.options.billing_code),
-            customer_reference_base64: STANDARD.encode(&submit.options.customer_reference),
+            billing_code_base64: STANDARD.encode_to_string(&submit.options.billing_code),
+            customer_reference_base64: STANDARD.encode_to_string(&submit.options.customer_reference),
             deliveries: submit.destinations.iter().map(delivered).collect(),
         })
     }
@@ -221,7 +220,7 @@ impl Delivered {
             if failed { ("Error", "Error", "UNREGISTERED") } else { ("Sent", "Confirmed", "") };
         let event = Event { event_time: at.to_string(), status, message, tags: [] };
         Self {
-            ref_base64: STANDARD.encode(destination.reference.as_bytes()),
+            ref_base64: STANDARD.encode_to_string(destination.reference.as_bytes()),
             push: destination.push.clone().into_owned(),
             delivery_attempts: [Attempt { state, first_attempt: at.to_string() }],
             events: Events { push_delivery_events: [event] },

@@ -3,8 +3,9 @@
 //! [`Rule`] is what is the same for every kind; [`KindRule`] has the rule's field names turned into the
 //! slots of one kind's shape. Nothing here decides whom the directory names or when a timer is due.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::event::change::Slot;
 use crate::event::notice::Verb;
@@ -142,7 +143,7 @@ impl KindRule {
             [] => None,
             news => key(change, news),
         };
-        let key = named.or_else(|| key(change, &[("event_id".to_owned(), slot::EVENT_ID)]));
+        let key = named.or_else(|| key(change, &*EVENT_ID));
         hash128([change.tenant().as_bytes(), b"news", key.unwrap_or_default().as_bytes()])
     }
 
@@ -204,8 +205,8 @@ impl KindRule {
 
     /// The values the message's texts use, by path, the absent ones as null.
     #[must_use]
-    pub fn values(&self, change: &Change<'_>) -> Vec<(String, Value)> {
-        self.variables.iter().map(|(path, slot)| (path.clone(), change.value(*slot))).collect()
+    pub fn values<'v>(&'v self, change: &'v Change<'_>) -> Vec<(&'v str, Value<'v>)> {
+        self.variables.iter().map(|(path, slot)| (path.as_str(), change.value(*slot))).collect()
     }
 }
 
@@ -221,6 +222,9 @@ impl Wanted {
         }
     }
 }
+
+/// What a telling is about when its rule names nothing.
+static EVENT_ID: LazyLock<[Named; 1]> = LazyLock::new(|| [("event_id".to_owned(), slot::EVENT_ID)]);
 
 /// A time, or the midnight in UTC that begins a day.
 fn moment(change: &Change<'_>, at: u16) -> Option<Timestamp> {
@@ -253,6 +257,9 @@ fn put(out: &mut String, name: &str, value: &str) {
 
 /// A bar inside a value would let two different keys read the same.
 fn escape(out: &mut String, value: &str) {
+    if !value.bytes().any(|byte| byte == b'|' || byte == b'\\') {
+        return out.push_str(value);
+    }
     for c in value.chars() {
         if c == '|' || c == '\\' {
             out.push('\\');
@@ -261,19 +268,19 @@ fn escape(out: &mut String, value: &str) {
     }
 }
 
-fn value_text(change: &Change<'_>, at: u16) -> Option<String> {
+fn value_text<'c>(change: &'c Change<'_>, at: u16) -> Option<Cow<'c, str>> {
     match change.slot(at) {
         Slot::Absent => None,
-        Slot::Bool(truth) => Some(truth.to_string()),
-        Slot::Int(number) => Some(number.to_string()),
-        Slot::Double(number) => Some(number.to_string()),
-        Slot::Text(..) | Slot::Symbol(_) => change.text(at).map(str::to_owned),
+        Slot::Bool(truth) => Some(truth.to_string().into()),
+        Slot::Int(number) => Some(number.to_string().into()),
+        Slot::Double(number) => Some(number.to_string().into()),
+        Slot::Text(..) | Slot::Symbol(_) => change.text(at).map(Cow::Borrowed),
         Slot::List(..) => {
             let mut text = String::new();
             for item in change.texts(at) {
                 let _ = write!(text, "{}:{item},", item.len());
             }
-            Some(text)
+            Some(text.into())
         }
     }
 }

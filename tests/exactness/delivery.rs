@@ -11,12 +11,13 @@ use bugle::event::audience::{Bound, Table};
 use bugle::event::frame::FrameHead;
 use bugle::event::push::{Letter, MOST_BATCH_BYTES};
 use bugle::event::{
-    Batch, BoundAudience, Incoming, Member, NoticeId, Occasion, Person, Priority, Reason, Receipt, Span,
-    Template, Timestamp, Topic, message_id,
+    Batch, BatchHead, BoundAudience, Incoming, Member, NoticeId, Occasion, Parcel, Person, Priority, Reason,
+    Receipt, Sealed, Span, Template, Timestamp, Topic, message_id,
 };
 use bugle::flow::delivery::{Answer, DeliveryLane, Reply};
 use bugle::flow::frames::{FrameItems, FrameSet};
 use bugle::flow::{Admitted, Cursor, Outbox, Want};
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::town::{NOW, Town, record};
@@ -59,10 +60,10 @@ struct Post<'t> {
     seat: Seat,
     log: Vec<Incoming>,
     /// Every batch ever written, by where it lies.
-    written: BTreeMap<(i64, u32), Batch>,
-    under_way: Vec<((i64, u32), Arc<Batch>)>,
+    written: BTreeMap<(i64, u32), Parcel>,
+    under_way: Vec<((i64, u32), Arc<Parcel>)>,
     /// The push service's own book: what it took, by id.
-    ledger: BTreeMap<String, Arc<Batch>>,
+    ledger: BTreeMap<String, Arc<Parcel>>,
     poison: BTreeSet<String>,
     receipts: Vec<Receipt>,
     now: Timestamp,
@@ -94,7 +95,7 @@ impl<'t> Post<'t> {
             set.set_head(&FrameHead { directory, ..FrameHead::default() }, &mut out);
             for members in frame {
                 notice += 1;
-                set.push(0, &mut out, &[&postcard::to_stdvec(&batch(notice, members)).unwrap()]);
+                set.push(0, &mut out, &[batch(notice, members).bytes()]);
             }
             set.cut(&mut out);
             out.records.into_iter().for_each(|record| post.append(&record.value.unwrap()));
@@ -106,7 +107,8 @@ impl<'t> Post<'t> {
         let offset = self.log.last().map_or(0, |record| record.offset + 2);
         let (_, items) = FrameItems::read(frame).unwrap();
         for (item, place) in items.zip(0..) {
-            self.written.insert((offset, place), postcard::from_bytes(item.unwrap()).unwrap());
+            let parcel = Parcel::read(Bytes::copy_from_slice(item.unwrap())).unwrap();
+            self.written.insert((offset, place), parcel);
         }
         self.log.push(record(Topic::Pushes, offset, self.now, frame.to_vec()));
     }
@@ -134,7 +136,7 @@ impl<'t> Post<'t> {
             Step::Restart(arrived) => {
                 for (bit, (_, batch)) in std::mem::take(&mut self.under_way).into_iter().enumerate() {
                     if arrived >> (bit % 64) & 1 == 1 && self.takes(&batch) {
-                        self.ledger.insert(batch.message_id.clone(), batch);
+                        self.ledger.insert(batch.head.message_id.clone(), batch);
                     }
                 }
                 self.outbox = Outbox::default();
@@ -171,8 +173,8 @@ impl<'t> Post<'t> {
         }
     }
 
-    fn takes(&self, batch: &Batch) -> bool {
-        batch.members.iter().all(|member| !self.poison.contains(&member.user_id))
+    fn takes(&self, batch: &Parcel) -> bool {
+        batch.open().members.iter().all(|member| !self.poison.contains(member.user_id))
     }
 
     fn answer(&mut self, number: u8, kind: Kind) {
@@ -181,7 +183,7 @@ impl<'t> Post<'t> {
         }
         let (at, batch) = self.under_way.swap_remove(usize::from(number) % self.under_way.len());
         let take = |post: &mut Self| {
-            post.ledger.insert(batch.message_id.clone(), Arc::clone(&batch));
+            post.ledger.insert(batch.head.message_id.clone(), Arc::clone(&batch));
         };
         let answer = match kind {
             Kind::Judged { .. } if self.takes(&batch) => {
@@ -189,7 +191,8 @@ impl<'t> Post<'t> {
                 Answer::Accepted(format!("otp-{}", self.ledger.len()))
             }
             Kind::Judged { names_it } => {
-                let poison = batch.members.iter().position(|member| self.poison.contains(&member.user_id));
+                let members = batch.open().members;
+                let poison = members.iter().position(|member| self.poison.contains(member.user_id));
                 Answer::Unacceptable("invalid_destination".to_owned(), poison.filter(|_| names_it))
             }
             Kind::TryLater => Answer::TryLater(None),
@@ -243,8 +246,8 @@ impl<'t> Post<'t> {
             }
             if receipt.told > 0 {
                 let batch =
-                    self.written.values().find(|batch| batch.message_id == receipt.message_id).unwrap();
-                assert_eq!(receipt.told as usize, batch.members.len());
+                    self.written.values().find(|batch| batch.head.message_id == receipt.message_id).unwrap();
+                assert_eq!(receipt.told, batch.count);
                 for telling in tellings(batch) {
                     ended.entry(telling).or_default().push(None);
                 }
@@ -307,9 +310,10 @@ impl<'t> Post<'t> {
     }
 }
 
-fn tellings(batch: &Batch) -> impl Iterator<Item = Telling> + '_ {
-    let notice = |member: &Member| batch.letters[member.letter as usize].notice;
-    batch.members.iter().map(move |member| (notice(member), member.user_id.clone()))
+fn tellings(parcel: &Parcel) -> Vec<Telling> {
+    let batch = parcel.open();
+    let notice = |member: &Member<'_>| batch.letters[member.letter as usize].notice;
+    batch.members.iter().map(|member| (notice(member), member.user_id.to_owned())).collect()
 }
 
 fn user(number: u8) -> String {
@@ -326,9 +330,8 @@ fn person(number: u8) -> Person {
     }
 }
 
-fn batch(notice: u128, numbers: &[u8]) -> Batch {
+fn batch(notice: u128, numbers: &[u8]) -> Parcel {
     let users: BTreeSet<String> = numbers.iter().map(|number| user(*number)).collect();
-    let members: Vec<Member> = users.into_iter().map(|user_id| Member { user_id, letter: 0 }).collect();
     let template = Template {
         rule: "a-rule".to_owned(),
         locale: "en".to_owned(),
@@ -343,18 +346,21 @@ fn batch(notice: u128, numbers: &[u8]) -> Batch {
     };
     let audience =
         BoundAudience { tell: Bound::In(Table::Role, vec!["reader".to_owned()]), ..BoundAudience::nobody() };
-    let letters = vec![Letter {
+    let (mut sealed, text) = (Vec::new(), notice.to_string());
+    audience.seal(&mut sealed);
+    let letter = Letter {
         notice: NoticeId(notice),
-        subject: "acme|xecm|entity.id=1".to_owned(),
+        subject: "acme|xecm|entity.id=1",
         subject_partition: 0,
         conversation: notice,
         occasion: Occasion::First,
         expires_at: notice.is_multiple_of(5).then(|| NOW + Span::from_secs(2)),
-        audience,
-        inserts: vec![notice.to_string()],
-    }];
-    Batch {
-        message_id: message_id::of_batch("acme", &template, &letters, &members),
+        audience: Sealed::of(&sealed),
+        inserts: vec![&text],
+    };
+    let references = users.iter().map(|user_id| letter.notice.delivery(user_id)).collect();
+    let head = BatchHead {
+        message_id: message_id::of_batch("acme", &template, references),
         tenant: "acme".to_owned(),
         account: "main".to_owned(),
         template,
@@ -362,9 +368,9 @@ fn batch(notice: u128, numbers: &[u8]) -> Batch {
         oldest: NOW,
         expires_at: None,
         signing_key: "k1".to_owned(),
-        letters,
-        members,
-    }
+    };
+    let members = users.iter().map(|user_id| Member { user_id, letter: 0 }).collect();
+    Batch { head: &head, letters: vec![letter], members }.pack()
 }
 
 fn kinds() -> impl Strategy<Value = Kind> {

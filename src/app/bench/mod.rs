@@ -4,7 +4,6 @@
 //! lanes run, which shows how long a change takes to be accepted. What must come out is computed from the
 //! load alone, and a run whose pushes are not exactly those is no result.
 
-mod load;
 mod outside;
 
 use std::collections::BTreeMap;
@@ -17,13 +16,14 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::runtime::Runtime;
 
-use super::config::Config;
+use super::config::{Config, TopicRole};
+
 use super::{App, Unready, wiring};
 use crate::broker::{Broker, BrokerError};
 use crate::clock::{self, Tick};
 use crate::codec::{Name, person};
 use crate::event::{Outgoing, Source, Span, Topic};
-use load::Load;
+use crate::sample::load::{self, Load};
 use outside::{Counted, Service};
 
 /// What is measured.
@@ -162,12 +162,21 @@ impl Bench {
         let now = clock::now();
         let prefix = format!("bugle-bench-{}-{}.", now.millis(), std::process::id());
         let folder = std::env::temp_dir().join(prefix.trim_end_matches('.'));
-        write_rules(&folder).map_err(|error| NoResult::Machine("the rules cannot be written", error))?;
+        load::write_rules(&folder)
+            .map_err(|error| NoResult::Machine("the rules cannot be written", error))?;
         let service = Service::start(&settings.latency)
             .map_err(|error| NoResult::Machine("the push service stand-in", error))?;
         config.kafka.topics.source_prefix = format!("{prefix}opentext.");
         config.kafka.topics.own_prefix = format!("{prefix}bugle.");
         prefix.trim_end_matches('.').clone_into(&mut config.kafka.group);
+        // A text crosses Kafka once for each partition its people are in: no more of them than can work.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = u32::try_from(cores).unwrap_or(u32::MAX);
+        for role in [TopicRole::Subjects, TopicRole::People, TopicRole::Pushes] {
+            config.kafka.topics.partitions.entry(role).or_insert(cores);
+        }
+        // Topics of an hour are no business of a registry.
+        config.registry.urls.clear();
         config.topology.folder = folder.join("topology");
         config.push.url = service.url();
         config.lanes.dedupe_horizon = HORIZON;
@@ -213,6 +222,7 @@ impl Bench {
         let runtime: Arc<Runtime> = Arc::new(runtime.map_err(Unready::from)?);
         let log_bytes = self.log_bytes()?;
         let (began, cpu, service_cpu) = (Tick::now(), outside::cpu_seconds(), self.service.cpu_seconds());
+        let parts = outside::cpu_by_part();
         let app = App::start(&self.config, Arc::clone(&self.broker), runtime)?;
         let mut publishing =
             Publishing { rate: self.settings.rate, events: self.settings.events, began: None };
@@ -237,7 +247,11 @@ impl Bench {
         let cpu = outside::cpu_seconds() - cpu;
         let service_cpu = self.service.cpu_seconds() - service_cpu;
         let times = Times { seconds, first: first.unwrap_or_default(), cpu, service_cpu };
-        let cpu_by_part = outside::cpu_by_part();
+        let mut cpu_by_part = outside::cpu_by_part();
+        // What publishing took does not count; its threads have ended or wait.
+        for (part, seconds) in &mut cpu_by_part {
+            *seconds = (*seconds - parts.get(part).copied().unwrap_or(0.0)).max(0.0);
+        }
         let snapshot = app.board.snapshot(clock::now());
         // What is under way is finished and committed: whatever comes twice has come then.
         app.stop();
@@ -329,12 +343,6 @@ impl Publishing {
         broker.publish(records)?;
         Ok(load.made >= self.events)
     }
-}
-
-fn write_rules(folder: &std::path::Path) -> io::Result<()> {
-    let topology = folder.join("topology");
-    fs::create_dir_all(topology.join("messages"))?;
-    load::rules().into_iter().try_for_each(|(name, text)| fs::write(topology.join(name), text))
 }
 
 fn publish_people(broker: &dyn Broker, load: &Load, id: u32) -> Result<(), NoResult> {

@@ -191,7 +191,7 @@ pub struct TenantSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LaneSettings {
-    /// Threads per lane; 0 is one per core.
+    /// Threads per lane; 0 is one for two cores.
     pub threads: u16,
     /// The longest a transaction collects.
     #[serde(deserialize_with = "span")]

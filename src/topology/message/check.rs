@@ -108,10 +108,10 @@ fn names(message: &Message, (cut, insert): (&Cut, &Insert), shape: &Shape, fault
 fn samples(message: &Message, (cut, insert): (&Cut, &Insert), shape: &Shape, faults: &mut Faults) {
     let reader = Reader { locale: &cut.locale, zone: "Europe/Berlin" };
     for (has_all, code) in [(true, "bad-template"), (false, "may-be-absent")] {
-        let values: Vec<(String, Value)> = cut
+        let values: Vec<(&str, Value<'_>)> = cut
             .variables
             .iter()
-            .filter_map(|path| Some((path.clone(), sample(shape.field(path)?, has_all))))
+            .filter_map(|path| Some((path.as_str(), sample(shape.field(path)?, has_all))))
             .collect();
         let context = cut.context(&values, reader);
         let rendered =
@@ -135,22 +135,23 @@ fn samples(message: &Message, (cut, insert): (&Cut, &Insert), shape: &Shape, fau
     }
 }
 
-fn sample(field: &Field, has_all: bool) -> Value {
+fn sample(field: &Field, has_all: bool) -> Value<'_> {
     if field.optional && !has_all {
         return Value::Null;
     }
-    let text = || Value::Text("Sample".to_owned());
+    let text = || Value::Text("Sample".into());
     match &field.ty {
         FieldType::Bool => Value::Bool(true),
         FieldType::Int => Value::Int(3),
         FieldType::Double => Value::Double(1.5),
         FieldType::Text => text(),
-        FieldType::Symbol(names) => names.first().cloned().map_or(Value::Null, Value::Text),
+        FieldType::Symbol(names) => names.first().map_or(Value::Null, |name| Value::Text(name.into())),
         FieldType::Time => Value::Time(Timestamp::from_millis(1_767_603_600_000)),
         FieldType::Date => Value::Date(20_458),
         FieldType::Texts if has_all => Value::List(vec![text(), text()]),
         FieldType::Records(fields) if has_all => {
-            let named = fields.iter().map(|field| (field.path.clone(), sample(field, has_all))).collect();
+            let named =
+                fields.iter().map(|field| (field.path.as_str().into(), sample(field, has_all))).collect();
             Value::List(vec![Value::Named(named)])
         }
         FieldType::Texts | FieldType::Records(_) => Value::List(Vec::new()),

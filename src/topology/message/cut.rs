@@ -3,6 +3,7 @@
 //! `Approval needed: {{ event.node.name }}` becomes the template `Approval needed: {{1}}` and one
 //! insert. Plain fields are filled in without the template engine.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use minijinja::Environment;
@@ -162,7 +163,14 @@ fn quoted(text: &str) -> Option<&str> {
 impl Cut {
     /// The texts of `{{1}}`, `{{2}}` … for one event and a reader's zone. `values` are the message's
     /// variables as a notice carries them. Title and summary fit their limits with them.
-    pub fn inserts(&self, values: &[(String, Value)], zone: &str) -> Result<Vec<String>, MessageFault> {
+    ///
+    /// # Errors
+    /// A value the text needs is absent, or cannot be shown.
+    pub fn inserts<'v>(
+        &'v self,
+        values: &'v [(&str, Value<'_>)],
+        zone: &str,
+    ) -> Result<Vec<Cow<'v, str>>, MessageFault> {
         let reader = Reader { locale: &self.locale, zone };
         let mut context = None;
         let mut texts = Vec::with_capacity(self.inserts.len());
@@ -173,12 +181,12 @@ impl Cut {
                 }
                 Fill::Template => {
                     let context = context.get_or_insert_with(|| self.context(values, reader));
-                    self.template(insert, context)?
+                    self.template(insert, context)?.into()
                 }
             };
             texts.push(match insert.part {
                 Part::Link => self.address(text),
-                Part::Title | Part::Body => text::clean(&text),
+                Part::Title | Part::Body => text::clean(text),
             });
         }
         for line in &self.lines {
@@ -199,16 +207,16 @@ impl Cut {
         MessageFault { message: self.message.clone(), locale: self.locale.clone(), fault: fault.into() }
     }
 
-    fn field(
+    fn field<'v>(
         &self,
         insert: &Insert,
-        (path, show, default): (&str, Show, Option<&str>),
-        (values, reader): (&[(String, Value)], Reader<'_>),
-    ) -> Result<String, MessageFault> {
-        let value = values.iter().find(|(name, _)| name == path).map_or(&Value::Null, |(_, value)| value);
+        (path, show, default): (&str, Show, Option<&'v str>),
+        (values, reader): (&'v [(&str, Value<'_>)], Reader<'_>),
+    ) -> Result<Cow<'v, str>, MessageFault> {
+        let value = values.iter().find(|(name, _)| *name == path).map_or(&Value::Null, |(_, value)| value);
         match (value, default) {
-            (Value::Null, Some(default)) => Ok(default.to_owned()),
-            (Value::Null, None) if insert.part == Part::Link => Ok(String::new()),
+            (Value::Null, Some(default)) => Ok(Cow::Borrowed(default)),
+            (Value::Null, None) if insert.part == Part::Link => Ok(Cow::Borrowed("")),
             (Value::Null, None) => Err(self.fault(format!("`event.{path}` is absent"))),
             _ => show
                 .text(value, reader)
@@ -226,8 +234,8 @@ impl Cut {
     }
 
     /// The values as templates see them: `event.a.b` by nested names.
-    pub(super) fn context(&self, values: &[(String, Value)], reader: Reader<'_>) -> minijinja::Value {
-        let value_of = |path: &str| values.iter().find(|(name, _)| name == path).map(|(_, value)| value);
+    pub(super) fn context(&self, values: &[(&str, Value<'_>)], reader: Reader<'_>) -> minijinja::Value {
+        let value_of = |path: &str| values.iter().find(|(name, _)| *name == path).map(|(_, value)| value);
         let leaves: Vec<(&str, minijinja::Value)> = self
             .variables
             .iter()
@@ -241,18 +249,15 @@ impl Cut {
     }
 
     /// A link that is one field must be a web address; a field inside one is escaped.
-    fn address(&self, text: String) -> String {
-        match self.link.as_deref() {
-            Some(link)
-                if link.starts_with("{{") && link.matches("{{").count() == 1 && link.ends_with("}}") =>
-            {
-                if text::is_web(&text) {
-                    text
-                } else {
-                    String::new()
-                }
-            }
-            _ => text::percent(&text),
+    fn address<'v>(&self, text: Cow<'v, str>) -> Cow<'v, str> {
+        let is_all = |link: &str| {
+            let number = link.strip_prefix("{{").and_then(|link| link.strip_suffix("}}"));
+            number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+        };
+        match self.link.as_deref().is_some_and(is_all) {
+            true if text::is_web(&text) => text,
+            true => Cow::Borrowed(""),
+            false => text::percent(text),
         }
     }
 }

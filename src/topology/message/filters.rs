@@ -1,5 +1,6 @@
 //! Filters: how times and numbers are shown to a reader, in their zone and by their locale.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -36,7 +37,7 @@ pub(super) struct Reader<'r> {
 
 /// A time or day inside a template.
 #[derive(Debug)]
-struct Moment(Value);
+struct Moment(Value<'static>);
 
 /// The most steps of one template; a loop over a long list ends in a fault instead of a stuck lane.
 const FUEL: u64 = 20_000;
@@ -54,16 +55,22 @@ impl Show {
     }
 
     /// The text of a value; `None` when it cannot be shown like this.
-    pub(super) fn text(self, value: &Value, reader: Reader<'_>) -> Option<String> {
+    pub(super) fn text<'v>(self, value: &'v Value<'_>, reader: Reader<'_>) -> Option<Cow<'v, str>> {
         match (self, value) {
-            (Self::Plain, Value::Text(text)) => Some(text.clone()),
+            (Self::Plain, Value::Text(text)) => Some(Cow::Borrowed(text)),
+            _ => self.made(value, reader).map(Cow::Owned),
+        }
+    }
+
+    fn made(self, value: &Value<'_>, reader: Reader<'_>) -> Option<String> {
+        match (self, value) {
             (Self::Plain, Value::Bool(truth)) => Some(truth.to_string()),
             (Self::Plain, Value::Int(number)) => Some(number.to_string()),
             (Self::Plain, Value::Double(number)) => Some(number.to_string()),
             (Self::Plain, Value::Time(at)) => Some(at.to_string()),
             (Self::Plain, Value::Date(days)) => Some(day(*days)?.to_string()),
             (Self::Plain, Value::List(items)) => {
-                let texts: Option<Vec<String>> = items.iter().map(|item| self.text(item, reader)).collect();
+                let texts: Option<Vec<_>> = items.iter().map(|item| self.text(item, reader)).collect();
                 texts.map(|texts| texts.join(", "))
             }
             (Self::Number, Value::Int(number)) => Some(grouped(&number.to_string(), reader.locale)),
@@ -81,7 +88,7 @@ impl Show {
     }
 }
 
-fn zoned(value: &Value, reader: Reader<'_>, form: &str) -> Option<String> {
+fn zoned(value: &Value<'_>, reader: Reader<'_>, form: &str) -> Option<String> {
     let Value::Time(at) = value else { return None };
     let at = jiff::Timestamp::from_millisecond(at.millis()).ok()?;
     let zone = TimeZone::get(reader.zone).unwrap_or(TimeZone::UTC);
@@ -134,22 +141,23 @@ impl Object for Moment {
 }
 
 /// A value as templates see it. What is absent is undefined, so that printing it is a fault.
-pub(super) fn to_template(value: &Value) -> minijinja::Value {
+pub(super) fn to_template(value: &Value<'_>) -> minijinja::Value {
     match value {
         Value::Null => minijinja::Value::UNDEFINED,
         Value::Bool(truth) => (*truth).into(),
         Value::Int(number) => (*number).into(),
         Value::Double(number) => (*number).into(),
-        Value::Text(text) => text.as_str().into(),
-        Value::Time(_) | Value::Date(_) => minijinja::Value::from_object(Moment(value.clone())),
+        Value::Text(text) => (**text).into(),
+        Value::Time(at) => minijinja::Value::from_object(Moment(Value::Time(*at))),
+        Value::Date(days) => minijinja::Value::from_object(Moment(Value::Date(*days))),
         Value::List(items) => items.iter().map(to_template).collect(),
         Value::Named(entries) => minijinja::Value::from_pairs(
-            entries.iter().map(|(name, value)| (name.clone(), to_template(value))),
+            entries.iter().map(|(name, value)| (name.to_string(), to_template(value))),
         ),
     }
 }
 
-fn from_template(value: &minijinja::Value) -> Option<Value> {
+fn from_template(value: &minijinja::Value) -> Option<Value<'static>> {
     if let Some(moment) = value.downcast_object_ref::<Moment>() {
         return Some(moment.0.clone());
     }
@@ -176,7 +184,7 @@ pub(super) fn environment() -> Environment<'static> {
             let known = |name: &str| state.lookup(name).map(|value| value.to_string()).unwrap_or_default();
             let (locale, zone) = (known(READER[0]), known(READER[1]));
             let reader = Reader { locale: &locale, zone: &zone };
-            from_template(&value).and_then(|value| show.text(&value, reader)).ok_or_else(|| {
+            from_template(&value).and_then(|value| show.made(&value, reader)).ok_or_else(|| {
                 let wanted = if show == Show::Number { "a number" } else { "a time" };
                 Error::new(ErrorKind::InvalidOperation, format!("`{name}` needs {wanted}"))
             })

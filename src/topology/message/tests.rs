@@ -40,12 +40,12 @@ fn one(text: &str) -> Message {
     messages.remove(0)
 }
 
-fn values(name: &str, due: Option<i64>) -> Vec<(String, Value)> {
+fn values(name: &str, due: Option<i64>) -> Vec<(&str, Value<'_>)> {
     vec![
-        ("amount".to_owned(), Value::Double(1234.5)),
-        ("due_at".to_owned(), due.map_or(Value::Null, |at| Value::Time(Timestamp::from_millis(at)))),
-        ("entity.url".to_owned(), Value::Text("https://cs.example/app/4711".to_owned())),
-        ("node.name".to_owned(), Value::Text(name.to_owned())),
+        ("amount", Value::Double(1234.5)),
+        ("due_at", due.map_or(Value::Null, |at| Value::Time(Timestamp::from_millis(at)))),
+        ("entity.url", Value::Text("https://cs.example/app/4711".into())),
+        ("node.name", Value::Text(name.into())),
     ]
 }
 
@@ -72,7 +72,8 @@ fn equal_expressions_share_an_insert_and_the_rest_is_template() {
         ("Approval needed: {{1}}", "{{1}} is due {{2}}, {{3}}.")
     );
     assert_eq!((cut.link.as_deref(), cut.zone_matters), (Some("{{4}}"), true));
-    let inserts = cut.inserts(&values("Contract", Some(MONDAY)), "Europe/Berlin").unwrap();
+    let of_monday = values("Contract", Some(MONDAY));
+    let inserts = cut.inserts(&of_monday, "Europe/Berlin").unwrap();
     assert_eq!(inserts, ["Contract", "5 Jan 2026, 10:00", "1,234.50", "https://cs.example/app/4711"]);
     assert_eq!(cut.inserts(&values("Contract", None), "UTC").unwrap()[1], "soon");
 }
@@ -95,7 +96,9 @@ fn a_locale_falls_back_to_its_language_then_to_english() {
 fn a_long_name_is_cut_so_that_title_and_summary_fit() {
     let message = one(APPROVAL);
     let cut = message.cut("en");
-    let inserts = cut.inserts(&values(&"Vertrag ".repeat(80), Some(MONDAY)), "UTC").unwrap();
+    let long = "Vertrag ".repeat(80);
+    let values = values(&long, Some(MONDAY));
+    let inserts = cut.inserts(&values, "UTC").unwrap();
     assert_eq!("Approval needed: ".chars().count() + inserts[0].chars().count(), 120);
     assert!(inserts[0].ends_with('…'));
 }
@@ -104,7 +107,7 @@ fn a_long_name_is_cut_so_that_title_and_summary_fit() {
 fn event_text_is_never_template_source_nor_a_link_of_another_kind() {
     let message = one(APPROVAL);
     let mut values = values("{{ event.amount }}\u{202e}{% x %}{{2}}", None);
-    values[2].1 = Value::Text("javascript:alert(1)".to_owned());
+    values[2].1 = Value::Text("javascript:alert(1)".into());
     let inserts = message.cut("en").inserts(&values, "UTC").unwrap();
     assert_eq!(inserts[0], "{ { event.amount } }{% x %}{ {2} }");
     assert_eq!(inserts[3], "");
@@ -113,7 +116,8 @@ fn event_text_is_never_template_source_nor_a_link_of_another_kind() {
 #[test]
 fn a_field_inside_a_link_is_escaped() {
     let message = one("m:\n  en: {title: t, body: b, link: 'https://x.example/?q={{ event.node.name }}'}\n");
-    let inserts = message.cut("en").inserts(&values("a b&c", None), "UTC").unwrap();
+    let values = values("a b&c", None);
+    let inserts = message.cut("en").inserts(&values, "UTC").unwrap();
     assert_eq!(inserts, ["a%20b%26c"]);
 }
 

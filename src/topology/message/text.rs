@@ -1,11 +1,17 @@
 //! Text: what event text may and may not bring into a push, and how a long one is cut.
 
+use std::borrow::Cow;
+
 use unicode_segmentation::UnicodeSegmentation;
 
 /// Event text made fit for a push: no control characters, nothing invisible and nothing that turns the
 /// direction of reading; line breaks are spaces; two braces never stand together, so that no push
 /// service takes the text for a template.
-pub(super) fn clean(text: &str) -> String {
+pub(super) fn clean(text: Cow<'_, str>) -> Cow<'_, str> {
+    if is_clean(&text) { text } else { scrubbed(&text).into() }
+}
+
+fn scrubbed(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut last = ' ';
     for c in text.chars() {
@@ -25,6 +31,18 @@ pub(super) fn clean(text: &str) -> String {
     out
 }
 
+/// Whether [`scrubbed`] has nothing to do, for sure: words of Latin letters and usual signs with single
+/// spaces between them, and no braces. That is most texts.
+fn is_clean(text: &str) -> bool {
+    let mut last = ' ';
+    let plain = text.chars().all(|c| {
+        let double = c == ' ' && last == ' ';
+        last = c;
+        !double && matches!(c, ' '..='z' | '|' | '~' | '\u{00c0}'..='\u{024f}' | '\u{2010}'..='\u{2027}')
+    });
+    plain && last != ' '
+}
+
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -34,10 +52,12 @@ fn is_hidden(c: char) -> bool {
 
 /// Cuts `text` to at most `most` characters, the last of them `…`, between two letters as people see
 /// them: never inside an emoji or an accented letter.
-pub(super) fn shorten(text: &mut String, most: usize) {
-    if text.chars().count() <= most {
+pub(super) fn shorten(text: &mut Cow<'_, str>, most: usize) {
+    // A character is a byte at least.
+    if text.len() <= most || text.chars().count() <= most {
         return;
     }
+    let text = text.to_mut();
     let mut left = most.saturating_sub(1);
     let mut end = 0;
     for grapheme in text.graphemes(true) {
@@ -57,9 +77,15 @@ pub(super) fn shorten(text: &mut String, most: usize) {
 
 /// Shortens `texts` (index and how often it stands in the line) so that together they take at most
 /// `room` characters: the longest first, all of one length in the end.
-pub(super) fn share(texts: &mut [String], used: &[(usize, usize)], room: usize) {
-    let length = |texts: &[String], index: usize| texts.get(index).map_or(0, |text| text.chars().count());
-    let total = |texts: &[String], cap: usize| -> usize {
+pub(super) fn share(texts: &mut [Cow<'_, str>], used: &[(usize, usize)], room: usize) {
+    // A character is a byte at least, and most texts are far from too long.
+    let bytes = |(index, times): &(usize, usize)| texts.get(*index).map_or(0, |text| text.len()) * times;
+    if used.iter().map(bytes).sum::<usize>() <= room {
+        return;
+    }
+    let length =
+        |texts: &[Cow<'_, str>], index: usize| texts.get(index).map_or(0, |text| text.chars().count());
+    let total = |texts: &[Cow<'_, str>], cap: usize| -> usize {
         used.iter().map(|(index, times)| length(texts, *index).min(cap) * times).sum()
     };
     if total(texts, usize::MAX) <= room {
@@ -79,7 +105,10 @@ pub(super) fn share(texts: &mut [String], used: &[(usize, usize)], room: usize) 
 }
 
 /// A value inside an address: everything but letters, digits and `-._~` as `%XX`.
-pub(super) fn percent(text: &str) -> String {
+pub(super) fn percent(text: Cow<'_, str>) -> Cow<'_, str> {
+    if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)) {
+        return text;
+    }
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
@@ -87,12 +116,16 @@ pub(super) fn percent(text: &str) -> String {
             _ => out.push_str(&format!("%{byte:02X}")),
         }
     }
-    out
+    out.into()
 }
 
 /// Whether an address may stand in a push: `http` or `https`, and nothing that could end it early.
 pub(super) fn is_web(address: &str) -> bool {
     let rest = address.strip_prefix("https://").or_else(|| address.strip_prefix("http://"));
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"<>\\`".contains(&byte);
+    if address.bytes().all(plain) {
+        return rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
+    }
     let odd = |c: char| {
         c.is_whitespace() || c.is_control() || matches!(c, '"' | '<' | '>' | '\\' | '`') || is_hidden(c)
     };
@@ -107,6 +140,7 @@ mod tests {
 
     #[test]
     fn event_text_brings_nothing_hidden_and_no_template() {
+        let clean = |text: &'static str| clean(text.into());
         assert_eq!(clean("a\u{202e}b\u{200b}c\nd\te\u{0}  f"), "abcd e f".replace("cd", "c d"));
         assert_eq!(clean("{{1}} {% x %}"), "{ {1} } {% x %}");
         assert_eq!(clean("👩\u{200d}🔧 x\u{200d}y"), "👩\u{200d}🔧 xy");
@@ -114,10 +148,10 @@ mod tests {
 
     #[test]
     fn a_cut_never_goes_through_a_letter() {
-        let mut family = "ab👩\u{200d}👩\u{200d}👧cd".to_owned();
+        let mut family = Cow::Borrowed("ab👩\u{200d}👩\u{200d}👧cd");
         shorten(&mut family, 6);
         assert_eq!(family, "ab…");
-        let mut accent = "ae\u{301}xyz".to_owned();
+        let mut accent = Cow::Borrowed("ae\u{301}xyz");
         shorten(&mut accent, 3);
         assert_eq!(accent, "a…");
     }
@@ -135,13 +169,13 @@ mod tests {
         ] {
             assert_eq!(is_web(address), web, "{address}");
         }
-        assert_eq!(percent("a/b ä"), "a%2Fb%20%C3%A4");
+        assert_eq!(percent("a/b ä".into()), "a%2Fb%20%C3%A4");
     }
 
     proptest! {
         #[test]
         fn shared_texts_always_fit(texts in proptest::collection::vec(".{0,90}", 1..4), room in 0usize..120) {
-            let mut texts = texts;
+            let mut texts: Vec<Cow<'_, str>> = texts.into_iter().map(Cow::Owned).collect();
             let used: Vec<(usize, usize)> = (0..texts.len()).map(|index| (index, 1 + index % 2)).collect();
             share(&mut texts, &used, room);
             let total: usize = used.iter().map(|(index, times)| texts[*index].chars().count() * times).sum();
@@ -149,8 +183,13 @@ mod tests {
         }
 
         #[test]
+        fn what_counts_as_clean_stays_as_it_is(text in "[ -~äß„“…\u{200b}\n]{0,12}") {
+            prop_assert!(!is_clean(&text) || scrubbed(&text) == text);
+        }
+
+        #[test]
         fn clean_text_never_opens_a_template(text in "[{}%a\u{200b} ]{0,30}") {
-            let clean = clean(&text);
+            let clean = clean(text.into());
             prop_assert!(!clean.contains("{{") && !clean.contains("}}"));
         }
     }
