@@ -7,7 +7,7 @@
 //! | lane | reads | rooms | writes |
 //! |---|---|---|---|
 //! | [`source`] | `opentext.*.events` | decode, route, re-key | `bugle.subjects` |
-//! | [`subject`] | `bugle.subjects` | [`dedupe`], audience, [`fan_out`] | `bugle.people` |
+//! | [`subject`] | `bugle.subjects` | [`dedupe`], audience ([`named`]), [`fan_out`] | `bugle.people` |
 //! | [`person`] | `bugle.people` | still in the audience?, [`merge`], [`batch`] | `bugle.pushes` |
 //! | [`delivery`] | `bugle.pushes` | send, retry, split | `bugle.receipts` |
 //!
@@ -24,6 +24,7 @@ mod finished;
 pub mod frames;
 pub mod line;
 pub mod merge;
+pub mod named;
 pub mod outbox;
 pub mod person;
 pub mod progress;

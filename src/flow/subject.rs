@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use crate::codec::Unreadable;
-use crate::directory::{Resolved, bind_rule};
+use crate::directory::bind_rule;
 use crate::event::frame::{FrameHead, SubjectItem};
 use crate::event::{
     Change, Ending, Incoming, Notice, NoticeId, Occasion, Reason, Sealed, Timestamp, Verdict, hash128,
@@ -17,6 +17,7 @@ use super::dead_letter::{self, Cause};
 use super::dedupe::{Heard, Seen};
 use super::fan_out::FanOut;
 use super::frames::FrameItems;
+use super::named::{Kept, Named};
 use super::progress::Progress;
 use super::{Admitted, Cursor, Outbox, Plan, Rooms, Want, World};
 
@@ -27,6 +28,7 @@ pub struct SubjectLane {
     progress: Progress,
     seen: Seen,
     fan_out: FanOut,
+    kept: Kept,
     /// Room to seal an audience in.
     sealed: Vec<u8>,
 }
@@ -42,6 +44,7 @@ impl SubjectLane {
             progress: Progress::new("subject", partition, from.0, from.1),
             seen: Seen::new(plan.horizon),
             fan_out: FanOut::new(plan.people),
+            kept: Kept::default(),
             sealed: Vec::new(),
         }
     }
@@ -104,19 +107,22 @@ impl SubjectLane {
         }
         let Rule { audience, fallback, never, .. } = &*rule.rule;
         let audience = bind_rule(audience, fallback.as_ref(), never.as_ref(), change);
-        let found = world.people.resolve(change.tenant(), &audience, &rule.rule.plan.channels);
-        let count = u32::try_from(found.len() + found.no_channel().count()).unwrap_or(u32::MAX);
-        if let Some(nobody) = found.nobody() {
-            out.verdicts.push(hearing.verdict(Ending::Not(nobody.reason()), 0, Vec::new()));
+        audience.seal(&mut self.sealed);
+        let (tenant, channels) = (change.tenant(), &rule.rule.plan.channels);
+        let key = hash128([tenant.as_bytes(), rule.rule.id.as_bytes(), &self.sealed]);
+        let named = self.kept.named(key, world.directory, || {
+            Named::of(&world.people.resolve(tenant, &audience, channels), tenant, world.plan.people)
+        });
+        if let Some(reason) = &named.nobody {
+            out.verdicts.push(hearing.verdict(Ending::Not(reason.clone()), 0, Vec::new()));
             return;
         }
-        out.tally.fan_outs.push(count);
-        audience.seal(&mut self.sealed);
+        out.tally.fan_outs.push(named.count);
         let collapse_key = rule.collapse_key(change);
         let notice = hearing.notice(Sealed::of(&self.sealed), collapse_key.as_deref());
-        if self.fan_out.send(&notice, found.iter().map(|entry| entry.user_id()), out) {
-            out.verdicts.push(hearing.verdict(Ending::Routed, count, Vec::new()));
-            hearing.without_channel(&found, out);
+        if self.fan_out.send(&notice, &named, out) {
+            out.verdicts.push(hearing.verdict(Ending::Routed, named.count, Vec::new()));
+            hearing.without_channel(&named.no_channel, out);
         } else {
             bury(
                 item,
@@ -242,8 +248,7 @@ impl<'h> Hearing<'h> {
     }
 
     /// Those the rule names whom no approved channel reaches.
-    fn without_channel(&self, found: &Resolved<'_>, out: &mut Outbox) {
-        let people: Vec<String> = found.no_channel().map(|entry| entry.user_id().to_owned()).collect();
+    fn without_channel(&self, people: &[String], out: &mut Outbox) {
         for part in people.chunks(MOST_NAMED) {
             let count = u32::try_from(part.len()).unwrap_or(u32::MAX);
             out.verdicts.push(self.verdict(Ending::Not(Reason::NoChannel), count, part.to_vec()));

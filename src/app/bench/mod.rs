@@ -133,7 +133,7 @@ pub struct Bench {
 /// A run without anything new for this long has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often the push service is asked.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Records published at once.
 const CHUNK: u64 = 20_000;
 /// The job's dedupe horizon.
