@@ -91,8 +91,11 @@ fn read(args: &Args, codec: &Codec, config: &Config) -> Result<Read, Failure> {
     for file in files {
         let text = text(file)?;
         let mut events = serde_json::Deserializer::from_str(&text).into_iter::<serde_json::Value>();
+        let (mut line, mut counted) = (1, 0);
         loop {
-            let at = text[..events.byte_offset()].trim_end().lines().count() + 1;
+            let start = text.len() - text[events.byte_offset()..].trim_start().len();
+            line += text[counted..start].bytes().filter(|byte| *byte == b'\n').count();
+            counted = start;
             let Some(parsed) = events.next() else { break };
             let parsed = parsed.map_err(|error| error.to_string());
             let broken = parsed.is_err();
@@ -101,7 +104,7 @@ fn read(args: &Args, codec: &Codec, config: &Config) -> Result<Read, Failure> {
                     read.records.push(record);
                     read.ids.push(id);
                 }
-                Err(fault) => faults.push(format!("{}:{at}: {fault}", file.display())),
+                Err(fault) => faults.push(format!("{}:{line}: {fault}", file.display())),
             }
             if broken {
                 break;

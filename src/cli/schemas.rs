@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use secrecy::SecretString;
 
-use super::{Done, Failure};
+use super::{Done, Failure, say};
 use crate::codec::{Name, Registry, RegistryError, Schemas, example, subject};
 use crate::event::Source;
 
@@ -181,11 +181,6 @@ fn example(schemas: &Schemas, kind: Option<&str>) -> Done {
     };
     say(format_args!("{event:#}"));
     Ok(0)
-}
-
-#[allow(clippy::print_stdout, reason = "this is the front desk")]
-fn say(line: std::fmt::Arguments<'_>) {
-    println!("{line}");
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ use super::{Parts, Settings, count, inputs};
 const IDLE_WAIT: Duration = Duration::from_millis(100);
 /// How long a poll waits while answers of the push service are expected, or something is waited for.
 const BUSY_WAIT: Duration = Duration::from_millis(2);
+/// The longest a lane works without asking for more.
+const POLL_EVERY: Duration = Duration::from_millis(500);
 /// The most records taken from the client at once.
 const MOST_POLLED: usize = 2_000;
 /// A lane holds while its copy of the directory was not seen at the end for this long.
@@ -140,11 +142,13 @@ impl LaneThread {
     }
 
     fn work(&mut self, link: &mut dyn Link) -> Result<(), BrokerError> {
-        let (mut arrivals, mut reported, mut trimmed) = (Vec::new(), Tick::now(), Tick::now());
+        let (mut arrivals, mut polled) = (Vec::new(), Tick::now());
+        let (mut reported, mut trimmed) = (Tick::now(), Tick::now());
         while !self.stopping() {
-            // What was read is used up first; a lane that only waits must hear of rebalances meanwhile.
+            // What was read is used up first; but rebalances and other partitions do not wait for ever.
             let ready = !self.holding && self.stations.values().any(Station::is_ready);
-            if !ready {
+            if !ready || polled.elapsed() >= POLL_EVERY {
+                polled = Tick::now();
                 link.poll(self.patience(), MOST_POLLED, &mut arrivals)?;
             }
             let idle = !ready && arrivals.is_empty();
@@ -174,8 +178,7 @@ impl LaneThread {
 
     /// How long to wait for records: not at all when there is work, briefly when answers are expected.
     fn patience(&self) -> Duration {
-        let waiting =
-            self.stations.values().any(|station| station.want.is_some() || !station.backlog.is_empty());
+        let waiting = self.stations.values().any(Station::is_waiting);
         if self.under_way > 0 || waiting || self.gathering.is_some() {
             return BUSY_WAIT;
         }
@@ -187,7 +190,7 @@ impl LaneThread {
         match arrival {
             Arrival::Record(record) => {
                 if let Some(station) = self.stations.get_mut(&record.input) {
-                    station.backlog.push_back(record);
+                    station.read(record);
                 }
             }
             Arrival::Assigned(input, position) => {
@@ -266,7 +269,7 @@ impl LaneThread {
     fn balance(&mut self, link: &mut dyn Link) -> Result<(), BrokerError> {
         for station in self.stations.values_mut() {
             if !station.paused && station.too_much_read() {
-                let offset = station.backlog.back().map_or(0, |record| record.offset + 1);
+                let offset = station.read_up_to();
                 link.pause(station.input, &Position { offset, note: String::new() })?;
                 station.paused = true;
             } else if station.paused && station.little_read() {
@@ -342,7 +345,7 @@ impl LaneThread {
     fn take_back(&mut self, link: &mut dyn Link) -> Result<(), BrokerError> {
         for station in self.stations.values_mut() {
             station.lane.undo();
-            station.backlog.clear();
+            station.forget_read();
             station.out = Outbox::default();
             // A delivery lane still has outcomes to write down.
             station.touched = self.lane == Lane::Delivery;

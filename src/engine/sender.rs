@@ -1,8 +1,9 @@
 //! Sender: carries requests to the push service, many at once, and their answers back.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -19,13 +20,22 @@ use super::count;
 pub(super) struct Requests {
     permits: Arc<Semaphore>,
     under_way: Arc<AtomicUsize>,
+    /// What was last said of an account, and when.
+    said: Arc<Mutex<BTreeMap<String, (&'static str, Tick)>>>,
 }
+
+/// Between two lines about one account: where every other request fails, every other line says nothing.
+const SAY_EVERY: Duration = Duration::from_secs(5);
 
 // === impl Requests ===
 
 impl Requests {
     pub(super) fn new(most: usize) -> Self {
-        Self { permits: Arc::new(Semaphore::new(most.max(1))), under_way: Arc::default() }
+        Self {
+            permits: Arc::new(Semaphore::new(most.max(1))),
+            under_way: Arc::default(),
+            said: Arc::default(),
+        }
     }
 
     /// Sends a batch as soon as a permit is free; the reply comes through `replies`.
@@ -37,6 +47,7 @@ impl Requests {
         replies: mpsc::Sender<(i32, Reply)>,
     ) {
         let (permits, under_way) = (Arc::clone(&self.permits), Arc::clone(&self.under_way));
+        let said = Arc::clone(&self.said);
         let push = Arc::clone(&parts.push);
         let board = Arc::clone(&parts.board);
         parts.runtime.spawn(async move {
@@ -49,6 +60,7 @@ impl Requests {
                         push.submit(&send.batch.head.message_id, &send.batch.head.account, body).await;
                     count::under_way(&board, under_way.fetch_sub(1, Ordering::Relaxed) - 1);
                     count::request(&board, &outcome, began.elapsed());
+                    say(&said, &send.batch.head.account, &outcome);
                     outcome
                 }
                 Err(unsendable) => {
@@ -61,6 +73,27 @@ impl Requests {
             let _ = replies.send((partition, Reply { at: send.at, answer: answer(outcome) }));
         });
     }
+}
+
+/// One line when an account is answered otherwise than before.
+fn say(said: &Mutex<BTreeMap<String, (&'static str, Tick)>>, account: &str, outcome: &Outcome) {
+    let (code, detail) = match outcome {
+        Outcome::Accepted(_) | Outcome::Unacceptable { .. } | Outcome::TooLarge => ("", ""),
+        Outcome::TryLater { code, .. } | Outcome::Unknown(code) => (*code, ""),
+        Outcome::Forbidden(detail) => ("forbidden", detail.as_str()),
+    };
+    let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+    let (before, at) = said.get(account).map_or(("", None), |(code, at)| (*code, Some(at)));
+    if before == code || at.is_some_and(|at| at.elapsed() < SAY_EVERY) {
+        return;
+    }
+    if code.is_empty() {
+        tracing::info!(account, "the push service answers again");
+    } else {
+        let hint = "nothing is lost and nobody told twice; see `push.url` and the account's credentials";
+        tracing::warn!(account, code, detail, hint, "the push service takes nothing now; it is asked again");
+    }
+    said.insert(account.to_owned(), (code, Tick::now()));
 }
 
 fn answer(outcome: Outcome) -> Answer {

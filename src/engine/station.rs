@@ -18,6 +18,8 @@ pub(super) struct Station {
     pub(super) input: Input,
     pub(super) lane: Box<dyn Rooms>,
     pub(super) backlog: VecDeque<Incoming>,
+    /// The bytes of the values in it.
+    waiting: usize,
     pub(super) out: Outbox,
     /// Something happened that a commit must carry.
     pub(super) touched: bool,
@@ -40,8 +42,13 @@ pub(super) enum Pumped {
     Waiting,
 }
 
-/// How much of a partition is read ahead.
+/// How much of a partition is read ahead, in records and in bytes: frames are large.
 const MOST_BACKLOG: usize = 2_000;
+const MOST_WAITING: usize = 8 * 1024 * 1024;
+
+fn size(record: &Incoming) -> usize {
+    record.value.as_ref().map_or(0, bytes::Bytes::len)
+}
 
 // === impl Station ===
 
@@ -60,6 +67,7 @@ impl Station {
             input,
             lane,
             backlog: VecDeque::new(),
+            waiting: 0,
             out: Outbox::default(),
             touched: false,
             paused: false,
@@ -85,7 +93,8 @@ impl Station {
                 Admitted::Done => {
                     self.touched = true;
                     self.out.tally.records += 1;
-                    self.backlog.pop_front();
+                    let read = self.backlog.pop_front();
+                    self.waiting -= read.map_or(0, |record| size(&record));
                 }
                 Admitted::More => {
                     self.touched = true;
@@ -105,18 +114,40 @@ impl Station {
         Pumped::Dry
     }
 
+    /// Takes note of a record; it is taken in by and by.
+    pub(super) fn read(&mut self, record: Incoming) {
+        self.waiting += size(&record);
+        self.backlog.push_back(record);
+    }
+
+    /// What was read is forgotten, to be read again.
+    pub(super) fn forget_read(&mut self) {
+        self.backlog.clear();
+        self.waiting = 0;
+    }
+
+    /// The offset behind all that was read.
+    pub(super) fn read_up_to(&self) -> i64 {
+        self.backlog.back().map_or(0, |record| record.offset + 1)
+    }
+
     /// Whether it has something it can take in.
     pub(super) fn is_ready(&self) -> bool {
         !self.backlog.is_empty() && self.want.is_none() && self.stopped.is_none()
     }
 
+    /// Whether it goes on as soon as something else has happened.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.stopped.is_none() && (self.want.is_some() || !self.backlog.is_empty())
+    }
+
     /// Whether reading should be stopped for a while.
     pub(super) fn too_much_read(&self) -> bool {
-        self.backlog.len() >= MOST_BACKLOG
+        self.backlog.len() >= MOST_BACKLOG || self.waiting >= MOST_WAITING
     }
 
     /// Whether reading may go on.
     pub(super) fn little_read(&self) -> bool {
-        self.backlog.len() < MOST_BACKLOG / 4
+        self.backlog.len() < MOST_BACKLOG / 4 && self.waiting < MOST_WAITING / 4
     }
 }
