@@ -211,7 +211,12 @@ fn a_batch_that_does_not_fit_its_checksum_is_never_passed_over() {
     let codec = bugle::app::wiring::codec(&site.config).unwrap();
     let id = codec.id_for(Name::Events(Source::Xecm), &site.topic(Topic::Events(Source::Xecm))).unwrap();
     let publish = |partition: i32, name: &str| {
-        let mut event = bugle::codec::example::event(codec.schemas(), "xecm.record.expiring").unwrap();
+        let mut event = bugle::codec::example::event(
+            codec.schemas(),
+            "xecm.record.expiring",
+            bugle::codec::example::MONDAY,
+        )
+        .unwrap();
         event["event_id"] = json!(name);
         let written = bugle::codec::json::to_avro(codec.schemas(), &event).unwrap();
         let value = Some(written.framed(id).into());

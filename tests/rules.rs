@@ -79,7 +79,7 @@ fn people() -> People {
 
 /// The example event of a kind, changed.
 fn bytes(kind: &str, patch: &Json) -> Vec<u8> {
-    let mut event = example::event(&world().schemas, kind).unwrap();
+    let mut event = example::event(&world().schemas, kind, example::MONDAY).unwrap();
     merge(&mut event, patch);
     let source = Source::of_kind(kind).unwrap();
     json::to_avro(&world().schemas, &event).unwrap().framed(Name::Events(source).local_id())

@@ -6,8 +6,10 @@ use clap::Subcommand;
 use secrecy::SecretString;
 
 use super::{Done, Failure, say};
+use crate::clock;
 use crate::codec::{Name, Registry, RegistryError, Schemas, example, subject};
 use crate::event::Source;
+use crate::topology::fault::nearest;
 
 /// Arguments of `bugle schemas`.
 #[derive(Debug, clap::Args)]
@@ -171,12 +173,11 @@ fn example(schemas: &Schemas, kind: Option<&str>) -> Done {
         kinds.iter().for_each(|kind| say(format_args!("{kind}")));
         return Ok(0);
     };
-    let Some(event) = example::event(schemas, kind) else {
-        let near = kinds.iter().max_by(|a, b| strsim::jaro(a, kind).total_cmp(&strsim::jaro(b, kind)));
+    let Some(event) = example::event(schemas, kind, clock::now()) else {
         let failure = Failure { exit: 2, ..Failure::failed(format!("`{kind}` is no kind")) };
-        return Err(match near {
+        return Err(match nearest(kind, kinds.iter().copied()) {
             Some(near) => failure.hint(format!("write {near}")),
-            None => failure,
+            None => failure.hint("`bugle schemas example` lists all kinds"),
         });
     };
     say(format_args!("{event:#}"));

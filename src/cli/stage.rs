@@ -58,7 +58,7 @@ impl Stage {
 
     /// A file with the example event of a kind, changed.
     pub(super) fn event(&self, kind: &str, change: impl FnOnce(&mut serde_json::Value)) -> String {
-        let mut event = example::event(&Schemas::built_in(), kind).unwrap();
+        let mut event = example::event(&Schemas::built_in(), kind, example::MONDAY).unwrap();
         change(&mut event);
         let file = self.folder.path().join("event.json");
         std::fs::write(&file, event.to_string()).unwrap();

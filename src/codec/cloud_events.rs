@@ -264,7 +264,9 @@ mod tests {
     #[test]
     fn a_whole_event_of_ours_may_travel_as_the_data() {
         let schemas = Schemas::built_in();
-        let inner = crate::codec::example::event(&schemas, "bws.action.completed").unwrap();
+        let inner =
+            crate::codec::example::event(&schemas, "bws.action.completed", crate::codec::example::MONDAY)
+                .unwrap();
         let outer = serde_json::json!({"specversion": "1.0", "id": "e1", "type": "bws.action.completed", "data": inner});
         let outer = outer.to_string();
         let codec = codec();

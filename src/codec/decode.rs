@@ -275,7 +275,7 @@ mod tests {
     /// A task event in our Avro, with the change made to its JSON.
     fn event(change: impl FnOnce(&mut serde_json::Value)) -> Vec<u8> {
         let schemas = Schemas::built_in();
-        let mut event = example::event(&schemas, "xecm.task.assigned").unwrap();
+        let mut event = example::event(&schemas, "xecm.task.assigned", example::MONDAY).unwrap();
         change(&mut event);
         text::to_avro(&schemas, &event).unwrap().framed(Name::Events(Source::Xecm).local_id())
     }
@@ -354,7 +354,7 @@ mod tests {
     #[test]
     fn data_must_be_the_record_of_its_kind() {
         let schemas = Schemas::built_in();
-        let renewed = example::event(&schemas, "xecm.record.renewed").unwrap();
+        let renewed = example::event(&schemas, "xecm.record.renewed", example::MONDAY).unwrap();
         let renewed =
             text::to_avro(&schemas, &renewed).unwrap().framed(Name::Events(Source::Xecm).local_id());
         assert_eq!(

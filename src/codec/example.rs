@@ -1,10 +1,10 @@
-//! Example: one plausible event of a kind, the same every time, to edit and to publish.
+//! Example: one plausible event of a kind, for a given hour the same every time, to edit and to publish.
 
 use serde_json::{Map, Value as Json, json};
 
 use super::schemas::{Name, Schemas};
 use super::show::place;
-use crate::event::{Field, FieldType, Source};
+use crate::event::{Field, FieldType, Source, Span, Timestamp};
 
 /// What a field holds in an example, by its path or the last word of it.
 const VALUES: &[(&str, &str)] = &[
@@ -61,7 +61,7 @@ const VALUES: &[(&str, &str)] = &[
     ("status_to", "approved"),
     ("doc_class", "contract"),
     ("doc_kind", "specification"),
-    ("site", "hamburg"),
+    ("site", "Hamburg Harbour"),
     ("external_party", "weber"),
     ("customer_id", "weber"),
     ("partner", "weber"),
@@ -137,6 +137,9 @@ const LISTS: &[(&str, &[&str])] = &[
     ("stakeholders", &["ben", "dora"]),
 ];
 
+/// A day's seconds.
+const DAY: i64 = 24 * 60 * 60;
+
 /// Left out: what an event says only in special cases.
 const LEFT_OUT: &[&str] = &[
     "audience.",
@@ -149,9 +152,13 @@ const LEFT_OUT: &[&str] = &[
     "decision",
 ];
 
-/// An event of `kind` that `bugle publish` takes; `None` when there is no such kind.
+/// A Monday, for whoever wants the same example every time.
+pub const MONDAY: Timestamp = Timestamp::from_millis(1_767_603_600_000);
+
+/// An event of `kind` that `bugle publish` takes, happening now and due in some days; `None` when there is
+/// no such kind.
 #[must_use]
-pub fn event(schemas: &Schemas, kind: &str) -> Option<Json> {
+pub fn event(schemas: &Schemas, kind: &str, now: Timestamp) -> Option<Json> {
     let shape = schemas.shape(kind)?;
     let above = schemas.reader(Name::Events(shape.source)).map_or(0, |reader| reader.fields.len());
     let mut event = Map::new();
@@ -161,7 +168,7 @@ pub fn event(schemas: &Schemas, kind: &str) -> Option<Json> {
             "kind" => Some(json!(kind)),
             "source" => Some(json!(shape.source.as_str())),
             path if LEFT_OUT.iter().any(|left| path.starts_with(left)) => None,
-            _ => value(field, shape.source),
+            _ => value(field, shape.source, now),
         };
         if let Some(value) = value {
             place(if index < above { &mut event } else { &mut data }, &field.path, value);
@@ -171,7 +178,7 @@ pub fn event(schemas: &Schemas, kind: &str) -> Option<Json> {
     Some(Json::Object(event))
 }
 
-fn value(field: &Field, source: Source) -> Option<Json> {
+fn value(field: &Field, source: Source, now: Timestamp) -> Option<Json> {
     let last = field.path.rsplit('.').next().unwrap_or_default();
     let named = |known: &str| known == field.path || known == last;
     Some(match &field.ty {
@@ -195,16 +202,23 @@ fn value(field: &Field, source: Source) -> Option<Json> {
             }
         }
         FieldType::Symbol(names) => json!(names.get(usize::from(last == "severity") * 2)?),
-        FieldType::Time => json!(match last {
-            "occurred_at" => "2026-01-05T09:00:00Z",
-            "observed_at" => "2026-01-05T09:00:01Z",
-            "next_at" | "audit_date" => "2026-01-05T09:05:00Z",
-            _ => "2026-01-09T17:00:00Z",
-        }),
-        FieldType::Date => json!("2026-02-28"),
+        FieldType::Time => {
+            let after = Span::from_secs(match last {
+                "occurred_at" => 0,
+                "observed_at" => 1,
+                "next_at" | "audit_date" => 5 * 60,
+                _ => 4 * DAY,
+            });
+            json!((now + after).to_string())
+        }
+        FieldType::Date => {
+            let day = (now + Span::from_secs(54 * DAY)).to_string();
+            json!(day.split('T').next()?)
+        }
         FieldType::Texts => json!(LISTS.iter().find(|(path, _)| named(path))?.1),
         FieldType::Records(fields) => {
-            let item = fields.iter().filter_map(|field| Some((field.path.clone(), value(field, source)?)));
+            let item =
+                fields.iter().filter_map(|field| Some((field.path.clone(), value(field, source, now)?)));
             json!([Json::Object(item.collect())])
         }
         FieldType::Map => return None,
@@ -225,7 +239,7 @@ mod tests {
         let codec = Codec::new(Arc::clone(&schemas), None);
         for source in Source::ALL {
             for kind in schemas.kinds(source) {
-                let example = event(&schemas, kind).unwrap();
+                let example = event(&schemas, kind, MONDAY).unwrap();
                 let written =
                     json::to_avro(&schemas, &example).unwrap_or_else(|fault| panic!("{kind}: {fault}"));
                 assert_eq!(written.source, source);
@@ -241,6 +255,6 @@ mod tests {
 
     #[test]
     fn an_unknown_kind_has_no_example() {
-        assert_eq!(event(&Schemas::built_in(), "xecm.task.invented"), None);
+        assert_eq!(event(&Schemas::built_in(), "xecm.task.invented", MONDAY), None);
     }
 }

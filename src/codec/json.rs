@@ -346,7 +346,7 @@ mod tests {
 
     fn event(change: impl FnOnce(&mut Json)) -> Result<Written, Fault> {
         let schemas = Schemas::built_in();
-        let mut event = example::event(&schemas, "devadmin.queue.backlog").unwrap();
+        let mut event = example::event(&schemas, "devadmin.queue.backlog", example::MONDAY).unwrap();
         change(&mut event);
         to_avro(&schemas, &event)
     }

@@ -69,7 +69,7 @@ impl Town {
 
     /// The example event of a kind, changed by `patch`, as it lies in its topic.
     pub(crate) fn event(&self, kind: &str, patch: &Json) -> (Source, Vec<u8>) {
-        let mut event = example::event(self.codec.schemas(), kind).unwrap();
+        let mut event = example::event(self.codec.schemas(), kind, example::MONDAY).unwrap();
         merge(&mut event, &json!({ "occurred_at": NOW.to_string(), "audience": null, "expires_at": null }));
         merge(&mut event, patch);
         let source = Source::of_kind(kind).unwrap();
