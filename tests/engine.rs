@@ -144,6 +144,23 @@ fn a_restart_goes_on_where_the_last_commit_was() {
 }
 
 #[test]
+fn what_was_heard_is_known_to_whoever_comes_after() {
+    let mut rig = Rig::new();
+    let mut first = None;
+    for _ in 0..3 {
+        // The same hundred changes each time, and each time another owner.
+        rig.publish(0, 100);
+        let app = rig.start();
+        let books = rig.settle();
+        rig.assert_told_once(&books);
+        app.stop();
+        let now = (rig.stand_in.totals().distinct, books.changes.routed);
+        assert_eq!(*first.get_or_insert(now), now, "a copy was told");
+        assert_eq!(books.changes.read, rig.published);
+    }
+}
+
+#[test]
 fn a_push_service_that_is_away_or_answers_badly_costs_time_and_nothing_else() {
     let mut rig = Rig::new();
     let app = rig.start();

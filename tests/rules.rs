@@ -147,10 +147,10 @@ fn xc_1_a_workflow_step_reaches_its_assignees_else_the_managers() {
         )
     };
     insta::assert_snapshot!(step(json!(["anna", "bob"])), @r"
-    xc-1-workflow: anna bob: Orders to ERP: Check credit / Supply agreement Weber GmbH is due 9 Jan 2026, 18:00.
+    xc-1-workflow: anna bob: Orders to ERP: Check credit / Supply agreement Weber GmbH is due 9 Jan 2026, 10:00.
     ");
     insta::assert_snapshot!(step(json!(["nobody-we-know"])), @r"
-    xc-1-workflow: dora: Orders to ERP: Check credit / Supply agreement Weber GmbH is due 9 Jan 2026, 18:00.
+    xc-1-workflow: dora: Orders to ERP: Check credit / Supply agreement Weber GmbH is due 9 Jan 2026, 10:00.
     ");
 }
 

@@ -19,6 +19,7 @@ use crate::clock;
 use crate::codec::{BadSchema, RegistryError};
 use crate::directory::Directory;
 use crate::engine::{Engine, Parts};
+use crate::event::Span;
 use crate::push::client::Unusable;
 use crate::push::reply_token::BadKey;
 use crate::serve::{self, CannotListen, Limits, Window};
@@ -48,6 +49,18 @@ pub enum Unready {
     /// A key that signs reply tokens is unusable.
     #[error(transparent)]
     SigningKey(#[from] BadKey),
+    /// A rule remembers for longer than memory is kept.
+    #[error(
+        "rule `{rule}` remembers for {longest}, but memory is kept for {kept}, which must be twice as long"
+    )]
+    Memory {
+        /// The rule.
+        rule: String,
+        /// The longest it looks back.
+        longest: Span,
+        /// How long the memory topics keep.
+        kept: Span,
+    },
     /// A socket cannot be opened.
     #[error(transparent)]
     Listen(#[from] CannotListen),
@@ -72,6 +85,9 @@ impl Unready {
             Self::Broker(_) => "check `kafka.brokers`, or try `bugle demo`, which needs no Kafka".to_owned(),
             Self::Push(fault) => fault.hint(),
             Self::SigningKey(_) => "give `push.signing_keys` secrets of at least 16 bytes".to_owned(),
+            Self::Memory { .. } => {
+                "raise `lanes.dedupe_horizon`, or shorten the rule's `for` or `within`".to_owned()
+            }
             Self::Listen(fault) => fault.hint().to_owned(),
             Self::Runtime(_) => "check the limits on threads and files of this process".to_owned(),
         }
@@ -86,6 +102,7 @@ impl Unready {
                 | Self::Topology(_)
                 | Self::Push(_)
                 | Self::SigningKey(_)
+                | Self::Memory { .. }
                 | Self::Broker(BrokerError::Setting { .. })
         )
     }
@@ -116,6 +133,7 @@ impl App {
     pub fn start(config: &Config, broker: Arc<dyn Broker>, runtime: Arc<Runtime>) -> Result<Self, Unready> {
         let codec = wiring::codec(config)?;
         let topology = wiring::topology(&config.topology.folder, codec.schemas())?;
+        wiring::check_memory(config, &topology)?;
         let push = wiring::push(config)?;
         let plan = wiring::plan(config, broker.as_ref(), &codec)?;
         let board = Arc::new(Board::new(clock::now()));

@@ -13,7 +13,7 @@ use crate::broker::names::Names;
 use crate::broker::{Broker, StartFrom, TopicSpec};
 use crate::codec::{Codec, Name, Registry, Schemas};
 use crate::engine::Settings;
-use crate::event::Topic;
+use crate::event::{Span, Topic};
 use crate::flow::{OutputIds, Plan, TenantDefaults};
 use crate::push::client::Patience;
 use crate::push::{Account, Credentials, KeyRing, Mra};
@@ -94,11 +94,37 @@ pub fn specs(config: &Config) -> Result<Vec<TopicSpec>, Unready> {
     let topics = &config.kafka.topics;
     let mut specs = names(config)?.specs(topics.default_partitions);
     for spec in &mut specs {
-        if let Some(partitions) = topics.partitions.get(&spec.topic.into()) {
-            spec.partitions = *partitions;
+        spec.partitions = topics.partitions(spec.topic);
+        for (name, value) in &mut spec.config {
+            if matches!(spec.topic, Topic::Seen | Topic::Told) && name == "retention.ms" {
+                *value = memory_kept(config).millis().to_string();
+            }
         }
     }
     Ok(specs)
+}
+
+/// How long the memory topics keep: two horizons, for the partitions of a source may lag behind one
+/// another by one, and an outage of a week. A rule may look back for a week whatever the horizon is.
+fn memory_kept(config: &Config) -> Span {
+    const WEEK: Span = Span::from_secs(7 * 24 * 60 * 60);
+    let horizon = config.lanes.dedupe_horizon.max(WEEK);
+    Span::from_millis(horizon.millis().saturating_mul(2).saturating_add(WEEK.millis()))
+}
+
+/// Refuses a rule that remembers for longer than memory is kept.
+///
+/// # Errors
+/// [`Unready::Memory`].
+pub fn check_memory(config: &Config, topology: &Topology) -> Result<(), Unready> {
+    let kept = memory_kept(config);
+    for rule in &topology.rules {
+        let longest = rule.dedupe_for().max(rule.plan.within).unwrap_or(Span::ZERO);
+        if Span::from_millis(longest.millis().saturating_mul(2)) > kept {
+            return Err(Unready::Memory { rule: rule.id.clone(), longest, kept });
+        }
+    }
+    Ok(())
 }
 
 /// The configured cluster.

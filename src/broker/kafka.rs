@@ -80,8 +80,13 @@ impl Broker for Kafka {
     }
 
     fn follow(&self, topic: Topic) -> Result<Box<dyn Follow>, BrokerError> {
-        let partitions = self.partitions(topic)?;
-        Ok(Box::new(Follower::open(&self.settings, topic, partitions)?))
+        let partitions = i32::try_from(self.partitions(topic)?).unwrap_or(i32::MAX);
+        Ok(Box::new(Follower::open(&self.settings, topic, (0..partitions).collect())?))
+    }
+
+    fn recall(&self, topic: Topic, partitions: &[i32]) -> Result<Box<dyn Follow>, BrokerError> {
+        self.partitions(topic)?;
+        Ok(Box::new(Follower::open(&self.settings, topic, partitions.to_vec())?))
     }
 
     fn publish(&self, records: Vec<Outgoing>) -> Result<(), BrokerError> {

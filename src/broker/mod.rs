@@ -254,6 +254,13 @@ pub trait Broker: Send + Sync {
     /// [`BrokerError::Unavailable`] or [`BrokerError::Topic`].
     fn follow(&self, topic: Topic) -> Result<Box<dyn Follow>, BrokerError>;
 
+    /// Reads some partitions of a topic from their beginning: what their lanes remember. The follower
+    /// counts them in the order given here.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unavailable`] or [`BrokerError::Topic`].
+    fn recall(&self, topic: Topic, partitions: &[i32]) -> Result<Box<dyn Follow>, BrokerError>;
+
     /// Writes records outside any transaction and waits until they are safe. For the front desk only:
     /// lanes write through [`Link::commit`].
     ///

@@ -131,7 +131,16 @@ impl Broker for Model {
         let id = state.next_id();
         state.followers.insert(id, (topic, starts.clone()));
         drop(state);
-        Ok(Box::new(ModelFollow::new(self.clone(), id, topic, starts)))
+        Ok(Box::new(ModelFollow::whole(self.clone(), id, topic, starts)))
+    }
+
+    fn recall(&self, topic: Topic, partitions: &[i32]) -> Result<Box<dyn Follow>, BrokerError> {
+        let mut state = self.lock();
+        let log = state.log(topic)?;
+        let starts = partitions.iter().map(|partition| (*partition, log.bounds(*partition).0)).collect();
+        let id = state.next_id();
+        drop(state);
+        Ok(Box::new(ModelFollow::part(self.clone(), id, topic, starts)))
     }
 
     fn publish(&self, records: Vec<Outgoing>) -> Result<(), BrokerError> {

@@ -16,6 +16,12 @@ const MAX_MESSAGE_BYTES: &str = "1048576";
 /// For how long verdicts, receipts and dead letters are kept: 400 days.
 const LONG_MS: &str = "34560000000";
 
+/// For how long memory is kept unless a horizon says otherwise: twice a week, and an outage of a week.
+const MEMORY_MS: &str = "1814400000";
+
+/// How much of memory is dropped at once: six hours.
+const MEMORY_SEGMENT_MS: &str = "21600000";
+
 /// The name of each topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
@@ -99,6 +105,13 @@ impl Names {
             Topic::Subjects | Topic::People | Topic::Pushes | Topic::Writebacks => {
                 &[("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")]
             }
+            Topic::Seen | Topic::Told => &[
+                ("cleanup.policy", "delete"),
+                ("retention.ms", MEMORY_MS),
+                ("retention.bytes", "-1"),
+                ("segment.ms", MEMORY_SEGMENT_MS),
+                ("message.timestamp.type", "LogAppendTime"),
+            ],
             Topic::Receipts | Topic::Audit | Topic::DeadLetters => {
                 &[("cleanup.policy", "delete"), ("retention.ms", LONG_MS)]
             }
@@ -165,13 +178,19 @@ pub(super) fn faults_of(
             }
         }
     }
-    if let (Some(receipts), Some(people)) = (counts.get(&Topic::Receipts), counts.get(&Topic::People))
-        && receipts != people
-    {
-        let name = topics.iter().find(|spec| spec.topic == Topic::Receipts).map(|spec| spec.name.clone());
-        let fault =
-            format!("has {receipts} partitions, but receipts go by the person, of which there are {people}");
-        faults.push(BrokerError::Topic { name: name.unwrap_or_default(), fault });
+    for (follows, leads, why) in [
+        (Topic::Receipts, Topic::People, "receipts go by the person"),
+        (Topic::Seen, Topic::Subjects, "a partition and its memory belong together"),
+        (Topic::Told, Topic::People, "a partition and its memory belong together"),
+    ] {
+        if let (Some(has), Some(leading)) = (counts.get(&follows), counts.get(&leads))
+            && has != leading
+        {
+            let name = topics.iter().find(|spec| spec.topic == follows).map(|spec| spec.name.clone());
+            let fault =
+                format!("has {has} partitions and `{leads}` {leading}, but {why}; make it with {leading}");
+            faults.push(BrokerError::Topic { name: name.unwrap_or_default(), fault });
+        }
     }
     faults
 }
@@ -183,6 +202,12 @@ fn setting_fault(spec: &TopicSpec, name: &str, wanted: &str, is: &str) -> Option
     match name {
         "cleanup.policy" if spec.topic == Topic::Directory || spec.topic == Topic::Members => {
             if is == wanted { None } else { set("and would forget people who do not change") }
+        }
+        "retention.ms" if is_memory(spec.topic) && number(is) >= 0 && number(is) < number(wanted) => {
+            set("and would forget what must be remembered")
+        }
+        "message.timestamp.type" if is_memory(spec.topic) && is != wanted => {
+            set("and would be dropped by another clock than the cluster's")
         }
         "cleanup.policy" if is.contains("compact") => set("and would drop records that share a key"),
         "retention.ms" | "retention.bytes" if wanted == "-1" && number(is) >= 0 => {
@@ -196,6 +221,11 @@ fn setting_fault(spec: &TopicSpec, name: &str, wanted: &str, is: &str) -> Option
 /// Whether the topic is held as a whole by every instance, and not shared out.
 const fn is_whole(topic: Topic) -> bool {
     matches!(topic, Topic::Directory | Topic::Members)
+}
+
+/// Whether the topic holds what a lane remembers.
+const fn is_memory(topic: Topic) -> bool {
+    matches!(topic, Topic::Seen | Topic::Told)
 }
 
 /// Whether the topic is Bugle's own.

@@ -128,6 +128,10 @@ impl Broker for Log {
         Ok(Box::new(Reading { log: self.clone(), next: 0 }))
     }
 
+    fn recall(&self, topic: Topic, _: &[i32]) -> Result<Box<dyn Follow>, BrokerError> {
+        self.follow(topic)
+    }
+
     fn publish(&self, records: Vec<Outgoing>) -> Result<(), BrokerError> {
         self.0.lock().unwrap().extend(records);
         Ok(())

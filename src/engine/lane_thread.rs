@@ -15,6 +15,7 @@ use crate::flow::{Outbox, Want, World};
 
 use super::fetch::Fetches;
 use super::report::TRIM_EVERY;
+use super::restore::Restoring;
 use super::sender::Requests;
 use super::station::{Pumped, Station};
 use super::{Parts, Settings, count, inputs};
@@ -55,6 +56,9 @@ pub(super) struct LaneThread {
     fetches: Fetches,
     replies: Replies,
     pub(super) stations: BTreeMap<Input, Station>,
+    /// Given to us, and not looked at yet.
+    pub(super) assigned: Vec<(Input, Option<Position>)>,
+    pub(super) restoring: Vec<Restoring>,
     pub(super) gathering: Option<Tick>,
     under_way: usize,
     /// Nothing is taken in while the copy of the directory may be too old.
@@ -85,6 +89,8 @@ impl LaneThread {
             fetches: fetches.clone(),
             replies: mpsc::channel(),
             stations: BTreeMap::new(),
+            assigned: Vec::new(),
+            restoring: Vec::new(),
             gathering: None,
             under_way: 0,
             holding: false,
@@ -96,7 +102,8 @@ impl LaneThread {
     pub(super) fn run(mut self) {
         while !self.stopping() {
             let ended = self.parts.broker.link(&self.spec()).and_then(|mut link| self.work(link.as_mut()));
-            self.stations.clear();
+            let inputs: Vec<Input> = self.stations.keys().copied().chain(self.waiting_for_memory()).collect();
+            self.forget(&inputs);
             self.gathering = None;
             // An answer to the old lanes must not be taken for one to the new.
             self.replies = mpsc::channel();
@@ -156,6 +163,7 @@ impl LaneThread {
             for arrival in arrivals.drain(..) {
                 self.receive(link, arrival)?;
             }
+            self.restore(link)?;
             self.hear_replies();
             let full = self.pump(link)?;
             let due = self.gathering.is_some_and(|began| began.elapsed() >= self.settings.commit_every);
@@ -179,7 +187,7 @@ impl LaneThread {
     /// How long to wait for records: not at all when there is work, briefly when answers are expected.
     fn patience(&self) -> Duration {
         let waiting = self.stations.values().any(Station::is_waiting);
-        if self.under_way > 0 || waiting || self.gathering.is_some() {
+        if self.under_way > 0 || waiting || self.gathering.is_some() || !self.restoring.is_empty() {
             return BUSY_WAIT;
         }
         let next = self.stations.values().filter_map(|station| station.lane.wake_at()).min();
@@ -195,8 +203,13 @@ impl LaneThread {
             }
             Arrival::Assigned(input, position) => {
                 tracing::debug!(lane = self.lane.as_str(), %input, "assigned");
-                link.start(input, position.as_ref())?;
-                self.open(input, position)?;
+                if input.topic.memory().is_some() {
+                    self.assigned.push((input, position));
+                } else {
+                    link.start(input, position.as_ref())?;
+                    let station = self.station(input, position.as_ref())?;
+                    self.stations.insert(input, station);
+                }
             }
             Arrival::Revoking(inputs) => self.let_go(link, &inputs)?,
             Arrival::Lost(inputs) => {
@@ -207,13 +220,11 @@ impl LaneThread {
         Ok(())
     }
 
-    fn open(&mut self, input: Input, position: Option<Position>) -> Result<(), BrokerError> {
+    pub(super) fn station(&self, input: Input, position: Option<&Position>) -> Result<Station, BrokerError> {
         // Where a lane begins is known with its first record when nothing was ever committed.
-        let position = position.unwrap_or_default();
-        let station = Station::open(input, &position, &self.parts.plan)
-            .map_err(|error| BrokerError::Fatal(format!("{input}: {error}")))?;
-        self.stations.insert(input, station);
-        Ok(())
+        let position = position.cloned().unwrap_or_default();
+        Station::open(input, &position, &self.parts.plan)
+            .map_err(|error| BrokerError::Fatal(format!("{input}: {error}")))
     }
 
     fn hear_replies(&mut self) {
@@ -376,6 +387,7 @@ impl LaneThread {
     }
 
     fn forget(&mut self, inputs: &[Input]) {
+        self.forget_restoring(inputs);
         for input in inputs {
             self.stations.remove(input);
             count::tell(&self.parts.board, &Fact::Released { lane: self.lane, input: *input });

@@ -12,6 +12,7 @@ mod fetch;
 mod follow;
 mod lane_thread;
 mod report;
+mod restore;
 mod sender;
 mod station;
 

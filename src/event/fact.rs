@@ -143,6 +143,26 @@ pub enum Fact {
         /// The partition.
         input: Input,
     },
+    /// A partition waits for its memory, read up to so far.
+    Restoring {
+        /// The lane.
+        lane: Lane,
+        /// The partition.
+        input: Input,
+        /// The offset read up to in the memory topic.
+        read: u64,
+        /// The offset at which it ends.
+        of: u64,
+    },
+    /// A partition knows again what its owner before knew.
+    Restored {
+        /// The lane.
+        lane: Lane,
+        /// The partition.
+        input: Input,
+        /// How many things it remembers.
+        entries: u64,
+    },
     /// A lane holds so many partitions.
     Assigned {
         /// The lane.

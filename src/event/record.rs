@@ -17,8 +17,12 @@ pub enum Topic {
     Members,
     /// `bugle.subjects`: frames of changes by subject.
     Subjects,
+    /// `bugle.subjects.seen`: which changes each partition of subjects has heard.
+    Seen,
     /// `bugle.people`: frames of notices by person.
     People,
+    /// `bugle.people.told`: which news each partition of people has told.
+    Told,
     /// `bugle.pushes`: frames of batches.
     Pushes,
     /// `bugle.writebacks`: answers to carry out.
@@ -79,7 +83,7 @@ pub struct Outgoing {
 
 impl Topic {
     /// Every topic Bugle reads or writes.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Events(Source::XConnector),
         Self::Events(Source::Xecm),
         Self::Events(Source::Bws),
@@ -87,13 +91,25 @@ impl Topic {
         Self::Directory,
         Self::Members,
         Self::Subjects,
+        Self::Seen,
         Self::People,
+        Self::Told,
         Self::Pushes,
         Self::Writebacks,
         Self::Receipts,
         Self::Audit,
         Self::DeadLetters,
     ];
+
+    /// Where the memory of the lane that reads this topic is kept, partition by partition.
+    #[must_use]
+    pub const fn memory(self) -> Option<Self> {
+        match self {
+            Self::Subjects => Some(Self::Seen),
+            Self::People => Some(Self::Told),
+            _ => None,
+        }
+    }
 }
 
 /// The default name.
@@ -104,7 +120,9 @@ impl fmt::Display for Topic {
             Self::Directory => f.write_str("opentext.directory"),
             Self::Members => f.write_str("opentext.members"),
             Self::Subjects => f.write_str("bugle.subjects"),
+            Self::Seen => f.write_str("bugle.subjects.seen"),
             Self::People => f.write_str("bugle.people"),
+            Self::Told => f.write_str("bugle.people.told"),
             Self::Pushes => f.write_str("bugle.pushes"),
             Self::Writebacks => f.write_str("bugle.writebacks"),
             Self::Receipts => f.write_str("bugle.receipts"),

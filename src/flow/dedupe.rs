@@ -8,12 +8,15 @@
 use crate::event::{Change, Span, Timestamp, hash128};
 use crate::store::Expiring;
 
+use super::memory::{BrokenMemory, Page, Remembered};
+
 /// What was heard within the horizon.
 #[derive(Debug)]
 pub struct Seen {
     horizon: Span,
     heard: Expiring<u128, Timestamp>,
-    newest: Timestamp,
+    /// The newest append time, and what it was at the last commit.
+    newest: (Timestamp, Timestamp),
 }
 
 /// Whether something was heard before.
@@ -31,7 +34,7 @@ impl Seen {
     /// Nothing heard yet.
     #[must_use]
     pub fn new(horizon: Span) -> Self {
-        Self { horizon, heard: Expiring::default(), newest: Timestamp::default() }
+        Self { horizon, heard: Expiring::default(), newest: Default::default() }
     }
 
     /// Hears a change at its subject.
@@ -44,7 +47,7 @@ impl Seen {
     /// Hears something by a key of a rule's own, with the rule's own horizon. `appended_at` is never
     /// later than now: a time far ahead would end the memory of everything else.
     pub fn hear_within(&mut self, key: u128, appended_at: Timestamp, horizon: Span) -> Heard {
-        self.newest = self.newest.max(appended_at);
+        self.newest.0 = self.newest.0.max(appended_at);
         if let Some(first) = self.heard.get(&key)
             && appended_at.since(first) <= horizon
         {
@@ -56,18 +59,41 @@ impl Seen {
         // counted from the newest: a topic whose producers stamp the event's own old time is
         // forgotten no sooner for it.
         let keep = Span::from_millis(horizon.millis().saturating_mul(2));
-        self.heard.insert(key, appended_at, self.newest + keep);
+        self.heard.insert(key, appended_at, self.newest.0 + keep);
         Heard::New
+    }
+
+    /// What the open transaction heard.
+    pub fn heard(&self) -> impl Iterator<Item = Remembered> {
+        self.heard.noted().map(|(key, at, until)| Remembered { key, at, until })
+    }
+
+    /// Hears again what an owner before heard; how many that is.
+    ///
+    /// # Errors
+    /// [`BrokenMemory`].
+    pub fn restore(&mut self, page: &Page<'_>) -> Result<usize, BrokenMemory> {
+        let mut count = 0;
+        for entry in page.entries() {
+            let Remembered { key, at, until } = entry?;
+            self.newest.0 = self.newest.0.max(at);
+            self.heard.insert(key, at, until);
+            count += 1;
+        }
+        self.settle();
+        Ok(count)
     }
 
     /// The transaction was committed.
     pub fn settle(&mut self) {
+        self.newest.1 = self.newest.0;
         self.heard.settle();
-        self.heard.expire(self.newest);
+        self.heard.expire(self.newest.0);
     }
 
     /// The transaction was aborted.
     pub fn undo(&mut self) {
+        self.newest.0 = self.newest.1;
         self.heard.undo();
     }
 

@@ -9,6 +9,8 @@ use hashbrown::HashMap;
 use crate::event::{Occasion, Priority, Span, Timestamp, hash128};
 use crate::store::Expiring;
 
+use super::memory::{BrokenMemory, Page, Remembered};
+
 /// How strongly a telling claims the one push; the greater wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Claim {
@@ -79,9 +81,32 @@ impl Told {
 
     /// The tellings on their way are told now.
     pub fn cut(&mut self, now: Timestamp) {
-        for (key, telling) in self.open.drain() {
+        // In the order they were told, so that the same transaction writes the same memory when done again.
+        let mut open: Vec<_> = self.open.drain().collect();
+        open.sort_unstable_by_key(|(_, telling)| telling.number);
+        for (key, telling) in open {
             self.told.insert(key, (), now + telling.within.unwrap_or(self.horizon));
         }
+    }
+
+    /// What the open transaction told.
+    pub fn told(&self) -> impl Iterator<Item = Remembered> {
+        self.told.noted().map(|(key, (), until)| Remembered { key, at: Timestamp::default(), until })
+    }
+
+    /// Knows again what an owner before told; how many tellings that is.
+    ///
+    /// # Errors
+    /// [`BrokenMemory`].
+    pub fn restore(&mut self, page: &Page<'_>) -> Result<usize, BrokenMemory> {
+        let mut count = 0;
+        for entry in page.entries() {
+            let Remembered { key, until, .. } = entry?;
+            self.told.insert(key, (), until);
+            count += 1;
+        }
+        self.told.settle();
+        Ok(count)
     }
 
     /// The transaction was committed.

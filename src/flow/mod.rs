@@ -23,6 +23,7 @@ pub mod fan_out;
 mod finished;
 pub mod frames;
 pub mod line;
+pub mod memory;
 pub mod merge;
 pub mod named;
 pub mod outbox;
@@ -154,6 +155,15 @@ pub trait Rooms: std::marker::Send {
 
     /// The transaction is about to be committed: everything gathered leaves.
     fn cut(&mut self, now: Timestamp, world: &World<'_>, out: &mut Outbox);
+
+    /// Takes back what an owner before remembered, page by page in their order, before the first record.
+    /// `placed`: the lane knows from the group where it is; else the last page says it.
+    ///
+    /// # Errors
+    /// [`memory::BrokenMemory`]: nobody can say what was told, and the partition must not run.
+    fn restore(&mut self, _page: &memory::Page<'_>, _placed: bool) -> Result<usize, memory::BrokenMemory> {
+        Ok(0)
+    }
 
     /// How far the lane has come: the offset to read next, and what moves with it.
     fn position(&self) -> (i64, Cursor);

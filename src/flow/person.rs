@@ -21,9 +21,13 @@ use crate::topology::{Cut, Message, Rule};
 use super::batch::{self, Group, Grouped, Pile};
 use super::fan_out;
 use super::frames::{FrameItems, FrameSet};
+use super::memory::{self, BrokenMemory, Page};
 use super::merge::{self, Claim, Met, OnItsWay, Told};
 use super::progress::Progress;
 use super::{Admitted, Cursor, Outbox, Plan, Rooms, Want, World};
+
+/// The lane, in the name of its audit chains.
+const NAME: &str = "person";
 
 /// What one partition of people remembers, and what waits for the cut.
 #[derive(Debug)]
@@ -73,7 +77,7 @@ impl PersonLane {
     pub fn new(partition: i32, from: (i64, &Cursor), plan: &Plan) -> Self {
         Self {
             partition,
-            progress: Progress::new("person", partition, from.0, from.1),
+            progress: Progress::new(NAME, partition, from.0, from.1),
             told: Told::new(plan.horizon),
             piles: Vec::new(),
             by_group: HashMap::default(),
@@ -269,6 +273,13 @@ impl Rooms for PersonLane {
         }
         self.frames.cut(out);
         self.progress.close(world.plan, out);
+        let (offset, cursor) = self.progress.position();
+        memory::write(Topic::Told, self.partition, (offset, &cursor), self.told.told(), out);
+    }
+
+    fn restore(&mut self, page: &Page<'_>, placed: bool) -> Result<usize, BrokenMemory> {
+        self.progress.restore((NAME, self.partition), page, placed);
+        self.told.restore(page)
     }
 
     fn position(&self) -> (i64, Cursor) {

@@ -31,6 +31,16 @@ impl Progress {
         }
     }
 
+    /// A page of an owner before says how far it had come. The group's word goes first, and only the count
+    /// of transactions goes on from the page: an operator may have moved the group back.
+    pub fn restore(&mut self, (lane, partition): (&str, i32), page: &super::memory::Page<'_>, placed: bool) {
+        if placed {
+            self.sequence = self.sequence.max(page.cursor.sequence);
+        } else {
+            *self = Self::new(lane, partition, page.offset, &page.cursor);
+        }
+    }
+
     /// The items of the record at `offset` that are done already; `None` when all of it is.
     #[must_use]
     pub fn place_in(&self, offset: i64) -> Option<u32> {

@@ -9,7 +9,7 @@ use crate::codec::Unreadable;
 use crate::directory::bind_rule;
 use crate::event::frame::{FrameHead, SubjectItem};
 use crate::event::{
-    Change, Ending, Incoming, Notice, NoticeId, Occasion, Reason, Sealed, Timestamp, Verdict, hash128,
+    Change, Ending, Incoming, Notice, NoticeId, Occasion, Reason, Sealed, Timestamp, Topic, Verdict, hash128,
 };
 use crate::topology::{KindRule, Rule};
 
@@ -17,9 +17,13 @@ use super::dead_letter::{self, Cause};
 use super::dedupe::{Heard, Seen};
 use super::fan_out::FanOut;
 use super::frames::FrameItems;
+use super::memory::{self, BrokenMemory, Page};
 use super::named::{Kept, Named};
 use super::progress::Progress;
 use super::{Admitted, Cursor, Outbox, Plan, Rooms, Want, World};
+
+/// The lane, in the name of its audit chains.
+const NAME: &str = "subject";
 
 /// What one partition of subjects remembers.
 #[derive(Debug)]
@@ -41,7 +45,7 @@ impl SubjectLane {
     pub fn new(partition: i32, from: (i64, &Cursor), plan: &Plan) -> Self {
         Self {
             partition,
-            progress: Progress::new("subject", partition, from.0, from.1),
+            progress: Progress::new(NAME, partition, from.0, from.1),
             seen: Seen::new(plan.horizon),
             fan_out: FanOut::new(plan.people),
             kept: Kept::default(),
@@ -176,6 +180,13 @@ impl Rooms for SubjectLane {
     fn cut(&mut self, _now: Timestamp, world: &World<'_>, out: &mut Outbox) {
         self.fan_out.frames.cut(out);
         self.progress.close(world.plan, out);
+        let (offset, cursor) = self.progress.position();
+        memory::write(Topic::Seen, self.partition, (offset, &cursor), self.seen.heard(), out);
+    }
+
+    fn restore(&mut self, page: &Page<'_>, placed: bool) -> Result<usize, BrokenMemory> {
+        self.progress.restore((NAME, self.partition), page, placed);
+        self.seen.restore(page)
     }
 
     fn position(&self) -> (i64, Cursor) {

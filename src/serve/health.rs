@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::Shared;
 use crate::clock;
 use crate::event::Span;
-use crate::store::view::{LaneView, Snapshot};
+use crate::store::view::{LaneView, RestoringView, Snapshot};
 
 /// From when on silence is a fault.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +31,7 @@ pub struct Health {
     /// Kafka answers; absent where it does not matter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connected: Option<bool>,
-    /// The directory has been read to its end.
+    /// The directory has been read to its end, and the memory of every partition.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restored: Option<bool>,
     /// No lane is stuck.
@@ -71,10 +71,20 @@ impl Health {
         if !snapshot.connected {
             reasons.push("Kafka does not answer".to_owned());
         }
-        let restored = snapshot.directory.age_ms.is_some();
-        if !restored {
+        let directory = snapshot.directory.age_ms.is_some();
+        if !directory {
             reasons.push("the directory has not been read to its end yet".to_owned());
         }
+        let restoring = |lane: &LaneView| {
+            let RestoringView { partitions, read, of } = lane.restoring?;
+            let name = lane.name;
+            Some(format!(
+                "the {name} lane reads back the memory of {partitions} partitions: {read} of {of} records"
+            ))
+        };
+        let restoring: Vec<_> = snapshot.lanes.iter().filter_map(restoring).collect();
+        let restored = directory && restoring.is_empty();
+        reasons.extend(restoring);
         let stuck = |lane: &LaneView| {
             let since_start = snapshot.at.since(snapshot.started).millis();
             let idle = lane.idle_ms.unwrap_or(since_start);

@@ -44,6 +44,14 @@ impl<K: Copy + Eq + Hash, V: Copy> Expiring<K, V> {
         self.due.entry(deadline.millis().div_euclid(BUCKET_MS)).or_default().push(key);
     }
 
+    /// What the open transaction noted, as it is now.
+    pub fn noted(&self) -> impl Iterator<Item = (K, V, Timestamp)> {
+        self.undo.iter().filter_map(|(key, _)| {
+            let (value, deadline) = self.entries.get(key)?;
+            Some((*key, *value, *deadline))
+        })
+    }
+
     /// The transaction was committed: what was noted stays.
     pub fn settle(&mut self) {
         self.undo.clear();

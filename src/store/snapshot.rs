@@ -46,6 +46,17 @@ pub struct SourceView {
     pub lag: u64,
 }
 
+/// Partitions whose memory is being read back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct RestoringView {
+    /// How many.
+    pub partitions: u32,
+    /// Records of memory read.
+    pub read: u64,
+    /// Records of memory there are.
+    pub of: u64,
+}
+
 /// One lane.
 #[derive(Debug, Clone, Serialize)]
 pub struct LaneView {
@@ -53,6 +64,8 @@ pub struct LaneView {
     pub name: &'static str,
     /// Partitions held.
     pub partitions: u32,
+    /// Partitions that do not run yet; absent when all do.
+    pub restoring: Option<RestoringView>,
     /// Records not yet read.
     pub lag: u64,
     /// How old the oldest unread record is, in milliseconds.

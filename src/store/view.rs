@@ -12,7 +12,8 @@ use dashmap::DashMap;
 
 use super::quantiles::Latencies;
 pub use super::snapshot::{
-    BookView, DirectoryView, Hops, LaneView, PushView, ReasonView, RecentVerdict, Snapshot, SourceView,
+    BookView, DirectoryView, Hops, LaneView, PushView, ReasonView, RecentVerdict, RestoringView, Snapshot,
+    SourceView,
 };
 use crate::event::fact::{CommitResult, SendOutcome};
 use crate::event::record::Input;
@@ -30,6 +31,8 @@ pub struct Board {
     tallies: DashMap<(&'static str, &'static str), u64>,
     lag: DashMap<(Lane, Input), Behind>,
     lanes: DashMap<Lane, LaneState>,
+    /// Partitions whose memory is being read back: how far, and up to where.
+    restoring: DashMap<(Lane, Input), (u64, u64)>,
     /// When each lane thread last went round its loop.
     beats: DashMap<(Lane, usize), Timestamp>,
     people: AtomicI64,
@@ -64,6 +67,7 @@ impl Board {
             tallies: DashMap::new(),
             lag: DashMap::new(),
             lanes: DashMap::new(),
+            restoring: DashMap::new(),
             beats: DashMap::new(),
             people: AtomicI64::new(0),
             confirmed: AtomicI64::new(i64::MIN),
@@ -135,7 +139,14 @@ impl Board {
             Fact::Lag { lane, input, records, oldest } => {
                 self.lag.insert((*lane, *input), Behind { records: *records, oldest: *oldest });
             }
-            Fact::Released { lane, input } => drop(self.lag.remove(&(*lane, *input))),
+            Fact::Released { lane, input } => {
+                self.lag.remove(&(*lane, *input));
+                self.restoring.remove(&(*lane, *input));
+            }
+            Fact::Restoring { lane, input, read, of } => {
+                self.restoring.insert((*lane, *input), (*read, *of));
+            }
+            Fact::Restored { lane, input, .. } => drop(self.restoring.remove(&(*lane, *input))),
             Fact::Assigned { lane, partitions } => {
                 self.lanes.entry(*lane).or_default().partitions = *partitions;
             }
@@ -196,6 +207,7 @@ impl Board {
         let mut view = LaneView {
             name: lane.as_str(),
             partitions: state.partitions,
+            restoring: None,
             lag: 0,
             oldest_ms: 0,
             idle_ms: (state.progress != Timestamp::default()).then(|| now.since(state.progress).millis()),
@@ -207,6 +219,12 @@ impl Board {
         for entry in self.lag.iter().filter(|entry| entry.key().0 == lane) {
             view.lag += entry.records;
             view.oldest_ms = view.oldest_ms.max(entry.oldest.millis());
+        }
+        for entry in self.restoring.iter().filter(|entry| entry.key().0 == lane) {
+            let sum = view.restoring.get_or_insert(RestoringView { partitions: 0, read: 0, of: 0 });
+            sum.partitions += 1;
+            sum.read += entry.0;
+            sum.of += entry.1;
         }
         let beats = self.beats.iter().filter(|entry| entry.key().0 == lane);
         view.beat_ms = beats.map(|entry| now.since(*entry.value()).millis()).max();

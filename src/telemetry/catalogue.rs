@@ -69,6 +69,7 @@ names! {
     LAG = "bugle_engine_lag_records";
     OLDEST = "bugle_engine_oldest_unread_seconds";
     PARTITIONS = "bugle_engine_assigned_partitions";
+    RESTORED = "bugle_engine_restored_entries_total";
     PROGRESS = "bugle_engine_last_progress_timestamp_seconds";
     PEOPLE = "bugle_directory_people";
     CONFIRMED = "bugle_directory_confirmed_timestamp_seconds";
@@ -154,6 +155,13 @@ pub const METRICS: &[Metric] = &[
         assigned,
     ),
     metric(PARTITIONS, Kind::Gauge, "Partitions held.", &["lane"], by_lane),
+    metric(
+        RESTORED,
+        Kind::Counter,
+        "Things a new owner of a partition remembers from the one before.",
+        &["lane"],
+        by_lane,
+    ),
     metric(PROGRESS, Kind::Gauge, "When a lane last got on, in Unix time.", &["lane"], by_lane),
     metric(PEOPLE, Kind::Gauge, "People in the directory.", NO_LABELS, alone),
     metric(

@@ -153,6 +153,10 @@ pub fn count(fact: &Fact) {
         Fact::Commit { lane, result, records, took } => commit(*lane, *result, *records, *took),
         Fact::Lag { lane, input, records, oldest } => lag(*lane, *input, *records, *oldest),
         Fact::Released { lane, input } => lag(*lane, *input, 0, Span::ZERO),
+        Fact::Restoring { .. } => {}
+        Fact::Restored { lane, entries, .. } => {
+            counter!(names::RESTORED, "lane" => lane.as_str()).increment(*entries);
+        }
         Fact::Assigned { lane, partitions } => {
             gauge!(names::PARTITIONS, "lane" => lane.as_str()).set(*partitions);
         }

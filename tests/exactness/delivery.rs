@@ -140,7 +140,7 @@ impl<'t> Post<'t> {
                     }
                 }
                 self.outbox = Outbox::default();
-                self.seat.restart(&self.town.plan, &self.log);
+                self.seat.restart(&self.town.plan, &self.log, &[]);
             }
             Step::Leave(number) => {
                 self.town.learn(&Person { roles: Vec::new(), ..person(number) });

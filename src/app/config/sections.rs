@@ -79,8 +79,12 @@ pub enum TopicRole {
     Members,
     /// Changes by subject.
     Subjects,
+    /// What was heard.
+    Seen,
     /// Notices by person.
     People,
+    /// What was told.
+    Told,
     /// Batches.
     Pushes,
     /// Answers to carry out.
@@ -330,7 +334,9 @@ impl From<Topic> for TopicRole {
             Topic::Directory => Self::Directory,
             Topic::Members => Self::Members,
             Topic::Subjects => Self::Subjects,
+            Topic::Seen => Self::Seen,
             Topic::People => Self::People,
+            Topic::Told => Self::Told,
             Topic::Pushes => Self::Pushes,
             Topic::Writebacks => Self::Writebacks,
             Topic::Receipts => Self::Receipts,
@@ -363,6 +369,9 @@ impl TopicSettings {
         let usual = match topic {
             // Every process reads them whole; several partitions would only lose their order.
             Topic::Directory | Topic::Members => 1,
+            // A partition and its memory belong together.
+            Topic::Seen => self.partitions(Topic::Subjects),
+            Topic::Told => self.partitions(Topic::People),
             _ => self.default_partitions,
         };
         self.partitions.get(&topic.into()).copied().unwrap_or(usual)

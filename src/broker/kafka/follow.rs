@@ -1,4 +1,4 @@
-//! Follow: a whole topic read from its beginning and then as it grows, outside any group.
+//! Follow: a topic, or some of its partitions, read from its beginning and then as it grows, outside any group.
 
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ use crate::clock::Tick;
 /// The most records one poll hands out.
 const MOST_AT_ONCE: usize = 10_000;
 
-/// One reader of a whole topic.
+/// One reader.
 pub(super) struct Follower {
     consumer: BaseConsumer<Quiet>,
     settings: KafkaSettings,
     topic: Topic,
-    partitions: i32,
+    partitions: Vec<i32>,
     /// Where each partition begins, for as long as nothing was read.
     starts: Vec<i64>,
 }
@@ -42,17 +42,20 @@ impl ConsumerContext for Quiet {}
 // === impl Follower ===
 
 impl Follower {
-    pub(super) fn open(settings: &KafkaSettings, topic: Topic, partitions: u32) -> Result<Self, BrokerError> {
+    pub(super) fn open(
+        settings: &KafkaSettings,
+        topic: Topic,
+        partitions: Vec<i32>,
+    ) -> Result<Self, BrokerError> {
         let unavailable = |error: KafkaError| unavailable(&settings.brokers, &error);
         let consumer = settings.follower().create_with_context(Quiet).map_err(unavailable)?;
-        let partitions = i32::try_from(partitions).unwrap_or(i32::MAX);
         let mut follower =
             Self { consumer, settings: settings.clone(), topic, partitions, starts: Vec::new() };
         follower.starts = follower.bounds()?.into_iter().map(|(first, _)| first).collect();
         let mut list = TopicPartitionList::new();
-        for partition in 0..partitions {
+        for partition in &follower.partitions {
             let name = settings.names.of(topic);
-            list.add_partition_offset(name, partition, Offset::Beginning).map_err(unavailable)?;
+            list.add_partition_offset(name, *partition, Offset::Beginning).map_err(unavailable)?;
         }
         follower.consumer.assign(&list).map_err(unavailable)?;
         Ok(follower)
@@ -60,9 +63,10 @@ impl Follower {
 
     fn bounds(&self) -> Result<Vec<(i64, i64)>, BrokerError> {
         let name = self.settings.names.of(self.topic);
-        (0..self.partitions)
+        self.partitions
+            .iter()
             .map(|partition| {
-                let asked = bounds::of(&self.consumer, name, partition);
+                let asked = bounds::of(&self.consumer, name, *partition);
                 asked.map_err(|error| unavailable(&self.settings.brokers, &error))
             })
             .collect()
@@ -91,9 +95,10 @@ impl Follow for Follower {
     fn positions(&self) -> Vec<i64> {
         let read = self.consumer.position().unwrap_or_default();
         let name = self.settings.names.of(self.topic);
-        (0..self.partitions)
+        self.partitions
+            .iter()
             .zip(&self.starts)
-            .map(|(partition, start)| match read.find_partition(name, partition).map(|one| one.offset()) {
+            .map(|(partition, start)| match read.find_partition(name, *partition).map(|one| one.offset()) {
                 Some(Offset::Offset(next)) => next,
                 _ => *start,
             })

@@ -1,0 +1,82 @@
+//! Memory: what a lane has heard and told outlives its owner, on a real Kafka.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
+
+mod kit;
+
+use std::fs;
+use std::time::Duration;
+
+use bugle::app::wiring;
+use bugle::codec::{Name, person};
+use bugle::event::{Outgoing, Timestamp, Topic};
+use bugle::sample;
+use kit::site::Site;
+
+const SOON: Duration = Duration::from_secs(120);
+const EVENTS: u64 = 200;
+
+/// The same changes every time, in a file that `bugle publish` takes.
+fn publish(site: &Site) {
+    let start: Timestamp = "2026-01-05T08:00:00Z".parse().unwrap();
+    let lines: Vec<String> =
+        (0..EVENTS).map(|number| sample::batch(number, start).json.to_string()).collect();
+    let file = site.file("events.jsonl");
+    fs::write(&file, lines.join("\n")).unwrap();
+    site.bugle(&["publish", &file.to_string_lossy()]);
+}
+
+#[test]
+fn a_copy_is_known_after_a_kill_and_after_a_partition_has_moved() {
+    let site = Site::open(kit::registry(), 4, &[]);
+    let codec = wiring::codec(&site.config).unwrap();
+    let id = codec.id_for(Name::Person, &site.topic(Topic::Directory)).unwrap();
+    let people = sample::people(40).into_iter().map(|entry| Outgoing {
+        topic: Topic::Directory,
+        partition: None,
+        key: Some(bugle::directory::key::person_key(&entry.tenant, &entry.user_id).into()),
+        value: Some(person::encode(id, &entry).into()),
+        headers: Vec::new(),
+    });
+    site.broker.publish(people.collect()).unwrap();
+
+    let mut first = site.run();
+    publish(&site);
+    let routed = site.until_the_books_close(EVENTS, SOON, |_| first.lives()).changes.routed;
+    assert!(routed > 0);
+    first.kill();
+
+    // Nobody runs when the copies come.
+    publish(&site);
+    let mut second = site.run();
+    let books = site.until_the_books_close(2 * EVENTS, SOON, |_| second.lives());
+    assert_eq!(books.changes.routed, routed, "{books:#?}");
+
+    // Half of the partitions move to a third.
+    let mut third = site.run();
+    third.until_it_says("memory is read back");
+    publish(&site);
+    let books = site.until_the_books_close(3 * EVENTS, SOON, |_| {
+        second.lives();
+        third.lives();
+    });
+    assert_eq!(books.changes.routed, routed, "{books:#?}");
+    assert_eq!(site.ledger()["repeated"], 0);
+}
+
+#[test]
+fn memory_of_a_later_version_stops_its_partition_by_name_and_no_other() {
+    let site = Site::open(kit::registry(), 2, &[]);
+    let page = Outgoing {
+        topic: Topic::Seen,
+        partition: Some(0),
+        key: None,
+        value: Some(vec![2, 0, 0, 0, 0].into()),
+        headers: Vec::new(),
+    };
+    site.broker.publish(vec![page]).unwrap();
+    let mut bugle = site.run();
+    let said = bugle.until_it_says("the partition stops");
+    assert!(said.contains("subjects-0") && said.contains("format version 2"), "{said}");
+    bugle.lives();
+}
