@@ -1,19 +1,86 @@
 //! Clock: the one place that knows what time it is.
+//!
+//! A simulation makes time stand still on its thread with [`Still`] and moves it by hand: then waiting
+//! costs nothing and a day passes in a moment.
 
-use std::time::Duration;
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::time::{Duration, Instant};
 
 use crate::event::Timestamp;
+
+thread_local! {
+    /// The time on this thread while it stands still: what both clocks showed when it stopped, and how far
+    /// it was moved since.
+    static STILL: Cell<Option<(Instant, Timestamp, Duration)>> = const { Cell::new(None) };
+}
 
 /// The wall clock.
 #[must_use]
 #[allow(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn now() -> Timestamp {
-    Timestamp::from_millis(jiff::Timestamp::now().as_millisecond())
+    match STILL.get() {
+        Some((_, start, moved)) => Timestamp::from_millis(start.millis() + millis(moved)),
+        None => Timestamp::from_millis(jiff::Timestamp::now().as_millisecond()),
+    }
+}
+
+/// Sleeps; where time stands still, it moves instead.
+#[allow(clippy::disallowed_methods, reason = "this is the one place")]
+pub fn sleep(span: Duration) {
+    if STILL.get().is_some() {
+        Still::pass(span);
+    } else {
+        std::thread::sleep(span);
+    }
+}
+
+/// How long to wait for something that another thread brings about: not at all where time stands still,
+/// for there is no other thread.
+#[must_use]
+pub fn patience(span: Duration) -> Duration {
+    if STILL.get().is_some() { Duration::ZERO } else { span }
+}
+
+/// While it lives, time stands still on this thread.
+#[derive(Debug)]
+pub struct Still {
+    /// It belongs to the thread that made it.
+    _here: PhantomData<*const ()>,
+}
+
+// === impl Still ===
+
+impl Still {
+    /// Time stops at `start`.
+    #[must_use]
+    #[allow(clippy::disallowed_methods, reason = "this is the one place")]
+    pub fn at(start: Timestamp) -> Self {
+        STILL.set(Some((Instant::now(), start, Duration::ZERO)));
+        Self { _here: PhantomData }
+    }
+
+    /// So much time passes on this thread.
+    pub fn pass(span: Duration) {
+        if let Some((base, start, moved)) = STILL.get() {
+            STILL.set(Some((base, start, moved + span)));
+        }
+    }
+}
+
+impl Drop for Still {
+    fn drop(&mut self) {
+        STILL.set(None);
+    }
+}
+
+fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// A point on the machine's steady clock, for measuring how long something took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Tick(std::time::Instant);
+pub struct Tick(Instant);
 
 // === impl Tick ===
 
@@ -22,12 +89,31 @@ impl Tick {
     #[must_use]
     #[allow(clippy::disallowed_methods, reason = "this is the one place")]
     pub fn now() -> Self {
-        Self(std::time::Instant::now())
+        Self(STILL.get().map_or_else(Instant::now, |(base, _, moved)| base + moved))
     }
 
     /// How long ago it was.
     #[must_use]
     pub fn elapsed(self) -> Duration {
-        self.0.elapsed()
+        Self::now().0.saturating_duration_since(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_stands_still_until_it_is_moved_or_slept() {
+        let start = Timestamp::from_millis(1_000);
+        let still = Still::at(start);
+        let tick = Tick::now();
+        assert_eq!((now(), tick.elapsed()), (start, Duration::ZERO));
+        Still::pass(Duration::from_secs(3_600));
+        sleep(Duration::from_millis(5));
+        assert_eq!(tick.elapsed(), Duration::from_millis(3_600_005));
+        assert_eq!(now().since(start).millis(), 3_600_005);
+        drop(still);
+        assert!(now().millis() > 1_700_000_000_000);
     }
 }

@@ -225,6 +225,13 @@ pub trait Follow: Send {
     /// # Errors
     /// [`BrokerError::Unavailable`].
     fn ends(&mut self) -> Result<Vec<i64>, BrokerError>;
+
+    /// Whether nothing that was written waits for the end of its transaction: then [`Follow::ends`] are the
+    /// ends of everything there is. Asked rarely.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unavailable`].
+    fn is_settled(&mut self) -> Result<bool, BrokerError>;
 }
 
 /// How a topic is to be made.

@@ -58,7 +58,11 @@ struct State {
     /// How far each follower has read, by partition.
     followers: HashMap<MemberId, (Topic, Vec<i64>)>,
     faults: VecDeque<Fault>,
+    /// How many of them were met.
+    faults_hit: usize,
     commits: u64,
+    /// What transactions write is not seen in their partitions yet.
+    markers_late: bool,
     last_id: MemberId,
 }
 
@@ -74,6 +78,48 @@ impl Model {
     /// The next commit, of whichever link, meets this fault; asked several times, the ones after it too.
     pub fn fail_next(&self, fault: Fault) {
         self.lock().faults.push_back(fault);
+    }
+
+    /// How many faults that were asked for have been met.
+    #[must_use]
+    pub fn faults_met(&self) -> usize {
+        self.lock().faults_hit
+    }
+
+    /// A group gives up the member with this transactional id, as when it was not heard of for a session.
+    /// Its producer goes on: only the group's generation stands between it and a successor. `false`: there
+    /// is no such member.
+    pub fn evict(&self, group: &str, transactional_id: &str) -> bool {
+        let mut state = self.lock();
+        let Some(id) = state.producers.get(transactional_id).copied() else { return false };
+        let Some(members) = state.groups.get_mut(group).filter(|members| members.has(id)) else {
+            return false;
+        };
+        members.evict(id);
+        state.settle(group);
+        drop(state);
+        self.shared.changed.notify_all();
+        true
+    }
+
+    /// From now on what a transaction writes is seen in its partitions only when [`Model::land`] says so,
+    /// each for itself; its offsets are seen at once. So Kafka does it for moments: the end of a transaction
+    /// reaches every partition in its own time.
+    pub fn hold_markers(&self) {
+        self.lock().markers_late = true;
+    }
+
+    /// Lets the ends of transactions arrive in the partitions that `lands` picks; in all of them from then on
+    /// when it picks all.
+    pub fn land(&self, mut lands: impl FnMut(Input) -> bool) {
+        let mut state = self.lock();
+        let mut all = true;
+        for log in state.topics.values_mut() {
+            all &= log.land(&mut lands);
+        }
+        state.markers_late &= !all;
+        drop(state);
+        self.shared.changed.notify_all();
     }
 
     /// How many commits were written since the beginning.
@@ -95,7 +141,7 @@ impl Model {
 
     /// Asks `look` until it has an answer, for at most `wait`.
     fn wait_until<T>(&self, wait: Duration, mut look: impl FnMut(&mut State) -> Option<T>) -> Option<T> {
-        let begun = Tick::now();
+        let (begun, wait) = (Tick::now(), clock::patience(wait));
         let mut state = self.lock();
         loop {
             if let Some(answer) = look(&mut state) {
@@ -146,7 +192,7 @@ impl Broker for Model {
     fn publish(&self, records: Vec<Outgoing>) -> Result<(), BrokerError> {
         records.iter().try_for_each(check_record)?;
         let mut state = self.lock();
-        let written = state.append(records);
+        let written = state.append(records, false);
         drop(state);
         self.shared.changed.notify_all();
         written
@@ -213,7 +259,7 @@ impl State {
     }
 
     /// Appends all records, or none when one of them has no place to go to.
-    fn append(&mut self, records: Vec<Outgoing>) -> Result<(), BrokerError> {
+    fn append(&mut self, records: Vec<Outgoing>, in_transaction: bool) -> Result<(), BrokerError> {
         let mut places = Vec::with_capacity(records.len());
         for record in &records {
             let log = self.topics.get_mut(&record.topic);
@@ -228,7 +274,11 @@ impl State {
         let mut grown = BTreeSet::new();
         for (record, partition) in records.into_iter().zip(places) {
             grown.insert(Input { topic: record.topic, partition });
+            let late = self.markers_late && in_transaction;
             if let Some(log) = self.topics.get_mut(&record.topic) {
+                if late {
+                    log.hold(partition);
+                }
                 log.append(partition, now, record);
             }
         }

@@ -117,6 +117,10 @@ impl Follow for Reading {
     fn ends(&mut self) -> Result<Vec<i64>, BrokerError> {
         Ok(vec![i64::try_from(self.log.0.lock().unwrap().len()).unwrap()])
     }
+
+    fn is_settled(&mut self) -> Result<bool, BrokerError> {
+        Ok(true)
+    }
 }
 
 impl Broker for Log {

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::broker::{Arrival, BrokerError, Effect, Input, Link, LinkSpec, Position, StartFrom};
+use crate::broker::{Arrival, BrokerError, Input, Link, LinkSpec, Position, StartFrom};
 use crate::clock::{self, Tick};
 use crate::event::fact::CommitResult;
 use crate::event::{Fact, Lane, Span, Timestamp, Topic};
 use crate::flow::delivery::Reply;
-use crate::flow::{Outbox, Want, World};
+use crate::flow::{Want, World};
 
 use super::fetch::Fetches;
 use super::report::TRIM_EVERY;
@@ -23,7 +23,7 @@ use super::{Parts, Settings, count, inputs};
 /// How long a poll waits when nothing is under way.
 const IDLE_WAIT: Duration = Duration::from_millis(100);
 /// How long a poll waits while answers of the push service are expected, or something is waited for.
-const BUSY_WAIT: Duration = Duration::from_millis(2);
+pub(super) const BUSY_WAIT: Duration = Duration::from_millis(2);
 /// The longest a lane works without asking for more.
 const POLL_EVERY: Duration = Duration::from_millis(500);
 /// The most records taken from the client at once.
@@ -64,6 +64,12 @@ pub(super) struct LaneThread {
     /// Nothing is taken in while the copy of the directory may be too old.
     holding: bool,
     pub(super) now: Timestamp,
+    link: Option<Box<dyn Link>>,
+    /// The link went back while arrivals were taken in.
+    pub(super) rewound: bool,
+    polled: Tick,
+    reported: Tick,
+    trimmed: Tick,
 }
 
 // === impl LaneThread ===
@@ -95,25 +101,50 @@ impl LaneThread {
             under_way: 0,
             holding: false,
             now: clock::now(),
+            link: None,
+            rewound: false,
+            polled: Tick::now(),
+            reported: Tick::now(),
+            trimmed: Tick::now(),
         }
     }
 
-    /// Runs until stopped. A broken link is replaced; every lane then starts from what was committed.
+    /// Runs until stopped.
     pub(super) fn run(mut self) {
         while !self.stopping() {
-            let ended = self.parts.broker.link(&self.spec()).and_then(|mut link| self.work(link.as_mut()));
-            let inputs: Vec<Input> = self.stations.keys().copied().chain(self.waiting_for_memory()).collect();
-            self.forget(&inputs);
-            self.gathering = None;
-            // An answer to the old lanes must not be taken for one to the new.
-            self.replies = mpsc::channel();
-            self.under_way = 0;
-            if let Err(error) = ended {
-                tracing::warn!(lane = self.lane.as_str(), %error, "the link is built anew");
-                count::commit(&self.parts.board, self.lane, CommitResult::Fatal, (0, Duration::ZERO));
-                self.pause(TRY_AGAIN);
-            }
+            self.turn();
         }
+        self.end();
+    }
+
+    /// Goes round once. A broken link is replaced; every lane then starts from what was committed.
+    pub(super) fn turn(&mut self) {
+        let link = self.link.take().map_or_else(|| self.parts.broker.link(&self.spec()), Ok);
+        match link.and_then(|mut link| self.step(link.as_mut()).map(|()| link)) {
+            Ok(link) => self.link = Some(link),
+            Err(error) => self.break_off(&error),
+        }
+    }
+
+    /// Commits what is done and lets go of everything.
+    pub(super) fn end(&mut self) {
+        let Some(mut link) = self.link.take() else { return };
+        let inputs: Vec<Input> = self.stations.keys().copied().collect();
+        if let Err(error) = self.let_go(link.as_mut(), &inputs) {
+            tracing::warn!(lane = self.lane.as_str(), %error, "what was not committed is done by the next owner");
+        }
+    }
+
+    fn break_off(&mut self, error: &BrokerError) {
+        let inputs: Vec<Input> = self.stations.keys().copied().chain(self.waiting_for_memory()).collect();
+        self.forget(&inputs);
+        self.gathering = None;
+        // An answer to the old lanes must not be taken for one to the new.
+        self.replies = mpsc::channel();
+        self.under_way = 0;
+        tracing::warn!(lane = self.lane.as_str(), %error, "the link is built anew");
+        count::commit(&self.parts.board, self.lane, CommitResult::Fatal, (0, Duration::ZERO));
+        self.pause(TRY_AGAIN);
     }
 
     fn spec(&self) -> LinkSpec {
@@ -137,51 +168,48 @@ impl LaneThread {
         self.stop.load(Ordering::Relaxed)
     }
 
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "the engine's sleep: between two tries of something that failed"
-    )]
-    fn pause(&self, span: Duration) {
+    pub(super) fn pause(&self, span: Duration) {
         let began = Tick::now();
         while !self.stopping() && began.elapsed() < span {
-            std::thread::sleep(BUSY_WAIT.max(span / 50));
+            clock::sleep(BUSY_WAIT.max(span / 50));
         }
     }
 
-    fn work(&mut self, link: &mut dyn Link) -> Result<(), BrokerError> {
-        let (mut arrivals, mut polled) = (Vec::new(), Tick::now());
-        let (mut reported, mut trimmed) = (Tick::now(), Tick::now());
-        while !self.stopping() {
-            // What was read is used up first; but rebalances and other partitions do not wait for ever.
-            let ready = !self.holding && self.stations.values().any(Station::is_ready);
-            if !ready || polled.elapsed() >= POLL_EVERY {
-                polled = Tick::now();
-                link.poll(self.patience(), MOST_POLLED, &mut arrivals)?;
-            }
-            let idle = !ready && arrivals.is_empty();
-            self.now = self.now.max(clock::now());
-            for arrival in arrivals.drain(..) {
+    fn step(&mut self, link: &mut dyn Link) -> Result<(), BrokerError> {
+        let mut arrivals = Vec::new();
+        // What was read is used up first; but rebalances and other partitions do not wait for ever.
+        let ready = !self.holding && self.stations.values().any(Station::is_ready);
+        if !ready || self.polled.elapsed() >= POLL_EVERY {
+            self.polled = Tick::now();
+            link.poll(self.patience(), MOST_POLLED, &mut arrivals)?;
+        }
+        let idle = !ready && arrivals.is_empty();
+        self.now = self.now.max(clock::now());
+        self.rewound = false;
+        for arrival in arrivals {
+            // What was polled before a rewind comes again, in its order: taken in now, it would hide what
+            // lies before it.
+            if !(self.rewound && matches!(arrival, Arrival::Record(_))) {
                 self.receive(link, arrival)?;
             }
-            self.restore(link)?;
-            self.hear_replies();
-            let full = self.pump(link)?;
-            let due = self.gathering.is_some_and(|began| began.elapsed() >= self.settings.commit_every);
-            if full || due || (idle && self.gathering.is_some()) {
-                self.commit(link)?;
-            }
-            self.parts.board.beat(self.lane, self.slot, self.now);
-            if reported.elapsed() >= REPORT_EVERY {
-                reported = Tick::now();
-                self.report(link)?;
-            }
-            if trimmed.elapsed() >= TRIM_EVERY {
-                trimmed = Tick::now();
-                self.trim();
-            }
         }
-        let inputs: Vec<Input> = self.stations.keys().copied().collect();
-        self.let_go(link, &inputs)
+        self.restore(link)?;
+        self.hear_replies();
+        let full = self.pump(link)?;
+        let due = self.gathering.is_some_and(|began| began.elapsed() >= self.settings.commit_every);
+        if full || due || (idle && self.gathering.is_some()) {
+            self.commit(link)?;
+        }
+        self.parts.board.beat(self.lane, self.slot, self.now);
+        if self.reported.elapsed() >= REPORT_EVERY {
+            self.reported = Tick::now();
+            self.report(link)?;
+        }
+        if self.trimmed.elapsed() >= TRIM_EVERY {
+            self.trimmed = Tick::now();
+            self.trim();
+        }
+        Ok(())
     }
 
     /// How long to wait for records: not at all when there is work, briefly when answers are expected.
@@ -291,92 +319,17 @@ impl LaneThread {
         Ok(())
     }
 
-    /// Everything gathered leaves, in one transaction.
-    fn commit(&mut self, link: &mut dyn Link) -> Result<(), BrokerError> {
-        self.gathering = None;
-        let began = Tick::now();
-        let (mut effects, mut positions, mut outs) = (Vec::new(), Vec::new(), Vec::new());
-        {
-            let people = self.parts.directory.view();
-            let position = people.position();
-            let world = world(&self.parts, &people, &position);
-            for station in self.stations.values_mut().filter(|station| station.touched) {
-                let mut out = std::mem::take(&mut station.out);
-                station.lane.cut(self.now, &world, &mut out);
-                let cause = station.input;
-                effects.extend(
-                    std::mem::take(&mut out.records).into_iter().map(|record| Effect { cause, record }),
-                );
-                let (offset, cursor) = station.lane.position();
-                positions.push((cause, Position { offset, note: cursor.note(offset) }));
-                outs.push((cause, out));
-            }
-        }
-        if positions.is_empty() {
-            return Ok(());
-        }
-        let records = outs.iter().map(|(_, out)| out.tally.records).sum();
-        match link.commit(effects, &positions) {
-            Ok(()) => {
-                for (input, position) in &positions {
-                    if let Some(station) = self.stations.get_mut(input) {
-                        station.committed = position.offset;
-                    }
-                }
-                self.settle(&outs);
-                count::commit(
-                    &self.parts.board,
-                    self.lane,
-                    CommitResult::Committed,
-                    (records, began.elapsed()),
-                );
-                count::progress(&self.parts.board, self.lane, self.now);
-                Ok(())
-            }
-            Err(error @ BrokerError::Aborted(_)) => {
-                tracing::warn!(lane = self.lane.as_str(), %error, "a transaction was taken back");
-                count::commit(&self.parts.board, self.lane, CommitResult::Aborted, (0, began.elapsed()));
-                self.take_back(link)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn settle(&mut self, outs: &[(Input, Outbox)]) {
-        for (input, out) in outs {
-            if let Some(station) = self.stations.get_mut(input) {
-                station.lane.settle(self.now);
-                station.touched = false;
-            }
-            count::settled(&self.parts.board, self.lane, *input, out);
-        }
-    }
-
-    /// Memory and input go back to the last commit.
-    fn take_back(&mut self, link: &mut dyn Link) -> Result<(), BrokerError> {
-        for station in self.stations.values_mut() {
-            station.lane.undo();
-            station.forget_read();
-            station.out = Outbox::default();
-            // A delivery lane still has outcomes to write down.
-            station.touched = self.lane == Lane::Delivery;
-        }
-        if self.lane == Lane::Delivery {
-            self.gathering = Some(Tick::now());
-        }
-        link.rewind()?;
-        self.pause(BUSY_WAIT);
-        Ok(())
-    }
-
     /// Finishes what is under way in these partitions, commits it, and lets them go.
     fn let_go(&mut self, link: &mut dyn Link, inputs: &[Input]) -> Result<(), BrokerError> {
         let began = Tick::now();
         while self.under_way > 0 && began.elapsed() < DRAIN {
-            if let Ok((partition, reply)) = self.replies.1.recv_timeout(IDLE_WAIT) {
-                // Handed back, so that one place takes replies in.
-                let _ = self.replies.0.send((partition, reply));
-                self.hear_replies();
+            match self.replies.1.recv_timeout(clock::patience(IDLE_WAIT)) {
+                Ok((partition, reply)) => {
+                    // Handed back, so that one place takes replies in.
+                    let _ = self.replies.0.send((partition, reply));
+                    self.hear_replies();
+                }
+                Err(_) => clock::sleep(BUSY_WAIT),
             }
         }
         // A lane that stalled is refused here: what it did is its successor's to do again.
@@ -395,6 +348,10 @@ impl LaneThread {
     }
 }
 
-fn world<'w>(parts: &'w Parts, people: &'w crate::directory::View<'w>, directory: &'w [i64]) -> World<'w> {
+pub(super) fn world<'w>(
+    parts: &'w Parts,
+    people: &'w crate::directory::View<'w>,
+    directory: &'w [i64],
+) -> World<'w> {
     World { topology: &parts.topology, codec: &parts.codec, people, directory, plan: &parts.plan }
 }

@@ -7,6 +7,8 @@
 //! lane takes its memory back and reads again from its committed position; after a broken producer
 //! every lane is built anew.
 
+pub mod by_hand;
+mod commit;
 mod count;
 mod fetch;
 mod follow;

@@ -20,8 +20,6 @@ use super::station::Station;
 
 /// How long one look at the memory topics waits for records.
 const LOOK: Duration = Duration::from_millis(2);
-/// No transaction stays open for longer: a log still empty then holds nothing that is only late.
-const EMPTY_FOR: Duration = Duration::from_secs(30);
 /// Between two lines about memory that does not come.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
@@ -86,10 +84,12 @@ impl LaneThread {
         for record in &records {
             restoring.take_in(record);
         }
+        // A log without any page, whose transactions have all ended, was made anew, or all of it was dropped.
+        // Asked before the ends are: an end of a transaction that arrives between moves them.
+        let lacking = |waiting: &Waiting| waiting.lacks() && waiting.sequence.1 == 0;
+        let settled = restoring.waiting.iter().filter_map(|(_, waiting)| waiting.as_ref()).any(lacking)
+            && restoring.follow.is_settled()?;
         // The ends are asked for when nothing comes: a question to the cluster for each batch would cost more.
-        if !records.is_empty() {
-            return Ok(());
-        }
         let ends = restoring.follow.ends()?;
         let positions = restoring.follow.positions();
         let began = restoring.began;
@@ -97,7 +97,8 @@ impl LaneThread {
             let (read, of) = (positions.get(number).copied(), ends.get(number).copied());
             let (Some(read), Some(of), Some(waiting)) = (read, of, slot.as_ref()) else { continue };
             let (lane, input) = (self.lane, *input);
-            if read < of || waiting.lacks(began) {
+            let nothing = settled && lacking(waiting);
+            if read < of || (waiting.lacks() && !nothing) {
                 let progress =
                     Fact::Restoring { lane, input, read: read.unsigned_abs(), of: of.unsigned_abs() };
                 count::tell(&self.parts.board, &progress);
@@ -105,6 +106,10 @@ impl LaneThread {
             }
             if let Some(waiting) = slot.take() {
                 let entries = waiting.entries;
+                if nothing {
+                    let memory = restoring.topic;
+                    tracing::warn!(%input, %memory, "nothing is remembered: the memory topic holds nothing");
+                }
                 tracing::info!(lane = lane.as_str(), %input, entries, took = ?began.elapsed(), "memory is read back");
                 count::tell(&self.parts.board, &Fact::Restored { lane, input, entries: entries as u64 });
                 self.run_restored(link, input, waiting)?;
@@ -200,17 +205,9 @@ impl Waiting {
         Ok(())
     }
 
-    /// Whether a page that was committed has not been read. A log without any page was made anew, or all of
-    /// it was dropped: nothing is remembered then, and an operator is told.
-    fn lacks(&self, began: Tick) -> bool {
+    /// Whether a page that was committed has not been read.
+    fn lacks(&self) -> bool {
         let (wanted, read) = self.sequence;
-        if self.broken.is_some() || read >= wanted {
-            return false;
-        }
-        let empty = read == 0 && began.elapsed() >= EMPTY_FOR;
-        if empty {
-            tracing::warn!(input = %self.station.input, "nothing is remembered: its memory topic is empty");
-        }
-        !empty
+        self.broken.is_none() && read < wanted
     }
 }

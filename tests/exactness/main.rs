@@ -7,6 +7,8 @@
 
 mod delivery;
 mod lanes;
+#[path = "../town/owed.rs"]
+mod owed;
 #[path = "../town/mod.rs"]
 mod town;
 

@@ -19,8 +19,8 @@ pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_767_603_600_000);
 
 pub(crate) struct Town {
     pub(crate) plan: Plan,
-    pub(crate) topology: Topology,
-    pub(crate) codec: Codec,
+    pub(crate) topology: Arc<Topology>,
+    pub(crate) codec: Arc<Codec>,
     directory: Directory,
     known: Cell<i64>,
 }
@@ -48,8 +48,8 @@ impl Town {
                 ids: OutputIds { verdict: Name::Verdict.local_id(), receipt: Name::Receipt.local_id() },
                 budget: 1 << 20,
             },
-            topology: Topology::load(Path::new("topology"), &kinds).unwrap(),
-            codec: Codec::new(schemas, None),
+            topology: Arc::new(Topology::load(Path::new("topology"), &kinds).unwrap()),
+            codec: Arc::new(Codec::new(schemas, None)),
             directory: Directory::new(),
             known: Cell::new(0),
         };

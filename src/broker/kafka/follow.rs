@@ -108,4 +108,19 @@ impl Follow for Follower {
     fn ends(&mut self) -> Result<Vec<i64>, BrokerError> {
         Ok(self.bounds()?.into_iter().map(|(_, end)| end).collect())
     }
+
+    fn is_settled(&mut self) -> Result<bool, BrokerError> {
+        let unavailable = |error: KafkaError| unavailable(&self.settings.brokers, &error);
+        // Asked by a reader that sees what is not committed, too: its ends are the ends of the logs.
+        let mut config = self.settings.follower();
+        config.set("isolation.level", "read_uncommitted");
+        let all: BaseConsumer<Quiet> = config.create_with_context(Quiet).map_err(unavailable)?;
+        let name = self.settings.names.of(self.topic);
+        for (partition, (_, end)) in self.partitions.iter().zip(self.bounds()?) {
+            if bounds::of(&all, name, *partition).map_err(unavailable)?.1 > end {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
 }

@@ -58,6 +58,12 @@ impl Follow for ModelFollow {
         let log = state.log(self.topic)?;
         Ok(self.next.iter().map(|(partition, _)| log.bounds(*partition).1).collect())
     }
+
+    fn is_settled(&mut self) -> Result<bool, BrokerError> {
+        let state = self.model.lock();
+        let log = state.log(self.topic)?;
+        Ok(self.next.iter().all(|(partition, _)| log.is_settled(*partition)))
+    }
 }
 
 impl Drop for ModelFollow {

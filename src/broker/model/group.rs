@@ -36,6 +36,8 @@ pub(super) struct Member {
 pub(super) struct Group {
     members: BTreeMap<MemberId, Member>,
     committed: HashMap<Input, Position>,
+    /// Members the group gave up, which do not know it yet, and what they held.
+    evicted: BTreeMap<MemberId, BTreeSet<Input>>,
 }
 
 // === impl Group ===
@@ -57,6 +59,23 @@ impl Group {
     /// A member is gone; what it held is free.
     pub(super) fn leave(&mut self, id: MemberId) {
         self.members.remove(&id);
+    }
+
+    /// The group gives a member up that was not heard of for too long; what it held is free.
+    pub(super) fn evict(&mut self, id: MemberId) {
+        if let Some(member) = self.members.remove(&id) {
+            self.evicted.insert(id, member.held);
+        }
+    }
+
+    /// Whether the member was given up.
+    pub(super) fn is_evicted(&self, id: MemberId) -> bool {
+        self.evicted.contains_key(&id)
+    }
+
+    /// A member that was given up is told so, once: what it held and holds no more.
+    pub(super) fn take_evicted(&mut self, id: MemberId) -> Option<BTreeSet<Input>> {
+        self.evicted.remove(&id)
     }
 
     /// Whether the member is still one: a newer one with its instance id may have replaced it.

@@ -39,6 +39,13 @@ impl ModelLink {
     fn take(&mut self, state: &mut State, most: usize, into: &mut Vec<Arrival>) -> Result<(), BrokerError> {
         self.alive(state)?;
         let Some(group) = state.groups.get_mut(&self.spec.group) else { return Ok(()) };
+        if let Some(held) = group.take_evicted(self.id) {
+            self.reads.clear();
+            into.push(Arrival::Lost(held.into_iter().collect()));
+            group.join(self.id, &self.spec.inputs, self.spec.instance_id.as_deref());
+            state.settle(&self.spec.group);
+            return Ok(());
+        }
         while let Some(news) = group.news(self.id) {
             into.push(match news {
                 News::Assigned(input) => Arrival::Assigned(input, group.committed(input).cloned()),
@@ -71,11 +78,16 @@ impl ModelLink {
             Err(BrokerError::Fatal("it has failed before".to_owned()))
         } else if newest != Some(&self.id) {
             Err(BrokerError::Fatal(format!("a newer `{}` has fenced it", self.spec.transactional_id)))
-        } else if !state.groups.get(&self.spec.group).is_some_and(|group| group.has(self.id)) {
+        } else if !state.groups.get(&self.spec.group).is_some_and(|g| g.has(self.id) || g.is_evicted(self.id))
+        {
             Err(BrokerError::Fatal("a newer member has taken its instance id".to_owned()))
         } else {
             Ok(())
         }
+    }
+
+    fn is_evicted(&self, state: &State) -> bool {
+        state.groups.get(&self.spec.group).is_some_and(|group| group.is_evicted(self.id))
     }
 
     fn holds(&self, state: &State, input: Input) -> bool {
@@ -93,18 +105,27 @@ impl ModelLink {
         positions: &[(Input, Position)],
     ) -> Result<(), BrokerError> {
         self.alive(state)?;
+        if self.is_evicted(state) {
+            // As a real group does by the generation of its members: what a stalled one did is refused.
+            return Err(BrokerError::Aborted("the group has given this member up".to_owned()));
+        }
         check_commit(&effects, positions, |input| self.holds(state, input))?;
         let fault = state.faults.pop_front();
         match fault {
-            Some(Fault::Aborted) => return Err(BrokerError::Aborted("a test asked for it".to_owned())),
+            Some(Fault::Aborted) => {
+                state.faults_hit += 1;
+                return Err(BrokerError::Aborted("a test asked for it".to_owned()));
+            }
             Some(Fault::Fatal) => {
+                state.faults_hit += 1;
                 self.dead = true;
                 return Err(BrokerError::Fatal("a test asked for it".to_owned()));
             }
             Some(Fault::FatalThoughWritten) | None => {}
         }
+        state.faults_hit += usize::from(fault.is_some());
         let records: Vec<Outgoing> = effects.into_iter().map(|effect| effect.record).collect();
-        state.append(records)?;
+        state.append(records, true)?;
         if let Some(group) = state.groups.get_mut(&self.spec.group) {
             for (input, position) in positions {
                 group.commit(*input, position.clone());
@@ -136,6 +157,10 @@ impl Link for ModelLink {
     fn start(&mut self, input: Input, from: Option<&Position>) -> Result<(), BrokerError> {
         let state = self.model.lock();
         self.alive(&state)?;
+        if self.is_evicted(&state) {
+            // It is told with the next poll.
+            return Ok(());
+        }
         if !self.holds(&state, input) {
             return Err(BrokerError::NotHeld { input });
         }

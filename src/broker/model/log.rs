@@ -50,6 +50,8 @@ struct Partition {
     records: VecDeque<Incoming>,
     bytes: usize,
     compacted_len: usize,
+    /// From here on nothing is seen yet: the end of a transaction has not arrived.
+    unstable: Option<i64>,
 }
 
 // === impl Log ===
@@ -104,16 +106,40 @@ impl Log {
         let Some(at) = self.partition(partition) else { return from };
         let first = at.records.partition_point(|record| record.offset < from);
         let mut next = from;
-        for record in at.records.range(first..).take(most) {
+        let seen = at.records.range(first..).take_while(|record| record.offset < at.end());
+        for record in seen.take(most) {
             next = record.offset + 1;
             into(record.clone());
         }
         next
     }
 
-    /// The oldest offset there is, and the one the next record will have.
+    /// What comes is not seen until it lands.
+    pub(super) fn hold(&mut self, partition: i32) {
+        if let Some(at) = self.partition_mut(partition) {
+            at.unstable.get_or_insert(at.next);
+        }
+    }
+
+    /// Shows what was held in the partitions that `lands` picks; whether nothing is held any more.
+    pub(super) fn land(&mut self, mut lands: impl FnMut(Input) -> bool) -> bool {
+        let topic = self.spec.topic;
+        for (at, partition) in self.partitions.iter_mut().zip(0..) {
+            if at.unstable.is_some() && lands(Input { topic, partition }) {
+                at.unstable = None;
+            }
+        }
+        self.partitions.iter().all(|at| at.unstable.is_none())
+    }
+
+    /// The oldest offset there is, and the end as a reader of committed records sees it.
     pub(super) fn bounds(&self, partition: i32) -> (i64, i64) {
-        self.partition(partition).map_or((0, 0), |at| (at.start, at.next))
+        self.partition(partition).map_or((0, 0), |at| (at.start, at.end()))
+    }
+
+    /// Whether everything in the partition can be seen.
+    pub(super) fn is_settled(&self, partition: i32) -> bool {
+        self.partition(partition).is_none_or(|at| at.unstable.is_none())
     }
 
     /// Drops what is no longer wanted before an offset that every reader has passed. What no group reads
@@ -149,6 +175,10 @@ impl Log {
 // === impl Partition ===
 
 impl Partition {
+    fn end(&self) -> i64 {
+        self.unstable.unwrap_or(self.next)
+    }
+
     fn drop_before(&mut self, offset: i64, keep: usize) {
         while self.bytes > keep && self.records.front().is_some_and(|record| record.offset < offset) {
             if let Some(gone) = self.records.pop_front() {

@@ -1,0 +1,92 @@
+//! Commit: what the stations gathered leaves in one transaction, or is taken back as a whole.
+
+use super::count;
+use super::lane_thread::{BUSY_WAIT, LaneThread, world};
+use crate::broker::{BrokerError, Effect, Input, Link, Position};
+use crate::clock::Tick;
+use crate::event::Lane;
+use crate::event::fact::CommitResult;
+use crate::flow::Outbox;
+
+// === impl LaneThread ===
+
+impl LaneThread {
+    /// Everything gathered leaves, in one transaction.
+    pub(super) fn commit(&mut self, link: &mut dyn Link) -> Result<(), BrokerError> {
+        self.gathering = None;
+        let began = Tick::now();
+        let (mut effects, mut positions, mut outs) = (Vec::new(), Vec::new(), Vec::new());
+        {
+            let people = self.parts.directory.view();
+            let position = people.position();
+            let world = world(&self.parts, &people, &position);
+            for station in self.stations.values_mut().filter(|station| station.touched) {
+                let mut out = std::mem::take(&mut station.out);
+                station.lane.cut(self.now, &world, &mut out);
+                let cause = station.input;
+                effects.extend(
+                    std::mem::take(&mut out.records).into_iter().map(|record| Effect { cause, record }),
+                );
+                let (offset, cursor) = station.lane.position();
+                positions.push((cause, Position { offset, note: cursor.note(offset) }));
+                outs.push((cause, out));
+            }
+        }
+        if positions.is_empty() {
+            return Ok(());
+        }
+        let records = outs.iter().map(|(_, out)| out.tally.records).sum();
+        match link.commit(effects, &positions) {
+            Ok(()) => {
+                for (input, position) in &positions {
+                    if let Some(station) = self.stations.get_mut(input) {
+                        station.committed = position.offset;
+                    }
+                }
+                self.settle(&outs);
+                count::commit(
+                    &self.parts.board,
+                    self.lane,
+                    CommitResult::Committed,
+                    (records, began.elapsed()),
+                );
+                count::progress(&self.parts.board, self.lane, self.now);
+                Ok(())
+            }
+            Err(error @ BrokerError::Aborted(_)) => {
+                tracing::warn!(lane = self.lane.as_str(), %error, "a transaction was taken back");
+                count::commit(&self.parts.board, self.lane, CommitResult::Aborted, (0, began.elapsed()));
+                self.take_back(link)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn settle(&mut self, outs: &[(Input, Outbox)]) {
+        for (input, out) in outs {
+            if let Some(station) = self.stations.get_mut(input) {
+                station.lane.settle(self.now);
+                station.touched = false;
+            }
+            count::settled(&self.parts.board, self.lane, *input, out);
+        }
+    }
+
+    /// Memory and input go back to the last commit.
+    fn take_back(&mut self, link: &mut dyn Link) -> Result<(), BrokerError> {
+        for station in self.stations.values_mut() {
+            station.lane.undo();
+            station.forget_read();
+            station.out = Outbox::default();
+            // A delivery lane still has outcomes to write down.
+            station.touched = self.lane == Lane::Delivery;
+        }
+        if self.lane == Lane::Delivery {
+            self.gathering = Some(Tick::now());
+        }
+        link.rewind()?;
+        self.rewound = true;
+        self.pause(BUSY_WAIT);
+        Ok(())
+    }
+}

@@ -1,0 +1,430 @@
+//! Play: instances of Bugle on one broker, all in one thread, turned in an order that a seed decides.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use bugle::app::books::Ledgers;
+use bugle::broker::model::{Fault, Model};
+use bugle::broker::names::Names;
+use bugle::broker::{Broker, Outgoing, StartFrom, Topic};
+use bugle::clock::{self, Still};
+use bugle::codec::{self, Name};
+use bugle::directory::key::person_key;
+use bugle::directory::{Decoded, Directory};
+use bugle::engine::by_hand::ByHand;
+use bugle::engine::{Parts, Settings};
+use bugle::event::{Incoming, Lane, hash128};
+use bugle::store::view::Board;
+
+use super::owed::{Event, Owed, owed, written};
+use super::planted::{Bug, Planted};
+use super::post::{Fate, Post, Telling};
+use super::town::{NOW, record};
+use super::{Company, INSTANCES, PARTITIONS};
+
+/// What happened in a play, in numbers.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counted {
+    pub(crate) events: u64,
+    pub(crate) faults: u64,
+    pub(crate) told: u64,
+    /// Tellings that were owed, told or not.
+    pub(crate) tellings: u64,
+    pub(crate) crashes: u64,
+    pub(crate) stalls: u64,
+    pub(crate) commit_faults: u64,
+    pub(crate) late_markers: u64,
+    pub(crate) bad_answers: u64,
+    /// Of everything the push service accepted, in the order of its ids.
+    pub(crate) digest: u128,
+}
+
+/// What a promise was broken by.
+#[derive(Debug, Clone)]
+pub(crate) enum Violation {
+    /// Told to nobody, or the flow does not come to rest.
+    Lost(String),
+    /// Accepted under two ids, or not owed a second time.
+    Twice(String),
+    /// Told to somebody who is not owed it.
+    WrongPerson(String),
+    /// A message id with other tellings than the first time.
+    ChangedBatch(String),
+    /// The books do not close.
+    Books(String),
+}
+
+/// One play, from its seed.
+pub(crate) struct Play<'t> {
+    /// What the instances see, and what they are judged by.
+    town: &'t Company,
+    judge: &'t Company,
+    rng: fastrand::Rng,
+    model: Model,
+    broker: Arc<dyn Broker>,
+    post: Arc<Post>,
+    directory: Arc<Directory>,
+    runtime: tokio::runtime::Runtime,
+    instances: Vec<Option<Vec<ByHand>>>,
+    /// Until which step an instance does nothing.
+    stalled: Vec<u32>,
+    ledgers: Ledgers,
+    published: Vec<Event>,
+    counted: Counted,
+    _still: Still,
+}
+
+impl Counted {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.events += other.events;
+        self.faults += other.faults;
+        self.tellings += other.tellings;
+        self.told += other.told;
+        self.crashes += other.crashes;
+        self.stalls += other.stalls;
+        self.commit_faults += other.commit_faults;
+        self.late_markers += other.late_markers;
+        self.bad_answers += other.bad_answers;
+    }
+}
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { events, tellings, told, faults, crashes, stalls, .. } = self;
+        let Self { commit_faults, late_markers, bad_answers, .. } = self;
+        write!(
+            f,
+            "{events} events, {tellings} tellings owed, {told} told; {faults} faults: {crashes} crashes, \
+             {stalls} stalls, {commit_faults} failed commits, {late_markers} late ends of transactions, \
+             {bad_answers} bad answers of the push service"
+        )
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lost(what) => write!(f, "lost: {what}"),
+            Self::Twice(what) => write!(f, "told twice: {what}"),
+            Self::WrongPerson(what) => write!(f, "told to the wrong person: {what}"),
+            Self::ChangedBatch(what) => write!(f, "changed under its id: {what}"),
+            Self::Books(what) => write!(f, "the books: {what}"),
+        }
+    }
+}
+
+// === impl Play ===
+
+impl<'t> Play<'t> {
+    pub(crate) fn new(town: &'t Company, judge: &'t Company, seed: u64, bug: Option<Bug>) -> Self {
+        let still = Still::at(NOW);
+        let model = Model::new();
+        model.create(&Names::default().specs(PARTITIONS)).unwrap();
+        let broker: Arc<dyn Broker> = match bug {
+            Some(bug) => {
+                Arc::new(Planted { model: model.clone(), bug, commits: Arc::new(AtomicU64::new(seed % 7)) })
+            }
+            None => Arc::new(model.clone()),
+        };
+        let mut play = Self {
+            town,
+            judge,
+            rng: fastrand::Rng::with_seed(seed),
+            ledgers: Ledgers::open(&model).unwrap(),
+            model,
+            broker,
+            post: Arc::default(),
+            directory: directory_of(town),
+            runtime: tokio::runtime::Builder::new_current_thread().build().unwrap(),
+            instances: (0..INSTANCES).map(|_| None).collect(),
+            stalled: vec![0; INSTANCES],
+            published: Vec::new(),
+            counted: Counted::default(),
+            _still: still,
+        };
+        play.confirm();
+        play.start(0);
+        play
+    }
+
+    /// Faults for so many steps, then none until everything has come to rest.
+    pub(crate) fn run(mut self, steps: u32) -> Result<Counted, Violation> {
+        for step in 0..steps {
+            self.step(step);
+        }
+        self.heal()?;
+        self.judge()
+    }
+
+    fn step(&mut self, step: u32) {
+        let instance = self.rng.usize(..INSTANCES);
+        match self.rng.u32(..100) {
+            0..=61 => self.turn(step, instance),
+            62..=70 => self.publish(),
+            71..=82 => self.answer(),
+            83..=88 => {
+                let millis = self.rng.u64(1..400);
+                self.pass(Duration::from_millis(millis));
+            }
+            89 => {
+                let seconds = self.rng.u64(1..90);
+                self.pass(Duration::from_secs(seconds));
+            }
+            90..=92 => self.fail_a_commit(),
+            93 => self.crash(instance),
+            94..=96 => self.start(instance),
+            97 => self.stall(step, instance),
+            98 => {
+                self.counted.late_markers += 1;
+                self.model.hold_markers();
+            }
+            _ => {
+                let rng = &mut self.rng;
+                self.model.land(|_| rng.bool());
+            }
+        }
+    }
+
+    fn turn(&mut self, step: u32, instance: usize) {
+        if self.stalled[instance] > step {
+            return;
+        }
+        let Some(lanes) = &mut self.instances[instance] else { return };
+        for _ in 0..self.rng.usize(1..6) {
+            let lane = self.rng.usize(..lanes.len());
+            lanes[lane].turn();
+        }
+        self.let_tasks_run();
+    }
+
+    fn publish(&mut self) {
+        let count = self.rng.u8(1..4);
+        let events: Vec<Event> =
+            (0..count).map(|_| (self.rng.u8(..9), self.rng.u8(..4), self.rng.u8(..5) > 0)).collect();
+        for event in events {
+            let (source, value) = written(&self.town.town, event);
+            let (topic, value) = (Topic::Events(source), Some(value.into()));
+            let record = Outgoing { topic, partition: None, key: None, value, headers: Vec::new() };
+            self.model.publish(vec![record]).unwrap();
+            self.published.push(event);
+            self.counted.events += 1;
+        }
+    }
+
+    fn answer(&mut self) {
+        let (waiting, members) = {
+            let held = self.post.held();
+            let waiting = held.waiting.len();
+            let at = if waiting > 0 { self.rng.usize(..waiting) } else { 0 };
+            (waiting, held.waiting.get(at).map(|(id, _)| (at, held.asked[id].len())))
+        };
+        let Some((at, members)) = members.filter(|_| waiting > 0) else { return };
+        let fate = match self.rng.u8(..10) {
+            0 => Fate::AcceptInSilence,
+            1 => Fate::Lose,
+            2 => Fate::Refuse,
+            3 if members > 1 => Fate::TooLarge,
+            _ => Fate::Accept,
+        };
+        self.counted.bad_answers += u64::from(fate != Fate::Accept);
+        self.post.answer(at, fate);
+        self.let_tasks_run();
+    }
+
+    fn fail_a_commit(&mut self) {
+        let faults = [Fault::Aborted, Fault::Fatal, Fault::FatalThoughWritten];
+        self.model.fail_next(faults[self.rng.usize(..faults.len())]);
+    }
+
+    /// It is gone without a word.
+    fn crash(&mut self, instance: usize) {
+        self.counted.crashes += u64::from(self.instances[instance].take().is_some());
+    }
+
+    fn start(&mut self, instance: usize) {
+        if self.instances[instance].is_none() {
+            let parts = Parts {
+                broker: Arc::clone(&self.broker),
+                topology: Arc::clone(&self.town.town.topology),
+                codec: Arc::clone(&self.town.town.codec),
+                directory: Arc::clone(&self.directory),
+                push: Arc::clone(&self.post) as _,
+                plan: Arc::new(self.town.town.plan.clone()),
+                runtime: self.runtime.handle().clone(),
+                board: Arc::new(Board::new(clock::now())),
+            };
+            let settings = Settings {
+                name: "sim".to_owned(),
+                instance: instance.to_string(),
+                static_member: false,
+                threads: 1,
+                commit_every: Duration::from_millis(100),
+                commit_most: 4,
+                in_flight: 64,
+                start_from: StartFrom::Earliest,
+            };
+            let lanes = Lane::ALL.into_iter().map(|lane| ByHand::new(lane, &parts, &settings));
+            self.instances[instance] = Some(lanes.collect());
+        } else if self.rng.u8(..3) == 0
+            && let Some(lanes) = self.instances[instance].take()
+        {
+            // Asked to stop in order.
+            lanes.into_iter().for_each(ByHand::end);
+        }
+    }
+
+    /// It does nothing for a while, and the groups give some of its members up; it does not know.
+    fn stall(&mut self, step: u32, instance: usize) {
+        if self.instances[instance].is_none() {
+            return;
+        }
+        self.stalled[instance] = step + self.rng.u32(5..60);
+        for lane in Lane::ALL.into_iter().map(Lane::as_str) {
+            if self.rng.bool() {
+                let id = format!("sim-{instance}-{lane}-0");
+                self.counted.stalls += u64::from(self.model.evict(&format!("sim-{lane}"), &id));
+            }
+        }
+    }
+
+    fn pass(&mut self, span: Duration) {
+        Still::pass(span);
+        // Whoever follows the directory hangs now and then: then nobody may be told anything.
+        if self.rng.u8(..8) > 0 {
+            self.confirm();
+        }
+    }
+
+    /// The directory is followed by others; here it stands still and is known to be whole.
+    fn confirm(&self) {
+        for topic in [Topic::Directory, Topic::Members] {
+            self.directory.confirm(topic, &[], clock::now());
+        }
+    }
+
+    fn let_tasks_run(&self) {
+        self.runtime.block_on(async {
+            for _ in 0..4 {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+
+    fn heal(&mut self) -> Result<(), Violation> {
+        self.model.land(|_| true);
+        self.start_all();
+        for round in 0..4_000 {
+            for lane in self.instances.iter_mut().flatten().flatten() {
+                lane.turn();
+            }
+            self.let_tasks_run();
+            while !self.post.held().waiting.is_empty() {
+                self.post.answer(0, Fate::Accept);
+            }
+            self.let_tasks_run();
+            self.pass(Duration::from_millis(250));
+            if round % 8 == 7 && self.is_at_rest() {
+                return Ok(());
+            }
+        }
+        let books = self.ledgers.keeper.books();
+        Err(Violation::Lost(format!("after 1 000 s without faults the flow is not at rest: {books:?}")))
+    }
+
+    fn start_all(&mut self) {
+        for instance in 0..INSTANCES {
+            if self.instances[instance].is_none() {
+                self.start(instance);
+            }
+        }
+    }
+
+    fn is_at_rest(&mut self) -> bool {
+        self.ledgers.read(Duration::ZERO).unwrap();
+        let books = self.ledgers.keeper.books();
+        books.changes.read == self.counted.events && books.close()
+    }
+
+    fn judge(mut self) -> Result<Counted, Violation> {
+        // A while longer: what would come twice comes now.
+        for _ in 0..40 {
+            for lane in self.instances.iter_mut().flatten().flatten() {
+                lane.turn();
+            }
+            self.pass(Duration::from_secs(2));
+        }
+        if !self.is_at_rest() {
+            return Err(Violation::Books(format!("opened again: {:?}", self.ledgers.keeper.books())));
+        }
+        let held = self.post.held();
+        if let Some(id) = held.changed.first() {
+            return Err(Violation::ChangedBatch(id.clone()));
+        }
+        let mut owed = owed(&self.judge.town, &self.published);
+        let mut told: BTreeMap<&Telling, &str> = BTreeMap::new();
+        for id in held.accepted.keys() {
+            for telling in &held.asked[id] {
+                if let Some(other) = told.insert(telling, id) {
+                    return Err(Violation::Twice(format!("{telling:?} in {other} and {id}")));
+                }
+                take(&mut owed, telling)?;
+            }
+        }
+        if let Some((who, what)) = owed.first_key_value() {
+            return Err(Violation::Lost(format!("{who:?} was never told {what:?}")));
+        }
+        let books = self.ledgers.keeper.books();
+        let told = told.len() as u64;
+        if books.tellings.told != told {
+            return Err(Violation::Books(format!("{told} were told: {:?}", books.tellings)));
+        }
+        let accepted: Vec<String> = held.accepted.iter().map(|(id, times)| format!("{id} {times}")).collect();
+        let digest = hash128([accepted.join("\n").as_bytes()]);
+        let mut counted = Counted {
+            told,
+            digest,
+            tellings: books.tellings.candidates,
+            commit_faults: self.model.faults_met() as u64,
+            ..self.counted
+        };
+        counted.faults = counted.crashes
+            + counted.stalls
+            + counted.commit_faults
+            + counted.late_markers
+            + counted.bad_answers;
+        Ok(counted)
+    }
+}
+
+/// A copy of the town's directory that nobody has confirmed yet: a play begins where time does.
+fn directory_of(Company { town, people }: &Company) -> Arc<Directory> {
+    let directory = Directory::new();
+    for (person, offset) in people.iter().zip(0..) {
+        let value = codec::person::encode(Name::Person.local_id(), person);
+        let key = Some(person_key(&person.tenant, &person.user_id).into());
+        let record = Incoming { key, ..record(Topic::Directory, offset, NOW, value) };
+        let decoded = Decoded::read(&town.codec, &record).unwrap();
+        assert!(directory.apply([(&record, decoded)]).is_empty());
+    }
+    Arc::new(directory)
+}
+
+/// Takes what a telling pays off the list of what is owed.
+fn take(
+    owed: &mut BTreeMap<Owed, std::collections::BTreeSet<(String, u128)>>,
+    telling: &Telling,
+) -> Result<(), Violation> {
+    let (tenant, user, rule, conversation) = telling;
+    let what = (rule.clone(), *conversation);
+    let met = owed.iter().find(|((t, u, _), tellings)| (t, u) == (tenant, user) && tellings.contains(&what));
+    match met.map(|(key, _)| key.clone()) {
+        Some(key) => {
+            owed.remove(&key);
+            Ok(())
+        }
+        None => Err(Violation::WrongPerson(format!("{telling:?}, or it was owed once and told twice"))),
+    }
+}

@@ -1,0 +1,90 @@
+//! Post: a push service that answers when it is told to, and keeps a ledger of what it accepted.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
+
+use bugle::event::Batch;
+use bugle::push::{Answer, Outcome, PushService, Unsendable};
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+/// Whom a batch tells, and what: tenant, person, rule, conversation.
+pub(crate) type Telling = (String, String, String, u128);
+
+#[derive(Default)]
+pub(crate) struct Post {
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+pub(crate) struct Held {
+    /// The tellings of each message id, as they were first asked for.
+    pub(crate) asked: BTreeMap<String, Vec<Telling>>,
+    /// How often each message id was accepted.
+    pub(crate) accepted: BTreeMap<String, u32>,
+    /// Requests without an answer.
+    pub(crate) waiting: Vec<(String, oneshot::Sender<Outcome>)>,
+    /// Message ids that were asked for with other tellings than before.
+    pub(crate) changed: Vec<String>,
+}
+
+/// What the push service does with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Accept,
+    /// It takes it, and the answer is lost.
+    AcceptInSilence,
+    /// The request is lost.
+    Lose,
+    Refuse,
+    TooLarge,
+}
+
+// === impl Post ===
+
+impl Post {
+    pub(crate) fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap()
+    }
+
+    /// Answers the request at this place among those waiting.
+    pub(crate) fn answer(&self, at: usize, fate: Fate) {
+        let mut held = self.held();
+        let (id, reply) = held.waiting.swap_remove(at);
+        if matches!(fate, Fate::Accept | Fate::AcceptInSilence) {
+            *held.accepted.entry(id.clone()).or_default() += 1;
+        }
+        let outcome = match fate {
+            Fate::Accept => Outcome::Accepted(format!("job of {id}")),
+            Fate::AcceptInSilence | Fate::Lose => Outcome::Unknown("timeout"),
+            Fate::Refuse => Outcome::TryLater { after: None, code: "unavailable" },
+            Fate::TooLarge => Outcome::TooLarge,
+        };
+        // Who asked may have crashed.
+        let _ = reply.send(outcome);
+    }
+}
+
+impl PushService for Post {
+    fn encode(&self, batch: &Batch<'_>) -> Result<Bytes, Unsendable> {
+        let telling = |member: &bugle::event::Member<'_>| {
+            let letter = &batch.letters[member.letter as usize];
+            let rule = batch.head.template.rule.clone();
+            (batch.head.tenant.clone(), member.user_id.to_owned(), rule, letter.conversation)
+        };
+        let tellings: Vec<Telling> = batch.members.iter().map(telling).collect();
+        let id = batch.head.message_id.clone();
+        let mut held = self.held();
+        let first = held.asked.entry(id.clone()).or_insert_with(|| tellings.clone());
+        if *first != tellings {
+            held.changed.push(id);
+        }
+        Ok(Bytes::new())
+    }
+
+    fn submit<'a>(&'a self, message_id: &'a str, _: &'a str, _: Bytes) -> Answer<'a> {
+        let (reply, answer) = oneshot::channel();
+        self.held().waiting.push((message_id.to_owned(), reply));
+        Box::pin(async move { answer.await.unwrap_or(Outcome::Unknown("gone")) })
+    }
+}
