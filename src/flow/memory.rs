@@ -5,7 +5,7 @@
 //! never compacted, for an id is written once.
 //!
 //! Layout of a page: version byte, four bytes of how many entries (little endian, so that a page cut short
-//! is never taken for a shorter one), head ([`Place`]), then for each entry 16 bytes of key, when it was
+//! is never taken for a shorter one), the place of the lane, then for each entry 16 bytes of key, when it was
 //! heard and until when it counts, the two times as differences to the entry before: about 20 bytes an id.
 
 use serde::{Deserialize, Serialize};
