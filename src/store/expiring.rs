@@ -1,54 +1,165 @@
 //! Expiring: a map whose entries end by themselves, and whose open transaction can be undone.
 //!
 //! It does not know what time it is; entries end when its owner says how far time has come.
+//!
+//! Millions of ids are remembered at once, so an entry costs little beyond itself: entries lie in queues, in
+//! the order they were noted, and a table of four-byte places finds them by key. Entries that live about as
+//! long share a queue, so that what has ended lies in front.
 
-use std::collections::BTreeMap;
-use std::hash::Hash;
+use std::collections::VecDeque;
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
 
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 
 use crate::event::Timestamp;
 
-/// Entries whose deadlines fall into the same second leave together.
-const BUCKET_MS: i64 = 1_000;
+/// From which lifetime on entries lie in which queue, in milliseconds: 10 minutes, 1 hour, 6 hours, 1, 3, 10
+/// and 40 days. What has ended may wait behind what lives a few times as long, not longer.
+const LIFETIMES: [i64; QUEUES - 1] =
+    [600_000, 3_600_000, 21_600_000, 86_400_000, 259_200_000, 864_000_000, 3_456_000_000];
+const QUEUES: usize = 8;
+
+/// A place: the queue in the upper bits, the entry's number in it in the lower ones, which begin anew.
+type Place = u32;
+const QUEUE_SHIFT: u32 = 29;
+const NUMBERS: u32 = (1 << QUEUE_SHIFT) - 1;
+
+/// Entries of a queue are kept in blocks, so that a queue grows without being copied and shrinks in front.
+const BLOCK: u32 = 1_024;
 
 /// A map with a deadline per entry and an undo log since the last [`Expiring::settle`].
 ///
 /// **Invariant:** entries end only in [`Expiring::expire`], which is called right after a commit, so
 /// that undoing never has to bring an expired entry back.
-#[derive(Debug)]
 pub struct Expiring<K, V> {
-    entries: HashMap<K, (V, Timestamp), foldhash::fast::RandomState>,
-    due: BTreeMap<i64, Vec<K>>,
-    undo: Vec<(K, Option<(V, Timestamp)>)>,
+    places: HashTable<Place>,
+    queues: [Queue<K, V>; QUEUES],
+    hasher: foldhash::fast::RandomState,
+    /// What was noted, and what it replaced.
+    undo: Vec<(Place, Option<Place>)>,
+    now: Timestamp,
+}
+
+/// One entry. Packed, for a key of 16 bytes would else ask for a multiple of 16.
+#[derive(Clone, Copy)]
+#[repr(C, packed(8))]
+struct Entry<K, V> {
+    key: K,
+    value: V,
+    deadline: Timestamp,
+}
+
+/// Entries in the order they were noted.
+struct Queue<K, V> {
+    blocks: VecDeque<Vec<Entry<K, V>>>,
+    /// The number of the first entry of the first block, and how many of that block are gone.
+    first: u32,
+    gone: u32,
+}
+
+// === impl Queue ===
+
+impl<K, V> Default for Queue<K, V> {
+    fn default() -> Self {
+        Self { blocks: VecDeque::new(), first: 0, gone: 0 }
+    }
+}
+
+impl<K: Copy, V: Copy> Queue<K, V> {
+    fn get(&self, number: u32) -> Option<Entry<K, V>> {
+        let at = number.wrapping_sub(self.first) & NUMBERS;
+        self.blocks.get((at / BLOCK) as usize)?.get((at % BLOCK) as usize).copied()
+    }
+
+    fn push(&mut self, entry: Entry<K, V>) -> u32 {
+        if self.blocks.back().is_none_or(|block| block.len() == BLOCK as usize) {
+            // The first block of a queue grows by itself: most queues stay short.
+            let room = if self.blocks.is_empty() { 0 } else { BLOCK as usize };
+            self.blocks.push_back(Vec::with_capacity(room));
+        }
+        let before = u32::try_from(self.blocks.len().saturating_sub(1)).unwrap_or(0) * BLOCK;
+        let Some(block) = self.blocks.back_mut() else { return self.first };
+        block.push(entry);
+        let in_block = u32::try_from(block.len().saturating_sub(1)).unwrap_or(0);
+        self.first.wrapping_add(before).wrapping_add(in_block) & NUMBERS
+    }
+
+    fn pop_back(&mut self) {
+        if let Some(block) = self.blocks.back_mut() {
+            block.pop();
+            if block.is_empty() && self.blocks.len() > 1 {
+                self.blocks.pop_back();
+            }
+        }
+    }
+
+    /// The number of the oldest entry.
+    fn front(&self) -> u32 {
+        self.first.wrapping_add(self.gone) & NUMBERS
+    }
+
+    fn pop_front(&mut self) {
+        self.gone += 1;
+        if self.gone == BLOCK {
+            self.blocks.pop_front();
+            (self.first, self.gone) = (self.first.wrapping_add(BLOCK) & NUMBERS, 0);
+        }
+    }
+
+    /// Whether another entry would be taken for the oldest.
+    fn is_full(&self) -> bool {
+        self.blocks.len() >= (NUMBERS / BLOCK) as usize
+    }
 }
 
 // === impl Expiring ===
 
 impl<K, V> Default for Expiring<K, V> {
     fn default() -> Self {
-        Self { entries: HashMap::default(), due: BTreeMap::new(), undo: Vec::new() }
+        Self {
+            places: HashTable::new(),
+            queues: std::array::from_fn(|_| Queue::default()),
+            hasher: foldhash::fast::RandomState::default(),
+            undo: Vec::new(),
+            now: Timestamp::default(),
+        }
+    }
+}
+
+impl<K, V> fmt::Debug for Expiring<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} entries", self.places.len())
     }
 }
 
 impl<K: Copy + Eq + Hash, V: Copy> Expiring<K, V> {
     /// The entry's value, whether or not it was noted in the open transaction.
     pub fn get(&self, key: &K) -> Option<V> {
-        self.entries.get(key).map(|(value, _)| *value)
+        let entry = self.entry(self.place(key)?)?;
+        (entry.deadline >= self.now).then_some(entry.value)
     }
 
     /// Notes an entry until `deadline`; an older one under the same key is replaced.
     pub fn insert(&mut self, key: K, value: V, deadline: Timestamp) {
-        let before = self.entries.insert(key, (value, deadline));
-        self.undo.push((key, before));
-        self.due.entry(deadline.millis().div_euclid(BUCKET_MS)).or_default().push(key);
+        let lifetime = deadline.since(self.now).millis();
+        let queue = LIFETIMES.iter().take_while(|from| lifetime >= **from).count();
+        if self.queues[queue].is_full() {
+            self.forget_oldest(queue);
+        }
+        let number = self.queues[queue].push(Entry { key, value, deadline });
+        let place = u32::try_from(queue).unwrap_or(0) << QUEUE_SHIFT | number;
+        let before = self.take(&key);
+        self.put(&key, place);
+        self.undo.push((place, before));
     }
 
     /// What the open transaction noted, as it is now.
     pub fn noted(&self) -> impl Iterator<Item = (K, V, Timestamp)> {
-        self.undo.iter().filter_map(|(key, _)| {
-            let (value, deadline) = self.entries.get(key)?;
-            Some((*key, *value, *deadline))
+        self.undo.iter().filter_map(|(place, _)| {
+            let Entry { key, value, deadline } = self.entry(*place)?;
+            // What it replaced itself is said once.
+            (self.place(&key) == Some(*place)).then_some((key, value, deadline))
         })
     }
 
@@ -59,43 +170,81 @@ impl<K: Copy + Eq + Hash, V: Copy> Expiring<K, V> {
 
     /// The transaction was aborted: everything is as it was at the last [`Expiring::settle`].
     pub fn undo(&mut self) {
-        while let Some((key, before)) = self.undo.pop() {
-            match before {
-                Some(entry) => {
-                    self.entries.insert(key, entry);
-                }
-                None => {
-                    self.entries.remove(&key);
-                }
+        while let Some((place, before)) = self.undo.pop() {
+            let Some(Entry { key, .. }) = self.entry(place) else { continue };
+            self.take(&key);
+            if let Some(before) = before {
+                self.put(&key, before);
             }
+            // The last that was noted is the last of its queue.
+            self.queues[queue_of(place)].pop_back();
         }
     }
 
     /// Ends every entry whose deadline lies before `now`. Costs by what is due, not by what is kept.
     pub fn expire(&mut self, now: Timestamp) {
-        let before = now.millis().div_euclid(BUCKET_MS);
-        while let Some(bucket) = self.due.first_entry() {
-            if *bucket.key() >= before {
-                return;
-            }
-            for key in bucket.remove() {
-                // A replaced entry stands in two buckets; only its own deadline ends it.
-                if self.entries.get(&key).is_some_and(|(_, deadline)| *deadline < now) {
-                    self.entries.remove(&key);
-                }
+        self.now = self.now.max(now);
+        for queue in 0..QUEUES {
+            while let Some(oldest) = self.queues[queue].get(self.queues[queue].front())
+                && oldest.deadline < self.now
+            {
+                self.forget_oldest(queue);
             }
         }
     }
 
     /// How many entries there are.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.places.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.places.is_empty()
     }
+
+    fn forget_oldest(&mut self, queue: usize) {
+        let number = self.queues[queue].front();
+        let Some(Entry { key, .. }) = self.queues[queue].get(number) else { return };
+        let place = u32::try_from(queue).unwrap_or(0) << QUEUE_SHIFT | number;
+        // One that was replaced lies elsewhere under its key.
+        if self.place(&key) == Some(place) {
+            self.take(&key);
+        }
+        self.queues[queue].pop_front();
+    }
+
+    fn entry(&self, place: Place) -> Option<Entry<K, V>> {
+        self.queues[queue_of(place)].get(place & NUMBERS)
+    }
+
+    fn place(&self, key: &K) -> Option<Place> {
+        let is = |place: &Place| self.entry(*place).is_some_and(|entry| { entry.key } == *key);
+        self.places.find(self.hasher.hash_one(key), is).copied()
+    }
+
+    fn take(&mut self, key: &K) -> Option<Place> {
+        let queues = &self.queues;
+        let is = |place: &Place| entry_in(queues, *place).is_some_and(|entry| { entry.key } == *key);
+        let found = self.places.find_entry(self.hasher.hash_one(key), is).ok()?;
+        Some(found.remove().0)
+    }
+
+    fn put(&mut self, key: &K, place: Place) {
+        let (queues, hasher) = (&self.queues, &self.hasher);
+        self.places.insert_unique(hasher.hash_one(key), place, |place| {
+            let Some(Entry { key, .. }) = entry_in(queues, *place) else { return 0 };
+            hasher.hash_one(key)
+        });
+    }
+}
+
+fn queue_of(place: Place) -> usize {
+    (place >> QUEUE_SHIFT) as usize
+}
+
+fn entry_in<K: Copy, V: Copy>(queues: &[Queue<K, V>; QUEUES], place: Place) -> Option<Entry<K, V>> {
+    queues[queue_of(place)].get(place & NUMBERS)
 }
 
 #[cfg(test)]
@@ -119,6 +268,28 @@ mod tests {
         seen.insert(2, 'c', at(20));
         seen.undo();
         assert_eq!((seen.get(&1), seen.get(&2)), (Some('a'), None));
+    }
+
+    #[test]
+    fn many_come_and_go_and_every_one_is_found_until_its_end() {
+        let mut seen = Expiring::default();
+        for second in 0..20_000_i64 {
+            // Two lifetimes, two queues.
+            seen.insert(second, second, at(second + 5_000));
+            seen.insert(-second - 1, second, at(second + 60));
+            seen.settle();
+            seen.expire(at(second));
+        }
+        assert_eq!(seen.len(), 5_001 + 61);
+        assert_eq!((seen.get(&14_998), seen.get(&14_999)), (None, Some(14_999)));
+        assert_eq!((seen.get(&-19_939), seen.get(&-19_940)), (None, Some(19_939)));
+        let blocks: usize = seen.queues.iter().map(|queue| queue.blocks.len()).sum();
+        assert!(blocks <= 8, "{blocks} blocks are kept");
+        for second in 20_000..30_000_i64 {
+            seen.insert(second, second, at(second + 5_000));
+        }
+        seen.undo();
+        assert_eq!((seen.get(&20_000), seen.get(&19_999)), (None, Some(19_999)));
     }
 
     #[test]
