@@ -96,7 +96,7 @@ pub fn specs(config: &Config) -> Result<Vec<TopicSpec>, Unready> {
     for spec in &mut specs {
         spec.partitions = topics.partitions(spec.topic);
         for (name, value) in &mut spec.config {
-            if matches!(spec.topic, Topic::Seen | Topic::Told) && name == "retention.ms" {
+            if spec.topic.is_memory() && name == "retention.ms" {
                 *value = memory_kept(config).millis().to_string();
             }
         }

@@ -203,10 +203,10 @@ fn setting_fault(spec: &TopicSpec, name: &str, wanted: &str, is: &str) -> Option
         "cleanup.policy" if spec.topic == Topic::Directory || spec.topic == Topic::Members => {
             if is == wanted { None } else { set("and would forget people who do not change") }
         }
-        "retention.ms" if is_memory(spec.topic) && number(is) >= 0 && number(is) < number(wanted) => {
+        "retention.ms" if spec.topic.is_memory() && number(is) >= 0 && number(is) < number(wanted) => {
             set("and would forget what must be remembered")
         }
-        "message.timestamp.type" if is_memory(spec.topic) && is != wanted => {
+        "message.timestamp.type" if spec.topic.is_memory() && is != wanted => {
             set("and would be dropped by another clock than the cluster's")
         }
         "cleanup.policy" if is.contains("compact") => set("and would drop records that share a key"),
@@ -221,11 +221,6 @@ fn setting_fault(spec: &TopicSpec, name: &str, wanted: &str, is: &str) -> Option
 /// Whether the topic is held as a whole by every instance, and not shared out.
 const fn is_whole(topic: Topic) -> bool {
     matches!(topic, Topic::Directory | Topic::Members)
-}
-
-/// Whether the topic holds what a lane remembers.
-const fn is_memory(topic: Topic) -> bool {
-    matches!(topic, Topic::Seen | Topic::Told)
 }
 
 /// Whether the topic is Bugle's own.

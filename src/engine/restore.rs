@@ -20,6 +20,8 @@ use super::station::Station;
 
 /// How long one look at the memory topics waits for records.
 const LOOK: Duration = Duration::from_millis(2);
+/// Between two questions whether transactions are still open: each costs a connection.
+const ASK_EVERY: Duration = Duration::from_secs(1);
 /// Between two lines about memory that does not come.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
@@ -30,6 +32,7 @@ pub(super) struct Restoring {
     /// As the follower counts them; `None` once one runs, or is gone.
     waiting: Vec<(Input, Option<Waiting>)>,
     began: Tick,
+    asked: Option<Tick>,
     said: Tick,
 }
 
@@ -67,7 +70,14 @@ impl LaneThread {
             });
             let waiting = waiting.collect::<Result<_, BrokerError>>()?;
             let now = Tick::now();
-            self.restoring.push(Restoring { follow, topic: memory, waiting, began: now, said: now });
+            self.restoring.push(Restoring {
+                follow,
+                topic: memory,
+                waiting,
+                began: now,
+                asked: None,
+                said: now,
+            });
         }
         for mut restoring in std::mem::take(&mut self.restoring) {
             self.read_back(link, &mut restoring)?;
@@ -87,8 +97,12 @@ impl LaneThread {
         // A log without any page, whose transactions have all ended, was made anew, or all of it was dropped.
         // Asked before the ends are: an end of a transaction that arrives between moves them.
         let lacking = |waiting: &Waiting| waiting.lacks() && waiting.sequence.1 == 0;
-        let settled = restoring.waiting.iter().filter_map(|(_, waiting)| waiting.as_ref()).any(lacking)
-            && restoring.follow.is_settled()?;
+        let mut settled = restoring.waiting.iter().filter_map(|(_, waiting)| waiting.as_ref()).any(lacking)
+            && restoring.asked.is_none_or(|asked| asked.elapsed() >= ASK_EVERY);
+        if settled {
+            restoring.asked = Some(Tick::now());
+            settled = restoring.follow.is_settled()?;
+        }
         // The ends are asked for when nothing comes: a question to the cluster for each batch would cost more.
         let ends = restoring.follow.ends()?;
         let positions = restoring.follow.positions();
@@ -110,7 +124,9 @@ impl LaneThread {
                     let memory = restoring.topic;
                     tracing::warn!(%input, %memory, "nothing is remembered: the memory topic holds nothing");
                 }
-                tracing::info!(lane = lane.as_str(), %input, entries, took = ?began.elapsed(), "memory is read back");
+                if waiting.broken.is_none() {
+                    tracing::info!(lane = lane.as_str(), %input, entries, took = ?began.elapsed(), "memory is read back");
+                }
                 count::tell(&self.parts.board, &Fact::Restored { lane, input, entries: entries as u64 });
                 self.run_restored(link, input, waiting)?;
             }

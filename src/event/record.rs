@@ -101,6 +101,12 @@ impl Topic {
         Self::DeadLetters,
     ];
 
+    /// Whether it holds what a lane remembers.
+    #[must_use]
+    pub const fn is_memory(self) -> bool {
+        matches!(self, Self::Seen | Self::Told)
+    }
+
     /// Where the memory of the lane that reads this topic is kept, partition by partition.
     #[must_use]
     pub const fn memory(self) -> Option<Self> {

@@ -77,6 +77,8 @@ impl Seen {
         for entry in page.entries() {
             let Remembered { key, at, until } = entry?;
             self.newest.0 = self.newest.0.max(at);
+            // Time passes as it did then: what has ended since is not kept.
+            self.settle();
             self.heard.insert(key, at, until);
             count += 1;
         }

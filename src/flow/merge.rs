@@ -90,8 +90,8 @@ impl Told {
     }
 
     /// What the open transaction told.
-    pub fn told(&self) -> impl Iterator<Item = Remembered> {
-        self.told.noted().map(|(key, (), until)| Remembered { key, at: Timestamp::default(), until })
+    pub fn told(&self, now: Timestamp) -> impl Iterator<Item = Remembered> {
+        self.told.noted().map(move |(key, (), until)| Remembered { key, at: now, until })
     }
 
     /// Knows again what an owner before told; how many tellings that is.
@@ -101,7 +101,9 @@ impl Told {
     pub fn restore(&mut self, page: &Page<'_>) -> Result<usize, BrokenMemory> {
         let mut count = 0;
         for entry in page.entries() {
-            let Remembered { key, until, .. } = entry?;
+            let Remembered { key, at, until } = entry?;
+            // Time passes as it did then: what has ended since is not kept.
+            self.settle(at);
             self.told.insert(key, (), until);
             count += 1;
         }

@@ -274,7 +274,7 @@ impl Rooms for PersonLane {
         self.frames.cut(out);
         self.progress.close(world.plan, out);
         let (offset, cursor) = self.progress.position();
-        memory::write(Topic::Told, self.partition, (offset, &cursor), self.told.told(), out);
+        memory::write(Topic::Told, self.partition, (offset, &cursor), self.told.told(now), out);
     }
 
     fn restore(&mut self, page: &Page<'_>, placed: bool) -> Result<usize, BrokenMemory> {

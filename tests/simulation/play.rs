@@ -11,18 +11,16 @@ use bugle::broker::model::{Fault, Model};
 use bugle::broker::names::Names;
 use bugle::broker::{Broker, Outgoing, StartFrom, Topic};
 use bugle::clock::{self, Still};
-use bugle::codec::{self, Name};
-use bugle::directory::key::person_key;
-use bugle::directory::{Decoded, Directory};
+use bugle::directory::Directory;
 use bugle::engine::by_hand::ByHand;
 use bugle::engine::{Parts, Settings};
-use bugle::event::{Incoming, Lane, hash128};
+use bugle::event::{Lane, hash128};
 use bugle::store::view::Board;
 
 use super::owed::{Event, Owed, owed, written};
 use super::planted::{Bug, Planted};
 use super::post::{Fate, Post, Telling};
-use super::town::{NOW, record};
+use super::town::{NOW, hear_of};
 use super::{Company, INSTANCES, PARTITIONS};
 
 /// What happened in a play, in numbers.
@@ -403,11 +401,7 @@ impl<'t> Play<'t> {
 fn directory_of(Company { town, people }: &Company) -> Arc<Directory> {
     let directory = Directory::new();
     for (person, offset) in people.iter().zip(0..) {
-        let value = codec::person::encode(Name::Person.local_id(), person);
-        let key = Some(person_key(&person.tenant, &person.user_id).into());
-        let record = Incoming { key, ..record(Topic::Directory, offset, NOW, value) };
-        let decoded = Decoded::read(&town.codec, &record).unwrap();
-        assert!(directory.apply([(&record, decoded)]).is_empty());
+        hear_of(&directory, &town.codec, offset, person);
     }
     Arc::new(directory)
 }

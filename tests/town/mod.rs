@@ -60,11 +60,7 @@ impl Town {
     /// The directory hears of a person.
     pub(crate) fn learn(&self, person: &Person) {
         let offset = self.known.replace(self.known.get() + 1);
-        let value = person::encode(Name::Person.local_id(), person);
-        let key = Some(person_key(&person.tenant, &person.user_id).into());
-        let record = Incoming { key, ..record(Topic::Directory, offset, NOW, value) };
-        let decoded = Decoded::read(&self.codec, &record).unwrap();
-        assert!(self.directory.apply([(&record, decoded)]).is_empty());
+        hear_of(&self.directory, &self.codec, offset, person);
     }
 
     /// The example event of a kind, changed by `patch`, as it lies in its topic.
@@ -89,6 +85,15 @@ impl Town {
             plan: &self.plan,
         })
     }
+}
+
+/// A directory hears of a person.
+pub(crate) fn hear_of(directory: &Directory, codec: &Codec, offset: i64, person: &Person) {
+    let value = person::encode(Name::Person.local_id(), person);
+    let key = Some(person_key(&person.tenant, &person.user_id).into());
+    let record = Incoming { key, ..record(Topic::Directory, offset, NOW, value) };
+    let decoded = Decoded::read(codec, &record).unwrap();
+    assert!(directory.apply([(&record, decoded)]).is_empty());
 }
 
 /// The sample company, and the other tenant's people under the same user ids.
