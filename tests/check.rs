@@ -81,43 +81,22 @@ fn the_shipped_rules_serve_thirty_use_cases_and_pass() {
     insta::assert_snapshot!(text, @r"
     40 rules for 30 use cases, 4 sources, 58 messages: all good
 
-    Read but not carried out yet: cap, closed, escalate, inhibit, order, remind, repeat, stop, subject: each, tell: hold, tell: later, until, window: digest, window: latest-state, window: session, window: threshold, within, write_back.
-      bw-1-item          tells at once; window: digest
-      bw-2-approval      tells at once; within, write_back, until, closed
-      bw-3-status        tells at once; order, window: latest-state
-      bw-4-completeness  stays silent; tell: hold, stop, repeat, escalate, until
-      bw-5-case          tells at once; escalate
-      bw-6-deadline      stays silent; tell: later, remind, escalate, until, window: digest
+    Read but not carried out yet: cap, stop, window: by person, within, write_back.
+      bw-1-item          tells at once; window: by person
+      bw-2-approval      tells at once; within, write_back
+      bw-4-completeness  tells later; stop
+      bw-6-deadline      tells later; window: by person
       bw-7-next          tells at once; within
-      bw-8-agreement     tells at once; repeat
-      bw-8-incident      tells at once; repeat
-      bw-8-notice        tells at once; repeat
-      da-1-artifact      tells at once; window: digest
-      da-2-failing       stays silent; subject: each, escalate, until, closed, window: threshold, inhibit
-      da-2-broken        tells at once; subject: each, escalate, until, closed
-      da-3-change        tells at once; repeat, escalate, until, closed
-      da-4-partner       tells at once; window: latest-state
-      da-4-desk          tells at once; window: latest-state
-      da-5-credential    stays silent; tell: later, remind, escalate, until, closed, window: digest
-      da-6-backlog       stays silent; escalate, until, closed, window: threshold
-      da-6-breach        tells at once; escalate, until, closed
-      da-7-work-item     tells at once; write_back, escalate, until
-      xc-2-status        tells at once; order, window: latest-state
-      xc-3-integration   tells at once; subject: each, escalate, until, closed, window: digest
+      da-5-credential    tells later; window: by person
+      da-7-work-item     tells at once; write_back
       xc-4-customer      tells at once; cap
-      xc-5-overdue       stays silent; tell: later, stop, remind, escalate, until
-      xc-6-decide        tells at once; write_back, closed
-      xc-7-segment       tells at once; window: digest, cap
-      xc-8-process       stays silent; escalate, until, order, window: session
+      xc-5-overdue       tells later; stop
+      xc-6-decide        tells at once; write_back
+      xc-7-segment       tells later; cap
       ec-1-review        tells at once; within
       ec-1-stage         tells at once; within
-      ec-2-expiry        stays silent; tell: later, remind, until, closed, window: digest
-      ec-3-sla           stays silent; tell: later, escalate, until, closed
-      ec-4-documents     tells at once; window: digest
-      ec-5-published     tells at once; window: digest
-      ec-6-access        stays silent; escalate, window: threshold
-      ec-6-exception     tells at once; escalate
-      ec-7-decide        tells at once; within, write_back, until, closed
+      ec-2-expiry        tells later; window: by person
+      ec-7-decide        tells at once; within, write_back
     ");
 }
 

@@ -4,11 +4,10 @@
 
 mod kit;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kit::process::ended;
-use kit::site::Site;
+use kit::site::{Expected, Site};
 use serde_json::Value as Json;
 
 /// What the demo says at its end; its books must close and it must end with 0.
@@ -70,10 +69,8 @@ fn a_crash_in_the_middle_of_a_backlog_loses_nobody_and_tells_nobody_twice() {
     assert_eq!(ledger["repeated"], 0, "{ledger}");
     assert_eq!(ledger["distinct"], books.tellings.told, "{ledger}");
     assert_eq!((books.tellings.failed, books.tellings.unknown), (0, 0), "{books:#?}");
-    let people = ["--people", "tests/python/people.csv", "--sent", &sent.to_string_lossy()];
-    let expected = kit::python::script("reference.py", &people);
-    let expected: BTreeSet<String> = expected.lines().map(str::to_owned).collect();
-    let told: BTreeSet<String> = site.told().iter().map(kit::site::Told::pair).collect();
+    let expected = Expected::of(&sent);
+    let (told, expected) = (expected.told(&site), expected.pairs);
     let (missing, extra) = (expected.difference(&told), told.difference(&expected));
     assert!(
         told == expected,

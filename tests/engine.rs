@@ -181,12 +181,12 @@ fn a_push_service_that_is_away_or_answers_badly_costs_time_and_nothing_else() {
 fn one_poisoned_address_is_set_apart_and_everybody_else_is_told() {
     let mut rig = Rig::new();
     let app = rig.start();
-    rig.stand_in.set_faults(Faults { poison: vec!["user:lena.vogt".to_owned()], ..Faults::default() });
+    rig.stand_in.set_faults(Faults { poison: vec!["user:mara.weber".to_owned()], ..Faults::default() });
     rig.publish(0, 110);
     let books = rig.settle();
     rig.assert_told_once(&books);
     assert!(books.tellings.failed > 0, "{books:?}");
-    assert!(rig.stand_in.account("tom.berger").is_some());
-    assert!(rig.stand_in.account("lena.vogt").is_none());
+    assert!(rig.stand_in.account("jonas.klein").is_some());
+    assert!(rig.stand_in.account("mara.weber").is_none());
     app.stop();
 }

@@ -59,7 +59,12 @@ fn every_metric_shown_is_described_once_with_its_type() {
 #[test]
 fn names_say_room_what_and_unit() {
     let units = ["_total", "_seconds", "_bytes", "_people", "_members", "_records", "_info"];
-    let countable = ["bugle_deliver_in_flight", "bugle_engine_assigned_partitions", "bugle_process_open_fds"];
+    let countable = [
+        "bugle_conversation_open_subjects",
+        "bugle_deliver_in_flight",
+        "bugle_engine_assigned_partitions",
+        "bugle_process_open_fds",
+    ];
     for metric in METRICS {
         assert!(metric.name.starts_with("bugle_"), "{}", metric.name);
         let unit = units.iter().any(|unit| metric.name.ends_with(unit)) || countable.contains(&metric.name);

@@ -11,6 +11,7 @@ use bugle::directory::{People, bind_rule};
 use bugle::event::frame::Format;
 use bugle::event::notice::Verb;
 use bugle::event::{Change, Person, Source};
+use bugle::topology::plan::WindowKind;
 use bugle::topology::{KindRule, Kinds, Topology};
 use serde_json::{Value as Json, json};
 
@@ -102,10 +103,14 @@ fn read<'b>(kind: &str, bytes: &'b [u8]) -> Change<'b> {
 
 fn speaking<'t>(change: &Change<'_>) -> Vec<&'t KindRule> {
     let rules = world().topology.rules_for(change.kind());
-    rules.iter().filter(|rule| rule.rule.tells_at_once() && rule.matches(change).unwrap()).collect()
+    let gathers = |rule: &KindRule| {
+        matches!(rule.rule.window(), Some(WindowKind::Digest { .. } | WindowKind::LatestState(_)))
+    };
+    let speaks = |rule: &KindRule| rule.rule.tells_at_once() || gathers(rule);
+    rules.iter().filter(|rule| speaks(rule) && rule.matches(change).unwrap()).collect()
 }
 
-/// `rule: people: title / body`, one line for each rule that speaks at once.
+/// `rule: people: title / body`, one line for each rule that speaks of the change, at once or in a digest.
 fn told(kind: &str, patch: Json) -> String {
     told_in("en", kind, patch)
 }
@@ -118,8 +123,8 @@ fn told_in(locale: &str, kind: &str, patch: Json) -> String {
         let bound = bind_rule(&plan.audience, plan.fallback.as_ref(), plan.never.as_ref(), &change);
         let resolved = world().people.resolve(change.tenant(), &bound, &plan.plan.channels);
         let names: Vec<&str> = resolved.iter().map(|entry| entry.user_id()).collect();
-        let cut = plan.message.as_ref().unwrap().cut(locale);
-        let values = rule.values(&change);
+        let cut = plan.first().message.as_ref().unwrap().cut(locale);
+        let values = rule.values(&change, 0);
         let inserts = cut.inserts(&values, "Europe/Berlin").unwrap();
         let fill = |text: &str| {
             let filled = inserts.iter().enumerate();
@@ -296,16 +301,19 @@ fn a_subject_is_tenant_source_and_the_fields_named() {
     let task = json!({ "data": { "process_id": "11|5", "task_id": "1" } });
     let key = of("ec-7-decide", "xecm.task.assigned", task);
     assert_eq!(key.as_deref(), Some("acme|xecm|process_id=11\\|5|task_id=1"));
-    let entity = of("ec-5-published", "xecm.document.published", json!({}));
+    let entity = of("ec-4-safety", "xecm.document.available", json!({}));
     assert_eq!(entity.as_deref(), Some("acme|xecm|entity.type=document|entity.id=4711"));
+    let window = of("ec-4-documents", "xecm.document.available", json!({ "data": { "site": "Lyon|2" } }));
+    assert_eq!(window.as_deref(), Some("acme|xecm|site=Lyon\\|2"));
     let absent = of("xc-6-decide", "xconnector.workflow.approval_pending", json!({ "action": null }));
     assert_eq!(absent, None, "a subject without its field is none");
 }
 
 #[test]
 fn answers_are_narrowed_by_the_change_and_gone_where_a_signature_is_required() {
-    let offered =
-        |patch: Json| with("ec-7-decide", "xecm.task.assigned", patch, |rule, change| rule.answers(change));
+    let offered = |patch: Json| {
+        with("ec-7-decide", "xecm.task.assigned", patch, |rule, change| rule.answers(change, 0))
+    };
     let action = json!({ "ref": "1", "options": ["approve", "reject", "delegate"], "answer_by": null });
     assert_eq!(
         offered(json!({ "action": action, "data": { "signature_required": false } })),
@@ -364,14 +372,14 @@ fn a_replaced_push_has_a_key_that_fits_and_differs_by_subject() {
 #[test]
 fn every_first_telling_can_be_written_for_every_kind_and_locale() {
     for rule in &world().topology.rules {
-        let Some(message) = &rule.message else { continue };
+        let Some(message) = &rule.first().message else { continue };
         for kind in &rule.kinds {
             let locales: Vec<&str> = message.locales().collect();
             assert_eq!(locales, ["en", "de"], "{}", rule.id);
             with(&rule.id, kind, json!({}), |form, change| {
                 for locale in locales {
                     let cut = message.cut(locale);
-                    let values = form.values(change);
+                    let values = form.values(change, 0);
                     let inserts = cut.inserts(&values, "Europe/Berlin").unwrap();
                     assert!(inserts.iter().all(|insert| !insert.contains("{{")));
                 }

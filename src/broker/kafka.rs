@@ -14,6 +14,7 @@ mod publisher;
 mod reader;
 mod replay;
 mod settings;
+mod unread;
 mod wire;
 mod writer;
 
@@ -27,7 +28,7 @@ use self::publisher::Publisher;
 pub use self::settings::KafkaSettings;
 use super::names::faults_of;
 use super::terms::check_record;
-use super::{Broker, BrokerError, Follow, Input, Link, LinkSpec, Outgoing, Topic, TopicSpec};
+use super::{Broker, BrokerError, Follow, Input, Link, LinkSpec, Outgoing, Topic, TopicSpec, Unread};
 
 /// A cluster.
 pub struct Kafka {
@@ -87,6 +88,14 @@ impl Broker for Kafka {
     fn recall(&self, topic: Topic, partitions: &[i32]) -> Result<Box<dyn Follow>, BrokerError> {
         self.partitions(topic)?;
         Ok(Box::new(Follower::open(&self.settings, topic, partitions.to_vec())?))
+    }
+
+    fn unread(&self, group: &str, topics: &[Topic]) -> Result<Vec<Unread>, BrokerError> {
+        let mut all = Vec::new();
+        for topic in topics {
+            all.extend(unread::of(&self.settings, group, (*topic, self.partitions(*topic)?))?);
+        }
+        Ok(all)
     }
 
     fn publish(&self, records: Vec<Outgoing>) -> Result<(), BrokerError> {

@@ -247,6 +247,19 @@ pub struct TopicSpec {
     pub config: Vec<(String, String)>,
 }
 
+/// What a group has not read of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unread {
+    /// The partition.
+    pub input: Input,
+    /// The first record not read yet, the end where there is none; `None` when the group never committed.
+    pub next: Option<i64>,
+    /// Where the log begins.
+    pub first: i64,
+    /// Where it ends.
+    pub end: i64,
+}
+
 /// A cluster.
 pub trait Broker: Send + Sync {
     /// Opens a lane's link. Fences whoever used the transactional id before.
@@ -267,6 +280,12 @@ pub trait Broker: Send + Sync {
     /// # Errors
     /// [`BrokerError::Unavailable`] or [`BrokerError::Topic`].
     fn recall(&self, topic: Topic, partitions: &[i32]) -> Result<Box<dyn Follow>, BrokerError>;
+
+    /// What a group has not read of these topics, asked from outside of it. Asked rarely.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unavailable`] or [`BrokerError::Topic`].
+    fn unread(&self, group: &str, topics: &[Topic]) -> Result<Vec<Unread>, BrokerError>;
 
     /// Writes records outside any transaction and waits until they are safe. For the front desk only:
     /// lanes write through [`Link::commit`].

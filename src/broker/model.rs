@@ -22,7 +22,9 @@ use self::link::ModelLink;
 use self::log::Log;
 use super::names::{Found, faults_of};
 use super::terms::check_record;
-use super::{Broker, BrokerError, Follow, Input, Link, LinkSpec, Outgoing, Position, Topic, TopicSpec};
+use super::{
+    Broker, BrokerError, Follow, Input, Link, LinkSpec, Outgoing, Position, Topic, TopicSpec, Unread,
+};
 use crate::clock::{self, Tick};
 
 /// What a commit shall answer instead of doing its work.
@@ -187,6 +189,22 @@ impl Broker for Model {
         let id = state.next_id();
         drop(state);
         Ok(Box::new(ModelFollow::part(self.clone(), id, topic, starts)))
+    }
+
+    fn unread(&self, group: &str, topics: &[Topic]) -> Result<Vec<Unread>, BrokerError> {
+        let state = self.lock();
+        let group = state.groups.get(group);
+        let mut all = Vec::new();
+        for topic in topics {
+            let log = state.log(*topic)?;
+            for partition in partitions_of(log) {
+                let input = Input { topic: *topic, partition };
+                let (first, end) = log.bounds(partition);
+                let next = group.and_then(|group| group.committed(input)).map(|position| position.offset);
+                all.push(Unread { input, next, first, end });
+            }
+        }
+        Ok(all)
     }
 
     fn publish(&self, records: Vec<Outgoing>) -> Result<(), BrokerError> {

@@ -105,6 +105,8 @@ impl Names {
             Topic::Subjects | Topic::People | Topic::Pushes | Topic::Writebacks => {
                 &[("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")]
             }
+            // What ended is written over with nothing; what is open stays for as long as it is.
+            Topic::State => &[("cleanup.policy", "compact"), ("segment.ms", MEMORY_SEGMENT_MS)],
             Topic::Seen | Topic::Told => &[
                 ("cleanup.policy", "delete"),
                 ("retention.ms", MEMORY_MS),
@@ -181,6 +183,7 @@ pub(super) fn faults_of(
     for (follows, leads, why) in [
         (Topic::Receipts, Topic::People, "receipts go by the person"),
         (Topic::Seen, Topic::Subjects, "a partition and its memory belong together"),
+        (Topic::State, Topic::Subjects, "a partition and its memory belong together"),
         (Topic::Told, Topic::People, "a partition and its memory belong together"),
     ] {
         if let (Some(has), Some(leading)) = (counts.get(&follows), counts.get(&leads))
@@ -200,9 +203,11 @@ fn setting_fault(spec: &TopicSpec, name: &str, wanted: &str, is: &str) -> Option
     let number = |text: &str| text.parse::<i64>().unwrap_or_default();
     let set = |why: &str| Some(format!("has {name}={is}, {why}; set it to {wanted}"));
     match name {
-        "cleanup.policy" if spec.topic == Topic::Directory || spec.topic == Topic::Members => {
-            if is == wanted { None } else { set("and would forget people who do not change") }
-        }
+        "cleanup.policy" if wanted == "compact" => match spec.topic {
+            _ if is == wanted => None,
+            Topic::State => set("and would forget what is open"),
+            _ => set("and would forget people who do not change"),
+        },
         "retention.ms" if spec.topic.is_memory() && number(is) >= 0 && number(is) < number(wanted) => {
             set("and would forget what must be remembered")
         }

@@ -91,7 +91,7 @@ fn praise(topology: &Topology) -> String {
     let operators: Vec<&str> = operators.into_iter().collect();
     let _ = writeln!(text, "\nRead but not carried out yet: {}.", operators.join(", "));
     for rule in unbuilt {
-        let until_then = if rule.tells_at_once() { "tells at once" } else { "stays silent" };
+        let until_then = if rule.tells_at_once() { "tells at once" } else { "tells later" };
         let _ = writeln!(text, "  {:width$}  {until_then}; {}", rule.id, rule.unbuilt.join(", "));
     }
     text

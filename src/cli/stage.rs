@@ -8,7 +8,7 @@ use clap::Parser;
 use super::broker_args::{BrokerArgs, Reach};
 use super::{audience, directory};
 use crate::broker::{
-    Broker, BrokerError, Follow, Incoming, Input, Link, LinkSpec, Outgoing, Topic, TopicSpec,
+    Broker, BrokerError, Follow, Incoming, Input, Link, LinkSpec, Outgoing, Topic, TopicSpec, Unread,
 };
 use crate::codec::{Codec, Schemas, example};
 use crate::event::Timestamp;
@@ -134,6 +134,10 @@ impl Broker for Log {
 
     fn recall(&self, topic: Topic, _: &[i32]) -> Result<Box<dyn Follow>, BrokerError> {
         self.follow(topic)
+    }
+
+    fn unread(&self, _: &str, _: &[Topic]) -> Result<Vec<Unread>, BrokerError> {
+        Ok(Vec::new())
     }
 
     fn publish(&self, records: Vec<Outgoing>) -> Result<(), BrokerError> {

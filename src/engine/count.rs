@@ -34,6 +34,10 @@ pub(super) fn settled(board: &Board, lane: Lane, input: Input, out: &Outbox) {
     for members in &out.tally.batches {
         tell(board, &Fact::Cut { members: u64::from(*members) });
     }
+    if !out.tally.rung_late_ms.is_empty() {
+        let late = out.tally.rung_late_ms.iter().map(|millis| Span::from_millis(*millis)).collect();
+        tell(board, &Fact::Rung { late });
+    }
     for millis in &out.tally.accepted_after_ms {
         tell(board, &Fact::Accepted { latency: Span::from_millis(*millis) });
     }
@@ -76,9 +80,7 @@ fn changes(board: &Board, source: Source, out: &Outbox) {
 
 /// What the verdicts of the later lanes say.
 fn verdicts(board: &Board, lane: Lane, out: &Outbox) {
-    let mut heard: BTreeMap<Source, u64> = BTreeMap::new();
     let mut duplicates: BTreeMap<Source, u64> = BTreeMap::new();
-    let mut last = None;
     board.decided(&out.verdicts);
     if lane == Lane::Source {
         return;
@@ -96,15 +98,9 @@ fn verdicts(board: &Board, lane: Lane, out: &Outbox) {
             Ending::Not(reason) => tell(board, &Fact::NotTold { reason: reason.clone(), count }),
             Ending::Routed | Ending::Told => {}
         }
-        // A hearing leaves one verdict per rule, one after the other: it is counted with the first.
-        let hearing = (verdict.change, verdict.subject.as_deref());
-        if lane == Lane::Subject && last != Some(hearing) {
-            *heard.entry(verdict.change.source).or_default() += 1;
-            last = Some(hearing);
-        }
     }
-    for (source, count) in heard {
-        tell(board, &Fact::Routed { source, count });
+    for (source, count) in &out.tally.heard {
+        tell(board, &Fact::Routed { source: *source, count: *count });
     }
     for (source, count) in duplicates {
         tell(board, &Fact::Duplicate { source, count });
@@ -157,6 +153,11 @@ pub(super) fn request(board: &Board, outcome: &Outcome, took: Duration) {
 pub(super) fn lag(board: &Board, lane: Lane, input: Input, behind: (i64, Span)) {
     let records = u64::try_from(behind.0).unwrap_or(0);
     tell(board, &Fact::Lag { lane, input, records, oldest: behind.1 });
+}
+
+/// How much of a partition is open.
+pub(super) fn open(board: &Board, input: Input, matters: usize) {
+    tell(board, &Fact::Open { input, matters: matters as u64 });
 }
 
 /// How many partitions a lane holds in this process.

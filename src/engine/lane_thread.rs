@@ -151,17 +151,23 @@ impl LaneThread {
         let (name, lane) = (&self.settings.name, self.lane.as_str());
         let slot = format!("{}-{lane}-{}", self.settings.instance, self.slot);
         LinkSpec {
-            group: format!("{name}-{lane}"),
+            group: self.group_of(self.lane),
             transactional_id: format!("{name}-{slot}"),
             instance_id: self.settings.static_member.then_some(slot),
             inputs: inputs(self.lane),
-            start_from: if self.lane == Lane::Source {
-                self.settings.start_from
-            } else {
-                StartFrom::Earliest
-            },
+            start_from: if self.lane == Lane::Source { self.starts_from() } else { StartFrom::Earliest },
             transaction_timeout: TRANSACTION_TIMEOUT,
         }
+    }
+
+    /// The consumer group of a lane.
+    pub(super) fn group_of(&self, lane: Lane) -> String {
+        format!("{}-{}", self.settings.name, lane.as_str())
+    }
+
+    /// Where source lanes begin that have never committed.
+    pub(super) fn starts_from(&self) -> StartFrom {
+        self.settings.start_from
     }
 
     fn stopping(&self) -> bool {
@@ -195,6 +201,7 @@ impl LaneThread {
         }
         self.restore(link)?;
         self.hear_replies();
+        self.catch_up(link)?;
         let full = self.pump(link)?;
         let due = self.gathering.is_some_and(|began| began.elapsed() >= self.settings.commit_every);
         if full || due || (idle && self.gathering.is_some()) {
@@ -231,7 +238,7 @@ impl LaneThread {
             }
             Arrival::Assigned(input, position) => {
                 tracing::debug!(lane = self.lane.as_str(), %input, "assigned");
-                if input.topic.memory().is_some() {
+                if !input.topic.memories().is_empty() {
                     self.assigned.push((input, position));
                 } else {
                     link.start(input, position.as_ref())?;
@@ -284,9 +291,15 @@ impl LaneThread {
             let world = world(&self.parts, &people, &position);
             for station in self.stations.values_mut() {
                 full |= station.pump(self.now, &world, self.settings.commit_most) == Pumped::Full;
-                if station.lane.wake_at().is_some_and(|at| at <= self.now) {
-                    station.lane.wake(self.now, &world, &mut station.out);
+                if station.may_ring && station.lane.wake_at().is_some_and(|at| at <= self.now) {
+                    // Asked again each time: it may lag by then.
+                    station.may_ring = station.input.topic != Topic::Subjects;
+                    let want = station.lane.wake(self.now, &world, &mut station.out);
+                    full |= station.out.bytes() > world.plan.budget;
                     station.touched = true;
+                    if let Some(Want::Schema(id)) = want {
+                        self.fetches.ask(&self.parts, id);
+                    }
                 }
                 if station.touched {
                     self.gathering.get_or_insert_with(Tick::now);

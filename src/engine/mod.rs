@@ -8,6 +8,7 @@
 //! every lane is built anew.
 
 pub mod by_hand;
+mod catch_up;
 mod commit;
 mod count;
 mod fetch;

@@ -23,6 +23,9 @@ impl LaneThread {
             let oldest =
                 station.backlog.front().map_or(Span::ZERO, |record| self.now.since(record.timestamp));
             count::lag(&self.parts.board, self.lane, station.input, (unread, oldest));
+            if let Some(matters) = station.lane.open() {
+                count::open(&self.parts.board, station.input, matters);
+            }
         }
         self.tell_held();
         if self.gathering.is_none() && self.stations.values().all(|station| station.backlog.is_empty()) {

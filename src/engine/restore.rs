@@ -12,7 +12,7 @@ use crate::broker::{BrokerError, Follow, Input, Link, Position};
 use crate::clock::Tick;
 use crate::event::{Fact, Incoming, Topic};
 use crate::flow::Cursor;
-use crate::flow::memory::{BrokenMemory, Page};
+use crate::flow::memory::BrokenMemory;
 
 use super::count;
 use super::lane_thread::LaneThread;
@@ -27,21 +27,28 @@ const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// Partitions that were assigned together, and whose memory is being read.
 pub(super) struct Restoring {
-    follow: Box<dyn Follow>,
-    topic: Topic,
+    logs: Vec<Log>,
     /// As the follower counts them; `None` once one runs, or is gone.
     waiting: Vec<(Input, Option<Waiting>)>,
     began: Tick,
-    asked: Option<Tick>,
     said: Tick,
+}
+
+/// One of the topics that hold what the lanes remember.
+struct Log {
+    follow: Box<dyn Follow>,
+    topic: Topic,
+    asked: Option<Tick>,
 }
 
 /// A partition that does not run yet.
 struct Waiting {
     station: Station,
     from: Option<Position>,
-    /// The sequence of the committed note, and of the last page read.
-    sequence: (u64, u64),
+    /// The sequence of the committed note.
+    wanted: u64,
+    /// By log, the last sequence read.
+    reached: Vec<u64>,
     /// Why it must not run.
     broken: Option<BrokenMemory>,
     entries: usize,
@@ -54,30 +61,24 @@ impl LaneThread {
     pub(super) fn restore(&mut self, link: &mut dyn Link) -> Result<(), BrokerError> {
         let mut assigned: BTreeMap<Topic, Vec<(Input, Option<Position>)>> = BTreeMap::new();
         for (input, position) in self.assigned.drain(..) {
-            match input.topic.memory() {
-                Some(memory) => assigned.entry(memory).or_default().push((input, position)),
-                None => continue,
-            }
+            assigned.entry(input.topic).or_default().push((input, position));
         }
-        for (memory, partitions) in assigned {
+        for (topic, partitions) in assigned {
             let numbers: Vec<i32> = partitions.iter().map(|(input, _)| input.partition).collect();
-            let follow = self.parts.broker.recall(memory, &numbers)?;
+            let log = |topic: &Topic| {
+                let follow = self.parts.broker.recall(*topic, &numbers)?;
+                Ok(Log { follow, topic: *topic, asked: None })
+            };
+            let logs = topic.memories().iter().map(log).collect::<Result<Vec<_>, BrokerError>>()?;
             let waiting = partitions.into_iter().map(|(input, from)| {
                 let station = self.station(input, from.as_ref())?;
                 count::tell(&self.parts.board, &Fact::Restoring { lane: self.lane, input, read: 0, of: 0 });
-                let wanted = note_of(from.as_ref())?.sequence;
-                Ok((input, Some(Waiting { station, from, sequence: (wanted, 0), broken: None, entries: 0 })))
+                let (wanted, reached) = (note_of(from.as_ref())?.sequence, vec![0; logs.len()]);
+                Ok((input, Some(Waiting { station, from, wanted, reached, broken: None, entries: 0 })))
             });
             let waiting = waiting.collect::<Result<_, BrokerError>>()?;
             let now = Tick::now();
-            self.restoring.push(Restoring {
-                follow,
-                topic: memory,
-                waiting,
-                began: now,
-                asked: None,
-                said: now,
-            });
+            self.restoring.push(Restoring { logs, waiting, began: now, said: now });
         }
         for mut restoring in std::mem::take(&mut self.restoring) {
             self.read_back(link, &mut restoring)?;
@@ -89,45 +90,26 @@ impl LaneThread {
     }
 
     fn read_back(&mut self, link: &mut dyn Link, restoring: &mut Restoring) -> Result<(), BrokerError> {
-        let mut records = Vec::new();
-        restoring.follow.poll(LOOK, &mut records)?;
-        for record in &records {
-            restoring.take_in(record);
+        let mut ready = vec![true; restoring.waiting.len()];
+        let mut progress = vec![(0, 0); restoring.waiting.len()];
+        for number in 0..restoring.logs.len() {
+            restoring.read(number, &mut ready, &mut progress)?;
         }
-        // A log without any page, whose transactions have all ended, was made anew, or all of it was dropped.
-        // Asked before the ends are: an end of a transaction that arrives between moves them.
-        let lacking = |waiting: &Waiting| waiting.lacks() && waiting.sequence.1 == 0;
-        let mut settled = restoring.waiting.iter().filter_map(|(_, waiting)| waiting.as_ref()).any(lacking)
-            && restoring.asked.is_none_or(|asked| asked.elapsed() >= ASK_EVERY);
-        if settled {
-            restoring.asked = Some(Tick::now());
-            settled = restoring.follow.is_settled()?;
-        }
-        // The ends are asked for when nothing comes: a question to the cluster for each batch would cost more.
-        let ends = restoring.follow.ends()?;
-        let positions = restoring.follow.positions();
-        let began = restoring.began;
-        for (number, (input, slot)) in restoring.waiting.iter_mut().enumerate() {
-            let (read, of) = (positions.get(number).copied(), ends.get(number).copied());
-            let (Some(read), Some(of), Some(waiting)) = (read, of, slot.as_ref()) else { continue };
-            let (lane, input) = (self.lane, *input);
-            let nothing = settled && lacking(waiting);
-            if read < of || (waiting.lacks() && !nothing) {
-                let progress =
-                    Fact::Restoring { lane, input, read: read.unsigned_abs(), of: of.unsigned_abs() };
-                count::tell(&self.parts.board, &progress);
+        let (lane, began) = (self.lane, restoring.began);
+        for ((input, slot), (ready, (read, of))) in
+            restoring.waiting.iter_mut().zip(ready.into_iter().zip(progress))
+        {
+            let (Some(waiting), input) = (slot.as_ref(), *input) else { continue };
+            if !ready {
+                count::tell(&self.parts.board, &Fact::Restoring { lane, input, read, of });
                 continue;
             }
+            let entries = waiting.entries;
+            if waiting.broken.is_none() {
+                tracing::info!(lane = lane.as_str(), %input, entries, took = ?began.elapsed(), "memory is read back");
+            }
+            count::tell(&self.parts.board, &Fact::Restored { lane, input, entries: entries as u64 });
             if let Some(waiting) = slot.take() {
-                let entries = waiting.entries;
-                if nothing {
-                    let memory = restoring.topic;
-                    tracing::warn!(%input, %memory, "nothing is remembered: the memory topic holds nothing");
-                }
-                if waiting.broken.is_none() {
-                    tracing::info!(lane = lane.as_str(), %input, entries, took = ?began.elapsed(), "memory is read back");
-                }
-                count::tell(&self.parts.board, &Fact::Restored { lane, input, entries: entries as u64 });
                 self.run_restored(link, input, waiting)?;
             }
         }
@@ -141,14 +123,15 @@ impl LaneThread {
         input: Input,
         waiting: Waiting,
     ) -> Result<(), BrokerError> {
-        let Waiting { mut station, from, sequence, broken, .. } = waiting;
+        let Waiting { mut station, from, reached, broken, .. } = waiting;
         if let Some(broken) = broken {
             tracing::error!(%input, %broken, "the partition stops: what it remembers cannot be read");
             station.stopped = Some(format!("its memory cannot be read: {broken}"));
         } else {
             // The group forgot its offsets after a week without members; memory has not.
             let (offset, cursor) = station.lane.position();
-            let remembered = (sequence.1 > 0).then(|| Position { offset, note: cursor.note(offset) });
+            let remembered =
+                (reached.first() > Some(&0)).then(|| Position { offset, note: cursor.note(offset) });
             let position = from.or(remembered);
             link.start(input, position.as_ref())?;
             station.committed = position.map_or(0, |position| position.offset);
@@ -185,14 +168,47 @@ fn note_of(from: Option<&Position>) -> Result<Cursor, BrokerError> {
 // === impl Restoring ===
 
 impl Restoring {
-    fn take_in(&mut self, record: &Incoming) {
-        let waiting = self.waiting.iter_mut().find(|(input, _)| input.partition == record.input.partition);
-        if let Some((_, Some(waiting))) = waiting
-            && waiting.broken.is_none()
-            && let Err(broken) = waiting.take_in(record)
-        {
-            waiting.broken = Some(broken);
+    /// Reads on in one log; says which partitions still wait for it, and how far they are.
+    fn read(
+        &mut self,
+        number: usize,
+        ready: &mut [bool],
+        progress: &mut [(u64, u64)],
+    ) -> Result<(), BrokerError> {
+        let (Self { logs, waiting, .. }, mut records) = (self, Vec::new());
+        let Some(log) = logs.get_mut(number) else { return Ok(()) };
+        log.follow.poll(LOOK, &mut records)?;
+        for record in &records {
+            let owner = waiting.iter_mut().find(|(input, _)| input.partition == record.input.partition);
+            if let Some((_, Some(waiting))) = owner {
+                waiting.take_in(number, record);
+            }
         }
+        // A log without any page, whose transactions have all ended, was made anew, or all of it was dropped.
+        // Asked before the ends are: an end of a transaction that arrives between moves them.
+        let lacking = |waiting: &Waiting| waiting.lacks(number, log.topic) && waiting.reached[number] == 0;
+        let mut settled = waiting.iter().filter_map(|(_, waiting)| waiting.as_ref()).any(lacking)
+            && log.asked.is_none_or(|asked| asked.elapsed() >= ASK_EVERY);
+        if settled {
+            log.asked = Some(Tick::now());
+            settled = log.follow.is_settled()?;
+        }
+        let ends = log.follow.ends()?;
+        let positions = log.follow.positions();
+        for (at, (input, waiting)) in waiting.iter().enumerate() {
+            let (read, of) = (positions.get(at).copied(), ends.get(at).copied());
+            let (Some(read), Some(of), Some(waiting)) = (read, of, waiting) else { continue };
+            let nothing = settled && lacking(waiting);
+            progress[at].0 += read.unsigned_abs();
+            progress[at].1 += of.unsigned_abs();
+            if read < of || (waiting.lacks(number, log.topic) && !nothing) {
+                ready[at] = false;
+            } else if nothing {
+                let memory = log.topic;
+                tracing::warn!(%input, %memory, "nothing is remembered: the memory topic holds nothing");
+            }
+        }
+        Ok(())
     }
 
     fn say(&mut self) {
@@ -201,11 +217,15 @@ impl Restoring {
         }
         self.said = Tick::now();
         for (input, waiting) in &self.waiting {
-            if let Some(Waiting { sequence: (wanted, read), .. }) = waiting {
-                tracing::warn!(
-                    %input, memory = %self.topic, wanted, read,
-                    "the partition waits: its memory does not reach its offset yet"
-                );
+            let Some(waiting) = waiting else { continue };
+            for (log, read) in self.logs.iter().zip(&waiting.reached) {
+                let (memory, wanted) = (log.topic, waiting.wanted_of(log.topic));
+                if *read < wanted {
+                    tracing::warn!(
+                        %input, %memory, wanted, read,
+                        "the partition waits: its memory does not reach its offset yet"
+                    );
+                }
             }
         }
     }
@@ -214,16 +234,29 @@ impl Restoring {
 // === impl Waiting ===
 
 impl Waiting {
-    fn take_in(&mut self, record: &Incoming) -> Result<(), BrokenMemory> {
-        let page = Page::read(record.value.as_deref().unwrap_or_default())?;
-        self.entries += self.station.lane.restore(&page, self.from.is_some())?;
-        self.sequence.1 = page.cursor.sequence;
-        Ok(())
+    fn take_in(&mut self, log: usize, record: &Incoming) {
+        if self.broken.is_some() {
+            return;
+        }
+        match self.station.lane.restore(record, self.from.is_some()) {
+            Ok(restored) => {
+                self.entries += restored.entries;
+                if let (Some(sequence), Some(reached)) = (restored.sequence, self.reached.get_mut(log)) {
+                    *reached = sequence;
+                }
+            }
+            Err(broken) => self.broken = Some(broken),
+        }
     }
 
-    /// Whether a page that was committed has not been read.
-    fn lacks(&self) -> bool {
-        let (wanted, read) = self.sequence;
-        self.broken.is_none() && read < wanted
+    /// The transaction that a log must be read up to: the last one; of state, the last that changed it.
+    fn wanted_of(&self, topic: Topic) -> u64 {
+        if topic == Topic::State { self.station.lane.position().1.state } else { self.wanted }
+    }
+
+    /// Whether something that was committed has not been read.
+    fn lacks(&self, log: usize, topic: Topic) -> bool {
+        let reached = self.reached.get(log).copied().unwrap_or_default();
+        self.broken.is_none() && reached < self.wanted_of(topic)
     }
 }

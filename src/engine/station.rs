@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::catch_up::CatchUp;
 use crate::broker::{Input, Position};
 use crate::event::Topic;
 use crate::event::{Incoming, Timestamp};
@@ -27,6 +28,10 @@ pub(super) struct Station {
     /// The offset last committed.
     pub(super) committed: i64,
     pub(super) want: Option<Want>,
+    /// How far it is from knowing what was known.
+    pub(super) catch_up: CatchUp,
+    /// What is due may be told.
+    pub(super) may_ring: bool,
     /// Why nothing more is taken in: a record of ours that cannot be read.
     pub(super) stopped: Option<String>,
 }
@@ -73,6 +78,8 @@ impl Station {
             paused: false,
             committed: from.offset,
             want: None,
+            catch_up: CatchUp::default(),
+            may_ring: input.topic != Topic::Subjects,
             stopped: None,
         })
     }
@@ -124,6 +131,11 @@ impl Station {
     pub(super) fn forget_read(&mut self) {
         self.backlog.clear();
         self.waiting = 0;
+    }
+
+    /// When the oldest record was written that was not taken in.
+    pub(super) fn oldest_unread(&self) -> Option<Timestamp> {
+        self.backlog.front().map(|record| record.timestamp)
     }
 
     /// The offset behind all that was read.

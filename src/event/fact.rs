@@ -64,6 +64,18 @@ pub enum Fact {
         /// How many people, by notice.
         people: Vec<u32>,
     },
+    /// What was due came about, this long after its time.
+    Rung {
+        /// How late each was.
+        late: Vec<Span>,
+    },
+    /// So many subjects of a partition have something open, held, gathered or due.
+    Open {
+        /// The partition.
+        input: Input,
+        /// How many.
+        matters: u64,
+    },
     /// A rule ended without naming anybody, so no telling was owed.
     NoTelling {
         /// Why.

@@ -53,11 +53,15 @@ pub struct Notice<'a> {
     pub at: Coordinates,
     /// Which telling this is.
     pub occasion: Occasion,
+    /// Which of the rule's sayings.
+    pub saying: u16,
+    /// How many changes it stands for.
+    pub count: u32,
     /// What it is about: tellings of equal news and occasion become one push per person.
     pub news: u128,
     /// The round of the conversation: hash of the event that opened it.
     pub conversation: u128,
-    /// When it was appended to its source topic.
+    /// Since when it could be told: when the change was appended to its source topic, or when its time came.
     pub appended_at: Timestamp,
     /// After this it is noise.
     pub expires_at: Option<Timestamp>,

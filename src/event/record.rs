@@ -19,6 +19,8 @@ pub enum Topic {
     Subjects,
     /// `bugle.subjects.seen`: which changes each partition of subjects has heard.
     Seen,
+    /// `bugle.subjects.state`: what is open, held, gathered or due at each subject, compacted.
+    State,
     /// `bugle.people`: frames of notices by person.
     People,
     /// `bugle.people.told`: which news each partition of people has told.
@@ -83,7 +85,7 @@ pub struct Outgoing {
 
 impl Topic {
     /// Every topic Bugle reads or writes.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Events(Source::XConnector),
         Self::Events(Source::Xecm),
         Self::Events(Source::Bws),
@@ -92,6 +94,7 @@ impl Topic {
         Self::Members,
         Self::Subjects,
         Self::Seen,
+        Self::State,
         Self::People,
         Self::Told,
         Self::Pushes,
@@ -104,16 +107,16 @@ impl Topic {
     /// Whether it holds what a lane remembers.
     #[must_use]
     pub const fn is_memory(self) -> bool {
-        matches!(self, Self::Seen | Self::Told)
+        matches!(self, Self::Seen | Self::State | Self::Told)
     }
 
     /// Where the memory of the lane that reads this topic is kept, partition by partition.
     #[must_use]
-    pub const fn memory(self) -> Option<Self> {
+    pub const fn memories(self) -> &'static [Self] {
         match self {
-            Self::Subjects => Some(Self::Seen),
-            Self::People => Some(Self::Told),
-            _ => None,
+            Self::Subjects => &[Self::Seen, Self::State],
+            Self::People => &[Self::Told],
+            _ => &[],
         }
     }
 }
@@ -127,6 +130,7 @@ impl fmt::Display for Topic {
             Self::Members => f.write_str("opentext.members"),
             Self::Subjects => f.write_str("bugle.subjects"),
             Self::Seen => f.write_str("bugle.subjects.seen"),
+            Self::State => f.write_str("bugle.subjects.state"),
             Self::People => f.write_str("bugle.people"),
             Self::Told => f.write_str("bugle.people.told"),
             Self::Pushes => f.write_str("bugle.pushes"),

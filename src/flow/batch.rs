@@ -24,6 +24,10 @@ pub struct Group {
     pub external: bool,
     /// The rule's place in the topology.
     pub rule: usize,
+    /// Which of the rule's sayings.
+    pub saying: u16,
+    /// Whether it stands for several changes, and says for how many.
+    pub counted: bool,
     /// The message's locale.
     pub locale: String,
     /// The reader's zone, where the text shows times; empty otherwise.
@@ -43,6 +47,10 @@ pub struct Grouped<'g> {
     pub external: bool,
     /// The rule's place in the topology.
     pub rule: usize,
+    /// Which of the rule's sayings.
+    pub saying: u16,
+    /// Whether it stands for several changes, and says for how many.
+    pub counted: bool,
     /// The message's locale.
     pub locale: &'g str,
     /// The reader's zone, where the text shows times; empty otherwise.
@@ -102,9 +110,9 @@ pub fn ttl_seconds(now: Timestamp, expires_at: Option<Timestamp>) -> u32 {
 
 impl From<&Grouped<'_>> for Group {
     fn from(group: &Grouped<'_>) -> Self {
-        let Grouped { tenant, external, rule, locale, zone, answers, ttl_seconds } = *group;
+        let Grouped { tenant, external, rule, saying, counted, locale, zone, answers, ttl_seconds } = *group;
         let [tenant, locale, zone] = [tenant, locale, zone].map(str::to_owned);
-        Self { tenant, external, rule, locale, zone, answers, ttl_seconds }
+        Self { tenant, external, rule, saying, counted, locale, zone, answers, ttl_seconds }
     }
 }
 
@@ -116,11 +124,13 @@ impl Equivalent<Group> for Grouped<'_> {
 
 impl Group {
     fn borrowed(&self) -> Grouped<'_> {
-        let Self { tenant, external, rule, locale, zone, answers, ttl_seconds } = self;
+        let Self { tenant, external, rule, saying, counted, locale, zone, answers, ttl_seconds } = self;
         Grouped {
             tenant,
             external: *external,
             rule: *rule,
+            saying: *saying,
+            counted: *counted,
             locale,
             zone,
             answers: *answers,

@@ -20,6 +20,8 @@ pub struct Cursor {
     pub audit: u64,
     /// The digest of the last of them.
     pub audit_hash: u128,
+    /// The transaction that wrote to the state topic last: what was read back must reach it.
+    pub state: u64,
     /// Batches done beyond the offset, as places of whole or part frames. Delivery lane only.
     pub done: Vec<At>,
     /// Batches before this place, and not done, may have been sent. Delivery lane only.
@@ -48,6 +50,9 @@ impl Cursor {
             note.push_str(if index == 0 { " done=" } else { "," });
             let _ = write!(note, "{}.{place}", at - offset);
         }
+        if self.state > 0 {
+            let _ = write!(note, " state={}", self.state);
+        }
         if self.begun != (0, 0) {
             let _ = write!(note, " begun={}.{}", self.begun.0 - offset, self.begun.1);
         }
@@ -75,6 +80,7 @@ impl Cursor {
             let (name, value) = word.split_once('=')?;
             match name {
                 "seq" => cursor.sequence = value.parse().ok()?,
+                "state" => cursor.state = value.parse().ok()?,
                 "place" => cursor.place = value.parse().ok()?,
                 "audit" => {
                     let (number, hash) = value.split_once(':')?;
@@ -109,6 +115,7 @@ mod tests {
             place: 3,
             audit: 12,
             audit_hash: 0xfeed,
+            state: 6,
             done: vec![(100, 2), (105, 0)],
             begun: (106, 1),
         };
@@ -132,6 +139,7 @@ mod tests {
             place: u32::MAX,
             audit: u64::MAX,
             audit_hash: u128::MAX,
+            state: u64::MAX,
             done,
             begun: (i64::MAX, u32::MAX),
         };

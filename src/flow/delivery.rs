@@ -321,7 +321,7 @@ impl Rooms for DeliveryLane {
         }
     }
 
-    fn wake(&mut self, now: Timestamp, world: &World<'_>, out: &mut Outbox) {
+    fn wake(&mut self, now: Timestamp, world: &World<'_>, out: &mut Outbox) -> Option<Want> {
         let due: Vec<At> = self
             .open
             .iter()
@@ -333,6 +333,7 @@ impl Rooms for DeliveryLane {
             let Some(open) = self.open.remove(&at) else { continue };
             self.begin((now, at), open, world, out);
         }
+        None
     }
 
     fn wake_at(&self) -> Option<Timestamp> {

@@ -83,12 +83,42 @@ impl Line {
             }
         }
         let flowing = self.numbered(now, flowing);
-        let flowing = step(&mut self.subject, now, &flowing, world, &mut heard);
-        let flowing = self.numbered(now, flowing);
-        let flowing = step(&mut self.person, now, &flowing, world, &mut heard);
-        let flowing = self.numbered(now, flowing);
-        self.deliver(now, flowing, world, &mut heard);
+        let mut flowing = step(&mut self.subject, now, &flowing, world, &mut heard);
+        flowing.extend(self.ring(now, world, &mut heard));
+        self.pass_on(now, flowing, world, &mut heard);
         heard
+    }
+
+    /// Lets time pass up to `now`; what was due on the way happens in its order, each at its time.
+    pub fn pass(&mut self, now: Timestamp, world: &World<'_>) -> Heard {
+        let mut heard = Heard::default();
+        while let Some(due) = self.subject.wake_at().filter(|due| *due <= now) {
+            let flowing = self.ring(due, world, &mut heard);
+            self.pass_on(due, flowing, world, &mut heard);
+        }
+        heard
+    }
+
+    /// When something is due next, if nothing else happens.
+    #[must_use]
+    pub fn due(&self) -> Option<Timestamp> {
+        self.subject.wake_at()
+    }
+
+    fn ring(&mut self, now: Timestamp, world: &World<'_>, heard: &mut Heard) -> Vec<Outgoing> {
+        if self.subject.wake_at().is_none_or(|due| due > now) {
+            return Vec::new();
+        }
+        let mut out = Outbox::default();
+        self.subject.wake(now, world, &mut out);
+        commit(&mut self.subject, now, out, world, heard)
+    }
+
+    fn pass_on(&mut self, now: Timestamp, flowing: Vec<Outgoing>, world: &World<'_>, heard: &mut Heard) {
+        let flowing = self.numbered(now, flowing);
+        let flowing = step(&mut self.person, now, &flowing, world, heard);
+        let flowing = self.numbered(now, flowing);
+        self.deliver(now, flowing, world, heard);
     }
 
     fn deliver(&mut self, now: Timestamp, records: Vec<Incoming>, world: &World<'_>, heard: &mut Heard) {

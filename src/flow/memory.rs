@@ -8,6 +8,7 @@
 //! is never taken for a shorter one), the place of the lane, then for each entry 16 bytes of key, when it was
 //! heard and until when it counts, the two times as differences to the entry before: about 20 bytes an id.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Span, Timestamp, Topic};
@@ -86,6 +87,17 @@ pub fn write(
         before = (at, until);
     }
     out.write(topic, partition, None, counted(page, count));
+}
+
+/// The key under which a compacted log keeps where the lane was when it last wrote there.
+const PLACE_KEY: &[u8] = b"place";
+
+/// Writes where the lane is, over where it was before.
+pub fn write_place(topic: Topic, partition: i32, (offset, cursor): (i64, &Cursor), out: &mut Outbox) {
+    let head = Place { offset, note: cursor.note(offset) };
+    let page =
+        postcard::to_extend(&head, vec![VERSION, 0, 0, 0, 0]).expect("a place has nothing postcard refuses");
+    out.write(topic, partition, Some(Bytes::from_static(PLACE_KEY)), page);
 }
 
 /// What the times of a page's first entry are told from.

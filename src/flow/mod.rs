@@ -15,10 +15,12 @@
 
 pub mod audit;
 pub mod batch;
+pub mod conversation;
 pub mod cursor;
 pub mod dead_letter;
 pub mod dedupe;
 pub mod delivery;
+pub mod due;
 pub mod fan_out;
 mod finished;
 pub mod frames;
@@ -29,9 +31,14 @@ pub mod named;
 pub mod outbox;
 pub mod person;
 pub mod progress;
+mod ring;
 pub mod source;
 pub mod subject;
+mod talks;
+mod telling;
 pub mod unfinished;
+mod voice;
+mod window;
 
 use std::collections::BTreeMap;
 
@@ -128,6 +135,15 @@ pub enum Want {
     Room,
 }
 
+/// What a record of memory gave back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restored {
+    /// How many things are remembered from it.
+    pub entries: usize,
+    /// The transaction up to which everything was read with it, where it says so.
+    pub sequence: Option<u64>,
+}
+
 /// A lane: a chain of rooms over one input partition.
 pub trait Rooms: std::marker::Send {
     /// Takes one record in. `now` never goes backwards.
@@ -146,23 +162,31 @@ pub trait Rooms: std::marker::Send {
     fn answered(&mut self, _now: Timestamp, _reply: delivery::Reply, _world: &World<'_>, _out: &mut Outbox) {}
 
     /// Does what time alone brings about. Called at [`Rooms::wake_at`] or any time after it.
-    fn wake(&mut self, _now: Timestamp, _world: &World<'_>, _out: &mut Outbox) {}
+    /// What it lacks for that it asks for, and is woken again.
+    fn wake(&mut self, _now: Timestamp, _world: &World<'_>, _out: &mut Outbox) -> Option<Want> {
+        None
+    }
 
     /// When the lane must be woken even if nothing arrives; `None` while it waits for nothing.
     fn wake_at(&self) -> Option<Timestamp> {
         None
     }
 
+    /// How much is open, held, gathered or due; `None` for a lane that keeps nothing open.
+    fn open(&self) -> Option<usize> {
+        None
+    }
+
     /// The transaction is about to be committed: everything gathered leaves.
     fn cut(&mut self, now: Timestamp, world: &World<'_>, out: &mut Outbox);
 
-    /// Takes back what an owner before remembered, page by page in their order, before the first record.
-    /// `placed`: the lane knows from the group where it is; else the last page says it.
+    /// Takes back what an owner before remembered, record by record in their order, before the first one of
+    /// its input. `placed`: the lane knows from the group where it is; else the last page says it.
     ///
     /// # Errors
     /// [`memory::BrokenMemory`]: nobody can say what was told, and the partition must not run.
-    fn restore(&mut self, _page: &memory::Page<'_>, _placed: bool) -> Result<usize, memory::BrokenMemory> {
-        Ok(0)
+    fn restore(&mut self, _record: &Incoming, _placed: bool) -> Result<Restored, memory::BrokenMemory> {
+        Ok(Restored { entries: 0, sequence: None })
     }
 
     /// How far the lane has come: the offset to read next, and what moves with it.

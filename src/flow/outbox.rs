@@ -1,8 +1,10 @@
 //! Outbox: what a lane wants done. The engine carries it out with the lane's next commit.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
-use crate::event::{Outgoing, Parcel, Topic, Verdict};
+use crate::event::{Outgoing, Parcel, Source, Topic, Verdict};
 
 /// A batch to send now; what became of it comes back through [`super::Rooms::answered`].
 #[derive(Debug, Clone)]
@@ -24,6 +26,10 @@ pub struct Tally {
     pub changes: u64,
     /// Items sent on to a subject.
     pub routed: u64,
+    /// Changes heard by their subjects for the first time, by source.
+    pub heard: BTreeMap<Source, u64>,
+    /// By how many milliseconds what was due was late.
+    pub rung_late_ms: Vec<i64>,
     /// Sizes of the audiences found.
     pub fan_outs: Vec<u32>,
     /// Sizes of the batches cut.

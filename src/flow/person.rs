@@ -13,18 +13,17 @@ use smallvec::SmallVec;
 use crate::directory::Entry;
 use crate::event::frame::FrameHead;
 use crate::event::ids::{hash128, partition_of};
-use crate::event::notice::Verb;
-use crate::event::push::{Letter, MOST_BATCH_BYTES};
-use crate::event::{BoundAudience, Ending, Incoming, Notice, Reason, Template, Timestamp, Topic, Verdict};
-use crate::topology::{Cut, Message, Rule};
+use crate::event::push::MOST_BATCH_BYTES;
+use crate::event::{Incoming, Notice, Reason, Timestamp, Topic, Verdict};
 
-use super::batch::{self, Group, Grouped, Pile};
+use super::batch::{Group, Pile};
 use super::fan_out;
 use super::frames::{FrameItems, FrameSet};
 use super::memory::{self, BrokenMemory, Page};
 use super::merge::{self, Claim, Met, OnItsWay, Told};
 use super::progress::Progress;
-use super::{Admitted, Cursor, Outbox, Plan, Rooms, Want, World};
+use super::telling::{Look, Telling, ended};
+use super::{Admitted, Cursor, Outbox, Plan, Restored, Rooms, Want, World};
 
 /// The lane, in the name of its audit chains.
 const NAME: &str = "person";
@@ -41,32 +40,6 @@ pub struct PersonLane {
     replaceable: Vec<(usize, usize, Arc<Verdict>)>,
     gathered: usize,
     frames: FrameSet,
-}
-
-/// A notice being told, with what is the same for all its people.
-struct Telling<'t> {
-    now: Timestamp,
-    notice: &'t Notice<'t>,
-    rule: &'t Rule,
-    message: &'t Message,
-    place: usize,
-    claim: Claim,
-    /// The partition of `bugle.subjects` that spoke.
-    from: i32,
-    /// Whom to ask the directory for again, when it has moved since the audience was resolved.
-    moved: Option<BoundAudience>,
-    /// What a stronger telling says of this one; only where one can come.
-    if_merged: Option<Arc<Verdict>>,
-    /// Piles and letters of this notice already found: most of its people share one.
-    found: SmallVec<[(Look<'t>, usize, u32); 4]>,
-}
-
-/// What decides how a person's text looks.
-#[derive(PartialEq, Eq)]
-struct Look<'t> {
-    external: bool,
-    locale: Option<&'t str>,
-    zone: Option<&'t str>,
 }
 
 // === impl PersonLane ===
@@ -99,8 +72,11 @@ impl PersonLane {
             out.verdicts.push(ended(now, notice, Reason::RuleRemoved, people));
             return;
         };
-        let Some(message) = &rule.message else {
-            out.verdicts.push(ended(now, notice, Reason::Refused("no-message".to_owned()), people));
+        let saying = rule.sayings.get(usize::from(notice.saying));
+        let Some((saying, message)) = saying.and_then(|saying| Some((saying, saying.message.as_ref()?)))
+        else {
+            // The rule says less than it did when this was decided.
+            out.verdicts.push(ended(now, notice, Reason::RuleRemoved, people));
             return;
         };
         if notice.expires_at.is_some_and(|end| end <= now) {
@@ -119,9 +95,14 @@ impl PersonLane {
             now,
             notice,
             rule,
+            priority: saying.priority,
             message,
             place,
-            claim: Claim { answers: notice.answers.len(), priority: rule.priority, standing: Reverse(place) },
+            claim: Claim {
+                answers: notice.answers.len(),
+                priority: saying.priority,
+                standing: Reverse(place),
+            },
             from: head.from,
             moved,
             if_merged: world
@@ -277,9 +258,11 @@ impl Rooms for PersonLane {
         memory::write(Topic::Told, self.partition, (offset, &cursor), self.told.told(now), out);
     }
 
-    fn restore(&mut self, page: &Page<'_>, placed: bool) -> Result<usize, BrokenMemory> {
-        self.progress.restore((NAME, self.partition), page, placed);
-        self.told.restore(page)
+    fn restore(&mut self, record: &Incoming, placed: bool) -> Result<Restored, BrokenMemory> {
+        let page = Page::read(record.value.as_deref().unwrap_or_default())?;
+        self.progress.restore((NAME, self.partition), &page, placed);
+        let entries = self.told.restore(&page)?;
+        Ok(Restored { entries, sequence: Some(page.cursor.sequence) })
     }
 
     fn position(&self) -> (i64, Cursor) {
@@ -301,83 +284,3 @@ impl Rooms for PersonLane {
 
 /// The most tellings gathered for one cut: a bound on memory, and enough to fill every batch.
 const MOST_TELLINGS: usize = 20_000;
-
-// === impl Telling ===
-
-impl<'t> Telling<'t> {
-    fn group(&self, entry: &Entry<'t>, plan: &'t Plan) -> Grouped<'t> {
-        let defaults = plan.tenant(self.notice.tenant);
-        let cut = self.cut(entry.locale().unwrap_or(&defaults.locale));
-        Grouped {
-            tenant: self.notice.tenant,
-            external: entry.party().is_some(),
-            rule: self.place,
-            locale: &cut.locale,
-            zone: if cut.zone_matters { entry.zone().unwrap_or(&defaults.zone) } else { "" },
-            answers: self.notice.answers.iter().fold(0, |bits, verb| bits | bit(*verb)),
-            ttl_seconds: batch::ttl_seconds(self.now, self.notice.expires_at),
-        }
-    }
-
-    fn cut(&self, locale: &str) -> &'t Cut {
-        self.message.cut(locale)
-    }
-
-    fn template(&self, group: &Grouped<'_>, plan: &Plan) -> Template {
-        let cut = self.cut(group.locale);
-        let mut data = vec![
-            ("source".to_owned(), self.notice.at.source.to_string()),
-            ("rule".to_owned(), self.notice.rule.to_owned()),
-        ];
-        if let Some(link) = &cut.link {
-            data.push(("link".to_owned(), link.clone()));
-        }
-        Template {
-            rule: self.notice.rule.to_owned(),
-            locale: group.locale.to_owned(),
-            title: cut.title.clone(),
-            summary: cut.summary.clone(),
-            target: self.rule.plan.app.clone().unwrap_or_else(|| plan.target.clone()),
-            collapse_key: self.notice.collapse_key.map(|_| format!("{{{{{}}}}}", cut.count() + 1)),
-            ttl_seconds: group.ttl_seconds,
-            priority: self.rule.priority,
-            answers: self.notice.answers.clone(),
-            data,
-        }
-    }
-
-    fn write_letter(&self, group: &Grouped<'_>, pile: &mut Pile) -> Result<u32, &'static str> {
-        let notice = self.notice;
-        let texts =
-            self.cut(group.locale).inserts(&notice.values, group.zone).map_err(|_| "message-failed")?;
-        Ok(pile.write(&Letter {
-            notice: notice.id,
-            subject: notice.subject,
-            subject_partition: self.from,
-            conversation: notice.conversation,
-            occasion: notice.occasion,
-            expires_at: notice.expires_at,
-            audience: notice.audience,
-            inserts: texts.iter().map(|text| &**text).chain(notice.collapse_key).collect(),
-        }))
-    }
-}
-
-fn bit(verb: Verb) -> u8 {
-    1 << Verb::ALL.iter().position(|other| *other == verb).unwrap_or(0)
-}
-
-fn ended(now: Timestamp, notice: &Notice<'_>, reason: Reason, people: &[&str]) -> Verdict {
-    Verdict {
-        at: now,
-        tenant: notice.tenant.to_owned(),
-        event_id: notice.event_id.to_owned(),
-        change: notice.at,
-        subject: Some(notice.subject.to_owned()),
-        rule: Some(notice.rule.to_owned()),
-        occasion: Some(notice.occasion),
-        ending: Ending::Not(reason),
-        count: u32::try_from(people.len()).unwrap_or(u32::MAX),
-        people: people.iter().map(|person| (*person).to_owned()).collect(),
-    }
-}

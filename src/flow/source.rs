@@ -106,6 +106,22 @@ impl SourceLane {
                 Err(error) => fault(&rule.rule.id, &error.to_string()),
             }
         }
+        for closer in world.topology.closers_for(change.kind()) {
+            if !closer.matches(change) {
+                continue;
+            }
+            let id = closer.rule.id.as_str();
+            match closer.subject(change) {
+                // A kind may open and close the same rule; the subject lane knows which it does.
+                Some(subject) => {
+                    let rules = subjects.entry(subject).or_default();
+                    if !rules.contains(&id) {
+                        rules.push(id);
+                    }
+                }
+                None => fault(id, "a field of the rule's subject has no value"),
+            }
+        }
         subjects
     }
 

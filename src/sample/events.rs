@@ -304,8 +304,15 @@ fn other_tenant(number: u64, at: Timestamp) -> SampleEvent {
 
 /// One event for the whole crowd.
 fn crowd(at: Timestamp) -> SampleEvent {
-    let audience = json!({ "roles": [super::CROWD_ROLE], "business_units": ["Operations"] });
-    addressed(900_001, at, ("Storm surge warning", "All sites: secure the cranes", audience))
+    let mut warning = workflow_exception(900_001, at);
+    if let Some(json) = warning.json.as_object_mut() {
+        json.insert("kind".to_owned(), json!("xconnector.workflow.milestone"));
+        json.insert("flow_name".to_owned(), json!("Storm surge warning"));
+        json["data"] = json!({ "step": "All sites: secure the cranes", "assignees": [] });
+        let audience = json!({ "roles": [super::CROWD_ROLE], "business_units": ["Operations"] });
+        json.insert("audience".to_owned(), audience);
+    }
+    warning
 }
 
 /// One event for a role that nobody holds.

@@ -4,8 +4,10 @@
 //! the transaction is aborted, or a change that was never told would be called a duplicate.
 
 pub mod expiring;
+pub mod keyed;
 mod quantiles;
 pub mod snapshot;
 pub mod view;
 
 pub use expiring::Expiring;
+pub use keyed::Keyed;

@@ -99,6 +99,10 @@ pub struct Hops {
     pub requests: u64,
     /// Tellings accepted by the push service.
     pub told: u64,
+    /// Timers that came due.
+    pub timers: u64,
+    /// Subjects with something open, held, gathered or due, now.
+    pub open: u64,
 }
 
 /// The directory.

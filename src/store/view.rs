@@ -31,6 +31,8 @@ pub struct Board {
     tallies: DashMap<(&'static str, &'static str), u64>,
     lag: DashMap<(Lane, Input), Behind>,
     lanes: DashMap<Lane, LaneState>,
+    /// How much of each partition is open.
+    open: DashMap<Input, u64>,
     /// Partitions whose memory is being read back: how far, and up to where.
     restoring: DashMap<(Lane, Input), (u64, u64)>,
     /// When each lane thread last went round its loop.
@@ -67,6 +69,7 @@ impl Board {
             tallies: DashMap::new(),
             lag: DashMap::new(),
             lanes: DashMap::new(),
+            open: DashMap::new(),
             restoring: DashMap::new(),
             beats: DashMap::new(),
             people: AtomicI64::new(0),
@@ -117,6 +120,8 @@ impl Board {
                 self.add("notices", "", people.len() as u64);
                 self.add("tellings", "", people.iter().copied().map(u64::from).sum());
             }
+            Fact::Rung { late } => self.add("timers", "", late.len() as u64),
+            Fact::Open { input, matters } => drop(self.open.insert(*input, *matters)),
             Fact::NoTelling { reason, count } => self.add("verdict", reason.as_str(), *count),
             Fact::NotTold { reason, count } => {
                 self.add("verdict", reason.as_str(), *count);
@@ -141,6 +146,7 @@ impl Board {
             }
             Fact::Released { lane, input } => {
                 self.lag.remove(&(*lane, *input));
+                self.open.remove(input);
                 self.restoring.remove(&(*lane, *input));
             }
             Fact::Restoring { lane, input, read, of } => {
@@ -240,6 +246,8 @@ impl Board {
             batches: self.tally("batches", ""),
             requests: SendOutcome::ALL.iter().map(|outcome| self.tally("sent", outcome.as_str())).sum(),
             told: self.tally("told", ""),
+            timers: self.tally("timers", ""),
+            open: self.open.iter().map(|entry| *entry.value()).sum(),
         }
     }
 

@@ -55,6 +55,9 @@ names! {
     FAN_OUT = "bugle_fan_out_people";
     VERDICTS = "bugle_flow_verdicts_total";
     DEAD_LETTERS = "bugle_flow_dead_letters_total";
+    OPEN = "bugle_conversation_open_subjects";
+    RUNG = "bugle_conversation_timers_total";
+    RUNG_LATE = "bugle_conversation_timer_late_seconds";
     BATCHES = "bugle_batch_cut_total";
     MEMBERS = "bugle_batch_members";
     REQUESTS = "bugle_deliver_requests_total";
@@ -92,6 +95,8 @@ const COMMIT_BOUNDS: &[f64] = &[0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 
 const RECORD_BOUNDS: &[f64] = &[1.0, 10.0, 50.0, 100.0, 500.0, 1_000.0, 5_000.0, 10_000.0, 50_000.0];
 /// People of one notice: from nobody to a role the whole company holds.
 const PEOPLE_BOUNDS: &[f64] = &[0.0, 1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1_000.0, 10_000.0, 100_000.0];
+/// Seconds after its time: timers ring by the second; after an outage it may be hours.
+const LATE_BOUNDS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 60.0, 600.0, 3_600.0, 86_400.0];
 /// People of one batch; 500 is the most.
 const MEMBER_BOUNDS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 250.0, 500.0];
 
@@ -123,6 +128,21 @@ pub const METRICS: &[Metric] = &[
         by_reason,
     ),
     metric(DEAD_LETTERS, Kind::Counter, "Records given to the dead letters.", &["lane", "class"], by_dead),
+    metric(
+        OPEN,
+        Kind::Gauge,
+        "Rules and subjects with something open, held, gathered or due.",
+        &["topic", "partition"],
+        assigned,
+    ),
+    metric(RUNG, Kind::Counter, "Timers that came due and were carried out.", NO_LABELS, alone),
+    metric(
+        RUNG_LATE,
+        Kind::Histogram(LATE_BOUNDS),
+        "How long after its time a timer was carried out.",
+        NO_LABELS,
+        alone,
+    ),
     metric(BATCHES, Kind::Counter, "Batches cut for the push service.", NO_LABELS, alone),
     metric(MEMBERS, Kind::Histogram(MEMBER_BOUNDS), "People of one batch.", NO_LABELS, alone),
     metric(REQUESTS, Kind::Counter, "Requests to the push service.", &["outcome"], by_outcome),

@@ -129,6 +129,8 @@ pub fn count(fact: &Fact) {
             end(book::CHANGES, "routed", *count);
         }
         Fact::FannedOut { people } => fanned_out(people),
+        Fact::Rung { late } => rung(late),
+        Fact::Open { input, matters } => open(*input, *matters),
         Fact::NoTelling { reason, count } => verdict(reason, *count),
         Fact::NotTold { reason, count } => {
             verdict(reason, *count);
@@ -146,13 +148,13 @@ pub fn count(fact: &Fact) {
         Fact::Accepted { latency } => histogram!(names::LATENCY).record(seconds(*latency)),
         Fact::InFlight { requests } => gauge!(names::IN_FLIGHT).set(*requests),
         Fact::BackedOff => counter!(names::BACKOFFS).increment(1),
-        Fact::DeadLetter { lane, class } => {
-            let labels = [("lane", lane.as_str()), ("class", class.as_str())];
-            counter!(names::DEAD_LETTERS, &labels).increment(1);
-        }
+        Fact::DeadLetter { lane, class } => dead(*lane, *class),
         Fact::Commit { lane, result, records, took } => commit(*lane, *result, *records, *took),
         Fact::Lag { lane, input, records, oldest } => lag(*lane, *input, *records, *oldest),
-        Fact::Released { lane, input } => lag(*lane, *input, 0, Span::ZERO),
+        Fact::Released { lane, input } => {
+            lag(*lane, *input, 0, Span::ZERO);
+            open(*input, 0);
+        }
         Fact::Restoring { .. } => {}
         Fact::Restored { lane, entries, .. } => {
             counter!(names::RESTORED, "lane" => lane.as_str()).increment(*entries);
@@ -187,6 +189,22 @@ fn matched(source: Source, changes: u64, hearings: u64) {
     of_source(names::HEARINGS, source, hearings);
     // A change that reaches three subjects was owed one ending and is now owed three.
     owe(book::CHANGES, hearings.saturating_sub(changes));
+}
+
+fn dead(lane: Lane, class: RefusalClass) {
+    let labels = [("lane", lane.as_str()), ("class", class.as_str())];
+    counter!(names::DEAD_LETTERS, &labels).increment(1);
+}
+
+fn rung(late: &[Span]) {
+    counter!(names::RUNG).increment(late.len() as u64);
+    let lateness = histogram!(names::RUNG_LATE);
+    late.iter().for_each(|late| lateness.record(seconds(*late)));
+}
+
+fn open(input: Input, matters: u64) {
+    let labels = [("topic", input.topic.to_string()), ("partition", input.partition.to_string())];
+    gauge!(names::OPEN, &labels).set(number(matters));
 }
 
 fn fanned_out(people: &[u32]) {

@@ -21,24 +21,18 @@ pub(super) struct Heard {
 // === impl Heard ===
 
 impl Heard {
-    /// Reads every audience of a plan; `None` when the rule's own cannot be read.
-    pub(super) fn read(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]) -> Option<Self> {
+    /// Reads the audiences of the first telling; nobody where one cannot be read, which is a fault.
+    pub(super) fn read(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]) -> Self {
         let fallback = plan.fallback.as_ref().map(|text| read(cx, text, shapes));
         let never = plan.never.as_ref().map(|text| read(cx, text, shapes));
-        let told = |to: &&Spot<String>| to.value != "told" && to.value != "unanswered";
-        let later = plan.remind.iter().filter_map(|ladder| ladder.to.as_ref());
-        let later = later.chain(plan.repeat.as_ref().and_then(|repeat| repeat.to.as_ref()));
-        let later = later.chain(plan.escalate.iter().filter_map(|step| step.to.as_ref()));
-        let later = later.chain(plan.closed.as_ref().and_then(|closed| closed.to.as_ref()));
-        for text in later.filter(told) {
-            read(cx, text, shapes);
-        }
-        let audience = read(cx, plan.audience.as_ref()?, shapes)?;
-        Some(Self { audience, fallback: fallback.flatten(), never: never.flatten() })
+        let audience = plan.audience.as_ref().and_then(|text| read(cx, text, shapes));
+        let audience = audience.unwrap_or(Audience::Any(Vec::new()));
+        Self { audience, fallback: fallback.flatten(), never: never.flatten() }
     }
 }
 
-fn read(cx: &mut Compiler<'_>, text: &Spot<String>, shapes: &[Arc<Shape>]) -> Option<Audience> {
+/// Reads one audience, and checks it against every kind it will be bound to.
+pub(super) fn read(cx: &mut Compiler<'_>, text: &Spot<String>, shapes: &[Arc<Shape>]) -> Option<Audience> {
     match expression::parse(&text.value) {
         Ok(audience) => {
             for shape in shapes {

@@ -3,6 +3,7 @@
 //! Messages that exist and have the locale, answers that mean something, closes that can find their
 //! subject, timers with anchors, and separation of duties.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::event::notice::Verb;
@@ -10,7 +11,7 @@ use crate::event::{Relation, Shape, Source};
 
 use super::compile::Compiler;
 use super::fault::{Place, Spot, nearest};
-use super::plan::{Anchor, OwnWindow, RulePlan, Tell, WindowKind, WindowPlan, Words};
+use super::plan::{Anchor, OwnWindow, RulePlan, SubjectPlan, Tell, WindowKind, WindowPlan, Words};
 
 /// Notes everything about a plan that is not about its first telling's slots.
 pub(super) fn plan(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>], source: Option<Source>) {
@@ -19,7 +20,7 @@ pub(super) fn plan(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]
     until(cx, plan, source);
     timers(cx, plan, shapes);
     for window in plan.window.iter().chain(own_windows(plan)) {
-        self::window(cx, window, shapes);
+        self::window(cx, (window, plan.subject.as_ref()), shapes);
     }
     for shape in shapes {
         if let Some(order) = &plan.order {
@@ -185,8 +186,24 @@ fn timers(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]) {
     }
 }
 
-fn window(cx: &mut Compiler<'_>, window: &WindowPlan, shapes: &[Arc<Shape>]) {
+fn window(
+    cx: &mut Compiler<'_>,
+    (window, subject): (&WindowPlan, Option<&SubjectPlan>),
+    shapes: &[Arc<Shape>],
+) {
     let by: Vec<Spot<String>> = window.by.iter().filter(|field| field.value != "person").cloned().collect();
+    if let Some(subject) = subject.filter(|_| !window.is_personal()) {
+        let counted = |fields: &mut dyn Iterator<Item = &Spot<String>>| -> BTreeSet<String> {
+            fields.map(|field| field.value.clone()).collect()
+        };
+        if counted(&mut by.iter()) != counted(&mut subject.by.iter().chain(&subject.each)) {
+            let told = (
+                "a window gathers by other fields than its rule counts by",
+                "write the same fields in `subject` and in the window's `by`, or leave `subject` out",
+            );
+            cx.fault(window.at, "bad-window", told);
+        }
+    }
     for shape in shapes {
         cx.fields(&by, shape);
         if let WindowKind::Level { value, raise, clear, .. } = &window.kind {

@@ -9,10 +9,12 @@ use super::audience::Heard;
 use super::check;
 use super::condition::Condition;
 use super::fault::{Faults, Place, Sheet, Spot, nearest, suggest};
+use super::key::entity;
 use super::kinds::{Kinds, type_name};
 use super::message::Message;
-use super::plan::{Anchor, Moment, Replace, RulePlan, Tell};
-use super::rule::{KindRule, Named, Rule, Wanted, entity};
+use super::plan::{Anchor, Moment, Replace, RulePlan, WindowKind};
+use super::rule::{Closer, KindRule, Named, Rule, Wanted};
+use super::schedule::{self, Saying};
 
 /// What a plan is compiled against.
 pub(super) struct Compiler<'a> {
@@ -45,35 +47,30 @@ impl Compiler<'_> {
         let kinds = self.kinds_of(&plan.wanted.kinds, source);
         let shapes = self.shapes(&kinds);
         let heard = Heard::read(self, plan, &shapes);
+        let sayings = schedule::sayings(self, plan, &shapes);
         check::plan(self, plan, &shapes, source);
-        let mut forms = Vec::with_capacity(shapes.len());
-        for shape in &shapes {
-            forms.push(self.form(plan, shape));
-        }
-        let (Some(source), Some(heard)) = (source, heard) else { return Vec::new() };
-        if self.faults.len() != before {
-            return Vec::new();
-        }
-        let message = plan.words.message.as_ref().and_then(|name| self.messages.get(&name.value).cloned());
         let rule = Arc::new(Rule {
             id: plan.id.value.clone(),
-            source,
-            kinds: kinds.clone(),
+            // Where either is not known, that is a fault, and the rule is not used.
+            source: source.unwrap_or(Source::XConnector),
             audience: heard.audience,
+            kinds: kinds.clone(),
             fallback: heard.fallback,
             never: heard.never,
-            message,
-            priority: plan.words.priority.unwrap_or_default(),
-            answers: plan.words.answers.as_ref().map(|answers| answers.value.clone()).unwrap_or_default(),
+            sayings,
             unbuilt: unbuilt(plan),
             plan: plan.clone(),
         });
+        let forms: Vec<KindRule> = shapes.iter().map(|shape| self.form(&rule, shape)).collect();
+        if source.is_none() || self.faults.len() != before {
+            return Vec::new();
+        }
         let mut compiled = Vec::with_capacity(kinds.len());
         for kind in kinds {
             let Some(shape) = self.kinds.shape(&kind) else { continue };
             let at = shapes.iter().position(|known| Arc::ptr_eq(known, shape));
             if let Some(form) = at.and_then(|at| forms.get(at)) {
-                compiled.push((kind, form.clone().into_rule(&rule)));
+                compiled.push((kind, form.clone()));
             }
         }
         compiled
@@ -127,9 +124,12 @@ impl Compiler<'_> {
         shapes
     }
 
-    fn form(&mut self, plan: &RulePlan, shape: &Arc<Shape>) -> Form {
+    fn form(&mut self, rule: &Arc<Rule>, shape: &Arc<Shape>) -> KindRule {
+        let plan = &rule.plan;
         let subject = plan.subject.as_ref();
-        let by = subject.map(|subject| self.fields(&subject.by, shape));
+        // What a window gathers by is what a rule counts by, unless it says so itself.
+        let window = plan.window.as_ref().filter(|window| !window.is_personal()).map(|window| &window.by);
+        let by = subject.map(|subject| &subject.by).or(window).map(|by| self.fields(by, shape));
         let replace = match &plan.replace {
             Some(Replace::Fields(fields)) => self.fields(fields, shape),
             _ => Vec::new(),
@@ -141,9 +141,12 @@ impl Compiler<'_> {
             .filter_map(|(field, values)| self.wanted(field, values, shape))
             .collect();
         let expiry = plan.expires.as_ref().and_then(|expires| self.anchor(expires, shape));
-        let message = plan.words.message.as_ref().and_then(|name| self.messages.get(&name.value));
-        let variables = message.map(|message| message.variables().to_vec()).unwrap_or_default();
-        Form {
+        let variables = |saying: &Saying| {
+            let paths = saying.message.iter().flat_map(|message| message.variables());
+            paths.filter_map(|path| Some((path.clone(), shape.slot(path)?))).collect()
+        };
+        KindRule {
+            rule: Arc::clone(rule),
             wanted,
             condition: plan.condition.as_ref().and_then(|condition| self.condition(condition, shape)),
             subject: by.filter(|by| !by.is_empty()).unwrap_or_else(entity),
@@ -151,13 +154,37 @@ impl Compiler<'_> {
             news: self.fields(&plan.news, shape),
             dedupe: plan.dedupe.as_ref().map(|dedupe| self.fields(&dedupe.by, shape)).unwrap_or_default(),
             replace,
-            variables: variables
-                .into_iter()
-                .filter_map(|path| Some((path.clone(), shape.slot(&path)?)))
-                .collect(),
+            variables: rule.sayings.iter().map(variables).collect(),
             expiry,
             signature: shape.slot("signature_required"),
+            order: plan.order.as_ref().and_then(|order| shape.slot(&order.value)),
+            state: (
+                ["status_from", "state_from"].iter().find_map(|field| shape.slot(field)),
+                ["status_to", "state_to", "state"].iter().find_map(|field| shape.slot(field)),
+            ),
+            level: plan.window.as_ref().and_then(|window| level(&window.kind, shape)),
+            timers: schedule::timers(plan, shape),
         }
+    }
+
+    /// What closes the rule, for each of the kinds that do.
+    pub(super) fn closers(&mut self, rule: &Arc<Rule>, source: Option<Source>) -> Vec<(String, Closer)> {
+        let plan = &rule.plan;
+        let Some(until) = &plan.until else { return Vec::new() };
+        let mut closers = Vec::new();
+        for kind in self.kinds_of(&until.kinds, source) {
+            let Some(shape) = self.kinds.shape(&kind).cloned() else { continue };
+            let wanted = until.fields.iter().filter_map(|(field, values)| self.wanted(field, values, &shape));
+            let wanted = wanted.collect();
+            let subject = plan.subject.as_ref();
+            let by = subject.map(|subject| self.fields(&subject.by, &shape));
+            let each = subject.map(|subject| subject.each.as_slice()).unwrap_or_default();
+            let each = each.iter().filter_map(|field| Some((field.value.clone(), shape.slot(&field.value)?)));
+            let each = each.collect();
+            let subject = by.filter(|by| !by.is_empty()).unwrap_or_else(entity);
+            closers.push((kind, Closer { rule: Arc::clone(rule), wanted, subject, each }));
+        }
+        closers
     }
 
     /// The slots of fields a rule names without `event.`.
@@ -262,58 +289,23 @@ impl Compiler<'_> {
     }
 }
 
-/// A rule's slots for one shape.
-#[derive(Clone)]
-struct Form {
-    wanted: Vec<(u16, Wanted)>,
-    condition: Option<Condition>,
-    subject: Vec<Named>,
-    each: Vec<Named>,
-    news: Vec<Named>,
-    dedupe: Vec<Named>,
-    replace: Vec<Named>,
-    variables: Vec<Named>,
-    expiry: Option<(Option<u16>, crate::event::Span)>,
-    signature: Option<u16>,
-}
-
-impl Form {
-    fn into_rule(self, rule: &Arc<Rule>) -> KindRule {
-        KindRule {
-            rule: Arc::clone(rule),
-            wanted: self.wanted,
-            condition: self.condition,
-            subject: self.subject,
-            each: self.each,
-            news: self.news,
-            dedupe: self.dedupe,
-            replace: self.replace,
-            variables: self.variables,
-            expiry: self.expiry,
-            signature: self.signature,
-        }
-    }
+/// The two conditions of a level, which `check` has looked at.
+fn level(window: &WindowKind, shape: &Shape) -> Option<(Condition, Option<Condition>)> {
+    let WindowKind::Level { value, raise, clear, .. } = window else { return None };
+    let half =
+        |level: &Spot<String>| Condition::parse(&format!("{} {}", value.value, level.value), shape).ok();
+    Some((half(raise)?, clear.as_ref().and_then(half)))
 }
 
 /// The operators a plan carries that are not carried out yet, by name.
 fn unbuilt(plan: &RulePlan) -> Vec<&'static str> {
-    let window = plan.window.as_ref().map(|window| window.kind.name());
+    let personal = plan.window.as_ref().filter(|window| window.is_personal());
     [
-        (matches!(plan.tell, Tell::Hold(_)), "tell: hold"),
-        (plan.tell == Tell::Later, "tell: later"),
         (plan.within.is_some(), "within"),
-        (plan.subject.as_ref().is_some_and(|subject| !subject.each.is_empty()), "subject: each"),
         (!plan.stop.is_empty(), "stop"),
         (!plan.write_back.is_empty(), "write_back"),
-        (!plan.remind.is_empty(), "remind"),
-        (plan.repeat.is_some(), "repeat"),
-        (!plan.escalate.is_empty(), "escalate"),
-        (plan.until.is_some(), "until"),
-        (plan.closed.is_some(), "closed"),
-        (plan.order.is_some(), "order"),
-        (window.is_some(), window.unwrap_or_default()),
+        (personal.is_some(), "window: by person"),
         (plan.cap.is_some(), "cap"),
-        (plan.inhibit.is_some(), "inhibit"),
     ]
     .into_iter()
     .filter_map(|(is_used, name)| is_used.then_some(name))

@@ -11,6 +11,7 @@ use super::compile::Compiler;
 use super::fault::{Faults, Place, Sheet, nearest};
 use super::kinds::Kinds;
 use super::message::{self, Message};
+use super::plan::RulePlan;
 use super::rules_file::{self, RulesFile};
 use super::{Fault, Rule, Topology};
 
@@ -44,6 +45,7 @@ impl Topology {
         ids(&files, &mut faults);
         let (mut uses, mut ordered) = (Vec::new(), Vec::new());
         let mut by_kind: HashMap<String, Vec<super::KindRule>> = HashMap::new();
+        let mut closers: HashMap<String, Vec<super::Closer>> = HashMap::new();
         for (sheet, file) in &files {
             let source = file.source.as_ref().map(|source| source.value);
             let mut compiler = Compiler {
@@ -55,7 +57,12 @@ impl Topology {
             };
             for plan in &file.rules {
                 let compiled = compiler.rule(plan, source);
-                ordered.extend(compiled.first().map(|(_, form)| Arc::clone(&form.rule)));
+                if let Some((_, form)) = compiled.first() {
+                    ordered.push(Arc::clone(&form.rule));
+                    for (kind, closer) in compiler.closers(&form.rule, source) {
+                        closers.entry(kind).or_default().push(closer);
+                    }
+                }
                 for (kind, form) in compiled {
                     by_kind.entry(kind).or_default().push(form);
                 }
@@ -73,7 +80,7 @@ impl Topology {
         let generation = generation(rules.iter().chain(texts));
         let by_id = ordered.iter().enumerate().map(|(place, rule)| (rule.id.clone(), place)).collect();
         let shared = ordered.iter().map(|rule| ordered.iter().any(|other| may_meet(rule, other))).collect();
-        Ok(Self { generation, rules: ordered, by_kind, by_id, shared, messages: messages.len() })
+        Ok(Self { generation, rules: ordered, by_kind, closers, by_id, shared, messages: messages.len() })
     }
 }
 
@@ -142,8 +149,22 @@ fn ids(files: &[(&Arc<Sheet>, RulesFile)], faults: &mut Faults) {
             }
         }
     }
+    let counts_by = |plan: &RulePlan| -> Vec<String> {
+        let by = plan.subject.iter().flat_map(|subject| &subject.by);
+        by.map(|field| field.value.clone()).collect()
+    };
+    let rules = || files.iter().flat_map(|(_, file)| &file.rules);
     for (sheet, file) in files {
-        for inhibit in file.rules.iter().filter_map(|plan| plan.inhibit.as_ref()) {
+        for (plan, inhibit) in file.rules.iter().filter_map(|plan| Some((plan, plan.inhibit.as_ref()?))) {
+            let equal: Vec<String> = inhibit.equal.iter().map(|field| field.value.clone()).collect();
+            let other = rules().find(|other| other.id.value == inhibit.rule.value);
+            if other.is_some_and(|other| counts_by(other) != equal || counts_by(plan) != equal) {
+                let told = (
+                    "a rule is muted by another only at the same subject",
+                    "write the same fields in `equal` and in the `subject` of both rules",
+                );
+                faults.add(sheet, inhibit.rule.at, "bad-inhibit", told);
+            }
             if !seen.contains_key(inhibit.rule.value.as_str()) {
                 let hint = match nearest(&inhibit.rule.value, seen.keys().copied()) {
                     Some(near) => format!("write `{near}`"),

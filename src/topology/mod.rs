@@ -8,6 +8,7 @@ mod check;
 mod compile;
 pub mod condition;
 pub mod fault;
+mod key;
 pub mod kinds;
 mod load;
 pub mod message;
@@ -15,6 +16,7 @@ pub mod plan;
 mod reading;
 pub mod rule;
 mod rules_file;
+pub mod schedule;
 mod timing;
 mod tree;
 
@@ -26,7 +28,8 @@ pub use condition::RuleFault;
 pub use fault::{Fault, Paint};
 pub use kinds::Kinds;
 pub use message::{Cut, Message, MessageFault};
-pub use rule::{KindRule, Rule};
+pub use rule::{Closer, KindRule, Rule};
+pub use schedule::Saying;
 
 /// All rules of a folder, ready to be asked.
 #[derive(Debug)]
@@ -36,6 +39,7 @@ pub struct Topology {
     /// The rules in the order of their files' names, and in each in the order written.
     pub rules: Vec<Arc<Rule>>,
     by_kind: HashMap<String, Vec<KindRule>>,
+    closers: HashMap<String, Vec<Closer>>,
     by_id: HashMap<String, usize>,
     /// For each rule, whether another one may tell a person the same news.
     shared: Vec<bool>,
@@ -55,6 +59,12 @@ impl Topology {
     #[must_use]
     pub fn rule_for(&self, id: &str, kind: &str) -> Option<&KindRule> {
         self.rules_for(kind).iter().find(|rule| rule.rule.id == id)
+    }
+
+    /// What `kind` may close, in order.
+    #[must_use]
+    pub fn closers_for(&self, kind: &str) -> &[Closer] {
+        self.closers.get(kind).map_or(&[], Vec::as_slice)
     }
 
     /// The rule with this id.

@@ -353,17 +353,12 @@ pub struct InhibitPlan {
     pub equal: Vec<Spot<String>>,
 }
 
-// === impl WindowKind ===
+// === impl WindowPlan ===
 
-impl WindowKind {
-    /// Its name, as messages about rules use it.
+impl WindowPlan {
+    /// Whether each person has one of their own.
     #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::LatestState(_) => "window: latest-state",
-            Self::Digest { .. } => "window: digest",
-            Self::Threshold { .. } | Self::Level { .. } => "window: threshold",
-            Self::Session { .. } => "window: session",
-        }
+    pub fn is_personal(&self) -> bool {
+        self.by.iter().any(|field| field.value == "person")
     }
 }

@@ -3,18 +3,17 @@
 //! [`Rule`] is what is the same for every kind; [`KindRule`] has the rule's field names turned into the
 //! slots of one kind's shape. Nothing here decides whom the directory names or when a timer is due.
 
-use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock};
 
 use crate::event::change::Slot;
 use crate::event::notice::Verb;
 use crate::event::shape::slot;
-use crate::event::{Audience, Change, Priority, Source, Span, SubjectKey, Timestamp, Value, hash128};
+use crate::event::{Audience, Change, Source, Span, SubjectKey, Timestamp, Value, hash128};
 
 use super::condition::{Condition, RuleFault};
-use super::message::Message;
+use super::key::{key, put, start_of_key, value_text};
 use super::plan::{Replace, RulePlan, Tell, WindowKind};
+use super::schedule::{Saying, Timer};
 
 /// What a rule is for every kind it matches.
 #[derive(Debug)]
@@ -31,12 +30,8 @@ pub struct Rule {
     pub fallback: Option<Audience>,
     /// To whom never, after everything else.
     pub never: Option<Audience>,
-    /// What the first telling says; `None` only when the event itself tells nothing.
-    pub message: Option<Arc<Message>>,
-    /// How urgent.
-    pub priority: Priority,
-    /// What it offers before a change's own options narrow it.
-    pub answers: Vec<Verb>,
+    /// Everything it says: the first telling, what its timers say, what is said at the close.
+    pub sayings: Vec<Saying>,
     /// Operators it carries that this version does not carry out yet.
     pub unbuilt: Vec<&'static str>,
     /// Everything it says, as written.
@@ -55,9 +50,28 @@ pub struct KindRule {
     pub(super) news: Vec<Named>,
     pub(super) dedupe: Vec<Named>,
     pub(super) replace: Vec<Named>,
-    pub(super) variables: Vec<Named>,
+    /// For each saying, what its message uses.
+    pub(super) variables: Vec<Vec<Named>>,
     pub(super) expiry: Option<(Option<u16>, Span)>,
     pub(super) signature: Option<u16>,
+    pub(super) order: Option<u16>,
+    /// Where the change says which state it left, and which it came to.
+    pub(super) state: (Option<u16>, Option<u16>),
+    /// What raises a level, and what clears it.
+    pub(super) level: Option<(Condition, Option<Condition>)>,
+    /// What it says later.
+    pub timers: Vec<Timer>,
+}
+
+/// A kind that closes what a rule opened.
+#[derive(Debug, Clone)]
+pub struct Closer {
+    /// The rule.
+    pub rule: Arc<Rule>,
+    pub(super) wanted: Vec<(u16, Wanted)>,
+    pub(super) subject: Vec<Named>,
+    /// Of the fields that tell a subject's conversations apart, those that the kind has.
+    pub(super) each: Vec<Named>,
 }
 
 /// A field by the name the rule calls it.
@@ -74,15 +88,40 @@ pub(super) enum Wanted {
 // === impl Rule ===
 
 impl Rule {
-    /// Whether an event is told at once. A rule that holds, only arms timers or waits for a threshold
-    /// or a silence says nothing for the event itself.
+    /// Whether an event is told at once. A rule that holds, only arms timers or gathers changes in a window
+    /// says nothing for the event itself.
     #[must_use]
     pub fn tells_at_once(&self) -> bool {
-        let waits = matches!(
-            self.plan.window.as_ref().map(|window| &window.kind),
-            Some(WindowKind::Threshold { .. } | WindowKind::Level { .. } | WindowKind::Session { .. })
-        );
-        self.plan.tell == Tell::Now && !waits && self.message.is_some()
+        self.plan.tell == Tell::Now && self.window().is_none() && self.first().message.is_some()
+    }
+
+    /// The first telling.
+    #[must_use]
+    pub fn first(&self) -> &Saying {
+        &self.sayings[0]
+    }
+
+    /// What is said at the close, by its number.
+    #[must_use]
+    pub fn closing(&self) -> Option<u16> {
+        let last = u16::try_from(self.sayings.len().checked_sub(1)?).ok()?;
+        self.plan.closed.is_some().then_some(last)
+    }
+
+    /// The window that gathers changes of a subject. One that is kept for each person is another lane's.
+    #[must_use]
+    pub fn window(&self) -> Option<&WindowKind> {
+        self.plan.window.as_ref().filter(|window| !window.is_personal()).map(|window| &window.kind)
+    }
+
+    /// Whether something must be remembered of a subject beyond the moment: what is open, what is due.
+    #[must_use]
+    pub fn converses(&self) -> bool {
+        self.plan.until.is_some()
+            || self.plan.tell != Tell::Now
+            || self.plan.order.is_some()
+            || self.window().is_some()
+            || self.sayings.len() > 1
     }
 
     /// How long an equal change is the same change; `None`: the rule has no key of its own.
@@ -116,11 +155,19 @@ impl KindRule {
         self.condition.as_ref().map_or(Ok(true), |condition| condition.holds(change))
     }
 
-    /// The subject's key: `tenant|source|name=value|…`, the entity where the rule names no fields.
-    /// `None` when a field it counts by is absent.
+    /// The subject's key: `tenant|source|name=value|…`, what a window gathers by or the entity where the rule
+    /// names no fields. `None` when a field it counts by is absent; a window gathers what lacks a field, too.
     #[must_use]
     pub fn subject(&self, change: &Change<'_>) -> Option<SubjectKey> {
-        key(change, &self.subject).map(SubjectKey)
+        if self.rule.plan.subject.is_some() {
+            return key(change, &self.subject).map(SubjectKey);
+        }
+        let mut text = start_of_key(change);
+        for (name, slot) in &self.subject {
+            text.push('|');
+            put(&mut text, name, &value_text(change, *slot).unwrap_or_default());
+        }
+        Some(SubjectKey(text))
     }
 
     /// Which of the subject's conversations the change belongs to; empty where the rule keeps one.
@@ -173,14 +220,15 @@ impl KindRule {
         Some(format!("c-{hash:032x}"))
     }
 
-    /// The answers offered: the rule's, narrowed by the change's own options where it has an action;
+    /// The answers a saying offers, narrowed by the change's own options where it has an action;
     /// none where a signature is required.
     #[must_use]
-    pub fn answers(&self, change: &Change<'_>) -> Vec<Verb> {
+    pub fn answers(&self, change: &Change<'_>, saying: u16) -> Vec<Verb> {
         if self.signature.is_some_and(|slot| change.slot(slot) == Slot::Bool(true)) {
             return Vec::new();
         }
-        let answers = self.rule.answers.iter().copied();
+        let answers = self.rule.sayings.get(usize::from(saying)).map(|saying| saying.answers.as_slice());
+        let answers = answers.unwrap_or_default().iter().copied();
         if matches!(change.slot(slot::ACTION_REF), Slot::Absent) {
             return answers.collect();
         }
@@ -203,10 +251,68 @@ impl KindRule {
         own.into_iter().chain(rule).min()
     }
 
-    /// The values the message's texts use, by path, the absent ones as null.
+    /// The values a saying's texts use, by path, the absent ones as null.
     #[must_use]
-    pub fn values<'v>(&'v self, change: &'v Change<'_>) -> Vec<(&'v str, Value<'v>)> {
-        self.variables.iter().map(|(path, slot)| (path.as_str(), change.value(*slot))).collect()
+    pub fn values<'v>(&'v self, change: &'v Change<'_>, saying: u16) -> Vec<(&'v str, Value<'v>)> {
+        let variables = self.variables.get(usize::from(saying)).map(Vec::as_slice).unwrap_or_default();
+        variables.iter().map(|(path, slot)| (path.as_str(), change.value(*slot))).collect()
+    }
+
+    /// Where the change stands among those of its subject; `None` where the rule has no order.
+    #[must_use]
+    pub fn order(&self, change: &Change<'_>) -> Option<i64> {
+        change.int(self.order?)
+    }
+
+    /// The state the change left, and the one it came to, where its kind has such fields.
+    #[must_use]
+    pub fn state(&self, change: &Change<'_>) -> (Option<String>, Option<String>) {
+        let read = |slot: Option<u16>| slot.and_then(|slot| change.text(slot)).map(str::to_owned);
+        (read(self.state.0), read(self.state.1))
+    }
+
+    /// Whether the level is raised by this change, and whether it is cleared.
+    ///
+    /// # Errors
+    /// A condition has no answer for this change.
+    pub fn level(&self, change: &Change<'_>) -> Result<(bool, bool), RuleFault> {
+        let Some((raise, clear)) = &self.level else { return Ok((false, false)) };
+        let raised = raise.holds(change)?;
+        let cleared = clear.as_ref().map_or(Ok(!raised), |clear| clear.holds(change))?;
+        Ok((raised, cleared))
+    }
+}
+
+// === impl Closer ===
+
+impl Closer {
+    /// Whether this change closes.
+    #[must_use]
+    pub fn matches(&self, change: &Change<'_>) -> bool {
+        let tenants = &self.rule.plan.tenants;
+        (tenants.is_empty() || tenants.iter().any(|tenant| tenant == change.tenant()))
+            && self.wanted.iter().all(|(slot, wanted)| wanted.holds(change, *slot))
+    }
+
+    /// The subject it closes; `None` when a field is absent.
+    #[must_use]
+    pub fn subject(&self, change: &Change<'_>) -> Option<SubjectKey> {
+        key(change, &self.subject).map(SubjectKey)
+    }
+
+    /// Whether it closes the conversation that [`KindRule::each`] calls so: one whose fields have the values
+    /// the change names. What it does not name, it closes whatever it is.
+    #[must_use]
+    pub fn closes(&self, change: &Change<'_>, each: &str) -> bool {
+        self.each.iter().all(|(name, slot)| {
+            let Some(value) = value_text(change, *slot) else { return true };
+            let mut wanted = "|".to_owned();
+            put(&mut wanted, name, &value);
+            each.match_indices(&wanted).any(|(at, found)| {
+                let after = &each[at + found.len()..];
+                after.is_empty() || after.starts_with('|')
+            })
+        })
     }
 }
 
@@ -233,59 +339,4 @@ fn moment(change: &Change<'_>, at: u16) -> Option<Timestamp> {
         Value::Date(days) => Some(Timestamp::from_millis(i64::from(days) * 86_400_000)),
         _ => None,
     }
-}
-
-/// `tenant|source|name=value|…`; `None` when a value is absent.
-fn key(change: &Change<'_>, fields: &[Named]) -> Option<String> {
-    let mut text = String::with_capacity(64);
-    escape(&mut text, change.tenant());
-    text.push('|');
-    text.push_str(change.shape().source.as_str());
-    for (name, slot) in fields {
-        let value = value_text(change, *slot)?;
-        text.push('|');
-        put(&mut text, name, &value);
-    }
-    Some(text)
-}
-
-fn put(out: &mut String, name: &str, value: &str) {
-    out.push_str(name);
-    out.push('=');
-    escape(out, value);
-}
-
-/// A bar inside a value would let two different keys read the same.
-fn escape(out: &mut String, value: &str) {
-    if !value.bytes().any(|byte| byte == b'|' || byte == b'\\') {
-        return out.push_str(value);
-    }
-    for c in value.chars() {
-        if c == '|' || c == '\\' {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-}
-
-fn value_text<'c>(change: &'c Change<'_>, at: u16) -> Option<Cow<'c, str>> {
-    match change.slot(at) {
-        Slot::Absent => None,
-        Slot::Bool(truth) => Some(truth.to_string().into()),
-        Slot::Int(number) => Some(number.to_string().into()),
-        Slot::Double(number) => Some(number.to_string().into()),
-        Slot::Text(..) | Slot::Symbol(_) => change.text(at).map(Cow::Borrowed),
-        Slot::List(..) => {
-            let mut text = String::new();
-            for item in change.texts(at) {
-                let _ = write!(text, "{}:{item},", item.len());
-            }
-            Some(text.into())
-        }
-    }
-}
-
-/// The entity: what a rule counts by when it names nothing else.
-pub(super) fn entity() -> Vec<Named> {
-    vec![("entity.type".to_owned(), slot::ENTITY_TYPE), ("entity.id".to_owned(), slot::ENTITY_ID)]
 }

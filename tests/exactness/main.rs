@@ -13,7 +13,6 @@ mod owed;
 mod town;
 
 use bugle::event::Incoming;
-use bugle::flow::memory::Page;
 use bugle::flow::{Cursor, Plan, Rooms};
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
@@ -54,8 +53,7 @@ impl Seat {
         let opened = |position: (i64, &Cursor), placed: bool| {
             let mut lane = (self.open)(position, plan, self.partition);
             for record in memory {
-                let page = record.value.as_deref().unwrap();
-                lane.restore(&Page::read(page).unwrap(), placed).unwrap();
+                lane.restore(record, placed).unwrap();
             }
             lane
         };

@@ -1,8 +1,8 @@
 //! Site: one whole Bugle on the shared Kafka and registry, under names of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -34,6 +34,40 @@ pub(crate) struct Told {
     pub(crate) message_id: String,
     pub(crate) person: String,
     pub(crate) title: String,
+}
+
+/// `tenant/event id`, a tab, and the person.
+pub(crate) type Pairs = BTreeSet<String>;
+
+/// What the reference says of the events in a file: who must hear of what at once, and the events that are
+/// only told together with others, when their windows close.
+pub(crate) struct Expected {
+    pub(crate) pairs: Pairs,
+    gathered: BTreeSet<String>,
+}
+
+// === impl Expected ===
+
+impl Expected {
+    pub(crate) fn of(sent: &Path) -> Self {
+        let asked = ["--people", "tests/python/people.csv", "--sent", &sent.to_string_lossy()];
+        let said = super::python::script("reference.py", &asked);
+        let (gathered, pairs): (Vec<&str>, Vec<&str>) = said.lines().partition(|line| line.ends_with("\t*"));
+        Self {
+            pairs: pairs.into_iter().map(str::to_owned).collect(),
+            gathered: gathered.into_iter().map(|line| line.trim_end_matches('*').to_owned()).collect(),
+        }
+    }
+
+    /// What was told at once.
+    pub(crate) fn told(&self, site: &Site) -> Pairs {
+        let pairs = site.told().iter().map(Told::pair).collect::<Pairs>().into_iter();
+        let at_once = |pair: &String| {
+            let event = pair.split_inclusive('\t').next().unwrap_or_default();
+            !self.gathered.contains(event)
+        };
+        pairs.filter(at_once).collect()
+    }
 }
 
 // === impl Told ===

@@ -17,6 +17,7 @@ from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 DAY = 86_400_000
+HOUR = 3_600_000
 PEOPLE = ["ada", "bob", "cem", "dan", "eve", "fay", "gus", "hal", "ida", "leo", "ned", "pat", "quy", "sue", "tim", "vic", "una", "nobody", "nora@northwind"]
 ROLES = ["field-service", "approver", "manager", "legal", "qa", "order-desk", "pilot"]
 PLACES = ["Pier 4", "Pier 7", "Altona", "Hamburg", "Germany", "Depot", "Tower", "Yard", "Atlantis", "hamburg"]
@@ -113,9 +114,10 @@ class Day:
         data = {"process_id": f"p{number}", "subprocess_id": "1", "task_id": f"t{number}", "task_name": "Review",
                 "assignees": [{"user_id": user} for user in self.some(PEOPLE)], "initiator": self.dice.choice(PEOPLE)}
         event = self.event(source, kind, "Task", data, "task")
+        data["task_name"] = f"Review {self.name(event)}"
         if self.rarely(0.7):
             past = self.rarely(0.1)
-            event["due_at"] = event["occurred_at"] + (-2 * DAY if past else 30 * DAY)
+            event["due_at"] = event["occurred_at"] + (-2 * HOUR if past else 30 * DAY)
         if self.rarely(0.4):
             event["action"] = {"ref": f"wf-{number}", "options": self.some(["approve", "reject", "acknowledge"])}
         return event

@@ -116,8 +116,18 @@ class Heard:
         return known
 
 
+def gathered(event):
+    """Whether an event is only told with others, when its window closes: XC-7, EC-4, EC-5, DA-1 and DA-4."""
+    kind, data = event["kind"], event["data"]["fields"]
+    return (
+        kind in ("xconnector.integration.recovered", "xecm.document.published", "devadmin.business.event")
+        or kind == "xecm.document.available" and data["doc_kind"] not in ("safety", "incident")
+        or kind == "devadmin.artifact.changed" and event["environment"] != "prod"
+    )
+
+
 def told(directory, event, heard, now):
-    """The people who must hear of one event."""
+    """The people who must hear of one event at once."""
     tenant, kind, data = event["tenant"], event["kind"], event["data"]["fields"]
     ends = event.get("expires_at")
     people = set()
@@ -127,30 +137,28 @@ def told(directory, event, heard, now):
 
     if kind.startswith("xconnector."):
         chosen, named, excluded = addressed(directory, event)
-        audience = event.get("audience") or {}
         if kind.startswith("xconnector.workflow."):  # XC-1
             if not heard.before("XC-1", tenant, event["execution_id"], data["step"], kind) and not late(ends):
                 users = assignees(event)
                 people |= directory.tell(users | chosen, users | named, directory.role("manager"), excluded)
-        if audience.get("roles") or audience.get("locations") or audience.get("business_units"):  # XC-7
-            if not late(ends):
-                people |= directory.tell(chosen, named, None, excluded)
     elif kind in ("xecm.task.assigned", "xecm.task.reassigned"):
         users = assignees(event)
         if not late(ends):  # EC-1
             people |= directory.tell(users, users, directory.role("approver"))
-        if kind == "xecm.task.assigned" and event.get("action") and not late(ends, event.get("due_at")):  # EC-7
+        due = event.get("due_at")
+        urgent = event.get("severity") in ("high", "critical")
+        if kind == "xecm.task.assigned" and urgent and due is not None and due <= now and not late(ends):  # EC-3
+            # Overdue for less than four hours: nobody but the assignees is asked yet.
+            people |= directory.tell(users, users, None, {data["initiator"]})
+        if kind == "xecm.task.assigned" and event.get("action") and not late(ends, due):  # EC-7
             people |= directory.tell(users, users, None, {data["initiator"]})
     elif kind == "xecm.document.stage_changed":  # EC-1
         users = assignees(event, "reviewers")
         owner = {data["owner"]}
         people |= directory.tell(users, users) or directory.tell(owner, owner)
-    elif kind == "xecm.document.available":  # EC-4
+    elif kind == "xecm.document.available" and data["doc_kind"] in ("safety", "incident"):  # EC-4
         if not late(ends, event["occurred_at"] + 12 * HOUR):
             people |= directory.tell(directory.role("field-service") & directory.location(data["site"]))
-    elif kind == "xecm.document.published":  # EC-5
-        party = directory.party(data["external_party"])
-        people |= directory.tell(party, party, channels={"mobile", "web"})
     elif kind == "bws.task.assigned":  # BW-2; nobody is a member of any workspace
         users = assignees(event)
         if not late(ends, event.get("due_at")):
@@ -164,12 +172,9 @@ def told(directory, event, heard, now):
         else:
             people |= directory.tell(directory.role("legal", "compliance", "executive"))
     elif kind == "devadmin.artifact.changed":  # DA-1
-        roles = ["integration-lead", "qa"] + (["release-manager"] if event["environment"] == "prod" else [])
-        if not late(ends):
+        roles = ["integration-lead", "qa", "release-manager"]
+        if event["environment"] == "prod" and not late(ends):
             people |= directory.tell(directory.role(*roles))
-    elif kind == "devadmin.business.event":  # DA-4
-        party = directory.party(data["partner"])
-        people |= directory.tell(party, party) | directory.tell(directory.role("order-desk"))
     return people
 
 
@@ -188,6 +193,8 @@ def main():
             event = json.loads(line)
             if heard.before(event["tenant"], event["source"], event["event_id"]):
                 continue
+            if gathered(event):
+                sys.stdout.write(f"{event['tenant']}/{event['event_id']}\t*\n")
             for user in sorted(told(directories[event["tenant"]], event, heard, now)):
                 sys.stdout.write(f"{event['tenant']}/{event['event_id']}\t{user}\n")
 

@@ -55,7 +55,8 @@ fn no_order_of_events_and_faults_loses_repeats_or_misdirects() {
         let counted = Play::new(&town, &town, seed, None).run(STEPS).unwrap_or_else(|violation| {
             panic!("{violation}\nseen again with: BUGLE_SEED={seed} cargo test --test simulation")
         });
-        assert!(counted.events > 0 && counted.told > 0 && counted.faults > 0, "{seed} is idle: {counted:?}");
+        let busy = counted.events > 0 && counted.told > 0 && counted.timers > 0 && counted.faults > 0;
+        assert!(busy, "{seed} is idle: {counted:?}");
         sum.add(&counted);
     }
     println!("{} seeds, 0 violations: {sum}", seeds.end - seeds.start);
@@ -99,6 +100,12 @@ fn memory_that_is_forgotten_is_found() {
         matches!(violation, Violation::Twice(_) | Violation::WrongPerson(_) | Violation::Books(_)),
         "{violation}"
     );
+}
+
+#[test]
+fn what_is_due_and_told_twice_is_found() {
+    let violation = found(Bug::RingsTwice);
+    assert!(matches!(violation, Violation::Twice(_) | Violation::Books(_)), "{violation}");
 }
 
 #[test]

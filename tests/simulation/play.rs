@@ -14,12 +14,12 @@ use bugle::clock::{self, Still};
 use bugle::directory::Directory;
 use bugle::engine::by_hand::ByHand;
 use bugle::engine::{Parts, Settings};
-use bugle::event::{Lane, hash128};
+use bugle::event::{Lane, Occasion, hash128};
 use bugle::store::view::Board;
 
-use super::owed::{Event, Owed, owed, written};
+use super::owed::{Event, Telling, WHATS, owed, written};
 use super::planted::{Bug, Planted};
-use super::post::{Fate, Post, Telling};
+use super::post::{Fate, Post};
 use super::town::{NOW, hear_of};
 use super::{Company, INSTANCES, PARTITIONS};
 
@@ -31,6 +31,8 @@ pub(crate) struct Counted {
     pub(crate) told: u64,
     /// Tellings that were owed, told or not.
     pub(crate) tellings: u64,
+    /// Of those told, how many a timer brought about.
+    pub(crate) timers: u64,
     pub(crate) crashes: u64,
     pub(crate) stalls: u64,
     pub(crate) commit_faults: u64,
@@ -81,6 +83,7 @@ impl Counted {
         self.faults += other.faults;
         self.tellings += other.tellings;
         self.told += other.told;
+        self.timers += other.timers;
         self.crashes += other.crashes;
         self.stalls += other.stalls;
         self.commit_faults += other.commit_faults;
@@ -91,11 +94,11 @@ impl Counted {
 
 impl fmt::Display for Counted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { events, tellings, told, faults, crashes, stalls, .. } = self;
+        let Self { events, tellings, told, timers, faults, crashes, stalls, .. } = self;
         let Self { commit_faults, late_markers, bad_answers, .. } = self;
         write!(
             f,
-            "{events} events, {tellings} tellings owed, {told} told; {faults} faults: {crashes} crashes, \
+            "{events} events, {tellings} tellings owed, {told} told, {timers} of them by timers; {faults} faults: {crashes} crashes, \
              {stalls} stalls, {commit_faults} failed commits, {late_markers} late ends of transactions, \
              {bad_answers} bad answers of the push service"
         )
@@ -168,7 +171,10 @@ impl<'t> Play<'t> {
                 self.pass(Duration::from_millis(millis));
             }
             89 => {
-                let seconds = self.rng.u64(1..90);
+                // Now and then for as long as timers take, but never until the tasks are due.
+                let elapsed = clock::now().since(NOW).to_duration();
+                let long = self.rng.u8(..4) == 0 && elapsed < Duration::from_secs(10 * 3_600);
+                let seconds = if long { self.rng.u64(600..5_400) } else { self.rng.u64(1..90) };
                 self.pass(Duration::from_secs(seconds));
             }
             90..=92 => self.fail_a_commit(),
@@ -201,7 +207,7 @@ impl<'t> Play<'t> {
     fn publish(&mut self) {
         let count = self.rng.u8(1..4);
         let events: Vec<Event> =
-            (0..count).map(|_| (self.rng.u8(..9), self.rng.u8(..4), self.rng.u8(..5) > 0)).collect();
+            (0..count).map(|_| (self.rng.u8(..WHATS), self.rng.u8(..4), self.rng.u8(..5) > 0)).collect();
         for event in events {
             let (source, value) = written(&self.town.town, event);
             let (topic, value) = (Topic::Events(source), Some(value.into()));
@@ -332,6 +338,16 @@ impl<'t> Play<'t> {
         Err(Violation::Lost(format!("after 1 000 s without faults the flow is not at rest: {books:?}")))
     }
 
+    /// A day goes by: what is due is told, and what would come twice comes.
+    fn wait_for_timers(&mut self) -> Result<(), Violation> {
+        for _ in 0..24 {
+            self.pass(Duration::from_secs(3_600));
+            self.confirm();
+            self.heal()?;
+        }
+        Ok(())
+    }
+
     fn start_all(&mut self) {
         for instance in 0..INSTANCES {
             if self.instances[instance].is_none() {
@@ -347,13 +363,7 @@ impl<'t> Play<'t> {
     }
 
     fn judge(mut self) -> Result<Counted, Violation> {
-        // A while longer: what would come twice comes now.
-        for _ in 0..40 {
-            for lane in self.instances.iter_mut().flatten().flatten() {
-                lane.turn();
-            }
-            self.pass(Duration::from_secs(2));
-        }
+        self.wait_for_timers()?;
         if !self.is_at_rest() {
             return Err(Violation::Books(format!("opened again: {:?}", self.ledgers.keeper.books())));
         }
@@ -368,13 +378,14 @@ impl<'t> Play<'t> {
                 if let Some(other) = told.insert(telling, id) {
                     return Err(Violation::Twice(format!("{telling:?} in {other} and {id}")));
                 }
-                take(&mut owed, telling)?;
+                owed.pay(telling).map_err(Violation::WrongPerson)?;
             }
         }
-        if let Some((who, what)) = owed.first_key_value() {
-            return Err(Violation::Lost(format!("{who:?} was never told {what:?}")));
+        if let Some(left) = owed.left() {
+            return Err(Violation::Lost(left));
         }
         let books = self.ledgers.keeper.books();
+        let timers = told.keys().filter(|telling| telling.occasion != Occasion::First).count() as u64;
         let told = told.len() as u64;
         if books.tellings.told != told {
             return Err(Violation::Books(format!("{told} were told: {:?}", books.tellings)));
@@ -383,6 +394,7 @@ impl<'t> Play<'t> {
         let digest = hash128([accepted.join("\n").as_bytes()]);
         let mut counted = Counted {
             told,
+            timers,
             digest,
             tellings: books.tellings.candidates,
             commit_faults: self.model.faults_met() as u64,
@@ -404,21 +416,4 @@ fn directory_of(Company { town, people }: &Company) -> Arc<Directory> {
         hear_of(&directory, &town.codec, offset, person);
     }
     Arc::new(directory)
-}
-
-/// Takes what a telling pays off the list of what is owed.
-fn take(
-    owed: &mut BTreeMap<Owed, std::collections::BTreeSet<(String, u128)>>,
-    telling: &Telling,
-) -> Result<(), Violation> {
-    let (tenant, user, rule, conversation) = telling;
-    let what = (rule.clone(), *conversation);
-    let met = owed.iter().find(|((t, u, _), tellings)| (t, u) == (tenant, user) && tellings.contains(&what));
-    match met.map(|(key, _)| key.clone()) {
-        Some(key) => {
-            owed.remove(&key);
-            Ok(())
-        }
-        None => Err(Violation::WrongPerson(format!("{telling:?}, or it was owed once and told twice"))),
-    }
 }

@@ -8,8 +8,7 @@ use bugle::push::{Answer, Outcome, PushService, Unsendable};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-/// Whom a batch tells, and what: tenant, person, rule, conversation.
-pub(crate) type Telling = (String, String, String, u128);
+use super::owed::Telling;
 
 #[derive(Default)]
 pub(crate) struct Post {
@@ -69,8 +68,14 @@ impl PushService for Post {
     fn encode(&self, batch: &Batch<'_>) -> Result<Bytes, Unsendable> {
         let telling = |member: &bugle::event::Member<'_>| {
             let letter = &batch.letters[member.letter as usize];
-            let rule = batch.head.template.rule.clone();
-            (batch.head.tenant.clone(), member.user_id.to_owned(), rule, letter.conversation)
+            Telling {
+                tenant: batch.head.tenant.clone(),
+                user: member.user_id.to_owned(),
+                rule: batch.head.template.rule.clone(),
+                conversation: letter.conversation,
+                occasion: letter.occasion,
+                notice: letter.notice.0,
+            }
         };
         let tellings: Vec<Telling> = batch.members.iter().map(telling).collect();
         let id = batch.head.message_id.clone();

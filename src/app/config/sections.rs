@@ -81,6 +81,8 @@ pub enum TopicRole {
     Subjects,
     /// What was heard.
     Seen,
+    /// What is open at each subject.
+    State,
     /// Notices by person.
     People,
     /// What was told.
@@ -335,6 +337,7 @@ impl From<Topic> for TopicRole {
             Topic::Members => Self::Members,
             Topic::Subjects => Self::Subjects,
             Topic::Seen => Self::Seen,
+            Topic::State => Self::State,
             Topic::People => Self::People,
             Topic::Told => Self::Told,
             Topic::Pushes => Self::Pushes,
@@ -370,7 +373,7 @@ impl TopicSettings {
             // Every process reads them whole; several partitions would only lose their order.
             Topic::Directory | Topic::Members => 1,
             // A partition and its memory belong together.
-            Topic::Seen => self.partitions(Topic::Subjects),
+            Topic::Seen | Topic::State => self.partitions(Topic::Subjects),
             Topic::Told => self.partitions(Topic::People),
             _ => self.default_partitions,
         };

@@ -1,0 +1,263 @@
+//! Conversation: what one rule knows of one subject while there is something to wait for.
+//!
+//! An entry of the state topic is a [`Matter`]: one rule, one subject, a conversation for each value of the
+//! rule's `each`. It carries the change that its texts are written from, and its timers: what is due lives
+//! with what it is about, so that closing the one ends the other.
+//!
+//! Layout: version byte, then the matter in the form that frames carry.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::frame::{SubjectItem, append, take};
+use crate::event::{BoundAudience, Timestamp};
+use crate::store::keyed::{NEVER, Second};
+
+use super::memory::BrokenMemory;
+
+/// The format this version writes; of a later one it reads nothing.
+const VERSION: u8 = 1;
+
+/// The most audiences told that a conversation remembers one by one.
+const MOST_TOLD: usize = 16;
+
+/// One rule and one subject.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Matter<'a> {
+    /// The rule.
+    pub rule: Cow<'a, str>,
+    /// What happened up to then is closed.
+    pub closed: Option<Timestamp>,
+    /// Forgotten then, if nothing happens.
+    pub ends: Timestamp,
+    /// The conversations, one for each value of the rule's `each`.
+    #[serde(borrow)]
+    pub talks: Vec<Conversation<'a>>,
+}
+
+/// One conversation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Conversation<'a> {
+    /// Which of the subject's.
+    #[serde(borrow)]
+    pub each: Cow<'a, str>,
+    /// The round: hash of the event that opened it.
+    pub id: u128,
+    /// When it opened.
+    pub opened_at: Timestamp,
+    /// When somebody was first told in this round.
+    pub told_at: Option<Timestamp>,
+    /// Where its newest change stands.
+    pub order: Option<i64>,
+    /// A hash of the dates its timers start from.
+    pub dates: u64,
+    /// The newest change, as it came: an item of a frame.
+    #[serde(borrow)]
+    pub item: Cow<'a, [u8]>,
+    /// What is due.
+    pub armed: Vec<Armed>,
+    /// Who was told, as audiences.
+    pub told: Vec<BoundAudience>,
+    /// How many reminders went out.
+    pub reminders: u16,
+    /// What waits to be told as one.
+    pub gathered: Gathered,
+}
+
+/// A timer that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Armed {
+    /// What is due then.
+    pub what: What,
+    /// When.
+    pub due: Timestamp,
+    /// How often it was due before.
+    pub round: u32,
+}
+
+/// What is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum What {
+    /// What was held or gathered is told.
+    Tell,
+    /// Those who heard are told that it is closed.
+    Close,
+    /// The rule's timer with this id.
+    Timer(u32),
+}
+
+/// Changes that become one telling.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gathered {
+    /// How many.
+    pub count: u32,
+    /// Since when.
+    pub since: Timestamp,
+    /// The state before the first of them.
+    pub was: Option<String>,
+    /// The state told last.
+    pub said: Option<String>,
+    /// When the newest of them happened, as far as a threshold asks.
+    pub times: Vec<Timestamp>,
+}
+
+/// The second by which a moment has come.
+#[must_use]
+pub fn second(at: Timestamp) -> Second {
+    // Beyond 2106 there is no second to wait for.
+    Second::try_from(at.millis().max(0).saturating_add(999) / 1_000).unwrap_or(NEVER)
+}
+
+// === impl Matter ===
+
+impl<'a> Matter<'a> {
+    /// Nothing known yet.
+    #[must_use]
+    pub fn new(rule: &'a str) -> Self {
+        let rule = Cow::Borrowed(rule);
+        Self { rule, closed: None, ends: Timestamp::default(), talks: Vec::new() }
+    }
+
+    /// Reads an entry in place.
+    ///
+    /// # Errors
+    /// [`BrokenMemory`].
+    pub fn read(entry: &'a [u8]) -> Result<Self, BrokenMemory> {
+        let (version, rest) = entry.split_first().ok_or(BrokenMemory::Damaged)?;
+        if *version != VERSION {
+            return Err(BrokenMemory::Version(*version));
+        }
+        match take(rest) {
+            Ok((matter, [])) => Ok(matter),
+            _ => Err(BrokenMemory::Damaged),
+        }
+    }
+
+    /// The entry, appended to `bytes`.
+    #[must_use]
+    pub fn write(&self, mut bytes: Vec<u8>) -> Vec<u8> {
+        bytes.push(VERSION);
+        append(self, bytes)
+    }
+
+    /// The second at which it must be looked at again.
+    #[must_use]
+    pub fn due(&self) -> Second {
+        let timers = self.talks.iter().flat_map(|talk| &talk.armed).map(|armed| armed.due);
+        timers.chain([self.ends]).map(second).min().unwrap_or(NEVER)
+    }
+}
+
+// === impl Conversation ===
+
+impl<'a> Conversation<'a> {
+    /// A conversation about nothing yet.
+    #[must_use]
+    pub fn new(each: String) -> Self {
+        Self {
+            each: Cow::Owned(each),
+            id: 0,
+            opened_at: Timestamp::default(),
+            told_at: None,
+            order: None,
+            dates: 0,
+            item: Cow::Borrowed(&[]),
+            armed: Vec::new(),
+            told: Vec::new(),
+            reminders: 0,
+            gathered: Gathered::default(),
+        }
+    }
+
+    /// Keeps the change its texts are written from. Which rules want it is known from elsewhere.
+    pub fn keep(&mut self, item: &SubjectItem<'_>) {
+        let item = SubjectItem { rules: Vec::new(), ..item.clone() };
+        let mut bytes = item.beginning(Vec::with_capacity(128 + item.payload.len()));
+        bytes.extend_from_slice(item.payload);
+        self.item = Cow::Owned(bytes);
+    }
+
+    /// Whether it waits only for its end to be told.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.armed.iter().any(|armed| armed.what == What::Close)
+    }
+
+    /// Whether the first telling is held or gathered.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.armed.iter().any(|armed| armed.what == What::Tell)
+    }
+
+    /// The first telling is due then, whatever was said before.
+    pub fn hold_until(&mut self, due: Timestamp) {
+        self.let_go();
+        self.armed.push(Armed { what: What::Tell, due, round: 0 });
+    }
+
+    /// The first telling is no longer held.
+    pub fn let_go(&mut self) {
+        self.armed.retain(|armed| armed.what != What::Tell);
+    }
+
+    /// Somebody was told.
+    pub fn remember(&mut self, audience: BoundAudience) {
+        if !self.told.contains(&audience) && self.told.len() < MOST_TOLD {
+            self.told.push(audience);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::frame::Format;
+    use crate::event::{Coordinates, Source};
+
+    fn matter() -> Vec<u8> {
+        let at = Coordinates { source: Source::Xecm, partition: 1, offset: 7 };
+        let mut talk = Conversation::new("|error.code=E1".to_owned());
+        talk.keep(&SubjectItem {
+            at,
+            appended_at: Timestamp::from_millis(5),
+            subject: "acme|xecm|task_id=1",
+            rules: vec!["ec-3"],
+            format: Format::Avro,
+            headers: Vec::new(),
+            payload: b"payload",
+        });
+        talk.hold_until(Timestamp::from_millis(61_001));
+        talk.armed.push(Armed { what: What::Timer(9), due: Timestamp::from_millis(40_000), round: 2 });
+        let mut matter = Matter::new("ec-3");
+        matter.ends = Timestamp::from_millis(99_000);
+        matter.talks.push(talk);
+        matter.write(Vec::new())
+    }
+
+    #[test]
+    fn an_entry_is_read_as_it_was_written_and_says_when_it_is_due() {
+        let bytes = matter();
+        let read = Matter::read(&bytes).unwrap();
+        assert_eq!((read.due(), read.talks[0].is_held()), (40, true));
+        let item = SubjectItem::read(&read.talks[0].item).unwrap();
+        assert_eq!(
+            (item.subject, item.payload, item.rules.len()),
+            ("acme|xecm|task_id=1", &b"payload"[..], 0)
+        );
+        assert_eq!(read.write(Vec::new()), bytes);
+        assert_eq!(second(Timestamp::from_millis(61_001)), 62);
+    }
+
+    #[test]
+    fn a_later_format_and_a_damaged_entry_are_refused_and_never_a_panic() {
+        let mut bytes = matter();
+        for end in 0..bytes.len() {
+            assert!(Matter::read(&bytes[..end]).is_err(), "cut at {end}");
+        }
+        bytes.push(0);
+        assert_eq!(Matter::read(&bytes), Err(BrokenMemory::Damaged), "something behind it");
+        bytes[0] = VERSION + 1;
+        assert_eq!(Matter::read(&bytes), Err(BrokenMemory::Version(VERSION + 1)));
+    }
+}

@@ -1,0 +1,266 @@
+//! Voice: one thing a rule says about one change, to the people it names now.
+//!
+//! First tellings, reminders, steps and closes are all said here, so that whoever reads verdicts reads them
+//! in one form.
+
+use bytes::Bytes;
+
+use crate::directory::{bind, bind_rule};
+use crate::event::audience::Bound;
+use crate::event::frame::{FrameHead, SubjectItem};
+use crate::event::record::Header;
+use crate::event::{
+    BoundAudience, Change, Ending, Notice, NoticeId, Occasion, Reason, Sealed, Timestamp, Verdict, hash128,
+};
+use crate::topology::KindRule;
+use crate::topology::schedule::To;
+
+use super::dead_letter::{self, Cause};
+use super::fan_out::FanOut;
+use super::named::{Kept, Named};
+use super::{Outbox, Plan, World};
+
+/// The most people one verdict names, so that it fits an audit record.
+const MOST_NAMED: usize = 1_000;
+
+/// A rule and the change it speaks of.
+#[derive(Clone, Copy)]
+pub(super) struct Hearing<'h> {
+    pub(super) now: Timestamp,
+    pub(super) item: &'h SubjectItem<'h>,
+    pub(super) change: &'h Change<'h>,
+    pub(super) rule: &'h KindRule,
+}
+
+/// One thing to say.
+pub(super) struct Words {
+    /// Which of the rule's sayings.
+    pub(super) saying: u16,
+    pub(super) occasion: Occasion,
+    /// What tells it apart from what else is said on this occasion about this change.
+    pub(super) round: u32,
+    /// The round of the conversation.
+    pub(super) conversation: u128,
+    /// How many changes it stands for.
+    pub(super) count: u32,
+    /// Since when it could be said: when the change was appended, or when its time came.
+    pub(super) since: Timestamp,
+    pub(super) audience: BoundAudience,
+}
+
+/// What came of saying it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Said {
+    /// It is on its way to somebody.
+    Told,
+    /// There is nobody to tell.
+    Nobody,
+}
+
+/// What speaking needs: open frames, and whom audiences name while the directory stands still.
+#[derive(Debug)]
+pub(super) struct Voice {
+    fan_out: FanOut,
+    kept: Kept,
+    /// Room to seal an audience in.
+    sealed: Vec<u8>,
+}
+
+// === impl Voice ===
+
+impl Voice {
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self { fan_out: FanOut::new(plan.people), kept: Kept::default(), sealed: Vec::new() }
+    }
+
+    /// What is said from now on was decided with this world, in this partition.
+    pub(super) fn set_head(&mut self, partition: i32, world: &World<'_>, out: &mut Outbox) {
+        let directory = world.directory.to_vec();
+        let head = FrameHead { generation: world.topology.generation, directory, from: partition };
+        self.fan_out.frames.set_head(&head, out);
+    }
+
+    /// The first telling of a change by itself.
+    pub(super) fn tell(&mut self, hearing: &Hearing<'_>, world: &World<'_>, out: &mut Outbox) -> Said {
+        self.say(hearing, &hearing.first(hearing.event(), 1, hearing.item.appended_at), world, out)
+    }
+
+    /// Says it to whoever it is for now; every way it can end leaves its verdict.
+    pub(super) fn say(
+        &mut self,
+        hearing: &Hearing<'_>,
+        words: &Words,
+        world: &World<'_>,
+        out: &mut Outbox,
+    ) -> Said {
+        let Hearing { item, change, rule, .. } = *hearing;
+        let occasion = words.occasion;
+        words.audience.seal(&mut self.sealed);
+        let (tenant, channels) = (change.tenant(), &rule.rule.plan.channels);
+        let key = hash128([tenant.as_bytes(), rule.rule.id.as_bytes(), &self.sealed]);
+        let named = self.kept.named(key, world.directory, || {
+            Named::of(&world.people.resolve(tenant, &words.audience, channels), tenant, world.plan.people)
+        });
+        if let Some(reason) = &named.nobody {
+            out.verdicts.push(hearing.verdict(occasion, Ending::Not(reason.clone())));
+            return Said::Nobody;
+        }
+        let collapse_key = rule.collapse_key(change);
+        let notice = hearing.notice(words, Sealed::of(&self.sealed), collapse_key.as_deref());
+        if !self.fan_out.send(&notice, &named, out) {
+            let fault = ("too-large", "the values its message needs do not fit a frame");
+            bury(item, fault, Some(&rule.rule.id), out);
+            out.verdicts.push(hearing.verdict(occasion, Ending::Not(Reason::TooLarge)));
+            return Said::Nobody;
+        }
+        out.tally.fan_outs.push(named.count);
+        out.verdicts.push(Verdict { count: named.count, ..hearing.verdict(occasion, Ending::Routed) });
+        for part in named.no_channel.chunks(MOST_NAMED) {
+            let count = u32::try_from(part.len()).unwrap_or(u32::MAX);
+            let verdict = hearing.verdict(occasion, Ending::Not(Reason::NoChannel));
+            out.verdicts.push(Verdict { count, people: part.to_vec(), ..verdict });
+        }
+        Said::Told
+    }
+
+    /// Everything said leaves.
+    pub(super) fn cut(&mut self, out: &mut Outbox) {
+        self.fan_out.frames.cut(out);
+    }
+
+    /// What was said is taken back.
+    pub(super) fn clear(&mut self) {
+        self.fan_out.frames.clear();
+    }
+}
+
+// === impl Hearing ===
+
+impl<'h> Hearing<'h> {
+    /// The event, as conversations are known by it.
+    pub(super) fn event(&self) -> u128 {
+        let parts = [self.change.tenant(), self.item.at.source.as_str(), self.change.event_id()];
+        hash128(parts.map(str::as_bytes))
+    }
+
+    /// The first telling, of so many changes.
+    pub(super) fn first(&self, conversation: u128, count: u32, since: Timestamp) -> Words {
+        let audience = self.audience(0, &[]);
+        Words { saying: 0, occasion: Occasion::First, round: 0, conversation, count, since, audience }
+    }
+
+    /// Whom a saying is for, `told` being those who heard before.
+    pub(super) fn audience(&self, saying: u16, told: &[BoundAudience]) -> BoundAudience {
+        let rule = &self.rule.rule;
+        let to = rule.sayings.get(usize::from(saying)).map_or(&To::Audience, |saying| &saying.to);
+        match to {
+            To::Audience => {
+                bind_rule(&rule.audience, rule.fallback.as_ref(), rule.never.as_ref(), self.change)
+            }
+            To::Other(to) => bind_rule(to, None, rule.never.as_ref(), self.change),
+            To::Told => all_of(told, rule.never.as_ref().map(|never| bind(never, self.change))),
+        }
+    }
+
+    /// A verdict about this rule and change.
+    pub(super) fn verdict(&self, occasion: Occasion, ending: Ending) -> Verdict {
+        Verdict {
+            rule: Some(self.rule.rule.id.clone()),
+            occasion: Some(occasion),
+            ..blank(self.now, self.item, Some(self.change), ending)
+        }
+    }
+
+    fn notice<'n>(&self, words: &Words, audience: Sealed<'n>, collapse_key: Option<&'n str>) -> Notice<'n>
+    where
+        'h: 'n,
+    {
+        let Self { item, change, rule, .. } = *self;
+        let (occasion, conversation) = (words.occasion, words.conversation);
+        let event = self.event();
+        let [tenant, id, subject] = [change.tenant(), &rule.rule.id, item.subject].map(str::as_bytes);
+        let named = occasion.to_string();
+        let round = words.round.to_le_bytes();
+        let notice = hash128([tenant, id, subject, &event.to_le_bytes(), named.as_bytes(), &round]);
+        let news = rule.news(change);
+        Notice {
+            id: NoticeId(notice),
+            tenant: change.tenant(),
+            rule: &rule.rule.id,
+            subject: item.subject,
+            event_id: change.event_id(),
+            at: item.at,
+            occasion,
+            saying: words.saying,
+            count: words.count,
+            // A later telling is news of its own round: the same step of the next round is another one.
+            news: match occasion {
+                Occasion::First => news,
+                _ => hash128([&news.to_le_bytes(), &conversation.to_le_bytes()]),
+            },
+            conversation,
+            appended_at: words.since,
+            expires_at: rule.expires_at(change),
+            answers: rule.answers(change, words.saying),
+            collapse_key,
+            values: rule.values(change, words.saying),
+            audience,
+        }
+    }
+}
+
+/// Everybody of several audiences.
+fn all_of(told: &[BoundAudience], never: Option<Bound>) -> BoundAudience {
+    if let [only] = told {
+        return only.clone();
+    }
+    let fallbacks: Vec<Bound> = told.iter().filter_map(|told| told.fallback.clone()).collect();
+    BoundAudience {
+        tell: Bound::Any(told.iter().map(|told| told.tell.clone()).collect()),
+        fallback: (!fallbacks.is_empty()).then_some(Bound::Any(fallbacks)),
+        never,
+    }
+}
+
+/// A verdict about a change and its subject, of no rule yet.
+pub(super) fn blank(
+    now: Timestamp,
+    item: &SubjectItem<'_>,
+    change: Option<&Change<'_>>,
+    ending: Ending,
+) -> Verdict {
+    Verdict {
+        at: now,
+        tenant: change.map(|change| change.tenant().to_owned()).unwrap_or_default(),
+        event_id: change.map(|change| change.event_id().to_owned()).unwrap_or_default(),
+        change: item.at,
+        subject: Some(item.subject.to_owned()),
+        rule: None,
+        occasion: None,
+        ending,
+        count: 0,
+        people: Vec::new(),
+    }
+}
+
+/// Keeps what could not be used, byte for byte.
+pub(super) fn bury(
+    item: &SubjectItem<'_>,
+    fault: (&'static str, &str),
+    rule: Option<&str>,
+    out: &mut Outbox,
+) {
+    let cause = Cause {
+        lane: "subject",
+        code: fault.0,
+        message: fault.1,
+        at: item.at.lies(),
+        rule,
+        subject: Some(item.subject),
+    };
+    let copied = |(name, value): &(&str, &[u8])| ((*name).to_owned(), Some(Bytes::copy_from_slice(value)));
+    let headers: Vec<Header> = item.headers.iter().map(copied).collect();
+    let value = Some(Bytes::copy_from_slice(item.payload));
+    out.put(dead_letter::record(&cause, None, value, &headers));
+    out.tally.dead_letters.push(fault.0);
+}

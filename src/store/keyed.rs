@@ -1,0 +1,198 @@
+//! Keyed: a map of packed entries, each with the second it must be looked at again, whose open transaction
+//! can be undone.
+//!
+//! What is due is found by an index ordered by time: a million entries that wait cost nothing until the first
+//! of them is due. An entry is bytes to this map; who keeps it knows what they mean.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hashbrown::HashMap;
+
+/// The second an entry is due: seconds since 1970, rounded up. [`NEVER`] for one that waits for no time.
+pub type Second = u32;
+
+/// Not due at any time.
+pub const NEVER: Second = Second::MAX;
+
+/// A map with a due second per entry and an undo log since the last [`Keyed::settle`].
+///
+/// **Invariant:** the index holds exactly the entries that are due at some time, each once.
+#[derive(Debug, Default)]
+pub struct Keyed {
+    entries: HashMap<u128, Entry, foldhash::fast::RandomState>,
+    /// As bytes, for a key of 16 bytes would else take 32 here.
+    due: BTreeSet<(Second, [u8; 16])>,
+    /// What changed entries were before the open transaction; in order, so that a transaction done again
+    /// writes the same.
+    undo: BTreeMap<u128, Option<Entry>>,
+}
+
+/// The due second, then the bytes: one allocation for both.
+type Entry = Box<[u8]>;
+
+const HEAD: usize = size_of::<Second>();
+
+// === impl Keyed ===
+
+impl Keyed {
+    /// The entry under a key.
+    #[must_use]
+    pub fn get(&self, key: u128) -> Option<&[u8]> {
+        self.entries.get(&key).and_then(|entry| entry.get(HEAD..))
+    }
+
+    /// Sets the entry under a key.
+    pub fn put(&mut self, key: u128, due: Second, bytes: &[u8]) {
+        let mut entry = Vec::with_capacity(HEAD + bytes.len());
+        entry.extend_from_slice(&due.to_le_bytes());
+        entry.extend_from_slice(bytes);
+        self.change(key, Some(entry.into_boxed_slice()));
+    }
+
+    /// Removes the entry under a key.
+    pub fn remove(&mut self, key: u128) {
+        self.change(key, None);
+    }
+
+    /// The entry that is due first, if it is due by `now`.
+    #[must_use]
+    pub fn due_by(&self, now: Second) -> Option<u128> {
+        let (due, key) = self.due.first()?;
+        (*due <= now).then_some(u128::from_be_bytes(*key))
+    }
+
+    /// The second at which the next entry is due.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Second> {
+        self.due.first().map(|(due, _)| *due)
+    }
+
+    /// What the open transaction changed, as it is now.
+    pub fn changed(&self) -> impl Iterator<Item = (u128, Option<&[u8]>)> {
+        self.undo.iter().filter_map(|(key, before)| {
+            let now = self.entries.get(key);
+            (now != before.as_ref()).then(|| (*key, now.and_then(|entry| entry.get(HEAD..))))
+        })
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How many entries are due at some time.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.due.len()
+    }
+
+    /// The transaction was committed.
+    pub fn settle(&mut self) {
+        self.undo.clear();
+    }
+
+    /// The transaction was aborted: everything is as it was at the last [`Keyed::settle`].
+    pub fn undo(&mut self) {
+        for (key, before) in std::mem::take(&mut self.undo) {
+            self.swap(key, before);
+        }
+    }
+
+    fn change(&mut self, key: u128, entry: Option<Entry>) {
+        let before = self.swap(key, entry);
+        self.undo.entry(key).or_insert(before);
+    }
+
+    fn swap(&mut self, key: u128, entry: Option<Entry>) -> Option<Entry> {
+        let due = entry.as_deref().map(due_of).filter(|due| *due != NEVER);
+        let before = match entry {
+            Some(entry) => self.entries.insert(key, entry),
+            None => self.entries.remove(&key),
+        };
+        if let Some(due) = before.as_deref().map(due_of) {
+            self.due.remove(&(due, key.to_be_bytes()));
+        }
+        if let Some(due) = due {
+            self.due.insert((due, key.to_be_bytes()));
+        }
+        before
+    }
+}
+
+fn due_of(entry: &[u8]) -> Second {
+    entry.first_chunk::<HEAD>().map_or(NEVER, |due| Second::from_le_bytes(*due))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_due_is_found_in_the_order_of_time() {
+        let mut keyed = Keyed::default();
+        for (key, due) in [(1, 30), (2, 10), (3, NEVER), (4, 20)] {
+            keyed.put(key, due, b"x");
+        }
+        assert_eq!((keyed.len(), keyed.pending(), keyed.next_due()), (4, 3, Some(10)));
+        assert_eq!(keyed.due_by(9), None);
+        let mut found = Vec::new();
+        while let Some(key) = keyed.due_by(25) {
+            found.push(key);
+            keyed.put(key, NEVER, b"told");
+        }
+        assert_eq!((found, keyed.next_due()), (vec![2, 4], Some(30)));
+    }
+
+    #[test]
+    fn what_ends_as_it_began_is_not_written() {
+        let mut keyed = Keyed::default();
+        keyed.put(1, 5, b"a");
+        keyed.settle();
+        keyed.put(1, 6, b"b");
+        keyed.put(1, 5, b"a");
+        keyed.put(2, 5, b"short-lived");
+        keyed.remove(2);
+        assert_eq!(keyed.changed().count(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn an_undone_transaction_leaves_no_trace(
+            first in prop::collection::vec((0..6_u128, prop::option::of((0..9_u32, any::<u8>()))), 0..20),
+            second in prop::collection::vec((0..6_u128, prop::option::of((0..9_u32, any::<u8>()))), 0..20),
+        ) {
+            let mut keyed = Keyed::default();
+            let mut model = BTreeMap::new();
+            let apply = |keyed: &mut Keyed, ops: &[(u128, Option<(u32, u8)>)]| for (key, op) in ops {
+                match op {
+                    Some((due, byte)) => keyed.put(*key, *due, &[*byte]),
+                    None => keyed.remove(*key),
+                }
+            };
+            apply(&mut keyed, &first);
+            for (key, op) in &first {
+                match op { Some(op) => model.insert(*key, *op), None => model.remove(key) };
+            }
+            let written: BTreeMap<u128, u8> =
+                keyed.changed().filter_map(|(key, bytes)| Some((key, bytes?[0]))).collect();
+            prop_assert_eq!(written, model.iter().map(|(key, (_, byte))| (*key, *byte)).collect());
+            keyed.settle();
+            apply(&mut keyed, &second);
+            keyed.undo();
+            prop_assert_eq!(keyed.len(), model.len());
+            for (key, (_, byte)) in &model {
+                prop_assert_eq!(keyed.get(*key), Some(&[*byte][..]));
+            }
+            prop_assert_eq!(keyed.next_due(), model.values().map(|(due, _)| *due).min());
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! Conversations: what is held, gathered, reminded of, escalated and closed, told in hours of virtual time.
+//!
+//! Every event passes all four lanes under the shipped rules. A transcript is complete: who is not named at a
+//! time heard nothing then.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+#![allow(clippy::needless_pass_by_value, reason = "events are written where they are used")]
+
+mod town;
+
+use std::fmt::Write as _;
+
+use bugle::event::{Ending, Person, Reason, Span, Timestamp};
+use bugle::flow::line::{Heard, Line};
+use serde_json::{Value as Json, json};
+use town::{NOW, Town, company};
+
+/// A play in virtual time.
+struct Story {
+    town: Town,
+    line: Line,
+    now: Timestamp,
+    transcript: String,
+    number: u32,
+}
+
+fn person(user: &str, role: &str, manager: &str) -> Person {
+    Person {
+        tenant: "acme".to_owned(),
+        user_id: user.to_owned(),
+        active: true,
+        roles: vec![role.to_owned()],
+        manager: (!manager.is_empty()).then(|| manager.to_owned()),
+        ..Person::default()
+    }
+}
+
+impl Story {
+    /// Monday 5 January 2026, ten in the morning in Berlin.
+    fn new() -> Self {
+        let mut people = company(0);
+        people.extend([
+            person("lead", "on-call-lead", ""),
+            person("director", "operations-director", ""),
+            person("ops", "operations-manager", "director"),
+            person("second", "second-approver", ""),
+        ]);
+        let town = Town::new(&people, 1);
+        let line = Line::new(&town.plan);
+        Self { town, line, now: NOW, transcript: String::new(), number: 0 }
+    }
+
+    /// Something happens now.
+    fn event(&mut self, kind: &str, mut patch: Json) -> &mut Self {
+        self.number += 1;
+        patch["event_id"] = json!(format!("e{}", self.number));
+        if patch.get("occurred_at").is_none() {
+            patch["occurred_at"] = json!(self.now.to_string());
+        }
+        let event = self.town.event(kind, &patch);
+        let heard = self.town.look(|world| self.line.feed(self.now, vec![event], world));
+        self.note(heard);
+        self
+    }
+
+    /// Time passes, and what is due is told.
+    fn pass(&mut self, span: &str) -> &mut Self {
+        self.until(self.now + span.parse::<Span>().unwrap())
+    }
+
+    fn until(&mut self, end: Timestamp) -> &mut Self {
+        while let Some(due) = self.line.due().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            let heard = self.town.look(|world| self.line.pass(due, world));
+            self.note(heard);
+        }
+        self.now = end;
+        self
+    }
+
+    fn note(&mut self, heard: Heard) {
+        assert!(heard.stuck.is_empty() && heard.dead_letters.is_empty(), "{:?}", heard.stuck);
+        let at = self.now.to_string();
+        let at = format!("{} {}", &at[5..10], &at[11..16]);
+        let mut told: Vec<(String, String)> = heard
+            .pushes()
+            .into_iter()
+            .map(|push| (format!("{}: {}", push.rule, push.title), push.user_id))
+            .collect();
+        told.sort();
+        for chunk in told.chunk_by(|one, other| one.0 == other.0) {
+            let people: Vec<&str> = chunk.iter().map(|(_, person)| person.as_str()).collect();
+            let _ = writeln!(self.transcript, "{at} {} -> {}", chunk[0].0, people.join(" "));
+        }
+        for verdict in heard.verdicts {
+            let Ending::Not(reason) = verdict.ending else { continue };
+            // That something waits is seen by its being told later.
+            if !matches!(reason, Reason::Grouped | Reason::Merged) {
+                let rule = verdict.rule.unwrap_or_default();
+                let occasion = verdict.occasion.map(|occasion| occasion.to_string()).unwrap_or_default();
+                let _ = writeln!(self.transcript, "{at} {rule} {occasion}: {reason}");
+            }
+        }
+    }
+
+    fn told(&self) -> &str {
+        self.transcript.trim_end()
+    }
+}
+
+fn task(due: Option<&str>) -> Json {
+    json!({
+        "severity": "high", "due_at": due, "node": { "name": "Berth contract" }, "action": null,
+        "data": {
+            "process_id": "9", "task_id": "1", "task_name": "Check", "initiator": "tom.berger",
+            "assignees": [{ "user_id": "jonas.klein" }], "manager": null, "backup": null,
+        },
+    })
+}
+
+fn done() -> Json {
+    json!({ "data": { "process_id": "9", "task_id": "1" } })
+}
+
+#[test]
+fn an_overdue_task_climbs_until_somebody_acts() {
+    let mut story = Story::new();
+    story.event("xecm.task.assigned", task(Some("2026-01-05T15:00:00Z"))).pass("20h");
+    insta::assert_snapshot!(story.told(), @r"
+    01-05 09:00 ec-1-review: Zu prüfen: Berth contract -> jonas.klein
+    01-05 15:00 ec-3-sla: Fällig: Check -> jonas.klein
+    01-05 19:00 ec-3-sla: Überfällig: Check -> clara.stein
+    01-05 23:00 ec-3-sla step-3: nobody
+    ");
+    let mut story = Story::new();
+    story.event("xecm.task.assigned", task(Some("2026-01-05T15:00:00Z"))).pass("7h");
+    story.event("xecm.task.completed", done()).pass("20h");
+    insta::assert_snapshot!(story.told(), @r"
+    01-05 09:00 ec-1-review: Zu prüfen: Berth contract -> jonas.klein
+    01-05 15:00 ec-3-sla: Fällig: Check -> jonas.klein
+    01-05 16:00 ec-3-sla: Erledigt: Check -> jonas.klein
+    ");
+}
+
+#[test]
+fn a_task_completed_before_it_was_heard_of_is_never_told() {
+    let mut story = Story::new();
+    story.event("xecm.task.completed", done()).pass("1m");
+    story.event("xecm.task.assigned", {
+        let mut late = task(Some("2026-01-05T15:00:00Z"));
+        late["occurred_at"] = json!("2026-01-05T08:00:00Z");
+        late["action"] = json!({ "ref": "a", "options": ["approve"], "answer_by": null });
+        late
+    });
+    story.pass("20h");
+    insta::assert_snapshot!(story.told(), @r"
+    01-05 09:01 ec-1-review: Zu prüfen: Berth contract -> jonas.klein
+    01-05 09:01 ec-3-sla first: already_closed
+    01-05 09:01 ec-7-decide first: already_closed
+    ");
+}
+
+#[test]
+fn a_decision_is_closed_for_those_who_were_asked() {
+    let mut story = Story::new();
+    let mut asked = task(None);
+    asked["action"] = json!({ "ref": "a", "options": ["approve"], "answer_by": null });
+    story.event("xecm.task.assigned", asked).pass("2h").event("xecm.task.completed", done()).pass("20h");
+    insta::assert_snapshot!(story.told(), @r"
+    01-05 09:00 ec-7-decide: Ihre Entscheidung: Berth contract -> jonas.klein
+    01-05 11:00 ec-7-decide: Erledigt: Check -> jonas.klein
+    ");
+}
+
+#[test]
+fn a_ladder_follows_its_date_and_tells_the_nearest_rung_of_those_past() {
+    let record = |ends: &str| {
+        json!({ "entity": { "id": "4" }, "node": { "id": "4", "name": "Lease" },
+        "data": { "expires_on": ends, "owner": "sofia.rossi", "account_manager": null } })
+    };
+    let mut story = Story::new();
+    // Eight days before: the rungs at 90 and 30 days are past, and only the nearer one is told.
+    story.event("xecm.record.expiring", record("2026-01-13")).pass("2d");
+    // The date moves: what was told of the old one does not count.
+    story.event("xecm.record.expiring", record("2026-03-31")).pass("84d");
+    story.event("xecm.record.renewed", json!({ "node": { "id": "4", "name": "Lease" } })).pass("30d");
+    insta::assert_snapshot!(story.told(), @r"
+    01-05 09:00 ec-2-expiry: Lease endet am 13.01.2026 -> ines.roth
+    01-05 09:00 ec-2-expiry: Lease ends 13 Jan 2026 -> sofia.rossi
+    01-06 08:00 ec-2-expiry: Lease endet am 13.01.2026 -> ines.roth
+    01-06 08:00 ec-2-expiry: Lease ends 13 Jan 2026 -> sofia.rossi
+    01-07 09:00 ec-2-expiry: Lease endet am 31.03.2026 -> ines.roth
+    01-07 09:00 ec-2-expiry: Lease ends 31 Mar 2026 -> sofia.rossi
+    03-01 08:00 ec-2-expiry: Lease endet am 31.03.2026 -> ines.roth
+    03-01 08:00 ec-2-expiry: Lease ends 31 Mar 2026 -> sofia.rossi
+    03-24 08:00 ec-2-expiry: Lease endet am 31.03.2026 -> ines.roth
+    03-24 08:00 ec-2-expiry: Lease ends 31 Mar 2026 -> sofia.rossi
+    03-30 07:00 ec-2-expiry: Lease endet am 31.03.2026 -> ines.roth
+    03-30 07:00 ec-2-expiry: Lease ends 31 Mar 2026 -> sofia.rossi
+    04-01 09:00 ec-2-expiry: Lease was renewed -> sofia.rossi
+    04-01 09:00 ec-2-expiry: Lease wurde verlängert -> ines.roth
+    ");
+}
+
+#[test]
+fn what_heals_by_itself_is_never_told_and_what_does_not_is_told_every_morning() {
+    let missing = || {
+        json!({ "workspace": { "id": "W", "owner_user_id": "lena.vogt" },
+        "data": { "steward": "sofia.rossi", "manager": null } })
+    };
+    let mut story = Story::new();
+    story.event("bws.completeness.missing", missing()).pass("14m");
+    story.event("bws.completeness.resolved", json!({ "workspace": { "id": "W" } })).pass("3d");
+    assert_eq!(story.told(), "");
+    let mut story = Story::new();
+    story.event("bws.completeness.missing", missing()).pass("8d");
+    insta::assert_snapshot!(story.told(), @r"
+    01-05 09:15 bw-4-completeness: Incomplete: Weber GmbH -> sofia.rossi
+    01-05 09:15 bw-4-completeness: Unvollständig: Weber GmbH -> lena.vogt
+    01-06 08:00 bw-4-completeness: Incomplete: Weber GmbH -> sofia.rossi
+    01-06 08:00 bw-4-completeness: Unvollständig: Weber GmbH -> lena.vogt
+    01-07 08:00 bw-4-completeness: Incomplete: Weber GmbH -> sofia.rossi
+    01-07 08:00 bw-4-completeness: Unvollständig: Weber GmbH -> lena.vogt
+    01-08 08:00 bw-4-completeness: Incomplete: Weber GmbH -> sofia.rossi
+    01-08 08:00 bw-4-completeness: Unvollständig: Weber GmbH -> lena.vogt
+    01-09 08:00 bw-4-completeness: Incomplete: Weber GmbH -> sofia.rossi
+    01-09 08:00 bw-4-completeness: Unvollständig: Weber GmbH -> lena.vogt
+    01-10 08:00 bw-4-completeness: Incomplete: Weber GmbH -> sofia.rossi
+    01-10 08:00 bw-4-completeness: Unvollständig: Weber GmbH -> lena.vogt
+    01-10 09:00 bw-4-completeness: Noch unvollständig: Weber GmbH -> clara.stein mara.weber
+    ");
+}
+
+#[test]
+fn a_burst_is_told_once_at_once_and_once_in_a_digest_and_its_end_is_told() {
+    let failed = |code: &str| json!({ "data": { "flow_id": "F", "error": { "code": code } } });
+    let mut story = Story::new();
+    story.event("xconnector.integration.failed", failed("E1")).pass("1m");
+    story.event("xconnector.integration.failed", failed("E1")).pass("1m");
+    story.event("xconnector.integration.failed", failed("E2")).pass("1m");
+    story.event("xconnector.integration.failed", failed("E1")).pass("20m");
+    story.event("xconnector.integration.recovered", json!({ "data": { "flow_id": "F", "error": null } }));
+    story.pass("1h");
+    insta::assert_snapshot!(story.told(), @r"
+    01-05 09:00 xc-3-integration: Orders to ERP ist fehlgeschlagen -> eva.lindt
+    01-05 09:02 xc-3-integration: Orders to ERP ist fehlgeschlagen -> eva.lindt
+    01-05 09:05 xc-3-integration: Orders to ERP ist fehlgeschlagen (+1) -> eva.lindt
+    01-05 09:15 xc-3-integration: Orders to ERP: nobody has acknowledged -> lead
+    01-05 09:17 xc-3-integration: Orders to ERP: nobody has acknowledged -> lead
+    01-05 09:23 xc-3-integration: Orders to ERP läuft wieder -> eva.lindt
+    01-05 09:23 xc-3-integration: Orders to ERP works again -> lead
+    ");
+}
+
+#[test]
+fn a_state_that_comes_back_says_nothing_and_an_older_one_never_wins() {
+    let status = |from: &str, to: &str, seq: i64| {
+        json!({ "entity": { "id": "R" }, "seq": seq,
+            "data": { "status_from": from, "status_to": to, "followers": ["sofia.rossi"] } })
+    };
+    let mut story = Story::new();
+    story.event("xconnector.record.status_changed", status("open", "held", 1)).pass("10s");
+    story.event("xconnector.record.status_changed", status("held", "open", 2)).pass("5m");
+    assert_eq!(story.told(), "");
+    story.event("xconnector.record.status_changed", status("open", "approved", 5)).pass("10s");
+    story.event("xconnector.record.status_changed", status("open", "held", 4)).pass("5m");
+    insta::assert_snapshot!(story.told(), @r"
+    01-05 09:05 xc-2-status first: overtaken
+    01-05 09:06 xc-2-status: Supply agreement Weber GmbH: approved -> sofia.rossi
+    ");
+}
+
+#[test]
+fn a_threshold_speaks_once_until_it_is_over_and_is_muted_by_what_is_worse() {
+    let failed = || json!({ "data": { "flow_id": "F", "error": { "code": "E1" } } });
+    let mut story = Story::new();
+    story.event("devadmin.flow.failed", failed()).pass("1m");
+    story.event("devadmin.flow.failed", failed()).pass("6m");
+    // The first two are too long ago.
+    story.event("devadmin.flow.failed", failed()).pass("1m");
+    story.event("devadmin.flow.failed", failed()).pass("1m");
+    story.event("devadmin.flow.failed", failed()).pass("1m");
+    story.event("devadmin.flow.failed", failed()).pass("20m");
+    story.event("devadmin.flow.recovered", json!({ "data": { "flow_id": "F", "error": null } })).pass("1m");
+    story.event("devadmin.flow.retry_exhausted", failed()).pass("1m");
+    for _ in 0..4 {
+        story.event("devadmin.flow.failed", failed());
+    }
+    story.pass("5m");
+    insta::assert_snapshot!(story.told(), @r"
+    01-05 09:09 da-2-failing: Orders to ERP schlägt wiederholt fehl -> eva.lindt
+    01-05 09:19 da-2-failing: Orders to ERP: nobody has acknowledged -> lead
+    01-05 09:30 da-2-failing: Orders to ERP läuft wieder -> eva.lindt
+    01-05 09:30 da-2-failing: Orders to ERP works again -> lead
+    01-05 09:32 da-2-failing first: inhibited
+    01-05 09:32 da-2-failing first: inhibited
+    01-05 09:32 da-2-failing first: inhibited
+    01-05 09:32 da-2-failing first: inhibited
+    ");
+}
+
+#[test]
+fn a_level_is_told_when_it_stayed_up_and_when_it_is_down_again() {
+    let depth = |depth: i64| json!({ "data": { "queue": "Q", "depth": depth, "threshold": 100 } });
+    let mut story = Story::new();
+    story.event("devadmin.queue.backlog", depth(150)).pass("2m");
+    story.event("devadmin.queue.backlog", depth(50)).pass("10m");
+    assert_eq!(story.told(), "");
+    story.event("devadmin.queue.backlog", depth(150)).pass("4m");
+    story.event("devadmin.queue.backlog", depth(90)).pass("30m");
+    story.event("devadmin.queue.backlog", depth(70)).pass("1h");
+    insta::assert_snapshot!(story.told(), @r"
+    01-05 09:15 da-6-backlog: Backlog: Q -> ops
+    01-05 09:45 da-6-backlog: Still open: Q -> director
+    01-05 09:46 da-6-backlog: Q is back to normal -> director ops
+    ");
+}
+
+#[test]
+fn steps_of_a_process_are_one_telling_and_its_silence_another() {
+    let step = |number: i64, state: &str| {
+        json!({ "audience": null, "data": { "process_id": "P", "step_no": number, "step_name": format!("Step {number}"),
+            "state": state, "stakeholders": ["sofia.rossi"], "next_department": "IT" } })
+    };
+    let mut story = Story::new();
+    story.event("xconnector.process.step", step(1, "started")).pass("1m");
+    story.event("xconnector.process.step", step(3, "started")).pass("1m");
+    story.event("xconnector.process.step", step(2, "started")).pass("2h");
+    story.event("xconnector.process.step", step(4, "started")).pass("9h");
+    story.event("xconnector.process.step", step(5, "completed")).pass("9h");
+    insta::assert_snapshot!(story.told(), @r"
+    01-05 09:02 xc-8-process first: overtaken
+    01-05 09:06 xc-8-process: Customer onboarding: Step 3 -> sofia.rossi
+    01-05 11:07 xc-8-process: Customer onboarding: Step 4 -> sofia.rossi
+    01-05 19:02 xc-8-process: Customer onboarding waits for you -> mia.lang noah.fischer omar.haddad
+    01-05 19:02 xc-8-process: Customer onboarding wartet auf Sie -> ben.koch eva.lindt
+    ");
+}
+
+#[test]
+fn a_change_request_is_repeated_then_goes_to_a_second_approver() {
+    let request =
+        json!({ "data": { "request_id": "C", "assignees": ["ben.koch"], "requester": "mia.lang" } });
+    let mut story = Story::new();
+    story.event("devadmin.change.requested", request).pass("30h");
+    story.event("devadmin.change.decided", json!({ "data": { "request_id": "C" } })).pass("30h");
+    insta::assert_snapshot!(story.told(), @r"
+    01-05 09:00 da-3-change: Ihre Freigabe: Approve the supply agreement -> jonas.klein mara.weber
+    01-05 13:00 da-3-change: Ihre Freigabe: Approve the supply agreement -> jonas.klein mara.weber
+    01-05 17:00 da-3-change: Ihre Freigabe: Approve the supply agreement -> jonas.klein mara.weber
+    01-05 21:00 da-3-change: Ihre Freigabe: Approve the supply agreement -> jonas.klein mara.weber
+    01-06 01:00 da-3-change: Ihre Freigabe: Approve the supply agreement -> jonas.klein mara.weber
+    01-06 05:00 da-3-change: Ihre Freigabe: Approve the supply agreement -> jonas.klein mara.weber
+    01-06 09:00 da-3-change: Waiting for a day: Approve the supply agreement -> second
+    01-06 15:00 da-3-change: Decided: Approve the supply agreement -> second
+    01-06 15:00 da-3-change: Entschieden: Approve the supply agreement -> jonas.klein mara.weber
+    ");
+}
+
+#[test]
+fn a_daily_hour_keeps_its_place_when_clocks_are_turned() {
+    let record = json!({ "entity": { "id": "4" }, "node": { "id": "4", "name": "Lease" },
+        "data": { "expires_on": "2026-03-30", "owner": "sofia.rossi", "account_manager": null } });
+    let mut story = Story::new();
+    story.until("2026-03-20T00:00:00Z".parse().unwrap());
+    // Clocks go forward on the 29th: seven days before is at eight in Greenwich, one day before at seven.
+    story.event("xecm.record.expiring", record).pass("30d");
+    insta::assert_snapshot!(story.told(), @r"
+    03-20 00:00 ec-2-expiry: Lease endet am 30.03.2026 -> ines.roth
+    03-20 00:00 ec-2-expiry: Lease ends 30 Mar 2026 -> sofia.rossi
+    03-23 08:00 ec-2-expiry: Lease endet am 30.03.2026 -> ines.roth
+    03-23 08:00 ec-2-expiry: Lease ends 30 Mar 2026 -> sofia.rossi
+    03-29 07:00 ec-2-expiry: Lease endet am 30.03.2026 -> ines.roth
+    03-29 07:00 ec-2-expiry: Lease ends 30 Mar 2026 -> sofia.rossi
+    ");
+}
