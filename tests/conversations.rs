@@ -8,9 +8,12 @@
 
 mod town;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use bugle::event::{Ending, Person, Reason, Span, Timestamp};
+use bugle::event::answer::Answer;
+use bugle::event::notice::Verb;
+use bugle::event::{Ending, Occasion, Person, Reason, Span, Timestamp};
 use bugle::flow::line::{Heard, Line};
 use serde_json::{Value as Json, json};
 use town::{NOW, Town, company};
@@ -22,6 +25,8 @@ struct Story {
     now: Timestamp,
     transcript: String,
     number: u32,
+    /// What each person was last asked: subject, rule, conversation, occasion.
+    asked: BTreeMap<String, (String, String, u128, Occasion)>,
 }
 
 fn person(user: &str, role: &str, manager: &str) -> Person {
@@ -47,7 +52,7 @@ impl Story {
         ]);
         let town = Town::new(&people, 1);
         let line = Line::new(&town.plan);
-        Self { town, line, now: NOW, transcript: String::new(), number: 0 }
+        Self { town, line, now: NOW, transcript: String::new(), number: 0, asked: BTreeMap::new() }
     }
 
     /// Something happens now.
@@ -59,6 +64,32 @@ impl Story {
         }
         let event = self.town.event(kind, &patch);
         let heard = self.town.look(|world| self.line.feed(self.now, vec![event], world));
+        self.note(heard);
+        self
+    }
+
+    /// A person answers what they were asked last.
+    fn answer(&mut self, person: &str, verb: Verb) -> &mut Self {
+        let asked = self.asked.get(person).unwrap_or_else(|| panic!("{person} was never asked")).clone();
+        self.answer_as(person, verb, asked)
+    }
+
+    fn answer_as(&mut self, person: &str, verb: Verb, asked: (String, String, u128, Occasion)) -> &mut Self {
+        let (subject, rule, conversation, occasion) = asked;
+        self.number += 1;
+        let response_id = format!("r{}", self.number);
+        let answer = Answer {
+            response_id: &response_id,
+            tenant: "acme",
+            conversation,
+            occasion,
+            person,
+            verb,
+            comment: None,
+            received_at: self.now,
+        };
+        let to = (subject.as_str(), rule.as_str());
+        let heard = self.town.look(|world| self.line.answer(self.now, &answer, to, world));
         self.note(heard);
         self
     }
@@ -82,6 +113,15 @@ impl Story {
         assert!(heard.stuck.is_empty() && heard.dead_letters.is_empty(), "{:?}", heard.stuck);
         let at = self.now.to_string();
         let at = format!("{} {}", &at[5..10], &at[11..16]);
+        for parcel in &heard.batches {
+            let batch = parcel.open();
+            for member in &batch.members {
+                let letter = &batch.letters[member.letter as usize];
+                let asked = (letter.subject.to_owned(), batch.head.template.rule.clone());
+                let asked = (asked.0, asked.1, letter.conversation, letter.occasion);
+                self.asked.insert(member.user_id.to_owned(), asked);
+            }
+        }
         let mut told: Vec<(String, String)> = heard
             .pushes()
             .into_iter()
@@ -93,10 +133,22 @@ impl Story {
             let _ = writeln!(self.transcript, "{at} {} -> {}", chunk[0].0, people.join(" "));
         }
         for verdict in heard.verdicts {
-            let Ending::Not(reason) = verdict.ending else { continue };
+            let person = || verdict.people.join(" ");
+            let rule = verdict.rule.clone().unwrap_or_default();
+            let reason = match &verdict.ending {
+                Ending::Not(reason) => reason,
+                Ending::Answered(verb) => {
+                    let _ = writeln!(self.transcript, "{at} {rule} <- {} {verb}", person());
+                    continue;
+                }
+                Ending::AnswerRefused(why) => {
+                    let _ = writeln!(self.transcript, "{at} {rule} <- {} refused: {why}", person());
+                    continue;
+                }
+                Ending::Routed | Ending::Told => continue,
+            };
             // That something waits is seen by its being told later.
             if !matches!(reason, Reason::Grouped | Reason::Merged) {
-                let rule = verdict.rule.unwrap_or_default();
                 let occasion = verdict.occasion.map(|occasion| occasion.to_string()).unwrap_or_default();
                 let _ = writeln!(self.transcript, "{at} {rule} {occasion}: {reason}");
             }
@@ -372,5 +424,97 @@ fn a_daily_hour_keeps_its_place_when_clocks_are_turned() {
     03-23 08:00 ec-2-expiry: Lease ends 30 Mar 2026 -> sofia.rossi
     03-29 07:00 ec-2-expiry: Lease endet am 30.03.2026 -> ines.roth
     03-29 07:00 ec-2-expiry: Lease ends 30 Mar 2026 -> sofia.rossi
+    ");
+}
+
+#[test]
+fn the_first_decision_wins_and_the_others_hear_that_it_was_made() {
+    let request =
+        || json!({ "data": { "request_id": "C", "assignees": ["ben.koch"], "requester": "mia.lang" } });
+    let mut story = Story::new();
+    story.event("devadmin.change.requested", request()).pass("5h");
+    story.answer("jonas.klein", Verb::Approve).answer("mara.weber", Verb::Reject).pass("1m");
+    story.answer("jonas.klein", Verb::Approve).pass("30h");
+    insta::assert_snapshot!(story.told(), @r"
+    01-05 09:00 da-3-change: Ihre Freigabe: Approve the supply agreement -> jonas.klein mara.weber
+    01-05 13:00 da-3-change: Ihre Freigabe: Approve the supply agreement -> jonas.klein mara.weber
+    01-05 14:00 da-3-change: Entschieden: Approve the supply agreement -> mara.weber
+    01-05 14:00 da-3-change <- jonas.klein approve
+    01-05 14:00 da-3-change <- mara.weber refused: already_answered
+    01-05 14:01 da-3-change <- jonas.klein refused: already_answered
+    ");
+}
+
+#[test]
+fn who_was_not_asked_or_may_not_decide_or_comes_from_another_round_is_refused() {
+    let mut asked = task(Some("2026-01-05T15:00:00Z"));
+    asked["action"] = json!({ "ref": "a", "options": ["approve", "acknowledge"], "answer_by": null });
+    let mut story = Story::new();
+    story.event("xecm.task.assigned", asked.clone());
+    let first = story.asked["jonas.klein"].clone();
+    // The requester, somebody else, and a verb the task does not offer.
+    story.answer_as("tom.berger", Verb::Approve, first.clone());
+    story.answer_as("ines.roth", Verb::Approve, first.clone());
+    story.answer_as("jonas.klein", Verb::Reject, first.clone());
+    // The task goes to somebody else: that is a new round, and the old one's answer is not for it.
+    asked["data"]["assignees"] = json!([{ "user_id": "mara.weber" }]);
+    story.pass("1h").event("xecm.task.assigned", asked);
+    story.answer_as("jonas.klein", Verb::Approve, first);
+    story.answer("mara.weber", Verb::Approve).pass("10m");
+    // Its time passes.
+    let second = story.asked["mara.weber"].clone();
+    story.pass("8h").answer_as("mara.weber", Verb::Approve, second);
+    insta::assert_snapshot!(story.told(), @r"
+    01-05 09:00 ec-7-decide: Ihre Entscheidung: Berth contract -> jonas.klein
+    01-05 09:00 ec-7-decide <- tom.berger refused: not_asked
+    01-05 09:00 ec-7-decide <- ines.roth refused: not_asked
+    01-05 09:00 ec-7-decide <- jonas.klein refused: not_offered
+    01-05 10:00 ec-7-decide: Ihre Entscheidung: Berth contract -> mara.weber
+    01-05 10:00 ec-7-decide <- jonas.klein refused: superseded
+    01-05 10:00 ec-7-decide: Erledigt: Check -> jonas.klein
+    01-05 10:00 ec-7-decide <- mara.weber approve
+    01-05 15:00 ec-3-sla: Fällig: Check -> mara.weber
+    01-05 18:10 ec-7-decide <- mara.weber refused: already_answered
+    ");
+}
+
+#[test]
+fn acknowledgements_add_up_and_one_is_enough_for_what_waits_for_somebody() {
+    let failed = || json!({ "data": { "flow_id": "F", "error": { "code": "E1" } } });
+    let mut story = Story::new();
+    story.event("xconnector.integration.failed", failed()).pass("3m");
+    story.answer("eva.lindt", Verb::Acknowledge).answer("eva.lindt", Verb::Acknowledge).pass("1h");
+    story.event("xconnector.integration.recovered", json!({ "data": { "flow_id": "F", "error": null } }));
+    story.pass("1m");
+    insta::assert_snapshot!(story.told(), @r"
+    01-05 09:00 xc-3-integration: Orders to ERP ist fehlgeschlagen -> eva.lindt
+    01-05 09:03 xc-3-integration <- eva.lindt acknowledge
+    01-05 09:03 xc-3-integration <- eva.lindt refused: repeated
+    01-05 10:03 xc-3-integration: Orders to ERP läuft wieder -> eva.lindt
+    ");
+    let mut story = Story::new();
+    story.event("bws.content.critical_added", json!({ "data": { "class": "signed_agreement" } })).pass("5m");
+    story.answer("ines.roth", Verb::Acknowledge).pass("2h");
+    insta::assert_snapshot!(story.told(), @r"
+    01-05 09:00 bw-8-agreement: Signed agreement: Supply agreement Weber GmbH.pdf -> sofia.rossi
+    01-05 09:00 bw-8-agreement: Unterzeichneter Vertrag: Supply agreement Weber GmbH.pdf -> ines.roth
+    01-05 09:05 bw-8-agreement <- ines.roth acknowledge
+    01-05 10:00 bw-8-agreement: Signed agreement: Supply agreement Weber GmbH.pdf -> sofia.rossi
+    ");
+}
+
+#[test]
+fn who_asks_for_more_is_not_reminded_for_a_day() {
+    let request =
+        json!({ "data": { "request_id": "C", "assignees": ["ben.koch"], "requester": "mia.lang" } });
+    let mut story = Story::new();
+    story.event("devadmin.change.requested", request).pass("1h");
+    story.answer("jonas.klein", Verb::RequestInfo).pass("30h");
+    insta::assert_snapshot!(story.told(), @r"
+    01-05 09:00 da-3-change: Ihre Freigabe: Approve the supply agreement -> jonas.klein mara.weber
+    01-05 10:00 da-3-change <- jonas.klein request_info
+    01-06 10:00 da-3-change: Ihre Freigabe: Approve the supply agreement -> jonas.klein mara.weber
+    01-06 10:00 da-3-change: Waiting for a day: Approve the supply agreement -> second
+    01-06 10:00 da-3-change: Your approval: Approve the supply agreement -> second
     ");
 }

@@ -100,6 +100,8 @@ pub struct Bookkeeper {
     read: u64,
     changes: HashMap<Coordinates, Came, foldhash::fast::RandomState>,
     tellings: Tellings,
+    /// Those that counted, and those that did not.
+    answers: (u64, u64),
     batches: u64,
 }
 
@@ -130,6 +132,11 @@ impl Bookkeeper {
 
     /// A verdict was seen.
     pub fn verdict(&mut self, verdict: &Verdict) {
+        match &verdict.ending {
+            Ending::Answered(_) => return self.answers.0 += 1,
+            Ending::AnswerRefused(_) => return self.answers.1 += 1,
+            _ => {}
+        }
         let came = match (&verdict.ending, &verdict.rule) {
             (Ending::Not(Reason::Unmatched), _) => Came::Unmatched,
             (Ending::Not(Reason::Duplicate), None) => Came::Duplicate,
@@ -144,6 +151,7 @@ impl Bookkeeper {
             Ending::Told => self.tellings.told += count,
             Ending::Not(Reason::Nobody | Reason::PlaceholderEmpty) if count == 0 => self.tellings.nobody += 1,
             Ending::Not(reason) => self.not_told(reason, count),
+            Ending::Answered(_) | Ending::AnswerRefused(_) => {}
         }
     }
 
@@ -199,7 +207,8 @@ impl Bookkeeper {
             + tellings.unknown;
         tellings.open = tellings.candidates.saturating_sub(ended);
         tellings.closes = tellings.candidates == ended;
-        let answers = Answers { closes: true, ..Answers::default() };
+        let (accepted, refused) = self.answers;
+        let answers = Answers { received: accepted + refused, accepted, refused, closes: true };
         Books { changes, tellings, answers }
     }
 }

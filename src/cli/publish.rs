@@ -235,6 +235,8 @@ fn line(verdict: &Verdict) -> String {
         Ending::Told => format!("told {} people", verdict.count),
         Ending::Not(reason) if verdict.count > 0 => format!("{reason}: {} people", verdict.count),
         Ending::Not(reason) => reason.to_string(),
+        Ending::Answered(verb) => format!("answered: {verb}"),
+        Ending::AnswerRefused(why) => format!("an answer was refused: {why}"),
     };
     format!("{} {} {rule}: {ending}", verdict.change.source, verdict.event_id)
 }

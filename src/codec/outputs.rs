@@ -67,6 +67,8 @@ fn put_verdict(out: &mut Vec<u8>, verdict: &Verdict) {
         Ending::Routed => (0, None),
         Ending::Told => (1, None),
         Ending::Not(reason) => (2, Some(reason)),
+        Ending::Answered(_) => (3, None),
+        Ending::AnswerRefused(_) => (4, None),
     };
     put_long(out, ending);
     match reason {
@@ -76,7 +78,11 @@ fn put_verdict(out: &mut Vec<u8>, verdict: &Verdict) {
             put_long(out, reason_index(reason));
         }
     }
-    put_maybe_text(out, reason.and_then(Reason::code));
+    let word = match &verdict.ending {
+        Ending::Answered(word) | Ending::AnswerRefused(word) => Some(word.as_str()),
+        _ => reason.and_then(Reason::code),
+    };
+    put_maybe_text(out, word);
     put_long(out, i64::from(verdict.count));
     put_texts(out, &verdict.people);
 }
@@ -110,7 +116,7 @@ fn verdict(cursor: &mut Cursor<'_>) -> Result<Verdict, Code> {
     let change = Coordinates { source, partition, offset: cursor.long()? };
     let (subject, rule) = (maybe_text(cursor)?, maybe_text(cursor)?);
     let occasion = maybe_text(cursor)?.map(|text| occasion(&text)).transpose()?;
-    let ending = cursor.index(3, Code::BadEnum)?;
+    let ending = cursor.index(5, Code::BadEnum)?;
     let reason = match cursor.index(2, Code::BadUnion)? {
         0 => None,
         _ => Some(cursor.index(REASONS.len(), Code::BadEnum)?),
@@ -120,6 +126,8 @@ fn verdict(cursor: &mut Cursor<'_>) -> Result<Verdict, Code> {
         (0, None) => Ending::Routed,
         (1, None) => Ending::Told,
         (2, Some(reason)) => Ending::Not(reason_of(reason, code)),
+        (3, None) => Ending::Answered(code.unwrap_or_default()),
+        (4, None) => Ending::AnswerRefused(code.unwrap_or_default()),
         _ => return Err(Code::BadEnum),
     };
     let count = u32::try_from(cursor.long()?).map_err(|_| Code::BadNumber)?;

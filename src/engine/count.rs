@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::event::fact::{CommitResult, RefusalClass, SendOutcome};
+use crate::event::fact::{AnswerEnding, CommitResult, RefusalClass, SendOutcome};
 use crate::event::record::{Input, Topic};
 use crate::event::{Ending, Fact, Lane, Reason, Source, Span, Timestamp};
 use crate::flow::Outbox;
@@ -33,6 +33,12 @@ pub(super) fn settled(board: &Board, lane: Lane, input: Input, out: &Outbox) {
     }
     for members in &out.tally.batches {
         tell(board, &Fact::Cut { members: u64::from(*members) });
+    }
+    let (accepted, refused) = out.tally.answers;
+    for (ending, count) in [(AnswerEnding::Accepted, accepted), (AnswerEnding::Refused, refused)] {
+        if count > 0 {
+            tell(board, &Fact::AnswerEnded { ending, count });
+        }
     }
     if !out.tally.rung_late_ms.is_empty() {
         let late = out.tally.rung_late_ms.iter().map(|millis| Span::from_millis(*millis)).collect();
@@ -96,7 +102,7 @@ fn verdicts(board: &Board, lane: Lane, out: &Outbox) {
                 tell(board, &Fact::NoTelling { reason: reason.clone(), count: 1 });
             }
             Ending::Not(reason) => tell(board, &Fact::NotTold { reason: reason.clone(), count }),
-            Ending::Routed | Ending::Told => {}
+            Ending::Routed | Ending::Told | Ending::Answered(_) | Ending::AnswerRefused(_) => {}
         }
     }
     for (source, count) in &out.tally.heard {

@@ -34,6 +34,8 @@ pub enum Format {
     CloudEvent,
     /// CloudEvents in binary mode: attributes in `ce_` headers, data in the value.
     CloudEventBinary,
+    /// No change but a person's [`super::answer::Answer`].
+    Answer,
 }
 
 /// One change on its way to a subject.

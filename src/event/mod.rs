@@ -4,6 +4,7 @@
 //! source system says happened, a *subject* what it happened to, a *notice* what one rule wants said
 //! once, a *batch* one request to the push service, a *verdict* how something ended.
 
+pub mod answer;
 pub mod audience;
 pub mod change;
 pub(crate) mod digits;

@@ -69,6 +69,10 @@ pub enum Ending {
     Told,
     /// It was not told.
     Not(Reason),
+    /// A person's answer counts: the verb.
+    Answered(String),
+    /// A person's answer does not count: a stable word why.
+    AnswerRefused(String),
 }
 
 /// One verdict. A record of `bugle.audit` holds many.

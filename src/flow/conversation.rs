@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::event::frame::{SubjectItem, append, take};
+use crate::event::notice::Verb;
 use crate::event::{BoundAudience, Timestamp};
 use crate::store::keyed::{NEVER, Second};
 
@@ -19,6 +20,8 @@ use super::memory::BrokenMemory;
 /// The format this version writes; of a later one it reads nothing.
 const VERSION: u8 = 1;
 
+/// The most people whose own answers a conversation remembers.
+const MOST_ANSWERED: usize = 256;
 /// The most audiences told that a conversation remembers one by one.
 const MOST_TOLD: usize = 16;
 
@@ -29,6 +32,8 @@ pub struct Matter<'a> {
     pub rule: Cow<'a, str>,
     /// What happened up to then is closed.
     pub closed: Option<Timestamp>,
+    /// Who decided, where somebody did.
+    pub decided: Option<Decided>,
     /// Forgotten then, if nothing happens.
     pub ends: Timestamp,
     /// The conversations, one for each value of the rule's `each`.
@@ -59,10 +64,25 @@ pub struct Conversation<'a> {
     pub armed: Vec<Armed>,
     /// Who was told, as audiences.
     pub told: Vec<BoundAudience>,
+    /// Who answered for themselves alone.
+    pub answered: Vec<String>,
     /// How many reminders went out.
     pub reminders: u16,
     /// What waits to be told as one.
     pub gathered: Gathered,
+}
+
+/// The decision that ended a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decided {
+    /// Of which round.
+    pub conversation: u128,
+    /// Who decided.
+    pub by: String,
+    /// What.
+    pub verb: Verb,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// A timer that runs.
@@ -116,7 +136,7 @@ impl<'a> Matter<'a> {
     #[must_use]
     pub fn new(rule: &'a str) -> Self {
         let rule = Cow::Borrowed(rule);
-        Self { rule, closed: None, ends: Timestamp::default(), talks: Vec::new() }
+        Self { rule, closed: None, decided: None, ends: Timestamp::default(), talks: Vec::new() }
     }
 
     /// Reads an entry in place.
@@ -165,6 +185,7 @@ impl<'a> Conversation<'a> {
             item: Cow::Borrowed(&[]),
             armed: Vec::new(),
             told: Vec::new(),
+            answered: Vec::new(),
             reminders: 0,
             gathered: Gathered::default(),
         }
@@ -199,6 +220,13 @@ impl<'a> Conversation<'a> {
     /// The first telling is no longer held.
     pub fn let_go(&mut self) {
         self.armed.retain(|armed| armed.what != What::Tell);
+    }
+
+    /// Somebody answered for themselves.
+    pub fn answer_of(&mut self, person: &str) {
+        if self.answered.len() < MOST_ANSWERED {
+            self.answered.push(person.to_owned());
+        }
     }
 
     /// Somebody was told.

@@ -63,6 +63,11 @@ impl Seen {
         Heard::New
     }
 
+    /// Hears something that can come only once, by a key of its own.
+    pub fn hear_once(&mut self, key: u128, now: Timestamp) -> Heard {
+        self.hear_within(key, now, self.horizon)
+    }
+
     /// What the open transaction heard.
     pub fn heard(&self) -> impl Iterator<Item = Remembered> {
         self.heard.noted().map(|(key, at, until)| Remembered { key, at, until })

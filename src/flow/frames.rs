@@ -42,6 +42,16 @@ pub struct FrameItems<'a> {
     rest: &'a [u8],
 }
 
+/// A frame of one item, for who writes outside of a lane.
+#[must_use]
+pub fn single(head: &FrameHead, item: &[u8]) -> Vec<u8> {
+    let mut frame = vec![FRAME_VERSION, 1, 0, 0, 0];
+    frame = postcard::to_extend(head, frame).expect("a head has nothing postcard refuses");
+    frame.extend_from_slice(&u32::try_from(item.len()).unwrap_or(u32::MAX).to_le_bytes());
+    frame.extend_from_slice(item);
+    frame
+}
+
 // === impl FrameSet ===
 
 impl FrameSet {

@@ -6,6 +6,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::event::answer;
+use crate::event::frame::FrameHead;
 use crate::event::record::Input;
 use crate::event::{Incoming, Member, Outgoing, Parcel, Source, Timestamp, Topic, Verdict};
 
@@ -13,7 +15,7 @@ use super::delivery::{Answer, DeliveryLane, Reply};
 use super::person::PersonLane;
 use super::source::SourceLane;
 use super::subject::SubjectLane;
-use super::{Admitted, Cursor, Outbox, Plan, Rooms, Want, World};
+use super::{Admitted, Cursor, Outbox, Plan, Rooms, Want, World, frames};
 
 /// One instance of each lane, over one partition each.
 pub struct Line {
@@ -84,6 +86,24 @@ impl Line {
         }
         let flowing = self.numbered(now, flowing);
         let mut flowing = step(&mut self.subject, now, &flowing, world, &mut heard);
+        flowing.extend(self.ring(now, world, &mut heard));
+        self.pass_on(now, flowing, world, &mut heard);
+        heard
+    }
+
+    /// Feeds an answer to the subject and the rule that asked.
+    pub fn answer(
+        &mut self,
+        now: Timestamp,
+        answer: &answer::Answer<'_>,
+        to: (&str, &str),
+        world: &World<'_>,
+    ) -> Heard {
+        let mut heard = Heard::default();
+        let Some(rule) = world.topology.rule(to.1) else { return heard };
+        let frame = frames::single(&FrameHead::default(), &answer.item(rule.source, to));
+        let record = self.number(Topic::Subjects, now, frame.into());
+        let mut flowing = step(&mut self.subject, now, &[record], world, &mut heard);
         flowing.extend(self.ring(now, world, &mut heard));
         self.pass_on(now, flowing, world, &mut heard);
         heard

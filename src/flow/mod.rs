@@ -13,6 +13,7 @@
 //!
 //! Every lane writes verdicts to `bugle.audit` and what it cannot use to `bugle.dead-letters`.
 
+mod answers;
 pub mod audit;
 pub mod batch;
 pub mod conversation;

@@ -30,6 +30,8 @@ pub struct Tally {
     pub heard: BTreeMap<Source, u64>,
     /// By how many milliseconds what was due was late.
     pub rung_late_ms: Vec<i64>,
+    /// Answers that count, and answers that do not.
+    pub answers: (u64, u64),
     /// Sizes of the audiences found.
     pub fan_outs: Vec<u32>,
     /// Sizes of the batches cut.

@@ -10,7 +10,7 @@ use crate::topology::schedule::{Purpose, Start, Timer};
 use super::conversation::{Armed, Conversation, Matter, What, second};
 use super::due::{self, Origin};
 use super::talks::{Talks, lasts, told};
-use super::voice::{Hearing, Said, Voice, Words, blank};
+use super::voice::{Hearing, Said, Voice, Words, blank, leave_out};
 use super::{Outbox, Want, World, window};
 
 /// The most conversations looked at before the lane does something else.
@@ -195,7 +195,11 @@ impl Ringing<'_, '_> {
     }
 
     fn say(&mut self, (saying, occasion, round): (u16, Occasion, u32), out: &mut Outbox) -> Said {
-        let audience = self.hearing.audience(saying, &self.talk.told);
+        let mut audience = self.hearing.audience(saying, &self.talk.told);
+        if occasion != Occasion::Closed {
+            // Who has answered for themselves is not reminded.
+            self.talk.answered.iter().for_each(|person| leave_out(&mut audience, person));
+        }
         let conversation = self.talk.id;
         let since = self.hearing.now;
         self.speak(Words { saying, occasion, round, conversation, count: 1, since, audience }, out)

@@ -4,9 +4,11 @@
 //! person lane ask again. It never renders a text and never looks at a person's preferences.
 
 use crate::codec::Unreadable;
-use crate::event::frame::SubjectItem;
+use crate::event::answer::Answer;
+use crate::event::frame::{Format, SubjectItem};
 use crate::event::{Change, Ending, Incoming, Occasion, Reason, Timestamp, Topic, Verdict};
 
+use super::answers::Given;
 use super::dedupe::{Heard, Seen};
 use super::frames::FrameItems;
 use super::memory::{self, BrokenMemory, Page};
@@ -56,6 +58,9 @@ impl SubjectLane {
         world: &World<'_>,
         out: &mut Outbox,
     ) -> Result<(), Want> {
+        if item.format == Format::Answer {
+            return self.take_answer(now, item, world, out);
+        }
         let change = match world.codec.decode(item.at.source, item.format, &item.headers, item.payload) {
             Ok(change) => change,
             Err(Unreadable::WantsSchema(id)) => return Err(Want::Schema(id)),
@@ -78,6 +83,21 @@ impl SubjectLane {
             self.take_rule(id, (now, item, &change), world, out);
         }
         Ok(())
+    }
+
+    fn take_answer(
+        &mut self,
+        now: Timestamp,
+        item: &SubjectItem<'_>,
+        world: &World<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Want> {
+        let Ok(answer) = Answer::read(item.payload) else {
+            bury(item, ("internal", "an answer of ours that cannot be read"), None, out);
+            out.verdicts.push(blank(now, item, None, Ending::AnswerRefused("unreadable".to_owned())));
+            return Ok(());
+        };
+        self.talks.answer(Given { now, item, answer: &answer }, &mut self.seen, world, out)
     }
 
     /// One rule and one change it wants, or that closes what it has open.

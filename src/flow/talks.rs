@@ -22,6 +22,8 @@ use super::{Cursor, Outbox, World};
 
 /// An open conversation that nothing was heard of for this long is forgotten.
 const LONGEST_OPEN: Span = Span::from_secs(180 * 86_400);
+/// A decision is waited for, and remembered, for as long as a push can be answered.
+const ANSWERABLE: Span = Span::from_secs(30 * 86_400);
 /// The most conversations of one subject and rule.
 const MOST_TALKS: usize = 256;
 
@@ -38,7 +40,7 @@ pub(super) struct Talks {
 }
 
 /// The key of one rule's knowledge of one subject. The subject begins with its tenant.
-fn key(rule: &str, subject: &str) -> u128 {
+pub(super) fn key(rule: &str, subject: &str) -> u128 {
     hash128([subject.as_bytes(), rule.as_bytes()])
 }
 
@@ -160,13 +162,14 @@ impl Talks {
         matter.ends = match last_due {
             Some(due) => due.max(now) + LONGEST_OPEN,
             None if open => now + LONGEST_OPEN,
+            None if rule.rule.decides() => now + ANSWERABLE,
             None => now + self.horizon.max(window::reach(&rule.rule)),
         };
         self.write(key, &matter);
     }
 
     pub(super) fn write(&mut self, key: u128, matter: &Matter<'_>) {
-        if matter.talks.is_empty() && matter.closed.is_none() {
+        if matter.talks.is_empty() && matter.closed.is_none() && matter.decided.is_none() {
             self.kept.remove(key);
         } else {
             self.kept.put(key, matter.due(), &matter.write(Vec::new()));
@@ -238,11 +241,12 @@ pub(super) fn read<'m>(entry: Option<&'m [u8]>, rule: &'m str) -> Matter<'m> {
 /// come late, or a window counts.
 pub(super) fn lasts(rule: &Rule) -> bool {
     let plan = &rule.plan;
-    plan.until.is_some() || plan.closed.is_some() || plan.order.is_some() || rule.window().is_some()
+    let counts = plan.order.is_some() || rule.window().is_some();
+    plan.until.is_some() || plan.closed.is_some() || rule.decides() || counts
 }
 
 /// Those who heard will be told that it is over; nothing else is due any more.
-fn close(talk: &mut Conversation<'_>, now: Timestamp) {
+pub(super) fn close(talk: &mut Conversation<'_>, now: Timestamp) {
     talk.armed.clear();
     talk.armed.push(Armed { what: What::Close, due: now, round: 0 });
 }
@@ -259,6 +263,7 @@ fn follow(talk: &mut Conversation<'_>, hearing: &Hearing<'_>, zone: &TimeZone) {
     if opens {
         (talk.id, talk.opened_at, talk.told_at, talk.reminders) = (hearing.event(), now, None, 0);
         talk.armed.clear();
+        talk.answered.clear();
     }
     arm(talk, (rule, change), (now, zone), |start| match start {
         Start::Event(_) => moved,

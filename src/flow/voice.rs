@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 
-use crate::directory::{bind, bind_rule};
-use crate::event::audience::Bound;
+use crate::directory::bind_rule;
+use crate::event::audience::{Bound, Table};
 use crate::event::frame::{FrameHead, SubjectItem};
 use crate::event::record::Header;
 use crate::event::{
@@ -158,7 +158,7 @@ impl<'h> Hearing<'h> {
                 bind_rule(&rule.audience, rule.fallback.as_ref(), rule.never.as_ref(), self.change)
             }
             To::Other(to) => bind_rule(to, None, rule.never.as_ref(), self.change),
-            To::Told => all_of(told, rule.never.as_ref().map(|never| bind(never, self.change))),
+            To::Told => all_of(told),
         }
     }
 
@@ -210,16 +210,28 @@ impl<'h> Hearing<'h> {
 }
 
 /// Everybody of several audiences.
-fn all_of(told: &[BoundAudience], never: Option<Bound>) -> BoundAudience {
+fn all_of(told: &[BoundAudience]) -> BoundAudience {
     if let [only] = told {
         return only.clone();
     }
-    let fallbacks: Vec<Bound> = told.iter().filter_map(|told| told.fallback.clone()).collect();
+    let any = |part: fn(&BoundAudience) -> Option<Bound>| {
+        let parts: Vec<Bound> = told.iter().filter_map(part).collect();
+        (!parts.is_empty()).then_some(Bound::Any(parts))
+    };
     BoundAudience {
         tell: Bound::Any(told.iter().map(|told| told.tell.clone()).collect()),
-        fallback: (!fallbacks.is_empty()).then_some(Bound::Any(fallbacks)),
-        never,
+        fallback: any(|told| told.fallback.clone()),
+        never: any(|told| told.never.clone()),
     }
+}
+
+/// Takes a person out of an audience, after everything else.
+pub(super) fn leave_out(audience: &mut BoundAudience, person: &str) {
+    let person = Bound::In(Table::Person, vec![person.to_owned()]);
+    audience.never = Some(match audience.never.take() {
+        Some(never) => Bound::Any(vec![never, person]),
+        None => person,
+    });
 }
 
 /// A verdict about a change and its subject, of no rule yet.

@@ -188,6 +188,8 @@ impl RecentVerdict {
                 Ending::Routed => "routed",
                 Ending::Told => "told",
                 Ending::Not(reason) => reason.as_str(),
+                Ending::Answered(_) => "answered",
+                Ending::AnswerRefused(_) => "answer_refused",
             },
             look: matches!(&verdict.ending, Ending::Not(reason) if !reason.intentional()),
             count: verdict.count,

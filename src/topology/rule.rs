@@ -12,7 +12,7 @@ use crate::event::{Audience, Change, Source, Span, SubjectKey, Timestamp, Value,
 
 use super::condition::{Condition, RuleFault};
 use super::key::{key, put, start_of_key, value_text};
-use super::plan::{Replace, RulePlan, Tell, WindowKind};
+use super::plan::{Replace, RulePlan, Stop, Tell, WindowKind};
 use super::schedule::{Saying, Timer};
 
 /// What a rule is for every kind it matches.
@@ -121,7 +121,26 @@ impl Rule {
             || self.plan.tell != Tell::Now
             || self.plan.order.is_some()
             || self.window().is_some()
+            || self.decides()
             || self.sayings.len() > 1
+    }
+
+    /// Whether somebody may decide: then it is remembered who was asked, and who was first.
+    #[must_use]
+    pub fn decides(&self) -> bool {
+        self.sayings.iter().flat_map(|saying| &saying.answers).any(|verb| *verb != Verb::Acknowledge)
+    }
+
+    /// What an answer ends: as the rule says, else by the verb's own habit.
+    #[must_use]
+    pub fn stop(&self, verb: Verb) -> Stop {
+        let said = self.plan.stop.iter().find(|(other, _)| *other == verb).map(|(_, stop)| *stop);
+        said.unwrap_or(match verb {
+            Verb::Approve | Verb::Reject => Stop::All,
+            Verb::Acknowledge => Stop::Each,
+            Verb::RequestInfo => Stop::Pause(Span::from_secs(86_400)),
+            Verb::FollowUp => Stop::None,
+        })
     }
 
     /// How long an equal change is the same change; `None`: the rule has no key of its own.
