@@ -24,6 +24,7 @@ pub mod flow;
 pub mod broker;
 pub mod push;
 
+pub mod answers;
 pub mod engine;
 
 pub mod clock;

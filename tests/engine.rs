@@ -42,6 +42,7 @@ impl Rig {
         let mut config = Config::default();
         config.push.url = stand_in.url();
         config.admin.listen.set_port(0);
+        config.answers.listen.set_port(0);
         config.lanes.threads = 1;
         config.kafka.instance_id = Some("rig".to_owned());
         let model = Model::new();

@@ -223,7 +223,8 @@ fn every_alert_fires_when_there_is_reason_to() {
     let meters = Meters::install().unwrap();
     let board = Arc::new(Board::new(clock::now()));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let listener = runtime.block_on(serve::listen(SocketAddr::from(([127, 0, 0, 1], 0)))).unwrap();
+    let listener =
+        runtime.block_on(serve::listen(SocketAddr::from(([127, 0, 0, 1], 0)), "admin.listen")).unwrap();
     let target = listener.local_addr().unwrap();
     let window = Window {
         board,

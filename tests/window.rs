@@ -31,7 +31,8 @@ fn open(board: &Arc<Board>) -> Open {
         limits: Limits::default(),
     };
     let (stop, stopped) = oneshot::channel::<()>();
-    let listener = runtime.block_on(serve::listen(SocketAddr::from(([127, 0, 0, 1], 0)))).unwrap();
+    let listener =
+        runtime.block_on(serve::listen(SocketAddr::from(([127, 0, 0, 1], 0)), "admin.listen")).unwrap();
     let address = listener.local_addr().unwrap();
     let served = runtime.spawn(serve::serve(listener, window, async {
         let _ = stopped.await;
@@ -110,7 +111,7 @@ fn stopping_ends_live_streams_and_the_server() {
 #[test]
 fn an_address_in_use_is_told_with_what_to_do() {
     let open = open(&Arc::new(Board::new(Timestamp::from_millis(0))));
-    let fault = open.runtime.block_on(serve::listen(open.address)).unwrap_err();
+    let fault = open.runtime.block_on(serve::listen(open.address, "admin.listen")).unwrap_err();
     assert!(fault.to_string().starts_with(&format!("cannot listen on {}", open.address)), "{fault}");
     assert!(fault.hint().contains("admin.listen"));
 }

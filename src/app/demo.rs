@@ -78,7 +78,7 @@ impl Demo {
     pub fn start(mut config: Config, settings: &DemoSettings) -> Result<Self, Unready> {
         let runtime = Arc::new(tokio::runtime::Builder::new_multi_thread().enable_all().build()?);
         let stand_in = runtime.block_on(async {
-            let listener = serve::listen(settings.inboxes).await?;
+            let listener = serve::listen(settings.inboxes, "--inboxes").await?;
             Ok::<_, Unready>(crate::stand_in::serve(
                 listener,
                 Options { inboxes: 2_000, ..Options::default() },
@@ -87,6 +87,7 @@ impl Demo {
         config.push.url = stand_in.url();
         config.admin.inbox = Some(stand_in.url());
         config.lanes.threads = 1;
+        config.answers.listen.set_port(0);
         let start = clock::now();
         let broker: Arc<dyn Broker> = match &settings.brokers {
             None => Arc::new(Model::new()),
@@ -105,6 +106,7 @@ impl Demo {
         publish_people(broker.as_ref(), &codec, &config, settings.crowd)?;
         let ledgers = Ledgers::open(broker.as_ref())?;
         let app = App::start(&config, Arc::clone(&broker), Arc::clone(&runtime))?;
+        stand_in.answer_to(format!("http://{}", app.answers));
         Ok(Self {
             config,
             broker,

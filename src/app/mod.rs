@@ -14,6 +14,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::answers::{BadSecret, Door, Secret};
 use crate::broker::{Broker, BrokerError};
 use crate::clock;
 use crate::codec::{BadSchema, RegistryError};
@@ -46,6 +47,9 @@ pub enum Unready {
     /// The push service cannot be used.
     #[error(transparent)]
     Push(#[from] Unusable),
+    /// A secret shared with those who send answers on is unusable.
+    #[error(transparent)]
+    WebhookSecret(#[from] BadSecret),
     /// A key that signs reply tokens is unusable.
     #[error(transparent)]
     SigningKey(#[from] BadKey),
@@ -84,11 +88,14 @@ impl Unready {
             }
             Self::Broker(_) => "check `kafka.brokers`, or try `bugle demo`, which needs no Kafka".to_owned(),
             Self::Push(fault) => fault.hint(),
+            Self::WebhookSecret(_) => {
+                "write `whsec_` and base64 of 24 bytes or more, such as `openssl rand -base64 32`".to_owned()
+            }
             Self::SigningKey(_) => "give `push.signing_keys` secrets of at least 16 bytes".to_owned(),
             Self::Memory { .. } => {
                 "raise `lanes.dedupe_horizon`, or shorten the rule's `for` or `within`".to_owned()
             }
-            Self::Listen(fault) => fault.hint().to_owned(),
+            Self::Listen(fault) => fault.hint(),
             Self::Runtime(_) => "check the limits on threads and files of this process".to_owned(),
         }
     }
@@ -102,6 +109,7 @@ impl Unready {
                 | Self::Topology(_)
                 | Self::Push(_)
                 | Self::SigningKey(_)
+                | Self::WebhookSecret(_)
                 | Self::Memory { .. }
                 | Self::Broker(BrokerError::Setting { .. })
         )
@@ -116,8 +124,10 @@ pub struct App {
     pub board: Arc<Board>,
     /// The address of the admin server.
     pub admin: std::net::SocketAddr,
+    /// Where answers come in.
+    pub answers: std::net::SocketAddr,
     closing: watch::Sender<bool>,
-    serving: JoinHandle<std::io::Result<()>>,
+    serving: [JoinHandle<std::io::Result<()>>; 2],
 }
 
 /// How often histograms are folded.
@@ -139,7 +149,7 @@ impl App {
         let board = Arc::new(Board::new(clock::now()));
         board.connected(true);
         let (closing, closed) = watch::channel(false);
-        let (admin, serving) = Self::open_window(config, &board, &runtime, closed)?;
+        let (admin, window) = Self::open_window(config, &board, &runtime, closed.clone())?;
         let parts = Parts {
             broker,
             topology,
@@ -150,8 +160,9 @@ impl App {
             runtime: runtime.handle().clone(),
             board: Arc::clone(&board),
         };
+        let (answers, door) = Self::open_door(config, &parts, &runtime, closed)?;
         let engine = Engine::start(&parts, &wiring::settings(config))?;
-        Ok(Self { runtime, engine, board, admin, closing, serving })
+        Ok(Self { runtime, engine, board, admin, answers, closing, serving: [window, door] })
     }
 
     fn open_window(
@@ -169,7 +180,7 @@ impl App {
             inbox: config.admin.inbox.clone(),
             limits: Limits::default(),
         };
-        let listener = runtime.block_on(serve::listen(config.admin.listen))?;
+        let listener = runtime.block_on(serve::listen(config.admin.listen, "admin.listen"))?;
         let address = listener.local_addr()?;
         let mut ended = closed.clone();
         runtime.spawn(async move {
@@ -188,10 +199,34 @@ impl App {
         Ok((address, serving))
     }
 
+    fn open_door(
+        config: &Config,
+        parts: &Parts,
+        runtime: &Runtime,
+        mut closed: watch::Receiver<bool>,
+    ) -> Result<(std::net::SocketAddr, JoinHandle<std::io::Result<()>>), Unready> {
+        let secrets = config.answers.webhook_secrets.iter().map(Secret::read);
+        let door = Door {
+            keys: wiring::keys(config)?,
+            broker: Arc::clone(&parts.broker),
+            topology: Arc::clone(&parts.topology),
+            board: Arc::clone(&parts.board),
+            secrets: secrets.collect::<Result<Vec<_>, _>>()?.into(),
+        };
+        let listener = runtime.block_on(serve::listen(config.answers.listen, "answers.listen"))?;
+        let address = listener.local_addr()?;
+        let serving = runtime.spawn(crate::answers::serve(listener, door, async move {
+            let _ = closed.wait_for(|closing| *closing).await;
+        }));
+        Ok((address, serving))
+    }
+
     /// Finishes what is under way, commits it, and stops.
     pub fn stop(self) {
         self.engine.join();
         let _ = self.closing.send(true);
-        let _ = self.runtime.block_on(self.serving);
+        for serving in self.serving {
+            let _ = self.runtime.block_on(serving);
+        }
     }
 }

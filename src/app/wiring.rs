@@ -153,13 +153,6 @@ pub fn kafka(config: &Config) -> Result<Arc<dyn Broker>, Unready> {
 /// [`Unready::Push`] or [`Unready::SigningKey`].
 pub fn push(config: &Config) -> Result<Arc<Mra>, Unready> {
     let settings = &config.push;
-    let current = signing_key(config);
-    let mut keys: Vec<(String, SecretString)> = settings.signing_keys.clone().into_iter().collect();
-    if keys.is_empty() {
-        keys.push((DEMO_KEY.0.to_owned(), DEMO_KEY.1.into()));
-    }
-    // The key ring signs with its first key.
-    keys.sort_by_key(|(id, _)| *id != current);
     let credentials = match (&settings.token_url, &settings.client_id, &settings.client_secret) {
         (Some(token_url), Some(client_id), Some(client_secret)) => Credentials::Bearer {
             token_url: token_url.clone(),
@@ -173,7 +166,23 @@ pub fn push(config: &Config) -> Result<Arc<Mra>, Unready> {
     };
     let account = Account { name: settings.account.clone(), base_url: settings.url.clone(), credentials };
     let patience = Patience { total: settings.timeout.to_duration(), ..Patience::default() };
-    Ok(Arc::new(Mra::new([account], KeyRing::new(keys)?, patience)?))
+    Ok(Arc::new(Mra::new([account], keys(config)?, patience)?))
+}
+
+/// The keys that sign reply tokens, and prove them when an answer comes.
+///
+/// # Errors
+/// [`Unready::SigningKey`].
+pub fn keys(config: &Config) -> Result<KeyRing, Unready> {
+    let settings = &config.push;
+    let current = signing_key(config);
+    let mut keys: Vec<(String, SecretString)> = settings.signing_keys.clone().into_iter().collect();
+    if keys.is_empty() {
+        keys.push((DEMO_KEY.0.to_owned(), DEMO_KEY.1.into()));
+    }
+    // The key ring signs with its first key.
+    keys.sort_by_key(|(id, _)| *id != current);
+    Ok(KeyRing::new(keys)?)
 }
 
 fn signing_key(config: &Config) -> String {

@@ -43,6 +43,10 @@ pub struct Args {
     #[arg(long)]
     pub keep_refs: bool,
 
+    /// Where Bugle hears answers; `none` leaves the buttons of the inboxes without effect.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8091")]
+    pub answers: String,
+
     /// Ask for HTTP Basic with this user; the password comes from --secret or --secret-file.
     #[arg(long, value_name = "USER", conflicts_with = "client")]
     pub user: Option<String>,
@@ -163,7 +167,9 @@ fn options(args: &Args) -> Result<Options, Failure> {
         (None, None) => SignIn::Open,
     };
     let faults = args.misbehaviour.faults();
-    Ok(Options { faults, sign_in, inboxes: args.inboxes, jobs: args.jobs, keep_refs: args.keep_refs })
+    let answers = Some(args.answers.clone()).filter(|url| url != "none");
+    let Args { inboxes, jobs, keep_refs, .. } = *args;
+    Ok(Options { faults, sign_in, inboxes, jobs, keep_refs, answers })
 }
 
 fn share(text: &str) -> Result<f64, String> {

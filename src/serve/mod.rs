@@ -44,6 +44,7 @@ pub struct Window {
 #[error("cannot listen on {address}: {reason}")]
 pub struct CannotListen {
     address: SocketAddr,
+    setting: &'static str,
     reason: io::Error,
 }
 
@@ -60,23 +61,26 @@ struct Shared {
 impl CannotListen {
     /// What to do about it.
     #[must_use]
-    pub fn hint(&self) -> &'static str {
+    pub fn hint(&self) -> String {
+        let setting = self.setting;
         match self.reason.kind() {
-            io::ErrorKind::AddrInUse => "another process listens there: set `admin.listen` to another port",
-            io::ErrorKind::PermissionDenied => {
-                "ports below 1024 need rights: set `admin.listen` to a higher one"
+            io::ErrorKind::AddrInUse => {
+                format!("another process listens there: set `{setting}` to another port")
             }
-            _ => "set `admin.listen` to an address of this machine",
+            io::ErrorKind::PermissionDenied => {
+                format!("ports below 1024 need rights: set `{setting}` to a higher one")
+            }
+            _ => format!("set `{setting}` to an address of this machine"),
         }
     }
 }
 
-/// Opens the socket; port 0 takes a free one.
+/// Opens the socket that `setting` names; port 0 takes a free one.
 ///
 /// # Errors
 /// [`CannotListen`].
-pub async fn listen(address: SocketAddr) -> Result<TcpListener, CannotListen> {
-    TcpListener::bind(address).await.map_err(|reason| CannotListen { address, reason })
+pub async fn listen(address: SocketAddr, setting: &'static str) -> Result<TcpListener, CannotListen> {
+    TcpListener::bind(address).await.map_err(|reason| CannotListen { address, setting, reason })
 }
 
 /// Answers until `stop` is done; then lets open answers finish and ends the live streams.

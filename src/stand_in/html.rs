@@ -62,15 +62,16 @@ pub(super) fn person_row(reader: &Reader) -> String {
 }
 
 /// One push in an inbox.
-pub(super) fn card(push: &Push) -> String {
+pub(super) fn card(push: &Push, answer: Option<&str>) -> String {
     let source = push.source.parse::<Source>();
     let (class, system) = match source {
         Ok(source) => (source.as_str(), source.title()),
         Err(_) => ("other", if push.source.is_empty() { "Push" } else { push.source.as_str() }),
     };
     let mut html = format!(
-        r#"<li id="push-{arrival}" class="card {class} {priority}"><header><span class="badge">{system}</span>"#,
+        r#"<li id="push-{arrival}" data-key="{answered}" class="card {class} {priority}"><header><span class="badge">{system}</span>"#,
         arrival = push.arrival,
+        answered = escape(push.answered.as_deref().unwrap_or_default()),
         priority = escape(&push.priority),
         system = escape(system),
     );
@@ -84,11 +85,12 @@ pub(super) fn card(push: &Push) -> String {
     if !push.summary.is_empty() {
         html += &format!("<p>{}</p>", escape(&push.summary));
     }
-    html += &footer(push, system);
+    html += &footer(push, system, answer);
     html + "</li>"
 }
 
-fn footer(push: &Push, system: &str) -> String {
+/// `answer` is where an answer of this person goes; without it the buttons cannot be pressed.
+fn footer(push: &Push, system: &str, answer: Option<&str>) -> String {
     let mut html = String::from("<footer>");
     if push.link.starts_with("https://") || push.link.starts_with("http://") {
         html += &format!(
@@ -97,13 +99,11 @@ fn footer(push: &Push, system: &str) -> String {
             escape(system)
         );
     }
-    if !push.actions.is_empty() {
+    if let Some(said) = &push.answered {
+        html += &format!(r#"<p class="answered">{}</p>"#, escape(said));
+    } else if !push.actions.is_empty() {
         html += r#"<div class="actions">"#;
-        for action in &push.actions {
-            let words = action.replace('_', " ");
-            let class = if action == "approve" { " class=\"first\"" } else { "" };
-            html += &format!(r#"<button type="button" disabled{class}>{}</button>"#, escape(&words));
-        }
+        push.actions.iter().for_each(|action| html += &button(push, action, answer));
         html += "</div>";
     }
     html += &format!(
@@ -112,6 +112,20 @@ fn footer(push: &Push, system: &str) -> String {
         escape(&push.job)
     );
     html + "</footer>"
+}
+
+fn button(push: &Push, action: &str, answer: Option<&str>) -> String {
+    let words = escape(&action.replace('_', " "));
+    let class = if action == "approve" { " class=\"first\"" } else { "" };
+    match answer {
+        None => format!(r#"<button type="button" disabled{class}>{words}</button>"#),
+        Some(to) => format!(
+            r#"<form method="post" action="{}?push={}&amp;verb={}"><button{class}>{words}</button></form>"#,
+            escape(to),
+            push.arrival,
+            percent(action),
+        ),
+    }
 }
 
 /// The text as it may stand in a page or inside a quoted attribute.
@@ -202,6 +216,7 @@ mod tests {
             source: "xecm".into(),
             kind: "xecm.task.assigned".into(),
             actions: vec!["approve".into(), "request_info".into()],
+            answered: None,
             priority: "high".into(),
             job: "otp-1000001".into(),
         }
@@ -220,7 +235,7 @@ mod tests {
             link: format!("https://x/\"{evil}"),
             ..push()
         };
-        let html = card(&push);
+        let html = card(&push, Some("/inbox/x/answer"));
         assert!(!html.contains("<img"), "{html}");
         assert!(!html.contains(r#"onerror=""#), "{html}");
     }
@@ -228,17 +243,22 @@ mod tests {
     #[test]
     fn only_an_http_link_is_one() {
         for link in ["javascript:alert(1)", "data:text/html,x", " https://x", "//x", ""] {
-            let html = card(&Push { link: link.into(), ..push() });
+            let html = card(&Push { link: link.into(), ..push() }, None);
             assert!(!html.contains("href"), "{html}");
         }
-        assert!(card(&push()).contains(r#"href="https://cs.example/115295""#));
+        assert!(card(&push(), None).contains(r#"href="https://cs.example/115295""#));
     }
 
     #[test]
-    fn answers_are_shown_and_cannot_be_pressed() {
-        let html = card(&push());
+    fn answers_can_be_pressed_once_and_only_where_somebody_hears_them() {
+        let html = card(&push(), None);
         assert!(html.contains(r#"<button type="button" disabled>request info</button>"#), "{html}");
         assert_eq!(html.matches("<button").count(), html.matches("disabled").count());
+        let html = card(&push(), Some("/inbox/ada/answer"));
+        let wanted = r#"action="/inbox/ada/answer?push=7&amp;verb=request_info"><button>request info"#;
+        assert!(html.contains(wanted) && !html.contains("disabled"), "{html}");
+        let html = card(&Push { answered: Some("Answered: approve".into()), ..push() }, Some("/x"));
+        assert!(html.contains("Answered: approve") && !html.contains("<button"), "{html}");
     }
 
     #[test]

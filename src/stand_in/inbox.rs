@@ -38,6 +38,8 @@ struct Kept {
     collapse: Option<u128>,
     shown: Arc<Shown>,
     values: Values,
+    /// What became of the answer that was given.
+    answered: Option<Box<str>>,
 }
 
 /// The values of [`Shown::uses`], in that order: one text, and where each ends.
@@ -54,6 +56,7 @@ pub(super) struct Shown {
     source: Option<Text>,
     kind: Option<Text>,
     actions: Option<Text>,
+    token: Option<Text>,
     collapse_key: Option<Text>,
     priority: String,
     job: String,
@@ -75,6 +78,8 @@ pub(super) struct Push {
     pub(super) kind: String,
     /// The answers offered.
     pub(super) actions: Vec<String>,
+    /// What became of the answer that was given.
+    pub(super) answered: Option<String>,
     pub(super) priority: String,
     pub(super) job: String,
 }
@@ -85,14 +90,15 @@ impl Shown {
     pub(super) fn of(message: &Message, texts: Texts, job: String) -> Self {
         let value = |key| texts.value(key).cloned();
         let (link, source, kind, actions) = (value("link"), value("source"), value("kind"), value("actions"));
+        let token = value("reply_token").filter(|_| actions.is_some());
         let Texts { title, summary, collapse_key, .. } = texts;
-        let optional = [&link, &source, &kind, &actions].into_iter().flatten();
+        let optional = [&link, &source, &kind, &actions, &token].into_iter().flatten();
         let mut uses: Vec<u32> =
             [&title, &summary].into_iter().chain(optional).flat_map(Text::inserts).collect();
         uses.sort_unstable();
         uses.dedup();
         let priority = message.priority.clone().unwrap_or_else(|| "normal".to_owned());
-        Self { title, summary, link, source, kind, actions, collapse_key, priority, job, uses }
+        Self { title, summary, link, source, kind, actions, token, collapse_key, priority, job, uses }
     }
 
     /// The title as one destination reads it.
@@ -129,7 +135,15 @@ impl Inboxes {
             inbox.pushes.retain(|kept| kept.collapse != collapse);
         }
         inbox.pushes.truncate(MOST_PUSHES - 1);
-        let kept = Kept { arrival: self.arrivals, at, repeat, collapse, shown: Arc::clone(shown), values };
+        let kept = Kept {
+            arrival: self.arrivals,
+            at,
+            repeat,
+            collapse,
+            shown: Arc::clone(shown),
+            values,
+            answered: None,
+        };
         inbox.pushes.push_front(kept);
         self.forget_the_oldest();
     }
@@ -139,6 +153,21 @@ impl Inboxes {
         let inbox = self.inboxes.get_mut(&person)?;
         inbox.seen = inbox.latest;
         Some(inbox.pushes.iter().map(Kept::put_together).collect())
+    }
+
+    /// What an answer to one push must bring along.
+    pub(super) fn token_of(&self, person: u32, arrival: u64) -> Option<String> {
+        let kept = self.inboxes.get(&person)?.pushes.iter().find(|kept| kept.arrival == arrival)?;
+        Some(kept.filled(kept.shown.token.as_ref()?))
+    }
+
+    /// Keeps what became of an answer.
+    pub(super) fn answered(&mut self, person: u32, arrival: u64, said: String) {
+        let pushes = self.inboxes.get_mut(&person).map(|inbox| &mut inbox.pushes);
+        let push = pushes.and_then(|pushes| pushes.iter_mut().find(|kept| kept.arrival == arrival));
+        if let Some(push) = push {
+            push.answered = Some(said.into());
+        }
     }
 
     /// The people with an inbox, each with the number of the latest arrival.
@@ -190,16 +219,19 @@ impl Values {
 // === impl Kept ===
 
 impl Kept {
+    fn filled(&self, text: &Text) -> String {
+        text.fill(|id| self.shown.uses.binary_search(&id).ok().and_then(|at| self.values.get(at)))
+    }
+
     fn put_together(&self) -> Push {
         let shown = &self.shown;
-        let value = |id| shown.uses.binary_search(&id).ok().and_then(|at| self.values.get(at));
-        let optional = |text: &Option<Text>| text.as_ref().map(|text| text.fill(value)).unwrap_or_default();
+        let optional = |text: &Option<Text>| text.as_ref().map(|text| self.filled(text)).unwrap_or_default();
         Push {
             arrival: self.arrival,
             at: self.at,
             repeat: self.repeat,
-            title: shown.title.fill(value),
-            summary: shown.summary.fill(value),
+            title: self.filled(&shown.title),
+            summary: self.filled(&shown.summary),
             link: optional(&shown.link),
             source: optional(&shown.source),
             kind: optional(&shown.kind),
@@ -208,6 +240,7 @@ impl Kept {
                 .filter(|action| !action.is_empty())
                 .map(str::to_owned)
                 .collect(),
+            answered: self.answered.as_deref().map(str::to_owned),
             priority: shown.priority.clone(),
             job: shown.job.clone(),
         }

@@ -253,6 +253,18 @@ impl Ledger {
         self.inboxes.open(*self.numbers.get(person)?)
     }
 
+    /// What an answer to a push of this person must bring along.
+    pub(super) fn token_of(&self, person: &str, arrival: u64) -> Option<String> {
+        self.inboxes.token_of(*self.numbers.get(person)?, arrival)
+    }
+
+    /// Keeps what became of an answer.
+    pub(super) fn answered(&mut self, person: &str, arrival: u64, said: String) {
+        if let Some(number) = self.numbers.get(person) {
+            self.inboxes.answered(*number, arrival, said);
+        }
+    }
+
     /// The people whose names contain `wanted`, who got a push most recently first.
     pub(super) fn readers(&self, wanted: &str, most: usize) -> Vec<Reader> {
         let wanted = wanted.to_lowercase();

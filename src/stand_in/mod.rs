@@ -13,6 +13,7 @@
 //! | `GET /refs` | every accepted message id, reference, person and title, when kept |
 //! | `GET`, `POST /faults` | how it misbehaves |
 //! | `GET /`, `/inbox/{person}` | pages that update themselves |
+//! | `POST /inbox/{person}/answer` | a button is pressed: the answer goes to Bugle |
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,6 +26,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+mod answer;
 mod books;
 mod connection;
 mod contract;
@@ -57,6 +59,8 @@ pub struct Options {
     pub jobs: usize,
     /// Whether it keeps every reference for `GET /refs`: about 50 bytes and its title each.
     pub keep_refs: bool,
+    /// Where Bugle hears answers; without it the buttons cannot be pressed.
+    pub answers: Option<String>,
 }
 
 /// A stand-in at work.
@@ -75,6 +79,7 @@ struct Stage {
     version: watch::Sender<u64>,
     shut: watch::Sender<Option<Shut>>,
     closing: watch::Sender<bool>,
+    phone: answer::Phone,
 }
 
 /// How long those who are being answered get when it stops.
@@ -93,6 +98,7 @@ pub fn serve(listener: TcpListener, options: Options) -> io::Result<StandIn> {
         version: watch::Sender::new(0),
         shut: watch::Sender::new(None),
         closing: watch::Sender::new(false),
+        phone: answer::Phone::new(options.answers)?,
     });
     stage.set_faults(options.faults);
     let addr = listener.local_addr()?;
@@ -118,6 +124,7 @@ fn routes(stage: Arc<Stage>) -> Router {
         .route("/events", get(pages::people_events))
         .route("/inbox/{person}", get(pages::inbox))
         .route("/inbox/{person}/events", get(pages::inbox_events))
+        .route("/inbox/{person}/answer", post(answer::press))
         .route("/style.css", get(pages::style))
         .route("/live.js", get(pages::script))
         .with_state(stage)
@@ -132,7 +139,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { faults: Faults::default(), sign_in: SignIn::Open, inboxes: 1_000, jobs: 100, keep_refs: false }
+        Self {
+            faults: Faults::default(),
+            sign_in: SignIn::Open,
+            inboxes: 1_000,
+            jobs: 100,
+            keep_refs: false,
+            answers: None,
+        }
     }
 }
 
@@ -166,6 +180,11 @@ impl StandIn {
     /// From now on it misbehaves like this.
     pub fn set_faults(&self, faults: Faults) {
         self.stage.set_faults(faults);
+    }
+
+    /// From now on answers go there.
+    pub fn answer_to(&self, url: String) {
+        self.stage.phone.answer_to(url);
     }
 
     /// Stops listening, ends the pages' streams, and waits a moment for answers under way.

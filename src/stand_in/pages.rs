@@ -170,9 +170,10 @@ fn inbox_parts(stage: &Stage, person: &str) -> [String; 2] {
     let mut ledger = lock(&stage.ledger);
     let (pushes, account) = (ledger.open_inbox(person), ledger.account(person).cloned());
     drop(ledger);
+    let answer = stage.phone.answers().map(|_| format!("/inbox/{}/answer", html::percent(person)));
     let total = account.map_or(0, |account| account.pushes);
     let list = match pushes {
-        Some(pushes) => pushes.iter().map(html::card).collect(),
+        Some(pushes) => pushes.iter().map(|push| html::card(push, answer.as_deref())).collect(),
         None if total > 0 => {
             r#"<li class="empty" id="empty">These pushes were let go to make room for newer ones of others.</li>"#
                 .to_owned()

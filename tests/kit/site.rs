@@ -107,6 +107,7 @@ registry: {{ urls: [\"{registry}\"] }}
 push: {{ url: \"{stand_in_url}\" }}
 lanes: {{ threads: 1 }}
 admin: {{ listen: 127.0.0.1:0 }}
+answers: {{ listen: 127.0.0.1:0 }}
 log: {{ format: human }}
 ",
             super::kafka()

@@ -17,8 +17,9 @@ use serde_json::{Map, Value};
 
 pub use fault::{ConfigFault, Problem};
 pub use sections::{
-    AdminSettings, KafkaSettings, LaneSettings, LogSettings, PushSettings, RegistrySettings, SchemaSettings,
-    StartFrom, TenantSettings, TenantsSettings, TopicRole, TopicSettings, TopologySettings, Transport,
+    AdminSettings, AnswerSettings, KafkaSettings, LaneSettings, LogSettings, PushSettings, RegistrySettings,
+    SchemaSettings, StartFrom, TenantSettings, TenantsSettings, TopicRole, TopicSettings, TopologySettings,
+    Transport,
 };
 use written::Setting;
 
@@ -40,6 +41,8 @@ pub struct Config {
     pub tenants: TenantsSettings,
     /// The lanes.
     pub lanes: LaneSettings,
+    /// Where answers come in.
+    pub answers: AnswerSettings,
     /// Metrics, health and the live page.
     pub admin: AdminSettings,
     /// Logs.

@@ -219,6 +219,17 @@ pub struct AdminSettings {
     pub inbox: Option<String>,
 }
 
+/// Where answers come in.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AnswerSettings {
+    /// Where it listens, for the gateway or the devices.
+    pub listen: SocketAddr,
+    /// Secrets shared with those who send answers on (`whsec_…`, Standard Webhooks); with any, a request must
+    /// be signed.
+    pub webhook_secrets: Vec<SecretString>,
+}
+
 /// Logs.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -315,6 +326,12 @@ impl Default for LaneSettings {
 impl Default for AdminSettings {
     fn default() -> Self {
         Self { listen: SocketAddr::from(([127, 0, 0, 1], 8090)), inbox: None }
+    }
+}
+
+impl Default for AnswerSettings {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8091)), webhook_secrets: Vec::new() }
     }
 }
 

@@ -1,0 +1,207 @@
+//! Door for answers: what people tap on their phones comes in here, and goes to the subject that asked.
+//!
+//! It proves who answers, by the reply token that was signed when the push was sent, and hands the answer to
+//! `bugle.subjects`; it decides nothing. Whether the answer still counts is the subject lane's to say. A 202
+//! means that the answer is safe in Kafka.
+
+mod webhook;
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use crate::broker::{Broker, Outgoing, Topic};
+use crate::clock;
+use crate::event::answer::{Answer, MOST_COMMENT_BYTES};
+use crate::event::frame::FrameHead;
+use crate::event::notice::Verb;
+use crate::event::{Fact, Timestamp, hash128};
+use crate::flow::frames;
+use crate::push::KeyRing;
+use crate::push::reply_token::{Claims, Refusal};
+use crate::store::view::Board;
+use crate::telemetry;
+use crate::topology::Topology;
+pub use webhook::{BadSecret, Secret};
+
+/// The most bytes of a request.
+const MOST_BYTES: usize = 64 * 1024;
+/// The longest id of an answer.
+const MOST_ID: usize = 128;
+
+/// What the door needs.
+#[derive(Clone)]
+pub struct Door {
+    /// The keys that reply tokens were signed with.
+    pub keys: KeyRing,
+    /// Where answers go.
+    pub broker: Arc<dyn Broker>,
+    /// The rules that ask.
+    pub topology: Arc<Topology>,
+    /// What the live page shows.
+    pub board: Arc<Board>,
+    /// With any, a request must be signed by one of them (Standard Webhooks).
+    pub secrets: Arc<[Secret]>,
+}
+
+/// What a device or a gateway sends.
+#[derive(Debug, Deserialize)]
+struct Given {
+    reply_token: String,
+    answer: String,
+    #[serde(default)]
+    comment: Option<String>,
+    #[serde(default)]
+    response_id: Option<String>,
+}
+
+/// Why an answer is not taken in. The words are stable; the texts say what to do.
+#[derive(Debug, PartialEq, Eq)]
+struct Refused {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+/// Answers until `stop` is done; then lets those under way finish.
+///
+/// # Errors
+/// What the socket says when it breaks.
+pub async fn serve(
+    listener: TcpListener,
+    door: Door,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let router = Router::new()
+        .route("/v1/answers", post(answer))
+        .fallback(|| async { (StatusCode::NOT_FOUND, "there is POST /v1/answers\n") })
+        .layer(DefaultBodyLimit::max(MOST_BYTES))
+        .with_state(door);
+    axum::serve(listener, router).with_graceful_shutdown(stop).await
+}
+
+/// `POST /v1/answers`.
+async fn answer(State(door): State<Door>, headers: HeaderMap, body: Bytes) -> Response {
+    match door.take_in(&headers, &body, clock::now()).await {
+        Ok(response_id) => {
+            let said = json!({ "response_id": response_id, "status": "received" }).to_string();
+            (StatusCode::ACCEPTED, [(CONTENT_TYPE, "application/json")], said).into_response()
+        }
+        Err(refused) => refused.into_response(),
+    }
+}
+
+// === impl Door ===
+
+impl Door {
+    async fn take_in(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<String, Refused> {
+        let signed = webhook::check(&self.secrets, headers, body, now)
+            .map_err(|why| Refused::new(StatusCode::UNAUTHORIZED, "bad_signature", why))?;
+        let given: Given = serde_json::from_slice(body).map_err(|error| {
+            let wanted = "send {\"reply_token\": \"…\", \"answer\": \"approve\"}";
+            Refused::new(StatusCode::BAD_REQUEST, "bad_request", format!("{error}; {wanted}"))
+        })?;
+        let claims = self.keys.verify(&given.reply_token, now).map_err(Refused::of)?;
+        let verb = Verb::ALL.into_iter().find(|verb| verb.as_str() == given.answer).ok_or_else(|| {
+            let verbs = Verb::ALL.map(Verb::as_str).join(", ");
+            let told = format!("`{}` is no answer; send one of {verbs}", given.answer);
+            Refused::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_answer", told)
+        })?;
+        let Some(rule) = self.topology.rule(&claims.rule) else {
+            let told = format!("rule `{}` is gone", claims.rule);
+            return Err(Refused::new(StatusCode::GONE, "rule_removed", told));
+        };
+        // Without an id of its own the same tap sent twice is the same answer all the same.
+        let response_id = given.response_id.or(signed).unwrap_or_else(|| id_of(&given.reply_token, verb));
+        if response_id.is_empty() || response_id.len() > MOST_ID {
+            let told = format!("`response_id` takes 1 to {MOST_ID} bytes");
+            return Err(Refused::new(StatusCode::BAD_REQUEST, "bad_request", told));
+        }
+        if given.comment.as_ref().is_some_and(|comment| comment.len() > MOST_COMMENT_BYTES) {
+            let told = format!("`comment` takes at most {MOST_COMMENT_BYTES} bytes");
+            return Err(Refused::new(StatusCode::BAD_REQUEST, "bad_request", told));
+        }
+        let answer = Answer {
+            response_id: &response_id,
+            tenant: &claims.tenant,
+            conversation: claims.conversation,
+            occasion: claims.occasion,
+            person: &claims.person,
+            verb,
+            comment: given.comment.as_deref(),
+            received_at: now,
+        };
+        let item = answer.item(rule.source, (&claims.subject, &claims.rule));
+        self.hand_on(&claims, item).await?;
+        let fact = Fact::Answered { count: 1 };
+        telemetry::meters::count(&fact);
+        self.board.note(&fact);
+        Ok(response_id)
+    }
+
+    /// Writes it down; the answer to the phone waits until it is safe.
+    async fn hand_on(&self, claims: &Claims, item: Vec<u8>) -> Result<(), Refused> {
+        let record = Outgoing {
+            topic: Topic::Subjects,
+            partition: Some(claims.subject_partition),
+            key: None,
+            value: Some(frames::single(&FrameHead::default(), &item).into()),
+            headers: Vec::new(),
+        };
+        let broker = Arc::clone(&self.broker);
+        let written = tokio::task::spawn_blocking(move || broker.publish(vec![record])).await;
+        let fault = match written {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!(fault, "an answer could not be written down");
+        let told = "the answer could not be written down; send it again with the same response_id";
+        Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", told))
+    }
+}
+
+fn id_of(token: &str, verb: Verb) -> String {
+    format!("r-{:032x}", hash128([token.as_bytes(), verb.as_str().as_bytes()]))
+}
+
+// === impl Refused ===
+
+impl Refused {
+    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into() }
+    }
+
+    fn of(refusal: Refusal) -> Self {
+        let (status, code) = match refusal {
+            Refusal::Malformed => (StatusCode::BAD_REQUEST, "bad_token"),
+            Refusal::UnknownKey => (StatusCode::UNAUTHORIZED, "unknown_key"),
+            Refusal::Forged => (StatusCode::UNAUTHORIZED, "forged_token"),
+            Refusal::Expired => (StatusCode::GONE, "expired"),
+        };
+        Self::new(status, code, refusal.to_string())
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let said = json!({ "error": { "code": self.code, "message": self.message } }).to_string();
+        let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
+        let mut response = (self.status, headers, said).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, 1.into());
+        }
+        response
+    }
+}

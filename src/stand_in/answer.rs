@@ -1,0 +1,81 @@
+//! Answer: a button of an inbox is pressed, and the answer goes to Bugle as a device would send it.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Stage, html, lock};
+
+/// How long Bugle may take to write an answer down.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What sends answers on.
+pub(super) struct Phone {
+    url: Mutex<Option<String>>,
+    http: reqwest::Client,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Pressed {
+    push: u64,
+    verb: String,
+}
+
+/// `POST /inbox/{person}/answer?push=7&verb=approve`.
+pub(super) async fn press(
+    State(stage): State<Arc<Stage>>,
+    Path(person): Path<String>,
+    Query(pressed): Query<Pressed>,
+) -> Response {
+    let token = lock(&stage.ledger).token_of(&person, pressed.push);
+    let (Some(token), Some(url)) = (token, stage.phone.answers()) else {
+        return (StatusCode::NOT_FOUND, "there is no such push, or nobody who hears answers\n")
+            .into_response();
+    };
+    let said = stage.phone.send(&url, &token, &pressed.verb).await;
+    lock(&stage.ledger).answered(&person, pressed.push, said);
+    stage.version.send_modify(|version| *version += 1);
+    Redirect::to(&format!("/inbox/{}", html::percent(&person))).into_response()
+}
+
+// === impl Phone ===
+
+impl Phone {
+    pub(super) fn new(url: Option<String>) -> io::Result<Self> {
+        let http = reqwest::Client::builder().no_proxy().build().map_err(io::Error::other)?;
+        Ok(Self { url: Mutex::new(url), http })
+    }
+
+    /// Where answers go; without it no button can be pressed.
+    pub(super) fn answers(&self) -> Option<String> {
+        lock(&self.url).clone()
+    }
+
+    pub(super) fn answer_to(&self, url: String) {
+        *lock(&self.url) = Some(url);
+    }
+
+    /// Sends an answer; what the card says from then on.
+    async fn send(&self, url: &str, token: &str, verb: &str) -> String {
+        let body = json!({ "reply_token": token, "answer": verb });
+        let address = format!("{}/v1/answers", url.trim_end_matches('/'));
+        let sent = self.http.post(address).timeout(PATIENCE).json(&body).send().await;
+        let words = verb.replace('_', " ");
+        match sent {
+            Ok(response) if response.status() == StatusCode::ACCEPTED => format!("Answered: {words}"),
+            Ok(response) => {
+                let status = response.status();
+                let said: Value = response.json().await.unwrap_or_default();
+                let code = said["error"]["code"].as_str().unwrap_or("no reason given").replace('_', " ");
+                format!("Not taken: {code} ({})", status.as_u16())
+            }
+            Err(_) => "Not sent: Bugle does not answer".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Answers: a button is pressed in an inbox, and what it decides comes back as the next push.
+//!
+//! Everything is what production runs, but the broker, which is the model in memory.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod town;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bugle::app::books::{Books, Ledgers};
+use bugle::app::config::Config;
+use bugle::app::{App, wiring};
+use bugle::broker::model::Model;
+use bugle::broker::{Broker, Outgoing, Topic};
+use bugle::clock::{self, Tick};
+use bugle::codec::{Name, person};
+use bugle::directory::key::person_key;
+use bugle::event::{Occasion, Span};
+use bugle::push::reply_token::Claims;
+use bugle::stand_in::{Options, StandIn};
+use serde_json::{Value as Json, json};
+use tokio::runtime::Runtime;
+use town::{Town, company};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Rig {
+    town: Town,
+    config: Config,
+    model: Model,
+    stand_in: StandIn,
+    runtime: Arc<Runtime>,
+    ledgers: Ledgers,
+    app: App,
+}
+
+impl Rig {
+    fn new(secrets: &[&str]) -> Self {
+        let runtime = Arc::new(Runtime::new().unwrap());
+        let stand_in = runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            bugle::stand_in::serve(listener, Options::default()).unwrap()
+        });
+        let mut config = Config::default();
+        config.push.url = stand_in.url();
+        config.admin.listen.set_port(0);
+        config.answers.listen.set_port(0);
+        config.answers.webhook_secrets = secrets.iter().map(|secret| (*secret).into()).collect();
+        let model = Model::new();
+        model.create(&wiring::specs(&config).unwrap()).unwrap();
+        let ledgers = Ledgers::open(&model).unwrap();
+        let people = company(0).into_iter().map(|entry| Outgoing {
+            topic: Topic::Directory,
+            partition: None,
+            key: Some(person_key(&entry.tenant, &entry.user_id).into()),
+            value: Some(person::encode(Name::Person.local_id(), &entry).into()),
+            headers: Vec::new(),
+        });
+        model.publish(people.collect()).unwrap();
+        let app = App::start(&config, Arc::new(model.clone()), Arc::clone(&runtime)).unwrap();
+        stand_in.answer_to(format!("http://{}", app.answers));
+        let town = Town::new(&[], 1);
+        let is_shipped = |rule| town.look(|world| world.topology.rule(rule).is_some());
+        assert!(is_shipped("da-3-change"), "what is asked here is what is shipped");
+        Self { town, config, model, stand_in, runtime, ledgers, app }
+    }
+
+    fn publish(&self, kind: &str, patch: &Json) {
+        let (source, value) = self.town.event(kind, patch);
+        let (topic, value) = (Topic::Events(source), Some(value.into()));
+        let record = Outgoing { topic, partition: None, key: None, value, headers: Vec::new() };
+        self.model.publish(vec![record]).unwrap();
+    }
+
+    fn until(&mut self, what: &str, mut done: impl FnMut(&Self, &Books) -> bool) {
+        let began = Tick::now();
+        while began.elapsed() < PATIENCE {
+            self.ledgers.read(Duration::from_millis(20)).unwrap();
+            let books = self.ledgers.keeper.books();
+            if done(self, &books) {
+                return;
+            }
+        }
+        panic!("{what}: {:?}", self.ledgers.keeper.books());
+    }
+
+    fn inbox(&self, person: &str) -> String {
+        let url = format!("{}/inbox/{person}", self.stand_in.url());
+        self.runtime.block_on(async { reqwest::get(url).await.unwrap().text().await.unwrap() })
+    }
+
+    /// Presses a button of a person's newest push, as their browser would.
+    fn press(&self, person: &str, verb: &str) -> String {
+        let page = self.inbox(person);
+        let end = page.find(&format!("&amp;verb={verb}\"")).unwrap_or_else(|| panic!("no {verb} in\n{page}"));
+        let start = page[..end].rfind("action=\"").unwrap() + "action=\"".len();
+        let url = format!("{}{}&verb={verb}", self.stand_in.url(), &page[start..end]);
+        let http = reqwest::Client::new();
+        self.runtime.block_on(async { http.post(url).send().await.unwrap().text().await.unwrap() })
+    }
+
+    /// What the door says to a request: the status, and the code of a refusal.
+    fn post(&self, body: &Json) -> (u16, String) {
+        let url = format!("http://{}/v1/answers", self.app.answers);
+        self.runtime.block_on(async {
+            let answer = reqwest::Client::new().post(url).body(body.to_string()).send().await.unwrap();
+            let (status, said) = (answer.status().as_u16(), answer.json::<Json>().await.unwrap());
+            (status, said["error"]["code"].as_str().unwrap_or_default().to_owned())
+        })
+    }
+
+    /// A token as a push carries it.
+    fn token(&self, rule: &str, expires_in: Span) -> String {
+        let keys = wiring::keys(&self.config).unwrap();
+        let claims = Claims {
+            tenant: "acme".to_owned(),
+            subject_partition: 0,
+            subject: "acme|devadmin|request_id=C".to_owned(),
+            rule: rule.to_owned(),
+            conversation: 7,
+            occasion: Occasion::First,
+            person: "jonas.klein".to_owned(),
+            expires_at: clock::now() + expires_in,
+        };
+        keys.sign(keys.current(), &claims).unwrap()
+    }
+}
+
+fn request() -> Json {
+    json!({
+        "occurred_at": clock::now().to_string(),
+        "data": { "request_id": "C", "assignees": ["ben.koch"], "requester": "mia.lang" },
+    })
+}
+
+#[test]
+fn a_button_decides_and_the_others_hear_of_it() {
+    let mut rig = Rig::new(&[]);
+    rig.publish("devadmin.change.requested", &request());
+    rig.until("both approvers are asked", |_, books| books.tellings.told == 2);
+    let page = rig.press("jonas.klein", "approve");
+    assert!(page.contains("Answered: approve"), "{page}");
+    rig.until("the other hears that it was decided", |rig, books| {
+        books.answers.accepted == 1 && rig.inbox("mara.weber").contains("Entschieden")
+    });
+    assert!(!rig.inbox("jonas.klein").contains("Entschieden"), "who decided knows");
+    let books = rig.ledgers.keeper.books();
+    assert!(books.close() && books.answers.refused == 0, "{books:?}");
+    rig.app.stop();
+}
+
+#[test]
+fn what_is_no_answer_is_refused_with_a_stable_word_and_what_comes_too_late_with_a_verdict() {
+    let mut rig = Rig::new(&[]);
+    let day = Span::from_secs(86_400);
+    let good = rig.token("da-3-change", day);
+    let forged = format!("{}A", &good[..good.len() - 1]);
+    let asked = |token: &str, answer: &str| json!({ "reply_token": token, "answer": answer });
+    assert_eq!(rig.post(&json!({ "answer": "approve" })), (400, "bad_request".to_owned()));
+    assert_eq!(rig.post(&asked("x", "approve")), (400, "bad_token".to_owned()));
+    assert!([401, 400].contains(&rig.post(&asked(&forged, "approve")).0));
+    assert_eq!(rig.post(&asked(&good, "perhaps")), (422, "unknown_answer".to_owned()));
+    let old = rig.token("da-3-change", Span::from_millis(-1));
+    assert_eq!(rig.post(&asked(&old, "approve")), (410, "expired".to_owned()));
+    let gone = rig.token("no-such-rule", day);
+    assert_eq!(rig.post(&asked(&gone, "approve")), (410, "rule_removed".to_owned()));
+    // Signed well, but nobody asked in this round: taken in, and decided where it is known.
+    assert_eq!(rig.post(&asked(&good, "approve")), (202, String::new()));
+    rig.until("it is refused with a verdict", |_, books| books.answers.refused == 1);
+    rig.app.stop();
+}
+
+#[test]
+fn with_a_shared_secret_only_signed_requests_are_heard() {
+    let rig = Rig::new(&["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]);
+    let token = rig.token("da-3-change", Span::from_secs(86_400));
+    let unsigned = rig.post(&json!({ "reply_token": token, "answer": "approve" }));
+    assert_eq!(unsigned, (401, "bad_signature".to_owned()));
+    rig.app.stop();
+}
