@@ -188,7 +188,9 @@ impl Given<'_> {
             }
             Stop::Pause(span) => {
                 let until = self.now + span;
-                talk.armed.iter_mut().for_each(|armed| armed.due = armed.due.max(until));
+                // What is held or gathered is no reminder.
+                let reminders = talk.armed.iter_mut().filter(|armed| matches!(armed.what, What::Timer(_)));
+                reminders.for_each(|armed| armed.due = armed.due.max(until));
             }
             Stop::None => {}
         }

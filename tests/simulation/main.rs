@@ -10,6 +10,7 @@ mod owed;
 mod planted;
 mod play;
 mod post;
+mod tapped;
 #[path = "../town/mod.rs"]
 mod town;
 

@@ -82,8 +82,13 @@ impl Link for PlantedLink {
                 return Err(BrokerError::Aborted("half of it was written".to_owned()));
             }
             // Where nothing new was heard, only what was due can have changed anything.
-            Bug::RingsTwice if effects.iter().any(is_empty_page) => {
-                effects.retain(|effect| effect.record.topic != Topic::State || is_place(effect));
+            Bug::RingsTwice => {
+                let rung: Vec<Input> =
+                    effects.iter().filter(|effect| is_empty_page(effect)).map(|effect| effect.cause).collect();
+                effects.retain(|effect| {
+                    let state = effect.record.topic == Topic::State && !is_place(effect);
+                    !state || !rung.contains(&effect.cause)
+                });
             }
             _ => {}
         }

@@ -14,12 +14,17 @@ use bugle::clock::{self, Still};
 use bugle::directory::Directory;
 use bugle::engine::by_hand::ByHand;
 use bugle::engine::{Parts, Settings};
+use bugle::event::answer::Answer;
+use bugle::event::frame::FrameHead;
+use bugle::event::notice::Verb;
 use bugle::event::{Lane, Occasion, hash128};
+use bugle::flow::frames;
 use bugle::store::view::Board;
 
 use super::owed::{Event, Telling, WHATS, owed, written};
 use super::planted::{Bug, Planted};
 use super::post::{Fate, Post};
+use super::tapped::answered;
 use super::town::{NOW, hear_of};
 use super::{Company, INSTANCES, PARTITIONS};
 
@@ -31,6 +36,8 @@ pub(crate) struct Counted {
     pub(crate) told: u64,
     /// Tellings that were owed, told or not.
     pub(crate) tellings: u64,
+    /// Answers that counted.
+    pub(crate) answers: u64,
     /// Of those told, how many a timer brought about.
     pub(crate) timers: u64,
     pub(crate) crashes: u64,
@@ -73,6 +80,8 @@ pub(crate) struct Play<'t> {
     stalled: Vec<u32>,
     ledgers: Ledgers,
     published: Vec<Event>,
+    /// What was answered: whose telling, and what.
+    answers: Vec<(Telling, Verb)>,
     counted: Counted,
     _still: Still,
 }
@@ -84,6 +93,7 @@ impl Counted {
         self.tellings += other.tellings;
         self.told += other.told;
         self.timers += other.timers;
+        self.answers += other.answers;
         self.crashes += other.crashes;
         self.stalls += other.stalls;
         self.commit_faults += other.commit_faults;
@@ -94,11 +104,11 @@ impl Counted {
 
 impl fmt::Display for Counted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { events, tellings, told, timers, faults, crashes, stalls, .. } = self;
+        let Self { events, tellings, told, timers, answers, faults, crashes, stalls, .. } = self;
         let Self { commit_faults, late_markers, bad_answers, .. } = self;
         write!(
             f,
-            "{events} events, {tellings} tellings owed, {told} told, {timers} of them by timers; {faults} faults: {crashes} crashes, \
+            "{events} events, {tellings} tellings owed, {told} told, {timers} of them by timers, {answers} answers that counted; {faults} faults: {crashes} crashes, \
              {stalls} stalls, {commit_faults} failed commits, {late_markers} late ends of transactions, \
              {bad_answers} bad answers of the push service"
         )
@@ -143,6 +153,7 @@ impl<'t> Play<'t> {
             instances: (0..INSTANCES).map(|_| None).collect(),
             stalled: vec![0; INSTANCES],
             published: Vec::new(),
+            answers: Vec::new(),
             counted: Counted::default(),
             _still: still,
         };
@@ -164,7 +175,8 @@ impl<'t> Play<'t> {
         let instance = self.rng.usize(..INSTANCES);
         match self.rng.u32(..100) {
             0..=61 => self.turn(step, instance),
-            62..=70 => self.publish(),
+            62..=68 => self.publish(),
+            69..=70 => self.tap(),
             71..=82 => self.answer(),
             83..=88 => {
                 let millis = self.rng.u64(1..400);
@@ -216,6 +228,38 @@ impl<'t> Play<'t> {
             self.published.push(event);
             self.counted.events += 1;
         }
+    }
+
+    /// Somebody taps an answer, now and then twice, or one that comes late.
+    fn tap(&mut self) {
+        let asked = {
+            let held = self.post.held();
+            let count = held.askable.len();
+            if count == 0 {
+                return;
+            }
+            held.askable[self.rng.usize(..count)].clone()
+        };
+        let verb = asked.verbs[self.rng.usize(..asked.verbs.len())];
+        let number = self.rng.u8(..3);
+        let response_id = format!("{:x}-{number}", asked.telling.notice);
+        let answer = Answer {
+            response_id: &response_id,
+            tenant: &asked.telling.tenant,
+            conversation: asked.telling.conversation,
+            occasion: asked.telling.occasion,
+            person: &asked.telling.user,
+            verb,
+            comment: None,
+            received_at: clock::now(),
+        };
+        let rule = asked.telling.rule.as_str();
+        let source = self.town.town.topology.rule(rule).unwrap().source;
+        let frame = frames::single(&FrameHead::default(), &answer.item(source, (&asked.subject, rule)));
+        let (topic, partition, value) = (Topic::Subjects, Some(asked.partition), Some(frame.into()));
+        let record = Outgoing { topic, partition, key: None, value, headers: Vec::new() };
+        self.model.publish(vec![record]).unwrap();
+        self.answers.push((asked.telling, verb));
     }
 
     fn answer(&mut self) {
@@ -359,7 +403,8 @@ impl<'t> Play<'t> {
     fn is_at_rest(&mut self) -> bool {
         self.ledgers.read(Duration::ZERO).unwrap();
         let books = self.ledgers.keeper.books();
-        books.changes.read == self.counted.events && books.close()
+        let answered = books.answers.received == self.answers.len() as u64;
+        books.changes.read == self.counted.events && answered && books.close()
     }
 
     fn judge(mut self) -> Result<Counted, Violation> {
@@ -372,6 +417,9 @@ impl<'t> Play<'t> {
             return Err(Violation::ChangedBatch(id.clone()));
         }
         let mut owed = owed(&self.judge.town, &self.published);
+        for tapped in &self.answers {
+            answered(&mut owed, &self.judge.town, tapped);
+        }
         let mut told: BTreeMap<&Telling, &str> = BTreeMap::new();
         for id in held.accepted.keys() {
             for telling in &held.asked[id] {
@@ -396,6 +444,7 @@ impl<'t> Play<'t> {
             told,
             timers,
             digest,
+            answers: books.answers.accepted,
             tellings: books.tellings.candidates,
             commit_faults: self.model.faults_met() as u64,
             ..self.counted

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 use bugle::event::Batch;
+use bugle::event::notice::Verb;
 use bugle::push::{Answer, Outcome, PushService, Unsendable};
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -15,8 +16,19 @@ pub(crate) struct Post {
     held: Mutex<Held>,
 }
 
+/// What a person may answer, and where that goes.
+#[derive(Clone)]
+pub(crate) struct Asked {
+    pub(crate) telling: Telling,
+    pub(crate) subject: String,
+    pub(crate) partition: i32,
+    pub(crate) verbs: Vec<Verb>,
+}
+
 #[derive(Default)]
 pub(crate) struct Held {
+    /// What people can answer, in the order it was first asked for.
+    pub(crate) askable: Vec<Asked>,
     /// The tellings of each message id, as they were first asked for.
     pub(crate) asked: BTreeMap<String, Vec<Telling>>,
     /// How often each message id was accepted.
@@ -80,6 +92,16 @@ impl PushService for Post {
         let tellings: Vec<Telling> = batch.members.iter().map(telling).collect();
         let id = batch.head.message_id.clone();
         let mut held = self.held();
+        if !batch.head.template.answers.is_empty() && !held.asked.contains_key(&id) {
+            let letter = |member: &bugle::event::Member<'_>| &batch.letters[member.letter as usize];
+            let asked = batch.members.iter().zip(&tellings).map(|(member, telling)| Asked {
+                telling: telling.clone(),
+                subject: letter(member).subject.to_owned(),
+                partition: letter(member).subject_partition,
+                verbs: batch.head.template.answers.clone(),
+            });
+            held.askable.extend(asked);
+        }
         let first = held.asked.entry(id.clone()).or_insert_with(|| tellings.clone());
         if *first != tellings {
             held.changed.push(id);

@@ -102,10 +102,10 @@ pub(crate) struct Telling {
 }
 
 /// Whose telling it is, and what it is about.
-type About = (String, String, u128);
+pub(crate) type About = (String, String, u128);
 
 /// What a rule tells: rule, conversation, occasion.
-type What = (String, u128, Occasion);
+pub(crate) type What = (String, u128, Occasion);
 
 /// A window of a rule: tenant, person, rule, and what it gathers by.
 type Window = (String, String, String, String);
@@ -114,13 +114,17 @@ type Window = (String, String, String, String);
 #[derive(Debug, Default)]
 pub(crate) struct Owed {
     /// One of each set, once.
-    exactly: BTreeMap<About, BTreeSet<What>>,
+    pub(crate) exactly: BTreeMap<About, BTreeSet<What>>,
     /// These, at most once.
-    perhaps: BTreeSet<(String, String, What)>,
+    pub(crate) perhaps: BTreeSet<(String, String, What)>,
     /// By person, rule and window: the events, and how many tellings came of them.
     gathered: BTreeMap<Window, (BTreeSet<u128>, usize)>,
     /// Whom a rule that can be closed told first.
     opened: BTreeSet<(String, String, String, u128)>,
+    /// The conversations somebody decided.
+    pub(crate) decided: BTreeSet<(String, u128, String)>,
+    /// Who heard of a decision.
+    heard: BTreeSet<(String, What)>,
     /// The conversations that were closed, if they were open.
     closed: BTreeSet<(String, u128)>,
 }
@@ -232,7 +236,15 @@ impl Owed {
             self.exactly.remove(&key);
             return Ok(());
         }
-        if self.perhaps.remove(&(tenant.clone(), user.clone(), what)) {
+        if self.perhaps.remove(&(tenant.clone(), user.clone(), what.clone())) {
+            return Ok(());
+        }
+        // Who was asked may hear, once, that somebody else decided.
+        let decision = (rule.clone(), *conversation, tenant.clone());
+        if *occasion == Occasion::Closed
+            && self.decided.contains(&decision)
+            && self.heard.insert((user.clone(), what))
+        {
             return Ok(());
         }
         let window = self.gathered.iter_mut().find(|((t, u, r, _), (events, told))| {
@@ -257,8 +269,10 @@ impl Owed {
         }
         // Whoever was told of what was closed since is told that, too.
         let untold = self.opened.iter().find(|(tenant, user, rule, conversation)| {
+            let decided = self.decided.contains(&(rule.clone(), *conversation, tenant.clone()));
             let what = (rule.clone(), *conversation, Occasion::Closed);
-            self.closed.contains(&(rule.clone(), *conversation))
+            !decided
+                && self.closed.contains(&(rule.clone(), *conversation))
                 && self.perhaps.contains(&(tenant.clone(), user.clone(), what))
         });
         untold.map(|(_, user, rule, _)| format!("{user} was never told that what {rule} told is over"))
