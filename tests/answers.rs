@@ -143,7 +143,7 @@ fn a_button_decides_and_the_others_hear_of_it() {
     let page = rig.press("jonas.klein", "approve");
     assert!(page.contains("Answered: approve"), "{page}");
     rig.until("the other hears that it was decided", |rig, books| {
-        books.answers.accepted == 1 && rig.inbox("mara.weber").contains("Entschieden")
+        books.answers.accepted == 1 && books.close() && rig.inbox("mara.weber").contains("Entschieden")
     });
     assert!(!rig.inbox("jonas.klein").contains("Entschieden"), "who decided knows");
     let books = rig.ledgers.keeper.books();

@@ -9,10 +9,10 @@ use crate::broker::{Broker, BrokerError};
 use crate::event::Topic;
 
 /// The topics a telling crosses after its change was routed.
-const CROSSED: [Topic; 6] =
-    [Topic::Seen, Topic::People, Topic::Told, Topic::Pushes, Topic::Receipts, Topic::Audit];
+const CROSSED: [Topic; 7] =
+    [Topic::Seen, Topic::State, Topic::People, Topic::Told, Topic::Pushes, Topic::Receipts, Topic::Audit];
 
-/// Keys and values of what the lanes remember, of people, pushes, receipts and audit, compressed.
+/// Keys and values of what the lanes remember and keep open, of people, pushes, receipts and audit, compressed.
 ///
 /// # Errors
 /// What the broker said.

@@ -96,7 +96,7 @@ impl Talks {
             }
             return Ok(());
         };
-        let kept = talk.item.to_vec();
+        let kept = talk.kept().unwrap_or_default();
         let Ok(asked) = SubjectItem::read(&kept) else {
             given.refuse(Some(rule), Refusal::Closed, out);
             return Ok(());

@@ -57,7 +57,7 @@ pub struct Conversation<'a> {
     pub order: Option<i64>,
     /// A hash of the dates its timers start from.
     pub dates: u64,
-    /// The newest change, as it came: an item of a frame.
+    /// The newest change, as it came: an item of a frame, compressed, for most of what is open is this.
     #[serde(borrow)]
     pub item: Cow<'a, [u8]>,
     /// What is due.
@@ -196,7 +196,15 @@ impl<'a> Conversation<'a> {
         let item = SubjectItem { rules: Vec::new(), ..item.clone() };
         let mut bytes = item.beginning(Vec::with_capacity(128 + item.payload.len()));
         bytes.extend_from_slice(item.payload);
-        self.item = Cow::Owned(bytes);
+        self.item = Cow::Owned(lz4_flex::block::compress_prepend_size(&bytes));
+    }
+
+    /// The change it keeps: an item of a frame.
+    ///
+    /// # Errors
+    /// It was never kept by [`Conversation::keep`].
+    pub fn kept(&self) -> Result<Vec<u8>, BrokenMemory> {
+        lz4_flex::block::decompress_size_prepended(&self.item).map_err(|_| BrokenMemory::Damaged)
     }
 
     /// Whether it waits only for its end to be told.
@@ -268,7 +276,8 @@ mod tests {
         let bytes = matter();
         let read = Matter::read(&bytes).unwrap();
         assert_eq!((read.due(), read.talks[0].is_held()), (40, true));
-        let item = SubjectItem::read(&read.talks[0].item).unwrap();
+        let kept = read.talks[0].kept().unwrap();
+        let item = SubjectItem::read(&kept).unwrap();
         assert_eq!(
             (item.subject, item.payload, item.rules.len()),
             ("acme|xecm|task_id=1", &b"payload"[..], 0)

@@ -88,7 +88,7 @@ fn ring_one(
     if !talk.armed.iter().any(|armed| second(armed.due) <= by) {
         return Ok(());
     }
-    let kept = talk.item.to_vec();
+    let kept = talk.kept().unwrap_or_default();
     let Ok(item) = SubjectItem::read(&kept) else {
         talk.armed.clear();
         return Ok(());

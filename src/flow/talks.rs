@@ -207,11 +207,8 @@ impl Talks {
     /// # Errors
     /// [`BrokenMemory`].
     pub(super) fn restore(&mut self, key: u128, entry: Option<&[u8]>) -> Result<(), BrokenMemory> {
-        match entry {
-            Some(entry) => self.kept.put(key, Matter::read(entry)?.due(), entry),
-            None => self.kept.remove(key),
-        }
-        self.kept.settle();
+        let entry = entry.map(|entry| Ok((Matter::read(entry)?.due(), entry))).transpose()?;
+        self.kept.restore(key, entry);
         Ok(())
     }
 

@@ -43,10 +43,7 @@ impl Keyed {
 
     /// Sets the entry under a key.
     pub fn put(&mut self, key: u128, due: Second, bytes: &[u8]) {
-        let mut entry = Vec::with_capacity(HEAD + bytes.len());
-        entry.extend_from_slice(&due.to_le_bytes());
-        entry.extend_from_slice(bytes);
-        self.change(key, Some(entry.into_boxed_slice()));
+        self.change(key, Some(packed(due, bytes)));
     }
 
     /// Removes the entry under a key.
@@ -65,6 +62,12 @@ impl Keyed {
     #[must_use]
     pub fn next_due(&self) -> Option<Second> {
         self.due.first().map(|(due, _)| *due)
+    }
+
+    /// Sets the entry under a key as an owner before left it: part of no transaction.
+    pub fn restore(&mut self, key: u128, entry: Option<(Second, &[u8])>) {
+        let entry = entry.map(|(due, bytes)| packed(due, bytes));
+        self.swap(key, entry);
     }
 
     /// What the open transaction changed, as it is now.
@@ -124,6 +127,13 @@ impl Keyed {
         }
         before
     }
+}
+
+fn packed(due: Second, bytes: &[u8]) -> Entry {
+    let mut entry = Vec::with_capacity(HEAD + bytes.len());
+    entry.extend_from_slice(&due.to_le_bytes());
+    entry.extend_from_slice(bytes);
+    entry.into_boxed_slice()
 }
 
 fn due_of(entry: &[u8]) -> Second {

@@ -83,8 +83,11 @@ impl Link for PlantedLink {
             }
             // Where nothing new was heard, only what was due can have changed anything.
             Bug::RingsTwice => {
-                let rung: Vec<Input> =
-                    effects.iter().filter(|effect| is_empty_page(effect)).map(|effect| effect.cause).collect();
+                let rung: Vec<Input> = effects
+                    .iter()
+                    .filter(|effect| is_empty_page(effect))
+                    .map(|effect| effect.cause)
+                    .collect();
                 effects.retain(|effect| {
                     let state = effect.record.topic == Topic::State && !is_place(effect);
                     !state || !rung.contains(&effect.cause)
