@@ -518,3 +518,28 @@ fn who_asks_for_more_is_not_reminded_for_a_day() {
     01-06 10:00 da-3-change: Your approval: Approve the supply agreement -> second
     ");
 }
+
+#[test]
+fn the_fifth_refusal_in_ten_minutes_is_told_once_an_hour() {
+    let denied = || {
+        json!({
+            "node": { "id": "4", "name": "Lease" },
+            "data": { "rule": "access_denied", "audit": { "user_id": "tom.berger" } },
+        })
+    };
+    let mut story = Story::new();
+    for _ in 0..4 {
+        story.event("xecm.governance.exception", denied()).pass("1m");
+    }
+    assert_eq!(story.told(), "");
+    story.event("xecm.governance.exception", denied()).pass("20m");
+    // Another five within the hour are the same matter; the lead hears after an hour that nobody looked.
+    for _ in 0..5 {
+        story.event("xecm.governance.exception", denied()).pass("1m");
+    }
+    story.pass("2h");
+    insta::assert_snapshot!(story.told(), @r"
+    01-05 09:04 ec-6-access: Repeated refusals: Lease -> omar.haddad ravi.patel
+    01-05 10:04 ec-6-access step-1: nobody
+    ");
+}

@@ -33,6 +33,8 @@ pub(super) enum CatchUp {
     Done,
     /// It fell behind since.
     Lagging { began: Tick },
+    /// It waited long enough: what is due is told until it is no longer behind.
+    Tired,
 }
 
 // === impl CatchUp ===
@@ -44,7 +46,7 @@ impl CatchUp {
             Self::Sources { began, .. } | Self::Input { began, .. } | Self::Lagging { began } => {
                 began.elapsed() >= PATIENCE
             }
-            Self::Unasked | Self::Done => false,
+            Self::Unasked | Self::Done | Self::Tired => false,
         }
     }
 }
@@ -98,15 +100,14 @@ impl LaneThread {
                     CatchUp::Done
                 }
                 CatchUp::Done if lags => CatchUp::Lagging { began: Tick::now() },
-                CatchUp::Lagging { .. } if !lags => CatchUp::Done,
+                CatchUp::Lagging { .. } | CatchUp::Tired if !lags => CatchUp::Done,
                 other => other,
             };
             if caught.is_tired() {
                 tracing::warn!(%input, "what is due is told though not all is read");
-                caught = CatchUp::Done;
-                station.may_ring = true;
+                caught = CatchUp::Tired;
             }
-            station.may_ring |= matches!(caught, CatchUp::Done);
+            station.may_ring |= matches!(caught, CatchUp::Done | CatchUp::Tired);
             station.catch_up = caught;
         }
         Ok(())

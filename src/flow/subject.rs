@@ -117,13 +117,11 @@ impl SubjectLane {
             return out.verdicts.push(Verdict { rule: Some(id.to_owned()), ..verdict });
         };
         let hearing = Hearing { now, item, change, rule };
-        if let Some((key, horizon)) = rule.dedupe(change).zip(rule.rule.dedupe_for())
-            && self.seen.hear_within(key, item.appended_at.min(now), horizon) == Heard::Before
-        {
+        if !rule.rule.counts_changes() && hearing.is_known(&mut self.seen) {
             return out.verdicts.push(hearing.verdict(Occasion::First, Ending::Not(Reason::Duplicate)));
         }
         if rule.rule.converses() {
-            self.talks.hear(&hearing, &mut self.voice, world, out);
+            self.talks.hear(&hearing, (&mut self.voice, &mut self.seen), world, out);
         } else {
             self.voice.tell(&hearing, world, out);
         }

@@ -14,6 +14,7 @@ use crate::topology::schedule::Start;
 use crate::topology::{Closer, KindRule, Rule};
 
 use super::conversation::{Armed, Conversation, Matter, What};
+use super::dedupe::Seen;
 use super::due::{self, Origin};
 use super::memory::{self, BrokenMemory};
 use super::voice::{Hearing, Said, Voice};
@@ -56,7 +57,7 @@ impl Talks {
     pub(super) fn hear(
         &mut self,
         hearing: &Hearing<'_>,
-        voice: &mut Voice,
+        (voice, seen): (&mut Voice, &mut Seen),
         world: &World<'_>,
         out: &mut Outbox,
     ) {
@@ -92,6 +93,9 @@ impl Talks {
         let zone = due::zone(&world.plan.tenant(change.tenant()).zone);
         follow(&mut talk, hearing, &zone);
         match window::gather(&mut talk, hearing, &zone) {
+            Ok(Move::Tell) if rule.rule.counts_changes() && hearing.is_known(seen) => {
+                out.verdicts.push(ended(Reason::Duplicate));
+            }
             Ok(Move::Tell) => {
                 let words = hearing.first(talk.id, 1, item.appended_at);
                 if voice.say(hearing, &words, world, out) == Said::Told {

@@ -16,6 +16,7 @@ use crate::topology::KindRule;
 use crate::topology::schedule::To;
 
 use super::dead_letter::{self, Cause};
+use super::dedupe::{Heard, Seen};
 use super::fan_out::FanOut;
 use super::named::{Kept, Named};
 use super::{Outbox, Plan, World};
@@ -141,6 +142,13 @@ impl<'h> Hearing<'h> {
     pub(super) fn event(&self) -> u128 {
         let parts = [self.change.tenant(), self.item.at.source.as_str(), self.change.event_id()];
         hash128(parts.map(str::as_bytes))
+    }
+
+    /// Whether the rule knows this change by a key of its own, or one like it.
+    pub(super) fn is_known(&self, seen: &mut Seen) -> bool {
+        let key = self.rule.dedupe(self.change).zip(self.rule.rule.dedupe_for());
+        let appended_at = self.item.appended_at.min(self.now);
+        key.is_some_and(|(key, horizon)| seen.hear_within(key, appended_at, horizon) == Heard::Before)
     }
 
     /// The first telling, of so many changes.

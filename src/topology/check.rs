@@ -123,7 +123,7 @@ fn until(cx: &mut Compiler<'_>, plan: &RulePlan, source: Option<Source>) {
     }
     let Some(until) = &plan.until else { return };
     let kinds = cx.kinds_of(&until.kinds, source);
-    let by: &[Spot<String>] = plan.subject.as_ref().map_or(&[], |subject| &subject.by);
+    let by = plan.counts_by().unwrap_or_default();
     for kind in kinds {
         let Some(shape) = cx.kinds.shape(&kind).cloned() else { continue };
         for field in by {

@@ -127,9 +127,7 @@ impl Compiler<'_> {
     fn form(&mut self, rule: &Arc<Rule>, shape: &Arc<Shape>) -> KindRule {
         let plan = &rule.plan;
         let subject = plan.subject.as_ref();
-        // What a window gathers by is what a rule counts by, unless it says so itself.
-        let window = plan.window.as_ref().filter(|window| !window.is_personal()).map(|window| &window.by);
-        let by = subject.map(|subject| &subject.by).or(window).map(|by| self.fields(by, shape));
+        let by = plan.counts_by().map(|by| self.fields(by, shape));
         let replace = match &plan.replace {
             Some(Replace::Fields(fields)) => self.fields(fields, shape),
             _ => Vec::new(),
@@ -176,9 +174,8 @@ impl Compiler<'_> {
             let Some(shape) = self.kinds.shape(&kind).cloned() else { continue };
             let wanted = until.fields.iter().filter_map(|(field, values)| self.wanted(field, values, &shape));
             let wanted = wanted.collect();
-            let subject = plan.subject.as_ref();
-            let by = subject.map(|subject| self.fields(&subject.by, &shape));
-            let each = subject.map(|subject| subject.each.as_slice()).unwrap_or_default();
+            let by = plan.counts_by().map(|by| self.fields(by, &shape));
+            let each = plan.subject.as_ref().map(|subject| subject.each.as_slice()).unwrap_or_default();
             let each = each.iter().filter_map(|field| Some((field.value.clone(), shape.slot(&field.value)?)));
             let each = each.collect();
             let subject = by.filter(|by| !by.is_empty()).unwrap_or_else(entity);

@@ -353,6 +353,18 @@ pub struct InhibitPlan {
     pub equal: Vec<Spot<String>>,
 }
 
+// === impl RulePlan ===
+
+impl RulePlan {
+    /// The fields it counts by: those of its subject, else what its window gathers by; `None`: the entity.
+    #[must_use]
+    pub fn counts_by(&self) -> Option<&[Spot<String>]> {
+        let window = self.window.as_ref().filter(|window| !window.is_personal()).map(|window| &window.by);
+        let by = self.subject.as_ref().map(|subject| &subject.by).or(window);
+        by.map(Vec::as_slice).filter(|by| !by.is_empty())
+    }
+}
+
 // === impl WindowPlan ===
 
 impl WindowPlan {

@@ -143,6 +143,13 @@ impl Rule {
         })
     }
 
+    /// Whether changes are counted before anything is told: then it is the telling that is known by the
+    /// rule's own key, and not each of the changes.
+    #[must_use]
+    pub fn counts_changes(&self) -> bool {
+        matches!(self.window(), Some(WindowKind::Threshold { .. }))
+    }
+
     /// How long an equal change is the same change; `None`: the rule has no key of its own.
     #[must_use]
     pub fn dedupe_for(&self) -> Option<Span> {
