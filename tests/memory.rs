@@ -8,13 +8,73 @@ use std::fs;
 use std::time::Duration;
 
 use bugle::app::wiring;
-use bugle::codec::{Name, person};
-use bugle::event::{Outgoing, Timestamp, Topic};
+use bugle::clock;
+use bugle::codec::{Name, example, person};
+use bugle::event::{Outgoing, Span, Timestamp, Topic};
 use bugle::sample;
 use kit::site::Site;
 
 const SOON: Duration = Duration::from_secs(120);
 const EVENTS: u64 = 200;
+
+/// A change of a task of Jonas Klein's, due soon.
+fn task(site: &Site, kind: &str, number: u64, due: Timestamp) {
+    let schemas = wiring::schemas(&site.config).unwrap();
+    let mut event = example::event(&schemas, kind, clock::now()).unwrap();
+    event["event_id"] = format!("{kind}-{number}").into();
+    event["tenant"] = "acme".into();
+    event["severity"] = "high".into();
+    event["due_at"] = due.to_string().into();
+    event["expires_at"] = serde_json::Value::Null;
+    event["action"] = serde_json::Value::Null;
+    event["data"]["process_id"] = number.to_string().into();
+    event["data"]["task_name"] = format!("Task {number}").into();
+    event["data"]["assignees"] = serde_json::json!([{ "user_id": "jonas.klein" }]);
+    let file = site.file("task.jsonl");
+    fs::write(&file, event.to_string()).unwrap();
+    site.bugle(&["publish", &file.to_string_lossy()]);
+}
+
+#[test]
+fn what_came_due_while_nobody_ran_is_told_once_and_what_was_done_meanwhile_is_not() {
+    let site = Site::open(kit::registry(), 2, &[]);
+    people(&site);
+    let mut first = site.run();
+    let due = clock::now() + Span::from_secs(12);
+    task(&site, "xecm.task.assigned", 1, due);
+    task(&site, "xecm.task.assigned", 2, due);
+    site.until_the_books_close(2, SOON, |_| first.lives());
+    assert_eq!(titles(&site, "Fällig"), [] as [&str; 0], "nothing is due yet");
+    first.kill();
+
+    // The second one is completed, and both come due, while nobody runs.
+    task(&site, "xecm.task.completed", 2, due);
+    kit::until("the tasks are due", SOON, || clock::now() > due + Span::from_secs(1));
+    let mut second = site.run();
+    kit::until("what was due is told", SOON, || {
+        second.lives();
+        !titles(&site, "Fällig").is_empty()
+    });
+    site.until_the_books_close(3, SOON, |_| second.lives());
+    assert_eq!(titles(&site, "Fällig"), ["Fällig: Task 1"]);
+
+    // And not again by the next owner.
+    second.kill();
+    let mut third = site.run();
+    third.until_it_says("memory is read back");
+    task(&site, "xecm.task.completed", 1, due);
+    kit::until("the end is told", SOON, || {
+        third.lives();
+        titles(&site, "Erledigt").contains(&"Erledigt: Task 1".to_owned())
+    });
+    assert_eq!(titles(&site, "Fällig"), ["Fällig: Task 1"]);
+    assert_eq!(site.ledger()["repeated"], 0);
+}
+
+/// The titles that begin so, of everything the push service accepted.
+fn titles(site: &Site, start: &str) -> Vec<String> {
+    site.told().into_iter().map(|told| told.title).filter(|title| title.starts_with(start)).collect()
+}
 
 /// The same changes every time, in a file that `bugle publish` takes.
 fn publish(site: &Site) {
