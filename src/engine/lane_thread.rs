@@ -14,8 +14,8 @@ use crate::flow::delivery::Reply;
 use crate::flow::{Want, World};
 
 use super::fetch::Fetches;
+use super::recall::Restoring;
 use super::report::TRIM_EVERY;
-use super::restore::Restoring;
 use super::sender::Requests;
 use super::station::{Pumped, Station};
 use super::{Parts, Settings, count, inputs};

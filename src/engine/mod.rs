@@ -14,6 +14,7 @@ mod count;
 mod fetch;
 mod follow;
 mod lane_thread;
+mod recall;
 mod report;
 mod restore;
 mod sender;

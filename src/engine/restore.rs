@@ -1,58 +1,19 @@
 //! Restore: a partition runs when it knows again what its owner before knew.
 //!
-//! Memory is read from the partition's memory topic, beside the lanes that run already. The offset and
+//! Memory is read from the partition's memory topics, beside the lanes that run already. The offset and
 //! its note were committed in one transaction with the last page, but the two topics show the end of a
 //! transaction each in its own time: a partition runs only when the last page read has the sequence of
 //! the committed note.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use crate::broker::{BrokerError, Follow, Input, Link, Position};
-use crate::clock::Tick;
-use crate::event::{Fact, Incoming, Topic};
+use crate::broker::{BrokerError, Input, Link, Position};
+use crate::event::{Fact, Origin, ReadBack, Topic};
 use crate::flow::Cursor;
-use crate::flow::memory::BrokenMemory;
 
 use super::count;
 use super::lane_thread::LaneThread;
-use super::station::Station;
-
-/// How long one look at the memory topics waits for records.
-const LOOK: Duration = Duration::from_millis(2);
-/// Between two questions whether transactions are still open: each costs a connection.
-const ASK_EVERY: Duration = Duration::from_secs(1);
-/// Between two lines about memory that does not come.
-const SAY_EVERY: Duration = Duration::from_secs(10);
-
-/// Partitions that were assigned together, and whose memory is being read.
-pub(super) struct Restoring {
-    logs: Vec<Log>,
-    /// As the follower counts them; `None` once one runs, or is gone.
-    waiting: Vec<(Input, Option<Waiting>)>,
-    began: Tick,
-    said: Tick,
-}
-
-/// One of the topics that hold what the lanes remember.
-struct Log {
-    follow: Box<dyn Follow>,
-    topic: Topic,
-    asked: Option<Tick>,
-}
-
-/// A partition that does not run yet.
-struct Waiting {
-    station: Station,
-    from: Option<Position>,
-    /// The sequence of the committed note.
-    wanted: u64,
-    /// By log, the last sequence read.
-    reached: Vec<u64>,
-    /// Why it must not run.
-    broken: Option<BrokenMemory>,
-    entries: usize,
-}
+use super::recall::{Restoring, Waiting};
 
 // === impl LaneThread ===
 
@@ -64,21 +25,10 @@ impl LaneThread {
             assigned.entry(input.topic).or_default().push((input, position));
         }
         for (topic, partitions) in assigned {
-            let numbers: Vec<i32> = partitions.iter().map(|(input, _)| input.partition).collect();
-            let log = |topic: &Topic| {
-                let follow = self.parts.broker.recall(*topic, &numbers)?;
-                Ok(Log { follow, topic: *topic, asked: None })
-            };
-            let logs = topic.memories().iter().map(log).collect::<Result<Vec<_>, BrokerError>>()?;
-            let waiting = partitions.into_iter().map(|(input, from)| {
-                let station = self.station(input, from.as_ref())?;
-                count::tell(&self.parts.board, &Fact::Restoring { lane: self.lane, input, read: 0, of: 0 });
-                let (wanted, reached) = (note_of(from.as_ref())?.sequence, vec![0; logs.len()]);
-                Ok((input, Some(Waiting { station, from, wanted, reached, broken: None, entries: 0 })))
-            });
+            let waiting =
+                partitions.into_iter().map(|(input, from)| Ok((input, Some(self.wait(input, from)?))));
             let waiting = waiting.collect::<Result<_, BrokerError>>()?;
-            let now = Tick::now();
-            self.restoring.push(Restoring { logs, waiting, began: now, said: now });
+            self.restoring.push(Restoring::open(self.parts.broker.as_ref(), topic, waiting)?);
         }
         for mut restoring in std::mem::take(&mut self.restoring) {
             self.read_back(link, &mut restoring)?;
@@ -89,31 +39,35 @@ impl LaneThread {
         Ok(())
     }
 
+    /// A partition that was assigned, before anything of its memory was read.
+    fn wait(&self, input: Input, from: Option<Position>) -> Result<Waiting, BrokerError> {
+        let station = self.station(input, from.as_ref())?;
+        let read_back = ReadBack::default();
+        count::tell(&self.parts.board, &Fact::Restoring { lane: self.lane, input, read_back });
+        let (wanted, reached) = (note_of(from.as_ref())?.sequence, vec![0; input.topic.memories().len()]);
+        Ok(Waiting { station, from, wanted, reached, broken: None, entries: 0, origin: Origin::Log })
+    }
+
     fn read_back(&mut self, link: &mut dyn Link, restoring: &mut Restoring) -> Result<(), BrokerError> {
-        let mut ready = vec![true; restoring.waiting.len()];
-        let mut progress = vec![(0, 0); restoring.waiting.len()];
-        for number in 0..restoring.logs.len() {
-            restoring.read(number, &mut ready, &mut progress)?;
-        }
+        let looked = restoring.look()?;
         let (lane, began) = (self.lane, restoring.began);
-        for ((input, slot), (ready, (read, of))) in
-            restoring.waiting.iter_mut().zip(ready.into_iter().zip(progress))
-        {
-            let (Some(waiting), input) = (slot.as_ref(), *input) else { continue };
-            if !ready {
-                count::tell(&self.parts.board, &Fact::Restoring { lane, input, read, of });
+        for ((input, slot), looked) in restoring.waiting.iter_mut().zip(looked) {
+            let input = *input;
+            if !looked.ready && slot.is_some() {
+                let read_back = looked.read_back;
+                count::tell(&self.parts.board, &Fact::Restoring { lane, input, read_back });
                 continue;
             }
-            let entries = waiting.entries;
+            let Some(mut waiting) = slot.take() else { continue };
+            waiting.station.lane.restored();
+            let (entries, origin, read) = (waiting.entries, waiting.origin, looked.read_back.read);
             if waiting.broken.is_none() {
-                tracing::info!(lane = lane.as_str(), %input, entries, took = ?began.elapsed(), "memory is read back");
+                let (lane, from) = (lane.as_str(), origin.as_str());
+                tracing::info!(lane, %input, entries, from, read, took = ?began.elapsed(), "memory is read back");
             }
-            count::tell(&self.parts.board, &Fact::Restored { lane, input, entries: entries as u64 });
-            if let Some(waiting) = slot.take() {
-                self.run_restored(link, input, waiting)?;
-            }
+            count::tell(&self.parts.board, &Fact::Restored { lane, input, entries: entries as u64, origin });
+            self.run_restored(link, input, waiting)?;
         }
-        restoring.say();
         Ok(())
     }
 
@@ -163,100 +117,4 @@ impl LaneThread {
 fn note_of(from: Option<&Position>) -> Result<Cursor, BrokerError> {
     let Some(Position { offset, note }) = from else { return Ok(Cursor::default()) };
     Cursor::parse(note, *offset).map_err(|error| BrokerError::Fatal(error.to_string()))
-}
-
-// === impl Restoring ===
-
-impl Restoring {
-    /// Reads on in one log; says which partitions still wait for it, and how far they are.
-    fn read(
-        &mut self,
-        number: usize,
-        ready: &mut [bool],
-        progress: &mut [(u64, u64)],
-    ) -> Result<(), BrokerError> {
-        let (Self { logs, waiting, .. }, mut records) = (self, Vec::new());
-        let Some(log) = logs.get_mut(number) else { return Ok(()) };
-        log.follow.poll(LOOK, &mut records)?;
-        for record in &records {
-            let owner = waiting.iter_mut().find(|(input, _)| input.partition == record.input.partition);
-            if let Some((_, Some(waiting))) = owner {
-                waiting.take_in(number, record);
-            }
-        }
-        // A log without any page, whose transactions have all ended, was made anew, or all of it was dropped.
-        // Asked before the ends are: an end of a transaction that arrives between moves them.
-        let lacking = |waiting: &Waiting| waiting.lacks(number, log.topic) && waiting.reached[number] == 0;
-        let mut settled = waiting.iter().filter_map(|(_, waiting)| waiting.as_ref()).any(lacking)
-            && log.asked.is_none_or(|asked| asked.elapsed() >= ASK_EVERY);
-        if settled {
-            log.asked = Some(Tick::now());
-            settled = log.follow.is_settled()?;
-        }
-        let ends = log.follow.ends()?;
-        let positions = log.follow.positions();
-        for (at, (input, waiting)) in waiting.iter().enumerate() {
-            let (read, of) = (positions.get(at).copied(), ends.get(at).copied());
-            let (Some(read), Some(of), Some(waiting)) = (read, of, waiting) else { continue };
-            let nothing = settled && lacking(waiting);
-            progress[at].0 += read.unsigned_abs();
-            progress[at].1 += of.unsigned_abs();
-            if read < of || (waiting.lacks(number, log.topic) && !nothing) {
-                ready[at] = false;
-            } else if nothing {
-                let memory = log.topic;
-                tracing::warn!(%input, %memory, "nothing is remembered: the memory topic holds nothing");
-            }
-        }
-        Ok(())
-    }
-
-    fn say(&mut self) {
-        if self.said.elapsed() < SAY_EVERY {
-            return;
-        }
-        self.said = Tick::now();
-        for (input, waiting) in &self.waiting {
-            let Some(waiting) = waiting else { continue };
-            for (log, read) in self.logs.iter().zip(&waiting.reached) {
-                let (memory, wanted) = (log.topic, waiting.wanted_of(log.topic));
-                if *read < wanted {
-                    tracing::warn!(
-                        %input, %memory, wanted, read,
-                        "the partition waits: its memory does not reach its offset yet"
-                    );
-                }
-            }
-        }
-    }
-}
-
-// === impl Waiting ===
-
-impl Waiting {
-    fn take_in(&mut self, log: usize, record: &Incoming) {
-        if self.broken.is_some() {
-            return;
-        }
-        match self.station.lane.restore(record, self.from.is_some()) {
-            Ok(restored) => {
-                self.entries += restored.entries;
-                if let (Some(sequence), Some(reached)) = (restored.sequence, self.reached.get_mut(log)) {
-                    *reached = sequence;
-                }
-            }
-            Err(broken) => self.broken = Some(broken),
-        }
-    }
-
-    /// The transaction that a log must be read up to: the last one; of state, the last that changed it.
-    fn wanted_of(&self, topic: Topic) -> u64 {
-        if topic == Topic::State { self.station.lane.position().1.state } else { self.wanted }
-    }
-
-    /// Whether something that was committed has not been read.
-    fn lacks(&self, log: usize, topic: Topic) -> bool {
-        let reached = self.reached.get(log).copied().unwrap_or_default();
-        self.broken.is_none() && reached < self.wanted_of(topic)
-    }
 }

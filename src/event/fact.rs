@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::record::Input;
-use super::{Lane, Reason, Source, Span, Timestamp};
+use super::{Lane, Origin, ReadBack, Reason, Source, Span, Timestamp};
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,10 +161,8 @@ pub enum Fact {
         lane: Lane,
         /// The partition.
         input: Input,
-        /// The offset read up to in the memory topic.
-        read: u64,
-        /// The offset at which it ends.
-        of: u64,
+        /// How far it is.
+        read_back: ReadBack,
     },
     /// A partition knows again what its owner before knew.
     Restored {
@@ -174,6 +172,8 @@ pub enum Fact {
         input: Input,
         /// How many things it remembers.
         entries: u64,
+        /// Where most of them come from.
+        origin: Origin,
     },
     /// A lane holds so many partitions.
     Assigned {

@@ -110,6 +110,13 @@ impl Topic {
         matches!(self, Self::Seen | Self::State | Self::Told)
     }
 
+    /// Whether it is compacted memory: it is written only when something changed, and the lane's cursor says by
+    /// which transaction last.
+    #[must_use]
+    pub const fn is_state(self) -> bool {
+        matches!(self, Self::State)
+    }
+
     /// Where the memory of the lane that reads this topic is kept, partition by partition.
     #[must_use]
     pub const fn memories(self) -> &'static [Self] {

@@ -4,7 +4,9 @@
 //! rule's `each`. It carries the change that its texts are written from, and its timers: what is due lives
 //! with what it is about, so that closing the one ends the other.
 //!
-//! Layout: version byte, then the matter in the form that frames carry.
+//! Layout: version byte, four bytes of the second it is due, four of a checksum of what follows and of the
+//! second (both little endian), then the matter in the form that frames carry. So an entry that is read back
+//! is known to be whole, and when it is due, without being unpacked. Version 1 had neither.
 
 use std::borrow::Cow;
 
@@ -18,7 +20,11 @@ use crate::store::keyed::{NEVER, Second};
 use super::memory::BrokenMemory;
 
 /// The format this version writes; of a later one it reads nothing.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The format without due second and checksum.
+const BARE: u8 = 1;
+/// The bytes of a due second, and of a checksum.
+const FOUR: usize = size_of::<u32>();
 
 /// The most people whose own answers a conversation remembers.
 const MOST_ANSWERED: usize = 256;
@@ -144,21 +150,36 @@ impl<'a> Matter<'a> {
     /// # Errors
     /// [`BrokenMemory`].
     pub fn read(entry: &'a [u8]) -> Result<Self, BrokenMemory> {
-        let (version, rest) = entry.split_first().ok_or(BrokenMemory::Damaged)?;
-        if *version != VERSION {
-            return Err(BrokenMemory::Version(*version));
-        }
+        let (_, rest) = opened(entry)?;
         match take(rest) {
             Ok((matter, [])) => Ok(matter),
             _ => Err(BrokenMemory::Damaged),
         }
     }
 
+    /// When an entry is due; that it is whole is checked, and nothing unpacked.
+    ///
+    /// # Errors
+    /// [`BrokenMemory`].
+    pub fn due_of(entry: &[u8]) -> Result<Second, BrokenMemory> {
+        match opened(entry)? {
+            (Some(due), _) => Ok(due),
+            (None, _) => Ok(Matter::read(entry)?.due()),
+        }
+    }
+
     /// The entry, appended to `bytes`.
     #[must_use]
     pub fn write(&self, mut bytes: Vec<u8>) -> Vec<u8> {
+        let start = bytes.len();
         bytes.push(VERSION);
-        append(self, bytes)
+        bytes.extend_from_slice(&self.due().to_le_bytes());
+        bytes.extend_from_slice(&[0; FOUR]);
+        let mut bytes = append(self, bytes);
+        let (head, rest) = bytes[start + 1..].split_at(2 * FOUR);
+        let sum = sum(&head[..FOUR], rest).to_le_bytes();
+        bytes[start + 1 + FOUR..start + 1 + 2 * FOUR].copy_from_slice(&sum);
+        bytes
     }
 
     /// The second at which it must be looked at again.
@@ -167,6 +188,29 @@ impl<'a> Matter<'a> {
         let timers = self.talks.iter().flat_map(|talk| &talk.armed).map(|armed| armed.due);
         timers.chain([self.ends]).map(second).min().unwrap_or(NEVER)
     }
+}
+
+/// When an entry is due, where it says so, and the matter in it.
+fn opened(entry: &[u8]) -> Result<(Option<Second>, &[u8]), BrokenMemory> {
+    let (version, rest) = entry.split_first().ok_or(BrokenMemory::Damaged)?;
+    match *version {
+        BARE => return Ok((None, rest)),
+        VERSION => {}
+        later => return Err(BrokenMemory::Version(later)),
+    }
+    let (due, rest) = rest.split_first_chunk::<FOUR>().ok_or(BrokenMemory::Damaged)?;
+    let (said, rest) = rest.split_first_chunk::<FOUR>().ok_or(BrokenMemory::Damaged)?;
+    if u32::from_le_bytes(*said) != sum(due, rest) {
+        return Err(BrokenMemory::Damaged);
+    }
+    Ok((Some(Second::from_le_bytes(*due)), rest))
+}
+
+/// The lower half of a hash that never changes.
+#[allow(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
+fn sum(due: &[u8], rest: &[u8]) -> u32 {
+    xxhash_rust::xxh3::xxh3_64_with_seed(rest, due.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
+        as u32
 }
 
 // === impl Conversation ===
@@ -276,6 +320,7 @@ mod tests {
         let bytes = matter();
         let read = Matter::read(&bytes).unwrap();
         assert_eq!((read.due(), read.talks[0].is_held()), (40, true));
+        assert_eq!(Matter::due_of(&bytes), Ok(40));
         let kept = read.talks[0].kept().unwrap();
         let item = SubjectItem::read(&kept).unwrap();
         assert_eq!(
@@ -287,10 +332,24 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_of_the_version_before_is_read() {
+        let bytes = matter();
+        let before = [&[BARE], &bytes[1 + 2 * FOUR..]].concat();
+        assert_eq!(Matter::read(&before), Matter::read(&bytes));
+        assert_eq!(Matter::due_of(&before), Ok(40));
+    }
+
+    #[test]
     fn a_later_format_and_a_damaged_entry_are_refused_and_never_a_panic() {
         let mut bytes = matter();
         for end in 0..bytes.len() {
             assert!(Matter::read(&bytes[..end]).is_err(), "cut at {end}");
+            assert!(Matter::due_of(&bytes[..end]).is_err(), "cut at {end}");
+        }
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 4;
+            assert!(Matter::due_of(&damaged).is_err(), "damaged at {at}");
         }
         bytes.push(0);
         assert_eq!(Matter::read(&bytes), Err(BrokenMemory::Damaged), "something behind it");

@@ -190,6 +190,9 @@ pub trait Rooms: std::marker::Send {
         Ok(Restored { entries: 0, sequence: None })
     }
 
+    /// Everything an owner before remembered was taken back: what is made once, at the end, is made now.
+    fn restored(&mut self) {}
+
     /// How far the lane has come: the offset to read next, and what moves with it.
     fn position(&self) -> (i64, Cursor);
 

@@ -203,6 +203,10 @@ impl Rooms for SubjectLane {
         self.seen.restore(&page).map(restored)
     }
 
+    fn restored(&mut self) {
+        self.talks.all_restored();
+    }
+
     fn position(&self) -> (i64, Cursor) {
         let (offset, cursor) = self.progress.position();
         (offset, Cursor { state: self.talks.written(), ..cursor })

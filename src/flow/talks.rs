@@ -211,9 +211,14 @@ impl Talks {
     /// # Errors
     /// [`BrokenMemory`].
     pub(super) fn restore(&mut self, key: u128, entry: Option<&[u8]>) -> Result<(), BrokenMemory> {
-        let entry = entry.map(|entry| Ok((Matter::read(entry)?.due(), entry))).transpose()?;
+        let entry = entry.map(|entry| Ok((Matter::due_of(entry)?, entry))).transpose()?;
         self.kept.restore(key, entry);
         Ok(())
+    }
+
+    /// All entries of the owner before are here.
+    pub(super) fn all_restored(&mut self) {
+        self.kept.restored();
     }
 
     /// The last transaction of an owner before, where nothing else says which wrote entries last.

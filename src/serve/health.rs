@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::Shared;
 use crate::clock;
 use crate::event::Span;
-use crate::store::view::{LaneView, RestoringView, Snapshot};
+use crate::store::view::{LaneView, ReadBackView, RestoringView, Snapshot};
 
 /// From when on silence is a fault.
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +24,7 @@ pub struct Limits {
 }
 
 /// An answer of `/livez` or `/readyz`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Health {
     /// Whether all is well.
     pub ok: bool,
@@ -37,6 +37,9 @@ pub struct Health {
     /// No lane is stuck.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progressing: Option<bool>,
+    /// The partitions whose memory is being read back, and how far each is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub restoring: Vec<ReadBackView>,
     /// What is not well, one sentence each.
     pub reasons: Vec<String>,
 }
@@ -61,7 +64,7 @@ impl Health {
             Some(format!("a thread of the {} lane has not gone round its loop for {quiet}", lane.name))
         };
         let reasons: Vec<_> = snapshot.lanes.iter().filter_map(hangs).collect();
-        Self { ok: reasons.is_empty(), connected: None, restored: None, progressing: None, reasons }
+        Self { ok: reasons.is_empty(), reasons, ..Self::default() }
     }
 
     /// Whether the process can be relied on to carry changes.
@@ -78,8 +81,12 @@ impl Health {
         let restoring = |lane: &LaneView| {
             let RestoringView { partitions, read, of } = lane.restoring?;
             let name = lane.name;
+            let of_lane = snapshot.restoring.iter().filter(|view| view.lane == name);
+            let eta = of_lane.map(|view| view.read_back.eta_seconds).max().flatten();
+            let left = eta.map(|eta| format!(", about {} to go", Span::from_secs(eta.cast_signed())));
+            let left = left.unwrap_or_default();
             Some(format!(
-                "the {name} lane reads back the memory of {partitions} partitions: {read} of {of} records"
+                "the {name} lane reads back the memory of {partitions} partitions: {read} of {of} records{left}"
             ))
         };
         let restoring: Vec<_> = snapshot.lanes.iter().filter_map(restoring).collect();
@@ -104,6 +111,7 @@ impl Health {
             connected: Some(snapshot.connected),
             restored: Some(restored),
             progressing: Some(progressing),
+            restoring: snapshot.restoring.clone(),
             reasons,
         }
     }
@@ -121,8 +129,7 @@ pub(super) async fn livez(State(shared): State<Shared>) -> Response {
 pub(super) async fn readyz(State(shared): State<Shared>) -> Response {
     if *shared.stopping.borrow() {
         let reasons = vec!["this process is stopping".to_owned()];
-        let health = Health { ok: false, connected: None, restored: None, progressing: None, reasons };
-        return health.answer();
+        return Health { reasons, ..Health::default() }.answer();
     }
     Health::ready(&shared.window.board.snapshot(clock::now()), shared.window.limits).answer()
 }
@@ -131,7 +138,7 @@ pub(super) async fn readyz(State(shared): State<Shared>) -> Response {
 mod tests {
     use super::*;
     use crate::event::record::Input;
-    use crate::event::{Fact, Lane, Timestamp, Topic};
+    use crate::event::{Fact, Lane, Origin, ReadBack, Timestamp, Topic};
     use crate::store::view::Board;
 
     const START: Timestamp = Timestamp::from_millis(1_000_000);
@@ -171,6 +178,22 @@ mod tests {
         assert_eq!(ready(61).reasons, ["the subject lane has 7 records to read and has not got on for 1m1s"]);
         board.note(&Fact::Progress { lane: Lane::Subject, at: later(61) });
         assert!(ready(61).ok);
+    }
+
+    #[test]
+    fn a_partition_whose_memory_is_read_back_says_how_far_it_is_and_how_long_it_will_take() {
+        let board = Board::new(START);
+        board.connected(true);
+        board.note(&Fact::DirectoryRead { people: 3, at: START });
+        let (lane, input) = (Lane::Subject, Input { topic: Topic::Subjects, partition: 3 });
+        let read_back = ReadBack::after(Origin::Snapshot, (250, 1_000), 500, 2_000);
+        board.note(&Fact::Restoring { lane, input, read_back });
+        let health = Health::ready(&board.snapshot(START), Limits::default());
+        assert_eq!((health.ok, health.restored, health.progressing), (false, Some(false), Some(true)));
+        insta::assert_snapshot!(serde_json::to_string(&health).unwrap(), @r#"{"ok":false,"connected":true,"restored":false,"progressing":true,"restoring":[{"lane":"subject","partition":"bugle.subjects-3","origin":"snapshot","read":250,"of":1000,"entries":500,"entries_per_second":250,"eta_seconds":6}],"reasons":["the subject lane reads back the memory of 1 partitions: 250 of 1000 records, about 6s to go"]}"#);
+        board.note(&Fact::Restored { lane, input, entries: 2_000, origin: Origin::Snapshot });
+        let health = Health::ready(&board.snapshot(START), Limits::default());
+        assert!(health.ok && !serde_json::to_string(&health).unwrap().contains("restoring"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::event::{Ending, Timestamp, Verdict};
+use crate::event::{Ending, ReadBack, Timestamp, Verdict};
 
 /// The board at one moment. All totals count from the start of this process.
 #[derive(Debug, Clone, Serialize)]
@@ -19,6 +19,8 @@ pub struct Snapshot {
     pub sources: Vec<SourceView>,
     /// One per lane, in the order of the flow.
     pub lanes: Vec<LaneView>,
+    /// Partitions that do not run yet, one by one.
+    pub restoring: Vec<ReadBackView>,
     /// Totals per hop, by name.
     pub hops: Hops,
     /// The directory.
@@ -55,6 +57,18 @@ pub struct RestoringView {
     pub read: u64,
     /// Records of memory there are.
     pub of: u64,
+}
+
+/// A partition whose memory is being read back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReadBackView {
+    /// The lane's word.
+    pub lane: &'static str,
+    /// The partition, such as `bugle.subjects-3`.
+    pub partition: String,
+    /// How far it is.
+    #[serde(flatten)]
+    pub read_back: ReadBack,
 }
 
 /// One lane.

@@ -12,12 +12,12 @@ use dashmap::DashMap;
 
 use super::quantiles::Latencies;
 pub use super::snapshot::{
-    BookView, DirectoryView, Hops, LaneView, PushView, ReasonView, RecentVerdict, RestoringView, Snapshot,
-    SourceView,
+    BookView, DirectoryView, Hops, LaneView, PushView, ReadBackView, ReasonView, RecentVerdict,
+    RestoringView, Snapshot, SourceView,
 };
 use crate::event::fact::{CommitResult, SendOutcome};
 use crate::event::record::Input;
-use crate::event::{Fact, Lane, Reason, Source, Span, Timestamp, Verdict};
+use crate::event::{Fact, Lane, ReadBack, Reason, Source, Span, Timestamp, Verdict};
 
 /// How many verdicts the board keeps; the oldest leaves first.
 pub const MOST_VERDICTS: usize = 60;
@@ -33,8 +33,8 @@ pub struct Board {
     lanes: DashMap<Lane, LaneState>,
     /// How much of each partition is open.
     open: DashMap<Input, u64>,
-    /// Partitions whose memory is being read back: how far, and up to where.
-    restoring: DashMap<(Lane, Input), (u64, u64)>,
+    /// Partitions whose memory is being read back.
+    restoring: DashMap<(Lane, Input), ReadBack>,
     /// When each lane thread last went round its loop.
     beats: DashMap<(Lane, usize), Timestamp>,
     people: AtomicI64,
@@ -149,8 +149,8 @@ impl Board {
                 self.open.remove(input);
                 self.restoring.remove(&(*lane, *input));
             }
-            Fact::Restoring { lane, input, read, of } => {
-                self.restoring.insert((*lane, *input), (*read, *of));
+            Fact::Restoring { lane, input, read_back } => {
+                self.restoring.insert((*lane, *input), *read_back);
             }
             Fact::Restored { lane, input, .. } => drop(self.restoring.remove(&(*lane, *input))),
             Fact::Assigned { lane, partitions } => {
@@ -178,6 +178,7 @@ impl Board {
             connected: self.connected.load(Ordering::Relaxed),
             sources: Source::ALL.into_iter().map(|source| self.source(source)).collect(),
             lanes: Lane::ALL.into_iter().map(|lane| self.lane(lane, now)).collect(),
+            restoring: self.restoring(),
             hops: self.hops(),
             directory: self.directory(now),
             push: self.push(),
@@ -229,12 +230,23 @@ impl Board {
         for entry in self.restoring.iter().filter(|entry| entry.key().0 == lane) {
             let sum = view.restoring.get_or_insert(RestoringView { partitions: 0, read: 0, of: 0 });
             sum.partitions += 1;
-            sum.read += entry.0;
-            sum.of += entry.1;
+            sum.read += entry.read;
+            sum.of += entry.of;
         }
         let beats = self.beats.iter().filter(|entry| entry.key().0 == lane);
         view.beat_ms = beats.map(|entry| now.since(*entry.value()).millis()).max();
         view
+    }
+
+    fn restoring(&self) -> Vec<ReadBackView> {
+        let mut all: Vec<_> = self.restoring.iter().map(|entry| (*entry.key(), *entry.value())).collect();
+        all.sort_unstable_by_key(|(place, _)| *place);
+        let view = |((lane, input), read_back): ((Lane, Input), ReadBack)| ReadBackView {
+            lane: lane.as_str(),
+            partition: input.to_string(),
+            read_back,
+        };
+        all.into_iter().map(view).collect()
     }
 
     fn hops(&self) -> Hops {

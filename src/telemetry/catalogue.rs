@@ -5,7 +5,7 @@
 //! with what is assigned. A subject, a person or an error text is never a label.
 
 use crate::event::fact::{AnswerEnding, CommitResult, RefusalClass, SendOutcome};
-use crate::event::{Lane, Reason, Source};
+use crate::event::{Lane, Origin, Reason, Source};
 
 /// One series' labels: name and value.
 pub type Labels = Vec<(&'static str, &'static str)>;
@@ -73,6 +73,9 @@ names! {
     OLDEST = "bugle_engine_oldest_unread_seconds";
     PARTITIONS = "bugle_engine_assigned_partitions";
     RESTORED = "bugle_engine_restored_entries_total";
+    RESTORES = "bugle_engine_restores_total";
+    RESTORE_LEFT = "bugle_engine_restore_left_records";
+    RESTORE_ETA = "bugle_engine_restore_eta_seconds";
     PROGRESS = "bugle_engine_last_progress_timestamp_seconds";
     PEOPLE = "bugle_directory_people";
     CONFIRMED = "bugle_directory_confirmed_timestamp_seconds";
@@ -182,6 +185,27 @@ pub const METRICS: &[Metric] = &[
         &["lane"],
         by_lane,
     ),
+    metric(
+        RESTORES,
+        Kind::Counter,
+        "Partitions whose memory was read back, by where most of it came from.",
+        &["lane", "origin"],
+        by_origin,
+    ),
+    metric(
+        RESTORE_LEFT,
+        Kind::Gauge,
+        "Offsets of memory still to read before a partition runs.",
+        &["lane", "topic", "partition"],
+        assigned,
+    ),
+    metric(
+        RESTORE_ETA,
+        Kind::Gauge,
+        "Seconds until a partition runs, if its memory is read on as it was so far.",
+        &["lane", "topic", "partition"],
+        assigned,
+    ),
     metric(PROGRESS, Kind::Gauge, "When a lane last got on, in Unix time.", &["lane"], by_lane),
     metric(PEOPLE, Kind::Gauge, "People in the directory.", NO_LABELS, alone),
     metric(
@@ -278,6 +302,10 @@ fn by_commit() -> Vec<Labels> {
 
 fn by_lane() -> Vec<Labels> {
     Lane::ALL.iter().map(|lane| vec![("lane", lane.as_str())]).collect()
+}
+
+fn by_origin() -> Vec<Labels> {
+    pairs(("lane", Lane::ALL.map(Lane::as_str)), ("origin", Origin::ALL.map(Origin::as_str)))
 }
 
 fn by_outcome() -> Vec<Labels> {

@@ -12,7 +12,7 @@ use super::catalogue::{self as names, Kind, METRICS, Metric, book, truth};
 use super::process;
 use crate::event::fact::{CommitResult, RefusalClass, SendOutcome};
 use crate::event::record::Input;
-use crate::event::{Fact, Lane, Reason, Source, Span, Timestamp};
+use crate::event::{Fact, Lane, Origin, ReadBack, Reason, Source, Span, Timestamp};
 
 /// How often [`Meters::upkeep`] wants to be called.
 pub const UPKEEP_EVERY: Duration = Duration::from_secs(5);
@@ -113,17 +113,9 @@ pub fn count(fact: &Fact) {
     match fact {
         Fact::Read { source, count } => read(*source, *count),
         Fact::Refused { source, class, count } => refused(*source, *class, *count),
-        Fact::Unmatched { source, count } => {
-            of_source(names::UNMATCHED, *source, *count);
-            verdict(&Reason::Unmatched, *count);
-            end(book::CHANGES, "unmatched", *count);
-        }
+        Fact::Unmatched { source, count } => unmatched(*source, *count),
         Fact::Matched { source, changes, hearings } => matched(*source, *changes, *hearings),
-        Fact::Duplicate { source, count } => {
-            of_source(names::DUPLICATES, *source, *count);
-            verdict(&Reason::Duplicate, *count);
-            end(book::CHANGES, "duplicate", *count);
-        }
+        Fact::Duplicate { source, count } => duplicate(*source, *count),
         Fact::Routed { source, count } => {
             of_source(names::ROUTED, *source, *count);
             end(book::CHANGES, "routed", *count);
@@ -154,11 +146,10 @@ pub fn count(fact: &Fact) {
         Fact::Released { lane, input } => {
             lag(*lane, *input, 0, Span::ZERO);
             open(*input, 0);
+            restoring(*lane, *input, &ReadBack::default());
         }
-        Fact::Restoring { .. } => {}
-        Fact::Restored { lane, entries, .. } => {
-            counter!(names::RESTORED, "lane" => lane.as_str()).increment(*entries);
-        }
+        Fact::Restoring { lane, input, read_back } => restoring(*lane, *input, read_back),
+        Fact::Restored { lane, input, entries, origin } => restored((*lane, *input), *entries, *origin),
         Fact::Assigned { lane, partitions } => {
             gauge!(names::PARTITIONS, "lane" => lane.as_str()).set(*partitions);
         }
@@ -182,6 +173,18 @@ fn refused(source: Source, class: RefusalClass, count: u64) {
     counter!(names::REFUSED, &labels).increment(count);
     verdict(&Reason::Refused(String::new()), count);
     end(book::CHANGES, "refused", count);
+}
+
+fn unmatched(source: Source, count: u64) {
+    of_source(names::UNMATCHED, source, count);
+    verdict(&Reason::Unmatched, count);
+    end(book::CHANGES, "unmatched", count);
+}
+
+fn duplicate(source: Source, count: u64) {
+    of_source(names::DUPLICATES, source, count);
+    verdict(&Reason::Duplicate, count);
+    end(book::CHANGES, "duplicate", count);
 }
 
 fn matched(source: Source, changes: u64, hearings: u64) {
@@ -226,6 +229,26 @@ fn commit(lane: Lane, result: CommitResult, records: u64, took: Duration) {
     counter!(names::COMMITS, &labels).increment(1);
     histogram!(names::COMMIT_SECONDS, "lane" => lane.as_str()).record(took);
     histogram!(names::COMMIT_RECORDS, "lane" => lane.as_str()).record(number(records));
+}
+
+fn restored((lane, input): (Lane, Input), entries: u64, origin: Origin) {
+    counter!(names::RESTORED, "lane" => lane.as_str()).increment(entries);
+    let labels = [("lane", lane.as_str()), ("origin", origin.as_str())];
+    counter!(names::RESTORES, &labels).increment(1);
+    restoring(lane, input, &ReadBack::default());
+}
+
+fn restoring(lane: Lane, input: Input, read_back: &ReadBack) {
+    if input.topic.memories().is_empty() {
+        return;
+    }
+    let labels = [
+        ("lane", lane.as_str().to_owned()),
+        ("topic", input.topic.to_string()),
+        ("partition", input.partition.to_string()),
+    ];
+    gauge!(names::RESTORE_LEFT, &labels).set(number(read_back.of - read_back.read));
+    gauge!(names::RESTORE_ETA, &labels).set(number(read_back.eta_seconds.unwrap_or_default()));
 }
 
 fn lag(lane: Lane, input: Input, records: u64, oldest: Span) {

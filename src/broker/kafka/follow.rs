@@ -13,8 +13,9 @@ use super::settings::KafkaSettings;
 use super::wire::incoming;
 use crate::clock::Tick;
 
-/// The most records one poll hands out.
+/// The most records one poll hands out, and about the most bytes: pages of memory are large.
 const MOST_AT_ONCE: usize = 10_000;
+const MOST_BYTES: usize = 8 * 1024 * 1024;
 
 /// One reader.
 pub(super) struct Follower {
@@ -75,18 +76,21 @@ impl Follower {
 
 impl Follow for Follower {
     fn poll(&mut self, wait: Duration, into: &mut Vec<Incoming>) -> Result<(), BrokerError> {
-        let (begun, before) = (Tick::now(), into.len());
+        let (begun, before, mut bytes) = (Tick::now(), into.len(), 0);
         loop {
             let some = into.len() - before;
             let left = if some > 0 { Duration::ZERO } else { wait.saturating_sub(begun.elapsed()) };
             match self.consumer.poll(left) {
-                Some(Ok(message)) => into.push(incoming(&message, self.topic)),
+                Some(Ok(message)) => {
+                    bytes += message.payload_len();
+                    into.push(incoming(&message, self.topic));
+                }
                 Some(Err(KafkaError::MessageConsumption(code))) if is_passing(code) => {}
                 Some(Err(error)) => return Err(unavailable(&self.settings.brokers, &error)),
                 None if left.is_zero() => return Ok(()),
                 None => {}
             }
-            if some >= MOST_AT_ONCE {
+            if some >= MOST_AT_ONCE || bytes >= MOST_BYTES {
                 return Ok(());
             }
         }
