@@ -2,14 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use bugle::cli::check::{Args, Output, report};
 use bugle::topology::Paint;
 
 fn check(folder: &str, output: Output) -> (String, u8) {
-    let args = Args { folder: PathBuf::from(folder), schemas: None, output };
-    report(&args, Paint::Plain).unwrap()
+    report(&args(Path::new(folder), output), Paint::Plain).unwrap()
+}
+
+fn args(folder: &Path, output: Output) -> Args {
+    let (schemas, people, against, print_schema) = (None, None, None, None);
+    Args { folder: folder.to_owned(), schemas, people, against, print_schema, output }
 }
 
 #[test]
@@ -106,8 +111,7 @@ fn codes(source: &str, rule: &str) -> String {
     std::fs::write(folder.path().join("messages/m.yaml"), text).unwrap();
     let rules = format!("source: {source}\nrules:\n{rule}");
     std::fs::write(folder.path().join("rules.yaml"), rules).unwrap();
-    let args = Args { folder: folder.path().to_owned(), schemas: None, output: Output::Json };
-    let (text, _) = report(&args, Paint::Plain).unwrap();
+    let (text, _) = report(&args(folder.path(), Output::Json), Paint::Plain).unwrap();
     let report: serde_json::Value = serde_json::from_str(&text).unwrap();
     let faults = report["faults"].as_array().unwrap().iter();
     let line = |fault: &serde_json::Value| {
@@ -217,8 +221,7 @@ proptest::proptest! {
             text.replace_range(start..end, &put);
             std::fs::write(folder.path().join(name), text).unwrap();
         }
-        let args = Args { folder: folder.path().to_owned(), schemas: None, output: Output::Text };
-        let (text, code) = report(&args, Paint::Colour).unwrap();
+        let (text, code) = report(&args(folder.path(), Output::Text), Paint::Colour).unwrap();
         proptest::prop_assert!(code == 0 || text.contains(" fault"));
     }
 }
@@ -255,4 +258,185 @@ fn a_rule_of_another_system_or_without_a_kind_is_a_fault() {
     3:9 missing-field: a rule lacks `message` (add `message:`, a name of topology/messages)
     4:5 wrong-type: a text stands where a rule should (write a rule)
     ");
+}
+
+/// Each file of the folder has the one fault its name tells; those of the messages, too.
+#[test]
+fn every_planted_fault_is_named_in_its_file_and_nothing_else_is() {
+    let folder = "tests/fixtures/check/planted";
+    let (text, code) = check(folder, Output::Text);
+    assert_eq!(code, 78);
+    let expected = Path::new("tests/fixtures/check/planted.txt");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(expected, &text).unwrap();
+    }
+    assert_eq!(text, std::fs::read_to_string(expected).unwrap());
+
+    let (report, _) = check(folder, Output::Json);
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let mut found: BTreeMap<String, usize> = BTreeMap::new();
+    for fault in report["faults"].as_array().unwrap() {
+        *found.entry(fault["file"].as_str().unwrap().to_owned()).or_default() += 1;
+    }
+    let mut planted = Vec::new();
+    for folder in [folder, &format!("{folder}/messages")] {
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        planted.extend(files.filter(|path| path.is_file()).map(|path| path.display().to_string()));
+    }
+    assert!(planted.len() >= 40, "{}", planted.len());
+    planted.sort();
+    let named: Vec<String> = found.into_keys().collect();
+    let sound = [format!("{folder}/messages/news.yaml"), format!("{folder}/sound.yaml")];
+    planted.retain(|path| !sound.contains(path));
+    assert_eq!(named, planted);
+}
+
+const PEOPLE: &str = "tenant,user_id,roles,site,business_unit,manager,locale
+acme,ada,approver;manager,Hamburg Harbour,Operations/Harbour,,en
+acme,ben,field-service,Kiel,Operations/Harbour,ada,de
+";
+
+fn beside(rules: &str, change: impl Fn(&mut Args)) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::create_dir(path("messages")).unwrap();
+    std::fs::write(path("messages/m.yaml"), "m: { en: { title: A, body: B } }\n").unwrap();
+    std::fs::write(path("rules.yaml"), rules).unwrap();
+    std::fs::write(path("people.csv"), PEOPLE).unwrap();
+    let mut args = args(folder.path(), Output::Text);
+    change(&mut args);
+    if args.people.is_some() {
+        args.people = Some(path("people.csv"));
+    }
+    let (text, _) = report(&args, Paint::Plain).unwrap();
+    text.replace(&folder.path().display().to_string(), "topology")
+}
+
+#[test]
+fn a_name_nobody_in_the_directory_stands_under_is_a_fault() {
+    let rules = "source: xecm
+rules:
+  - { id: a, match: { kind: xecm.task.assigned }, audience: role:aprover || assignees, message: m }
+  - { id: b, match: { kind: xecm.task.assigned }, audience: 'role:field-service && location:\"Hamburg Harbour\"', message: m }
+  - { id: c, match: { kind: xecm.task.assigned }, audience: assignees, fallback: 'role:approver', message: m }
+";
+    let rules = rules.replace("\\\"", "\"");
+    insta::assert_snapshot!(beside(&rules, |args| args.people = Some("people.csv".into())), @r#"
+    error[nobody-known]: nobody holds role `aprover`
+     --> topology/rules.yaml:3:66
+      |
+    3 |   - { id: a, match: { kind: xecm.task.assigned }, audience: role:aprover || assignees, message: m }
+      |                                                                  ^^^^^^^
+      |
+      = help: write `approver`
+
+    error[nobody]: nobody in the directory is meant by this
+     --> topology/rules.yaml:4:61
+      |
+    4 |   - { id: b, match: { kind: xecm.task.assigned }, audience: 'role:field-service && location:"Hamburg Harbour"', message: m }
+      |                                                             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: try it with `bugle audience`, and widen it
+
+    2 faults in 1 file
+    "#);
+}
+
+#[test]
+fn a_change_that_would_leave_something_open_for_ever_is_a_fault() {
+    let old = tempfile::tempdir().unwrap();
+    std::fs::create_dir(old.path().join("messages")).unwrap();
+    std::fs::write(old.path().join("messages/m.yaml"), "m: { en: { title: A, body: B } }\n").unwrap();
+    let rule = |id: &str, rest: &str| {
+        format!(
+            "  - {{ id: {id}, match: {{ kind: xecm.task.assigned }}, audience: role:{id}, message: m, {rest} }}\n"
+        )
+    };
+    let until = "until: { kind: xecm.task.completed }";
+    let head = "source: xecm\nrules:\n";
+    let before = [
+        rule("subject", &format!("subject: [task_id], {until}")),
+        rule("window", "window: { digest: { open: 5m } }"),
+        rule("old-name", &format!("use_case: EC-1, {until}"))
+            .replace("role:old-name", "role:legal")
+            .replace("role:old-name", "role:legal"),
+        rule("kept", until),
+        "  - { id: forgets, match: { kind: xecm.task.assigned }, audience: assignees, message: m }\n"
+            .to_owned(),
+    ];
+    std::fs::write(old.path().join("rules.yaml"), format!("{head}{}", before.concat())).unwrap();
+    let after = [
+        rule("subject", &format!("subject: [process_id], {until}")),
+        rule("window", "window: { session: { gap: 5m } }"),
+        rule("new-name", &format!("use_case: EC-1, {until}"))
+            .replace("role:new-name", "role:legal")
+            .replace("role:new-name", "role:legal"),
+        rule("kept", &format!("priority: high, {until}")),
+    ];
+    let told =
+        beside(&format!("{head}{}", after.concat()), |args| args.against = Some(old.path().to_owned()));
+    insta::assert_snapshot!(told, @r#"
+    error[orphans-state]: `subject` counts by other fields than before: what it has open would never be closed
+     --> topology/rules.yaml:3:11
+      |
+    3 |   - { id: subject, match: { kind: xecm.task.assigned }, audience: role:subject, message: m, subject: [process_id], until: { kind: xec...
+      |           ^^^^^^^
+      |
+      = help: give the changed rule a new id, and keep the old one until nothing of it is open
+
+    error[orphans-state]: `window` gathers in another kind of window than before: what it has open would never be closed
+     --> topology/rules.yaml:4:11
+      |
+    4 |   - { id: window, match: { kind: xecm.task.assigned }, audience: role:window, message: m, window: { session: { gap: 5m } } }
+      |           ^^^^^^
+      |
+      = help: give the changed rule a new id, and keep the old one until nothing of it is open
+
+    error[renamed]: `new-name` looks like `old-name` under another id: what that one has open would end as `rule_removed`
+     --> topology/rules.yaml:5:11
+      |
+    5 |   - { id: new-name, match: { kind: xecm.task.assigned }, audience: role:legal, message: m, use_case: EC-1, until: { kind: xecm.task.c...
+      |           ^^^^^^^^
+      |
+      = help: keep the id `old-name`
+
+    3 faults in 1 file
+    "#);
+    let same =
+        beside(&format!("{head}{}", before.concat()), |args| args.against = Some(old.path().to_owned()));
+    assert!(same.contains("all good"), "{same}");
+}
+
+#[test]
+fn faults_are_shown_beside_the_lines_of_a_pull_request() {
+    let (text, code) = check("tests/fixtures/check/not-yaml", Output::Github);
+    assert_eq!(code, 78);
+    insta::assert_snapshot!(text, @r#"
+    ::error file=tests/fixtures/check/not-yaml/bws.yaml,line=5,col=15,title=bad-audience::`assignes` is no term%0Ahint: write `assignees`
+    ::error file=tests/fixtures/check/not-yaml/bws.yaml,line=6,col=14,title=unknown-message::no message is called `nothing`%0Ahint: add `nothing:` to a file of topology/messages
+    ::error file=tests/fixtures/check/not-yaml/xecm.yaml,line=4,col=20,title=not-yaml::this is no YAML: mismatched bracket '[' closed by '}'%0Ahint: correct the indentation, quotes or brackets here; the rest of this file was not read
+    "#);
+    assert_eq!(check("topology", Output::Github), (String::new(), 0));
+}
+
+/// Every name that the shipped rules use is one that the schema knows, at its place.
+#[test]
+fn the_schema_for_editors_knows_every_field_the_shipped_rules_use() {
+    let mut args = args(Path::new("topology"), Output::Text);
+    args.print_schema = Some(bugle::cli::check::SchemaOf::Rules);
+    let (text, _) = report(&args, Paint::Plain).unwrap();
+    let schema: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let rule = &schema["properties"]["rules"]["items"];
+    let properties = rule["properties"].as_object().unwrap();
+    assert!(rule["additionalProperties"] == false && properties.len() > 30, "{}", properties.len());
+    let kinds = schema.to_string();
+    assert!(kinds.contains("xecm.task.assigned") && kinds.contains("devadmin.credential.expiring"));
+    for name in properties.keys() {
+        // What the schema offers, the reader takes: it may be wrong here, but it is known.
+        let said = codes("xecm", &format!("  - {{ id: a, {name}: x }}\n"));
+        assert!(!said.contains(&format!("unknown field `{name}`")), "{name}: {said}");
+    }
+    // And what the reader knows, the schema offers: the reader names all of it where a name is near none.
+    let said = codes("xecm", "  - { id: a, x: x }\n");
+    assert!(said.contains("unknown field `x`"), "{said}");
 }

@@ -12,8 +12,9 @@ use serde_json::{Value as Json, json};
 
 use super::{Done, Failure};
 use crate::codec::Schemas;
+use crate::directory::People;
 use crate::event::Source;
-use crate::topology::{Fault, Kinds, Paint, Rule, Topology};
+use crate::topology::{Fault, Kinds, Paint, Rule, Topology, editor};
 
 /// Check rules and messages: every fault at once, with file, line, column and what to write.
 #[derive(Debug, clap::Args)]
@@ -21,7 +22,11 @@ use crate::topology::{Fault, Kinds, Paint, Rule, Topology};
 Examples:
   bugle check                     the rules in topology/
   bugle check my-rules            those of another folder
-  bugle check --output json       for a pipeline
+  bugle check --output json       for a pipeline; `github` writes annotations of a pull request
+  bugle check --people people.csv names nobody in the directory stands under
+  bugle check new --against old   changes that would orphan what the old rules have open
+  bugle check --print-schema rules > rules.schema.json
+                                  for an editor: completion and help in topology/*.yaml
 
 Exit codes: 0 all good, 78 faults.")]
 pub struct Args {
@@ -31,9 +36,27 @@ pub struct Args {
     /// Schemas that replace the built-in ones.
     #[arg(long, value_name = "FOLDER")]
     pub schemas: Option<PathBuf>,
+    /// People to find every name among: a `people.csv` or `people.jsonl`.
+    #[arg(long, value_name = "FILE")]
+    pub people: Option<PathBuf>,
+    /// Rules that are in force: a change that would leave something of theirs open for ever is a fault.
+    #[arg(long, value_name = "FOLDER")]
+    pub against: Option<PathBuf>,
+    /// Print the JSON Schema of a kind of file, and check nothing.
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub print_schema: Option<SchemaOf>,
     /// How to print the result.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
+}
+
+/// A kind of file of the topology.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// `topology/*.yaml`.
+    Rules,
+    /// `topology/messages/*.yaml`.
+    Messages,
 }
 
 /// How to print.
@@ -43,6 +66,8 @@ pub enum Output {
     Text,
     /// One JSON object.
     Json,
+    /// Annotations of GitHub Actions, a line for each fault.
+    Github,
 }
 
 /// Exit code for files that are wrong.
@@ -62,21 +87,77 @@ pub fn run(args: &Args) -> Done {
 /// What [`run`] prints, and its exit code.
 ///
 /// # Errors
-/// The schemas cannot be read.
+/// The schemas, the people or the rules in force cannot be read.
 pub fn report(args: &Args, paint: Paint) -> Result<(String, u8), Failure> {
     let schemas = match &args.schemas {
         None => Schemas::built_in(),
         Some(folder) => Schemas::load(folder).map_err(Failure::configuration)?,
     };
     let kinds = Kinds::new(Source::ALL.into_iter().flat_map(|source| schemas.shapes(source).to_vec()));
-    let loaded = Topology::load(&args.folder, &kinds);
+    if let Some(of) = args.print_schema {
+        let schema = match of {
+            SchemaOf::Rules => editor::rules(&kinds),
+            SchemaOf::Messages => editor::messages(),
+        };
+        return Ok((format!("{schema:#}\n"), 0));
+    }
+    let loaded = match Topology::load(&args.folder, &kinds) {
+        Ok(topology) => match beside(args, &topology, &kinds)? {
+            faults if faults.is_empty() => Ok(topology),
+            faults => Err(faults),
+        },
+        Err(faults) => Err(faults),
+    };
     let code = if loaded.is_ok() { 0 } else { FAULTY };
     let text = match (args.output, &loaded) {
         (Output::Text, Ok(topology)) => praise(topology),
         (Output::Text, Err(faults)) => blame(faults, paint),
         (Output::Json, loaded) => format!("{:#}\n", as_json(loaded.as_ref())),
+        (Output::Github, Ok(_)) => String::new(),
+        (Output::Github, Err(faults)) => faults.iter().map(annotation).collect(),
     };
     Ok((text, code))
+}
+
+/// What is wrong with sound rules beside a directory, or in the place of others.
+fn beside(args: &Args, topology: &Topology, kinds: &Kinds) -> Result<Vec<Fault>, Failure> {
+    let mut faults = Vec::new();
+    if let Some(file) = &args.people {
+        let mut people = People::new();
+        super::directory::from_file(file, None)?.iter().for_each(|person| people.apply(person));
+        faults.extend(topology.reach(&people));
+    }
+    if let Some(folder) = &args.against {
+        let old = Topology::load(folder, kinds).map_err(|faults| {
+            let shown = faults.first().map(ToString::to_string).unwrap_or_default();
+            let fact = format!(
+                "the rules in force, `{}`, have {}: {shown}",
+                folder.display(),
+                counted(faults.len(), "fault")
+            );
+            Failure::configuration(fact).hint("name the folder that runs now, as it runs now")
+        })?;
+        faults.extend(topology.against(&old));
+    }
+    Ok(faults)
+}
+
+/// A workflow command: a line that GitHub Actions shows beside the line it is about.
+fn annotation(fault: &Fault) -> String {
+    let value = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    let property = |text: &str| value(text).replace(':', "%3A").replace(',', "%2C");
+    let told = if fault.hint.is_empty() {
+        fault.message.clone()
+    } else {
+        format!("{}\nhint: {}", fault.message, fault.hint)
+    };
+    let Fault { file, line, column, code, .. } = fault;
+    format!(
+        "::error file={},line={line},col={column},title={}::{}\n",
+        property(file),
+        property(code),
+        value(&told)
+    )
 }
 
 fn praise(topology: &Topology) -> String {

@@ -13,7 +13,7 @@ use super::kinds::Kinds;
 use super::message::{self, Message};
 use super::plan::RulePlan;
 use super::rules_file::{self, RulesFile};
-use super::{Fault, Rule, Topology};
+use super::{Fault, Rule, Topology, sense};
 
 // === impl Topology ===
 
@@ -74,6 +74,7 @@ impl Topology {
                 message::check(message, &shape, &mut faults);
             }
         }
+        sense::rules((&ordered, &by_kind), kinds, &mut faults);
         if !faults.is_empty() {
             return Err(faults.sorted());
         }

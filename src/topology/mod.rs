@@ -3,20 +3,24 @@
 //! [`Topology::load`] reads every file, says all that is wrong at once, and answers with rules whose
 //! names are slots. It carries nothing out: rooms ask a rule, and act.
 
+mod against;
 mod audience;
 mod check;
 mod compile;
 pub mod condition;
+pub mod editor;
 pub mod fault;
 mod key;
 pub mod kinds;
 mod load;
 pub mod message;
 pub mod plan;
+mod reach;
 mod reading;
 pub mod rule;
 mod rules_file;
 pub mod schedule;
+mod sense;
 mod timing;
 mod tree;
 

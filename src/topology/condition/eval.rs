@@ -106,7 +106,7 @@ const DAY_MILLIS: i64 = 86_400_000;
 // === impl Fixed ===
 
 impl Fixed {
-    fn val(&self) -> Val<'_> {
+    pub(super) fn val(&self) -> Val<'_> {
         match self {
             Self::Null => Val::Null,
             Self::Bool(truth) => Val::Bool(*truth),
@@ -225,7 +225,7 @@ const fn as_double(int: i64) -> f64 {
     int as f64
 }
 
-fn compare(how: Compare, left: Val<'_>, right: Val<'_>) -> Result<bool, RuleFault> {
+pub(super) fn compare(how: Compare, left: Val<'_>, right: Val<'_>) -> Result<bool, RuleFault> {
     let order = match how {
         Compare::Equal => return Ok(equal(left, right)),
         Compare::Unequal => return Ok(!equal(left, right)),

@@ -8,6 +8,7 @@ mod eval;
 mod facts;
 mod functions;
 mod lower;
+pub mod possible;
 mod syntax;
 
 use crate::event::{Change, Shape};
