@@ -118,6 +118,7 @@ fn plan() -> Plan {
         defaults: TenantDefaults { locale: "en".to_owned(), zone: "UTC".to_owned() },
         ids: OutputIds { verdict: Name::Verdict.local_id(), receipt: Name::Receipt.local_id() },
         budget: 1 << 20,
+        parking: bugle::flow::Parking::default(),
     }
 }
 

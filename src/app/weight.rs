@@ -9,8 +9,16 @@ use crate::broker::{Broker, BrokerError};
 use crate::event::Topic;
 
 /// The topics a telling crosses after its change was routed.
-const CROSSED: [Topic; 7] =
-    [Topic::Seen, Topic::State, Topic::People, Topic::Told, Topic::Pushes, Topic::Receipts, Topic::Audit];
+const CROSSED: [Topic; 8] = [
+    Topic::Seen,
+    Topic::State,
+    Topic::People,
+    Topic::Told,
+    Topic::Pushes,
+    Topic::Parked,
+    Topic::Receipts,
+    Topic::Audit,
+];
 
 /// Keys and values of what the lanes remember and keep open, of people, pushes, receipts and audit, compressed.
 ///

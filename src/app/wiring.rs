@@ -14,7 +14,7 @@ use crate::broker::{Broker, StartFrom, TopicSpec};
 use crate::codec::{Codec, Name, Registry, Schemas};
 use crate::engine::Settings;
 use crate::event::{Span, Topic};
-use crate::flow::{OutputIds, Plan, TenantDefaults};
+use crate::flow::{OutputIds, Parking, Plan, TenantDefaults};
 use crate::push::client::Patience;
 use crate::push::{Account, Credentials, KeyRing, Mra};
 use crate::topology::{Kinds, Topology};
@@ -216,6 +216,10 @@ pub fn plan(config: &Config, broker: &dyn Broker, codec: &Codec) -> Result<Arc<P
         defaults: TenantDefaults { locale: config.tenants.locale.clone(), zone: config.tenants.zone.clone() },
         ids: OutputIds { verdict: id(Name::Verdict)?, receipt: id(Name::Receipt)? },
         budget: BUDGET,
+        parking: Parking {
+            most_bytes: config.push.parked_mib as usize * 1024 * 1024,
+            refuse_blocked: config.push.when_blocked == config::WhenBlocked::Refuse,
+        },
     }))
 }
 

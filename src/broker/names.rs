@@ -106,7 +106,9 @@ impl Names {
                 &[("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")]
             }
             // What ended is written over with nothing; what is open stays for as long as it is.
-            Topic::State => &[("cleanup.policy", "compact"), ("segment.ms", MEMORY_SEGMENT_MS)],
+            Topic::State | Topic::Parked => {
+                &[("cleanup.policy", "compact"), ("segment.ms", MEMORY_SEGMENT_MS)]
+            }
             Topic::Seen | Topic::Told => &[
                 ("cleanup.policy", "delete"),
                 ("retention.ms", MEMORY_MS),
@@ -184,6 +186,7 @@ pub(super) fn faults_of(
         (Topic::Receipts, Topic::People, "receipts go by the person"),
         (Topic::Seen, Topic::Subjects, "a partition and its memory belong together"),
         (Topic::State, Topic::Subjects, "a partition and its memory belong together"),
+        (Topic::Parked, Topic::Pushes, "a partition and its memory belong together"),
         (Topic::Told, Topic::People, "a partition and its memory belong together"),
     ] {
         if let (Some(has), Some(leading)) = (counts.get(&follows), counts.get(&leads))
@@ -206,6 +209,7 @@ fn setting_fault(spec: &TopicSpec, name: &str, wanted: &str, is: &str) -> Option
         "cleanup.policy" if wanted == "compact" => match spec.topic {
             _ if is == wanted => None,
             Topic::State => set("and would forget what is open"),
+            Topic::Parked => set("and would forget batches that wait"),
             _ => set("and would forget people who do not change"),
         },
         "retention.ms" if spec.topic.is_memory() && number(is) >= 0 && number(is) < number(wanted) => {

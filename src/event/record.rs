@@ -27,6 +27,8 @@ pub enum Topic {
     Told,
     /// `bugle.pushes`: frames of batches.
     Pushes,
+    /// `bugle.pushes.state`: batches that were not finished in time, compacted.
+    Parked,
     /// `bugle.writebacks`: answers to carry out.
     Writebacks,
     /// `bugle.receipts`: one per batch.
@@ -85,7 +87,7 @@ pub struct Outgoing {
 
 impl Topic {
     /// Every topic Bugle reads or writes.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Events(Source::XConnector),
         Self::Events(Source::Xecm),
         Self::Events(Source::Bws),
@@ -98,6 +100,7 @@ impl Topic {
         Self::People,
         Self::Told,
         Self::Pushes,
+        Self::Parked,
         Self::Writebacks,
         Self::Receipts,
         Self::Audit,
@@ -107,14 +110,14 @@ impl Topic {
     /// Whether it holds what a lane remembers.
     #[must_use]
     pub const fn is_memory(self) -> bool {
-        matches!(self, Self::Seen | Self::State | Self::Told)
+        matches!(self, Self::Seen | Self::State | Self::Told | Self::Parked)
     }
 
     /// Whether it is compacted memory: it is written only when something changed, and the lane's cursor says by
     /// which transaction last.
     #[must_use]
     pub const fn is_state(self) -> bool {
-        matches!(self, Self::State)
+        matches!(self, Self::State | Self::Parked)
     }
 
     /// Where the memory of the lane that reads this topic is kept, partition by partition.
@@ -123,6 +126,7 @@ impl Topic {
         match self {
             Self::Subjects => &[Self::Seen, Self::State],
             Self::People => &[Self::Told],
+            Self::Pushes => &[Self::Parked],
             _ => &[],
         }
     }
@@ -141,6 +145,7 @@ impl fmt::Display for Topic {
             Self::People => f.write_str("bugle.people"),
             Self::Told => f.write_str("bugle.people.told"),
             Self::Pushes => f.write_str("bugle.pushes"),
+            Self::Parked => f.write_str("bugle.pushes.state"),
             Self::Writebacks => f.write_str("bugle.writebacks"),
             Self::Receipts => f.write_str("bugle.receipts"),
             Self::Audit => f.write_str("bugle.audit"),

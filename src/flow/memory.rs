@@ -90,7 +90,7 @@ pub fn write(
 }
 
 /// The key under which a compacted log keeps where the lane was when it last wrote there.
-const PLACE_KEY: &[u8] = b"place";
+pub(super) const PLACE_KEY: &[u8] = b"place";
 
 /// Writes where the lane is, over where it was before.
 pub fn write_place(topic: Topic, partition: i32, (offset, cursor): (i64, &Cursor), out: &mut Outbox) {

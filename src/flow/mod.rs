@@ -30,6 +30,7 @@ pub mod memory;
 pub mod merge;
 pub mod named;
 pub mod outbox;
+mod parked;
 pub mod person;
 pub mod progress;
 mod ring;
@@ -37,6 +38,8 @@ pub mod source;
 pub mod subject;
 mod talks;
 mod telling;
+mod turns;
+mod underway;
 pub mod unfinished;
 mod voice;
 mod window;
@@ -92,6 +95,18 @@ pub struct Plan {
     pub ids: OutputIds,
     /// When a lane's output is large enough to be committed at once, in bytes.
     pub budget: usize,
+    /// What is done with batches that are not finished in time.
+    pub parking: Parking,
+}
+
+/// What is done with batches that are not finished in time.
+#[derive(Debug, Clone, Copy)]
+pub struct Parking {
+    /// How many bytes are set aside for an account, in one partition.
+    pub most_bytes: usize,
+    /// Whether more than that is refused, with a verdict, while the account may not send. If not, and
+    /// whenever it may, the partition waits.
+    pub refuse_blocked: bool,
 }
 
 /// Schema ids of what Bugle publishes.
@@ -178,6 +193,11 @@ pub trait Rooms: std::marker::Send {
         None
     }
 
+    /// How many batches are set aside, and how many bytes they have; `None` for a lane that has no batches.
+    fn parked(&self) -> Option<(usize, usize)> {
+        None
+    }
+
     /// The transaction is about to be committed: everything gathered leaves.
     fn cut(&mut self, now: Timestamp, world: &World<'_>, out: &mut Outbox);
 
@@ -201,6 +221,14 @@ pub trait Rooms: std::marker::Send {
 
     /// The transaction was aborted: memory is as it was at the last [`Rooms::settle`].
     fn undo(&mut self);
+}
+
+// === impl Parking ===
+
+impl Default for Parking {
+    fn default() -> Self {
+        Self { most_bytes: 32 * 1024 * 1024, refuse_blocked: true }
+    }
 }
 
 // === impl Plan ===

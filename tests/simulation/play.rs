@@ -45,6 +45,8 @@ pub(crate) struct Counted {
     pub(crate) commit_faults: u64,
     pub(crate) late_markers: u64,
     pub(crate) bad_answers: u64,
+    /// Times in which the push service took nothing, or forbade the account to send.
+    pub(crate) outages: u64,
     /// Of everything the push service accepted, in the order of its ids.
     pub(crate) digest: u128,
 }
@@ -78,6 +80,8 @@ pub(crate) struct Play<'t> {
     instances: Vec<Option<Vec<ByHand>>>,
     /// Until which step an instance does nothing.
     stalled: Vec<u32>,
+    /// The push service does this with every request, until that step.
+    outage: Option<(Fate, u32)>,
     ledgers: Ledgers,
     published: Vec<Event>,
     /// What was answered: whose telling, and what.
@@ -99,18 +103,19 @@ impl Counted {
         self.commit_faults += other.commit_faults;
         self.late_markers += other.late_markers;
         self.bad_answers += other.bad_answers;
+        self.outages += other.outages;
     }
 }
 
 impl fmt::Display for Counted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { events, tellings, told, timers, answers, faults, crashes, stalls, .. } = self;
-        let Self { commit_faults, late_markers, bad_answers, .. } = self;
+        let Self { commit_faults, late_markers, bad_answers, outages, .. } = self;
         write!(
             f,
             "{events} events, {tellings} tellings owed, {told} told, {timers} of them by timers, {answers} answers that counted; {faults} faults: {crashes} crashes, \
              {stalls} stalls, {commit_faults} failed commits, {late_markers} late ends of transactions, \
-             {bad_answers} bad answers of the push service"
+             {bad_answers} bad answers of the push service, {outages} outages of it"
         )
     }
 }
@@ -152,6 +157,7 @@ impl<'t> Play<'t> {
             runtime: tokio::runtime::Builder::new_current_thread().build().unwrap(),
             instances: (0..INSTANCES).map(|_| None).collect(),
             stalled: vec![0; INSTANCES],
+            outage: None,
             published: Vec::new(),
             answers: Vec::new(),
             counted: Counted::default(),
@@ -174,10 +180,11 @@ impl<'t> Play<'t> {
     fn step(&mut self, step: u32) {
         let instance = self.rng.usize(..INSTANCES);
         match self.rng.u32(..100) {
-            0..=61 => self.turn(step, instance),
+            0..=60 => self.turn(step, instance),
+            61 => self.begin_outage(step),
             62..=68 => self.publish(),
             69..=70 => self.tap(),
-            71..=82 => self.answer(),
+            71..=82 => self.answer(step),
             83..=88 => {
                 let millis = self.rng.u64(1..400);
                 self.pass(Duration::from_millis(millis));
@@ -262,7 +269,16 @@ impl<'t> Play<'t> {
         self.answers.push((asked.telling, verb));
     }
 
-    fn answer(&mut self) {
+    /// Nothing is taken for a while, in which time goes on: what waits is set aside.
+    fn begin_outage(&mut self, step: u32) {
+        if self.rng.u8(..3) == 0 {
+            let fate = if self.rng.bool() { Fate::Refuse } else { Fate::Forbid };
+            self.outage = Some((fate, step + self.rng.u32(20..120)));
+            self.counted.outages += 1;
+        }
+    }
+
+    fn answer(&mut self, step: u32) {
         let (waiting, members) = {
             let held = self.post.held();
             let waiting = held.waiting.len();
@@ -276,6 +292,10 @@ impl<'t> Play<'t> {
             2 => Fate::Refuse,
             3 if members > 1 => Fate::TooLarge,
             _ => Fate::Accept,
+        };
+        let fate = match self.outage {
+            Some((outage, until)) if step < until => outage,
+            _ => fate,
         };
         self.counted.bad_answers += u64::from(fate != Fate::Accept);
         self.post.answer(at, fate);

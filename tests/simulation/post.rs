@@ -48,6 +48,8 @@ pub(crate) enum Fate {
     /// The request is lost.
     Lose,
     Refuse,
+    /// The account may not send.
+    Forbid,
     TooLarge,
 }
 
@@ -69,6 +71,7 @@ impl Post {
             Fate::Accept => Outcome::Accepted(format!("job of {id}")),
             Fate::AcceptInSilence | Fate::Lose => Outcome::Unknown("timeout"),
             Fate::Refuse => Outcome::TryLater { after: None, code: "unavailable" },
+            Fate::Forbid => Outcome::Forbidden("suspended".to_owned()),
             Fate::TooLarge => Outcome::TooLarge,
         };
         // Who asked may have crashed.

@@ -47,6 +47,7 @@ impl Town {
                 defaults,
                 ids: OutputIds { verdict: Name::Verdict.local_id(), receipt: Name::Receipt.local_id() },
                 budget: 1 << 20,
+                parking: bugle::flow::Parking::default(),
             },
             topology: Arc::new(Topology::load(Path::new("topology"), &kinds).unwrap()),
             codec: Arc::new(Codec::new(schemas, None)),

@@ -85,6 +85,11 @@ fn push(push: &PushSettings, problems: &mut Vec<Problem>) {
         problems
             .push(Problem::new("push.in_flight", "it lies between 1 and 256").hint("write 8, the default"));
     }
+    if !(1..=1_024).contains(&push.parked_mib) {
+        problems.push(
+            Problem::new("push.parked_mib", "it lies between 1 and 1024").hint("write 32, the default"),
+        );
+    }
     between("push.timeout", push.timeout, ["1s", "60s"], problems);
     keys(push, problems);
 }

@@ -6,6 +6,7 @@
 mod checks;
 mod fault;
 mod interpolation;
+mod push;
 mod sections;
 mod written;
 
@@ -16,10 +17,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub use fault::{ConfigFault, Problem};
+pub use push::{PushSettings, Transport, WhenBlocked};
 pub use sections::{
-    AdminSettings, AnswerSettings, KafkaSettings, LaneSettings, LogSettings, PushSettings, RegistrySettings,
+    AdminSettings, AnswerSettings, KafkaSettings, LaneSettings, LogSettings, RegistrySettings,
     SchemaSettings, StartFrom, TenantSettings, TenantsSettings, TopicRole, TopicSettings, TopologySettings,
-    Transport,
 };
 use written::Setting;
 

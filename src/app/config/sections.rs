@@ -89,6 +89,8 @@ pub enum TopicRole {
     Told,
     /// Batches.
     Pushes,
+    /// Batches that were not finished in time.
+    Parked,
     /// Answers to carry out.
     Writebacks,
     /// What became of batches.
@@ -125,50 +127,6 @@ pub struct SchemaSettings {
 pub struct TopologySettings {
     /// YAML files, one per source system.
     pub folder: PathBuf,
-}
-
-/// The push service.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct PushSettings {
-    /// How it is spoken to.
-    pub transport: Transport,
-    /// Its base URL.
-    pub url: String,
-    /// The account batches are sent with.
-    pub account: String,
-    /// Basic authentication.
-    pub username: Option<String>,
-    /// Basic authentication.
-    pub password: Option<SecretString>,
-    /// OAuth 2 client credentials instead: where tokens are fetched.
-    pub token_url: Option<String>,
-    /// OAuth 2: the client.
-    pub client_id: Option<String>,
-    /// OAuth 2: its secret.
-    pub client_secret: Option<SecretString>,
-    /// The app pushes are for.
-    pub target: String,
-    /// The most requests under way at once, per process.
-    pub in_flight: u32,
-    /// How long one request may take.
-    #[serde(deserialize_with = "span")]
-    pub timeout: Span,
-    /// Secrets that sign the reply tokens, by key id; at least 16 bytes each.
-    pub signing_keys: BTreeMap<String, SecretString>,
-    /// The key that signs new tokens; the others still verify old ones. One alone needs no choice.
-    pub signing_key: Option<String>,
-    /// Hosts a link in a push may lead to; empty: no links.
-    pub link_hosts: Vec<String>,
-}
-
-/// How the push service is spoken to.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Transport {
-    /// OpenText Push Notifications for Cloud Messaging.
-    #[default]
-    Mra,
 }
 
 /// Language and clock of people whose directory entry says nothing.
@@ -240,7 +198,7 @@ pub struct LogSettings {
     pub filter: String,
 }
 
-fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
+pub(super) fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
     let text = String::deserialize(deserializer)?;
     text.parse().map_err(serde::de::Error::custom)
 }
@@ -282,27 +240,6 @@ impl Default for SchemaSettings {
 impl Default for TopologySettings {
     fn default() -> Self {
         Self { folder: "topology".into() }
-    }
-}
-
-impl Default for PushSettings {
-    fn default() -> Self {
-        Self {
-            transport: Transport::default(),
-            url: "http://127.0.0.1:8089".into(),
-            account: "default".into(),
-            username: None,
-            password: None,
-            token_url: None,
-            client_id: None,
-            client_secret: None,
-            target: "bugle".into(),
-            in_flight: 8,
-            timeout: Span::from_secs(10),
-            signing_keys: BTreeMap::new(),
-            signing_key: None,
-            link_hosts: Vec::new(),
-        }
     }
 }
 
@@ -358,6 +295,7 @@ impl From<Topic> for TopicRole {
             Topic::People => Self::People,
             Topic::Told => Self::Told,
             Topic::Pushes => Self::Pushes,
+            Topic::Parked => Self::Parked,
             Topic::Writebacks => Self::Writebacks,
             Topic::Receipts => Self::Receipts,
             Topic::Audit => Self::Audit,
@@ -392,6 +330,7 @@ impl TopicSettings {
             // A partition and its memory belong together.
             Topic::Seen | Topic::State => self.partitions(Topic::Subjects),
             Topic::Told => self.partitions(Topic::People),
+            Topic::Parked => self.partitions(Topic::Pushes),
             _ => self.default_partitions,
         };
         self.partitions.get(&topic.into()).copied().unwrap_or(usual)

@@ -1,0 +1,143 @@
+//! Endings: how a batch ends, and what of it goes on.
+
+use std::sync::Arc;
+
+use crate::event::{Member, Parcel, Reason, Receipt, Timestamp};
+
+use super::DeliveryLane;
+use crate::flow::World;
+use crate::flow::batch::child;
+use crate::flow::cursor::At;
+use crate::flow::finished::{Finished, blank, exception};
+use crate::flow::underway::Open;
+
+/// How often a batch that may have been accepted is asked about under its own id.
+const MOST_ATTEMPTS_UNKNOWN: u32 = 20;
+
+// === impl DeliveryLane ===
+
+impl DeliveryLane {
+    /// While it was certainly not accepted: whoever left the audience since the cut, and whose notice
+    /// expired, is taken out, and the rest becomes a new batch, written down before it is sent.
+    /// Gives the batch back when nothing is wrong with it.
+    pub(super) fn look_again(
+        &mut self,
+        (now, at): (Timestamp, At),
+        open: Open,
+        world: &World<'_>,
+    ) -> Option<Open> {
+        let moved = *open.directory != *world.directory;
+        if !moved && !open.ends_by(now) {
+            return Some(open);
+        }
+        let batch = open.batch.open();
+        // An audience that cannot be read names nobody: when in doubt nobody is told.
+        let audiences: Vec<_> = match moved {
+            true => batch.letters.iter().map(|letter| letter.audience.open().ok()).collect(),
+            false => Vec::new(),
+        };
+        let reason = |member: &Member<'_>| {
+            let letter = batch.letters.get(member.letter as usize)?;
+            if letter.expires_at.is_some_and(|end| end <= now) {
+                return Some(Reason::Expired);
+            }
+            let audience = || audiences.get(member.letter as usize)?.as_ref();
+            let belongs = !moved
+                || audience().is_some_and(|audience| {
+                    world.people.belongs(&batch.head.tenant, audience, member.user_id)
+                });
+            (!belongs).then_some(Reason::LeftAudience)
+        };
+        let (kept, gone): (Vec<_>, Vec<_>) = batch
+            .members
+            .iter()
+            .map(|member| (member, reason(member)))
+            .partition(|(_, reason)| reason.is_none());
+        if gone.is_empty() {
+            return Some(open);
+        }
+        let exceptions =
+            gone.into_iter().filter_map(|(member, reason)| Some(exception(&batch, member, reason?)));
+        let receipt = Receipt { exceptions: exceptions.collect(), ..blank(batch.head, now) };
+        let kept: Vec<Member<'_>> = kept.into_iter().map(|(member, _)| *member).collect();
+        let parts = if kept.is_empty() { Vec::new() } else { vec![child(&batch, &kept)] };
+        self.unsettled.push_back(Finished::Receipt(receipt));
+        self.goes_on(now, at, open, (parts, Arc::from(world.directory)));
+        None
+    }
+
+    /// A batch goes on as these, cut by the directory as it was then.
+    fn goes_on(&mut self, now: Timestamp, at: At, open: Open, parts: (Vec<Parcel>, Arc<[i64]>)) {
+        let (parts, directory) = parts;
+        self.finish(now, at, open, &parts);
+        if !parts.is_empty() {
+            self.unsettled.push_back(Finished::Children(parts, directory));
+        }
+    }
+
+    /// A batch has ended, save for these parts of it.
+    pub(super) fn finish(&mut self, now: Timestamp, at: At, mut open: Open, parts: &[Parcel]) {
+        let turn = std::mem::take(&mut open.turn);
+        let freed = self.turns.leave(at, turn, parts);
+        self.look_up(now, freed);
+        if open.stored.is_some() {
+            self.parked.end(at, &open);
+        } else {
+            self.unfinished.finish(at);
+        }
+    }
+
+    /// All members of a batch end with `reason`.
+    pub(super) fn give_up(&mut self, now: Timestamp, at: At, open: Open, reason: &Reason) {
+        let batch = open.batch.open();
+        let exceptions =
+            batch.members.iter().map(|member| exception(&batch, member, reason.clone())).collect();
+        self.unsettled.push_back(Finished::Receipt(Receipt { exceptions, ..blank(batch.head, now) }));
+        self.finish(now, at, open, &[]);
+    }
+
+    /// A refused batch is halved, or the named member set apart, until the poison is alone.
+    ///
+    /// **Invariant:** the children are written down, in one transaction with the end of their parent,
+    /// before any of them is sent. A parent of which an attempt may have been accepted is never split:
+    /// its children would have other ids, and its people would be told twice.
+    fn split(&mut self, now: Timestamp, at: At, open: Open, poison: Option<usize>) {
+        let batch = open.batch.open();
+        let members = &batch.members;
+        let parts = match poison.filter(|index| *index < members.len()) {
+            Some(index) => {
+                let rest = [&members[..index], &members[index + 1..]].concat();
+                vec![members[index..=index].to_vec(), rest]
+            }
+            None => {
+                let (left, right) = members.split_at(members.len() / 2);
+                vec![left.to_vec(), right.to_vec()]
+            }
+        };
+        let children = parts.iter().map(|part| child(&batch, part)).collect();
+        let directory = Arc::clone(&open.directory);
+        self.goes_on(now, at, open, (children, directory));
+    }
+
+    pub(super) fn refused(
+        &mut self,
+        (now, at): (Timestamp, At),
+        open: Open,
+        (reason, poison): (Reason, Option<usize>),
+    ) {
+        if open.perhaps_accepted {
+            // The same id may still be asked again; only when that never ends is it unknown.
+            if open.attempts >= MOST_ATTEMPTS_UNKNOWN {
+                self.give_up(now, at, open, &Reason::Unknown);
+            } else {
+                let until = now + open.wait(None);
+                self.put_off(at, open, until);
+            }
+        } else if open.batch.count == 1 {
+            self.unsettled.push_back(Finished::Poison(at, Arc::clone(&open.batch), reason.to_string()));
+            self.give_up(now, at, open, &reason);
+        } else {
+            self.split(now, at, open, poison);
+        }
+    }
+}

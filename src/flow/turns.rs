@@ -1,0 +1,122 @@
+//! Turns: what replaces another thing on somebody's phone is sent after it.
+//!
+//! A batch that shares a person and a replace key with an unfinished one waits for it. What replaces
+//! nothing waits for nobody. The parts of a split take the place of the whole.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::event::{Batch, Parcel, hash128};
+
+use super::cursor::At;
+
+/// The unfinished batches in the order in which they may be sent.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    /// Whose phone and which key, the place in the order, and who stands there.
+    holders: BTreeSet<(u64, At, At)>,
+    /// Who waits, by whom they wait for.
+    waiting: BTreeMap<At, Vec<At>>,
+    /// Parts that were written down and not read yet, and the whole they were part of.
+    heirs: HashMap<String, At>,
+    /// Wholes that ended in parts, and how many of those are not read yet. They stand where they stood.
+    gone: BTreeMap<At, (Turn, usize)>,
+}
+
+/// The place of one batch in the order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Turn {
+    place: At,
+    keys: Box<[u64]>,
+}
+
+const FIRST: At = (i64::MIN, 0);
+
+// === impl Turns ===
+
+impl Turns {
+    /// A batch comes in: its turn, behind all that share a phone and a key with it; and who may look again
+    /// whether it is theirs.
+    pub(super) fn enter(&mut self, at: At, parcel: &Parcel) -> (Turn, Vec<At>) {
+        let keys = keys(parcel);
+        if keys.is_empty() {
+            return (Turn::default(), Vec::new());
+        }
+        let whole = self.heirs.remove(&parcel.head.message_id);
+        let place = whole.and_then(|whole| self.gone.get(&whole)).map_or(at, |(turn, _)| turn.place);
+        self.holders.extend(keys.iter().map(|key| (*key, place, at)));
+        let freed = whole.map(|whole| self.inherited(whole)).unwrap_or_default();
+        (Turn { place, keys }, freed)
+    }
+
+    /// One more part of a whole was read; after the last, the whole stands in nobody's way.
+    fn inherited(&mut self, whole: At) -> Vec<At> {
+        let Some((_, missing)) = self.gone.get_mut(&whole) else { return Vec::new() };
+        *missing = missing.saturating_sub(1);
+        if *missing > 0 {
+            return Vec::new();
+        }
+        let Some((turn, _)) = self.gone.remove(&whole) else { return Vec::new() };
+        self.clear(whole, &turn)
+    }
+
+    /// Whom a batch has to wait for.
+    pub(super) fn before(&self, turn: &Turn) -> Option<At> {
+        let first = |key: &u64| {
+            let before = (*key, turn.place, FIRST);
+            self.holders.range((*key, FIRST, FIRST)..before).next().map(|(_, _, at)| *at)
+        };
+        turn.keys.iter().find_map(first)
+    }
+
+    /// A batch waits for another.
+    pub(super) fn wait(&mut self, at: At, before: At) {
+        self.waiting.entry(before).or_default().push(at);
+    }
+
+    /// A batch is finished, and these parts of it come after; who may look again whether it is their turn.
+    pub(super) fn leave(&mut self, at: At, turn: Turn, parts: &[Parcel]) -> Vec<At> {
+        if turn.keys.is_empty() {
+            return Vec::new();
+        }
+        if parts.is_empty() {
+            return self.clear(at, &turn);
+        }
+        self.heirs.extend(parts.iter().map(|part| (part.head.message_id.clone(), at)));
+        self.gone.insert(at, (turn, parts.len()));
+        Vec::new()
+    }
+
+    fn clear(&mut self, at: At, turn: &Turn) -> Vec<At> {
+        for key in &turn.keys {
+            self.holders.remove(&(*key, turn.place, at));
+        }
+        self.waiting.remove(&at).unwrap_or_default()
+    }
+}
+
+/// One number for each person and what it replaces on their phone.
+fn keys(parcel: &Parcel) -> Box<[u64]> {
+    let Some(template) = &parcel.head.template.collapse_key else { return Box::default() };
+    let batch = parcel.open();
+    let by_letter: Vec<String> =
+        batch.letters.iter().map(|letter| filled(template, &letter.inserts)).collect();
+    let key = |batch: &Batch<'_>, member: usize| {
+        let member = batch.members.get(member)?;
+        let replaced = by_letter.get(member.letter as usize)?;
+        let hash = hash128([batch.head.tenant.as_bytes(), member.user_id.as_bytes(), replaced.as_bytes()]);
+        Some(u64::try_from(hash >> 64).unwrap_or_default())
+    };
+    (0..batch.members.len()).filter_map(|member| key(&batch, member)).collect()
+}
+
+/// A text with its inserts.
+fn filled(template: &str, inserts: &[&str]) -> String {
+    let mut text = template.to_owned();
+    for (number, insert) in inserts.iter().enumerate().rev() {
+        let place = format!("{{{{{}}}}}", number + 1);
+        if text.contains(&place) {
+            text = text.replace(&place, insert);
+        }
+    }
+    text
+}
