@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod books;
+pub mod chains;
 pub mod config;
 pub mod demo;
 pub mod weight;

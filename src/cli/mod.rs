@@ -1,6 +1,7 @@
 //! Front desk: one file per verb; the home of clap and of every printed word.
 
 pub mod audience;
+pub mod audit;
 pub mod bench;
 pub mod broker_args;
 pub mod check;
@@ -52,6 +53,8 @@ enum Verb {
     Directory(directory::Args),
     /// Say who an audience expression names, now.
     Audience(audience::Args),
+    /// Prove, show or export what was decided.
+    Audit(audit::Args),
     /// Run the local push service with its inboxes.
     StandIn(stand_in::Args),
     /// Measure the whole way on a Kafka of your choice.
@@ -90,6 +93,7 @@ pub fn main() -> ExitCode {
         Verb::Audience(args) => {
             broker_args::with_reach(&args.broker, |reach, out| audience::run(&args, reach, out))
         }
+        Verb::Audit(args) => audit::run(&args),
         Verb::StandIn(args) => stand_in::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Completions(args) => completions::run(&args),

@@ -14,7 +14,7 @@ use bugle::broker::{Broker, Topic};
 use bugle::clock::Tick;
 use bugle::codec::Name;
 
-use super::process::{Process, done};
+use super::process::{Process, done, ended};
 
 /// Settings, topics and processes of one test.
 pub(crate) struct Site {
@@ -133,6 +133,11 @@ log: {{ format: human }}
     /// Runs a verb with the site's settings to its end.
     pub(crate) fn bugle(&self, args: &[&str]) -> String {
         done(&[args, &["--config", &self.file.to_string_lossy()]].concat())
+    }
+
+    /// Runs a verb with the site's settings to its end, however that is: the exit code, and what it printed.
+    pub(crate) fn try_bugle(&self, args: &[&str]) -> (Option<i32>, String) {
+        ended(&[args, &["--config", &self.file.to_string_lossy()]].concat())
     }
 
     /// Starts `bugle run` with the site's settings.

@@ -1,0 +1,41 @@
+//! Audit: on a real Kafka the chains are whole, and a record that somebody put in is named.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
+
+mod kit;
+
+use std::time::Duration;
+
+use bugle::broker::{Outgoing, Topic};
+use kit::site::Site;
+
+#[test]
+fn the_chains_of_a_run_are_whole_and_a_record_put_in_is_named() {
+    let site = Site::open(kit::registry(), 2, &[]);
+    let mut bugle = site.run();
+    let example = kit::process::done(&["schemas", "example", "xecm.task.assigned"]);
+    let event: serde_json::Value = serde_json::from_str(&example).unwrap();
+    let id = event["event_id"].as_str().unwrap();
+    let file = site.file("event.json");
+    std::fs::write(&file, &example).unwrap();
+    site.bugle(&["publish", &file.to_string_lossy()]);
+    site.until_the_books_close(1, Duration::from_secs(60), |_| bugle.lives());
+    assert_eq!(bugle.terminate(), Some(0));
+
+    let heads = site.file("heads.json");
+    let said = site.bugle(&["audit", "verify", "--save-heads", &heads.to_string_lossy()]);
+    assert!(said.contains("every chain is whole"), "{said}");
+    let shown = site.bugle(&["audit", "show", id]);
+    assert!(shown.contains("owed"), "{shown}");
+    let exported = site.bugle(&["audit", "export"]);
+    assert!(exported.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
+    assert!(exported.contains(id), "{exported}");
+    assert_eq!(site.bugle(&["audit", "export", "--to", "2001-01-01T00:00:00Z"]), "");
+
+    let (topic, value) = (Topic::Audit, Some(b"a verdict of my own".as_slice().into()));
+    let forged = Outgoing { topic, partition: Some(0), key: None, value, headers: Vec::new() };
+    site.broker.publish(vec![forged]).unwrap();
+    let (code, said) = site.try_bugle(&["audit", "verify", "--heads", &heads.to_string_lossy()]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("this is no audit record"), "{said}");
+}
