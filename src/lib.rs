@@ -21,6 +21,8 @@ pub mod store;
 
 pub mod flow;
 
+pub mod scenario;
+
 pub mod broker;
 pub mod push;
 

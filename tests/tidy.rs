@@ -31,7 +31,11 @@ const HOMES: &[(&str, &[&str])] = &[
     ("csv", &["src/directory/"]),
     ("hmac", &["src/answers/webhook", "src/push/"]),
     ("sha2", &["src/answers/webhook", "src/push/", "src/codec/", "src/event/message_id.rs"]),
-    ("jiff", &["src/event/timestamp.rs", "src/clock.rs", "src/topology/", "src/flow/"]),
+    // Scenarios are written in the hours of a place.
+    (
+        "jiff",
+        &["src/event/timestamp.rs", "src/clock.rs", "src/topology/", "src/flow/", "src/scenario/moment.rs"],
+    ),
     ("postcard", &["src/event/frame", "src/flow/"]),
     // A view shared with threads that only read; the codec's plans are one, too.
     ("dashmap", &["src/store/view.rs", "src/codec/"]),
@@ -46,6 +50,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("topology", &["directory", "codec", "event"]),
     ("store", &["event"]),
     ("flow", &["store", "directory", "topology", "codec", "event"]),
+    ("scenario", &["flow", "directory", "topology", "codec", "event"]),
     ("broker", &["clock", "event"]),
     ("push", &["clock", "event"]),
     (
@@ -62,7 +67,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 ];
 
 /// Folders whose code takes `now` and gives effects: no clock, no threads, no sockets, no chance.
-const PURE: &[&str] = &["src/flow/", "src/store/", "src/directory/", "src/topology/", "src/event/"];
+const PURE: &[&str] =
+    &["src/flow/", "src/store/", "src/directory/", "src/topology/", "src/event/", "src/scenario/"];
 const IMPURE: &[&str] = &[
     "tokio::",
     "rdkafka::",

@@ -14,6 +14,7 @@ pub mod schemas;
 #[cfg(test)]
 mod stage;
 pub mod stand_in;
+pub mod test;
 pub mod topics;
 
 use std::fmt;
@@ -43,6 +44,8 @@ enum Verb {
     Run(run::Args),
     /// Check the rules and say everything that is wrong with them.
     Check(check::Args),
+    /// Play the scenarios beside the rules in virtual time, and say what came out otherwise than written.
+    Test(test::Args),
     /// Publish events (JSON lines) as Avro, each to its source's topic.
     Publish(publish::Args),
     /// Make the topics, or check those there are.
@@ -84,6 +87,7 @@ pub fn main() -> ExitCode {
         Verb::Demo(args) => demo::run(&args),
         Verb::Run(args) => run::run(&args),
         Verb::Check(args) => check::run(&args),
+        Verb::Test(args) => test::run(&args),
         Verb::Publish(args) => publish::run(&args),
         Verb::Topics(args) => topics::run(&args),
         Verb::Schemas(args) => schemas::run(&args),

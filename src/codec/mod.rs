@@ -14,6 +14,7 @@ mod oracle;
 pub mod outputs;
 pub mod person;
 mod plan;
+pub mod public;
 mod reader;
 pub mod registry;
 mod run;

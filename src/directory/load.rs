@@ -105,6 +105,14 @@ pub fn read_people(file: &Path, tenant: Option<&str>) -> Result<Vec<Person>, Loa
     if faults.list.is_empty() { Ok(people) } else { Err(LoadError::Faults(faults.list)) }
 }
 
+/// The person that a line of `people.jsonl` with this JSON would be.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn person_of(json: serde_json::Value) -> Result<Person, String> {
+    serde_json::from_value::<Line>(json).map(Person::from).map_err(|fault| fault.to_string())
+}
+
 struct Faults<'f> {
     file: &'f Path,
     list: Vec<FileFault>,
@@ -164,8 +172,9 @@ fn parse_csv(bytes: &[u8], faults: &mut Faults<'_>) -> Vec<(u64, Person)> {
                 let line = record.position().map_or(0, csv::Position::line);
                 match text_of(&record) {
                     Some(record) => {
-                        people
-                            .extend(person_of(&record, line, &columns, faults).map(|person| (line, person)));
+                        people.extend(
+                            person_of_record(&record, line, &columns, faults).map(|person| (line, person)),
+                        );
                     }
                     None => faults.add(line, "", "it is not UTF-8", "save the file as UTF-8"),
                 }
@@ -207,7 +216,7 @@ fn columns(headers: &StringRecord, faults: &mut Faults<'_>) -> Vec<Option<&'stat
     columns
 }
 
-fn person_of(
+fn person_of_record(
     record: &StringRecord,
     line: u64,
     columns: &[Option<&'static str>],

@@ -20,6 +20,6 @@ pub use bind::{bind, bind_rule};
 pub use copy::{Decoded, Directory, PassedOver, View};
 pub use difference::Difference;
 pub use expression::{ExpressionFault, parse};
-pub use load::{FileFault, LoadError, read_people};
+pub use load::{FileFault, LoadError, person_of, read_people};
 pub use people::{Entry, Nobody, People, Resolved};
 pub use unheard::Unheard;

@@ -1,4 +1,4 @@
-//! Line: the four lanes one after the other, in memory, with a push service that takes everything.
+//! Line: the four lanes one after the other, in memory, with a push service that does as it is told.
 //!
 //! For proofs about rules: who hears a change, in which words, and who does not and why. It runs the
 //! same lanes as production; only the records between them never leave this process.
@@ -9,13 +9,13 @@ use std::sync::Arc;
 use crate::event::answer;
 use crate::event::frame::FrameHead;
 use crate::event::record::Input;
-use crate::event::{Incoming, Member, Outgoing, Parcel, Source, Timestamp, Topic, Verdict};
+use crate::event::{Incoming, Member, NoticeId, Outgoing, Parcel, Source, Timestamp, Topic, Verdict};
 
 use super::delivery::{Answer, DeliveryLane, Reply};
 use super::person::PersonLane;
 use super::source::SourceLane;
 use super::subject::SubjectLane;
-use super::{Admitted, Cursor, Outbox, Plan, Rooms, Want, World, frames};
+use super::{Admitted, Cursor, Outbox, Plan, Rooms, Want, World, fan_out, frames};
 
 /// One instance of each lane, over one partition each.
 pub struct Line {
@@ -24,7 +24,11 @@ pub struct Line {
     person: PersonLane,
     delivery: DeliveryLane,
     offsets: [i64; 8],
+    service: Box<Service>,
 }
+
+/// What the push service makes of a batch; it gets the number of those taken before.
+pub type Service = dyn FnMut(&Parcel, usize) -> Answer;
 
 /// What came of feeding a line.
 #[derive(Debug, Default)]
@@ -35,6 +39,12 @@ pub struct Heard {
     pub verdicts: Vec<Verdict>,
     /// What went to the dead letters.
     pub dead_letters: Vec<Outgoing>,
+    /// What is to be carried into the source systems.
+    pub write_backs: Vec<Outgoing>,
+    /// What became of each batch.
+    pub receipts: Vec<Outgoing>,
+    /// Which of its rule's sayings a notice was.
+    pub sayings: Vec<(NoticeId, u16)>,
     /// What a lane could not go on with.
     pub stuck: Vec<Admitted>,
 }
@@ -71,7 +81,13 @@ impl Line {
             person: PersonLane::new(0, from, plan),
             delivery: DeliveryLane::new(0, from, plan),
             offsets: [0; 8],
+            service: Box::new(|_, taken| Answer::Accepted(format!("otp-{taken}"))),
         }
+    }
+
+    /// From now on the push service answers so.
+    pub fn answering(&mut self, service: Box<Service>) {
+        self.service = service;
     }
 
     /// Feeds records of source topics through all lanes, as one transaction each.
@@ -86,7 +102,7 @@ impl Line {
         }
         let flowing = self.numbered(now, flowing);
         let mut flowing = step(&mut self.subject, now, &flowing, world, &mut heard);
-        flowing.extend(self.ring(now, world, &mut heard));
+        flowing.extend(ring(&mut self.subject, now, world, &mut heard));
         self.pass_on(now, flowing, world, &mut heard);
         heard
     }
@@ -104,7 +120,7 @@ impl Line {
         let frame = frames::single(&FrameHead::default(), &answer.item(rule.source, to));
         let record = self.number(Topic::Subjects, now, frame.into());
         let mut flowing = step(&mut self.subject, now, &[record], world, &mut heard);
-        flowing.extend(self.ring(now, world, &mut heard));
+        flowing.extend(ring(&mut self.subject, now, world, &mut heard));
         self.pass_on(now, flowing, world, &mut heard);
         heard
     }
@@ -112,8 +128,8 @@ impl Line {
     /// Lets time pass up to `now`; what was due on the way happens in its order, each at its time.
     pub fn pass(&mut self, now: Timestamp, world: &World<'_>) -> Heard {
         let mut heard = Heard::default();
-        while let Some(due) = self.subject.wake_at().filter(|due| *due <= now) {
-            let flowing = self.ring(due, world, &mut heard);
+        while let Some(due) = self.due().filter(|due| *due <= now) {
+            let flowing = ring(&mut self.subject, due, world, &mut heard);
             self.pass_on(due, flowing, world, &mut heard);
         }
         heard
@@ -122,21 +138,15 @@ impl Line {
     /// When something is due next, if nothing else happens.
     #[must_use]
     pub fn due(&self) -> Option<Timestamp> {
-        self.subject.wake_at()
-    }
-
-    fn ring(&mut self, now: Timestamp, world: &World<'_>, heard: &mut Heard) -> Vec<Outgoing> {
-        if self.subject.wake_at().is_none_or(|due| due > now) {
-            return Vec::new();
-        }
-        let mut out = Outbox::default();
-        self.subject.wake(now, world, &mut out);
-        commit(&mut self.subject, now, out, world, heard)
+        let lanes: [&dyn Rooms; 3] = [&self.subject, &self.person, &self.delivery];
+        lanes.into_iter().filter_map(Rooms::wake_at).min()
     }
 
     fn pass_on(&mut self, now: Timestamp, flowing: Vec<Outgoing>, world: &World<'_>, heard: &mut Heard) {
+        heard.sayings.extend(flowing.iter().flat_map(sayings));
         let flowing = self.numbered(now, flowing);
-        let flowing = step(&mut self.person, now, &flowing, world, heard);
+        let mut flowing = step(&mut self.person, now, &flowing, world, heard);
+        flowing.extend(ring(&mut self.person, now, world, heard));
         let flowing = self.numbered(now, flowing);
         self.deliver(now, flowing, world, heard);
     }
@@ -151,7 +161,13 @@ impl Line {
                     Admitted::More => {
                         parts.extend(commit(&mut self.delivery, now, Outbox::default(), world, heard));
                     }
-                    Admitted::Wait(Want::Room) => parts.extend(self.send(now, world, heard)),
+                    Admitted::Wait(Want::Room) => {
+                        let before = self.delivery.under_way();
+                        parts.extend(self.send(now, world, heard));
+                        if self.delivery.under_way() == before {
+                            return heard.stuck.push(Admitted::Wait(Want::Room));
+                        }
+                    }
                     stuck => return heard.stuck.push(stuck),
                 }
             }
@@ -169,8 +185,10 @@ impl Line {
         let mut out = Outbox::default();
         self.delivery.wake(now, world, &mut out);
         for send in std::mem::take(&mut out.sends) {
-            let answer = Answer::Accepted(format!("otp-{}", heard.batches.len()));
-            heard.batches.push(send.batch);
+            let answer = (self.service)(&send.batch, heard.batches.len());
+            if matches!(answer, Answer::Accepted(_)) {
+                heard.batches.push(send.batch);
+            }
             self.delivery.answered(now, Reply { at: send.at, answer }, world, &mut out);
         }
         commit(&mut self.delivery, now, out, world, heard)
@@ -195,6 +213,24 @@ impl Line {
         let input = Input { topic, partition: 0 };
         Incoming { input, offset, timestamp: now, key: None, value: Some(value), headers: Vec::new() }
     }
+}
+
+/// What a lane does because of the time alone; what it wrote for the next one.
+fn ring(lane: &mut dyn Rooms, now: Timestamp, world: &World<'_>, heard: &mut Heard) -> Vec<Outgoing> {
+    if lane.wake_at().is_none_or(|due| due > now) {
+        return Vec::new();
+    }
+    let mut out = Outbox::default();
+    lane.wake(now, world, &mut out);
+    commit(lane, now, out, world, heard)
+}
+
+/// Which of their rules' sayings the notices of a frame are.
+fn sayings(record: &Outgoing) -> Vec<(NoticeId, u16)> {
+    let frame = record.value.as_deref().filter(|_| record.topic == Topic::People).unwrap_or_default();
+    let items = frames::FrameItems::read(frame).into_iter().flat_map(|(_, items)| items);
+    let notice = |item: &[u8]| fan_out::read(item).ok().map(|(notice, _)| (notice.id, notice.saying));
+    items.filter_map(|item| notice(item.ok()?)).collect()
 }
 
 /// The records through one lane, in one transaction or as many as it asks for; what it wrote for the
@@ -238,7 +274,14 @@ fn commit(
         .records
         .into_iter()
         .partition(|record| matches!(record.topic, Topic::Subjects | Topic::People | Topic::Pushes));
-    heard.dead_letters.extend(rest.into_iter().filter(|record| record.topic == Topic::DeadLetters));
+    for record in rest {
+        match record.topic {
+            Topic::DeadLetters => heard.dead_letters.push(record),
+            Topic::Writebacks => heard.write_backs.push(record),
+            Topic::Receipts => heard.receipts.push(record),
+            _ => {}
+        }
+    }
     on
 }
 
@@ -271,7 +314,8 @@ fn pushes_of(parcel: &Parcel) -> Vec<Push> {
 }
 
 /// A text with its inserts. One pass, so that an insert that looks like a placeholder stays as it is.
-fn fill(text: &str, inserts: &[&str]) -> String {
+#[must_use]
+pub fn fill(text: &str, inserts: &[&str]) -> String {
     let mut filled = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("{{") {

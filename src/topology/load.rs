@@ -94,7 +94,7 @@ fn may_meet(rule: &Rule, other: &Rule) -> bool {
 }
 
 /// The YAML files right inside a folder, by name; a folder that is not there has none.
-fn sheets(folder: &Path, faults: &mut Faults) -> Vec<Arc<Sheet>> {
+pub(crate) fn sheets(folder: &Path, faults: &mut Faults) -> Vec<Arc<Sheet>> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.retain(|path| {

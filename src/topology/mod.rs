@@ -16,13 +16,13 @@ mod load;
 pub mod message;
 pub mod plan;
 mod reach;
-mod reading;
+pub(crate) mod reading;
 pub mod rule;
 mod rules_file;
 pub mod schedule;
 mod sense;
 mod timing;
-mod tree;
+pub(crate) mod tree;
 
 use std::sync::Arc;
 
@@ -31,6 +31,7 @@ use hashbrown::HashMap;
 pub use condition::RuleFault;
 pub use fault::{Fault, Paint};
 pub use kinds::Kinds;
+pub(crate) use load::sheets;
 pub use message::{Cut, Message, MessageFault};
 pub use rule::{Closer, KindRule, Rule};
 pub use schedule::Saying;

@@ -1,0 +1,268 @@
+//! Test: `bugle test` plays the scenarios of a topology and shows what came out otherwise than written.
+//!
+//! It needs no Kafka and no clock: the lanes are those of `bugle run`, the hours are virtual.
+
+mod junit;
+mod report;
+
+use std::io::{IsTerminal, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Done, Failure};
+use crate::clock::{self, Tick};
+use crate::codec::{Codec, Schemas};
+use crate::event::Source;
+use crate::scenario::{Coverage, Finding, Ground, Scenario, compare, load, play};
+use crate::topology::{Fault, Kinds, Paint, Topology};
+
+const AFTER_HELP: &str = "\
+A scenario says who is there, what happens when, and who is told what. Whoever is not named hears nothing:
+a push that no step expects fails the scenario.
+
+  use_case: EC-3
+  scenarios:
+    - name: an overdue task reaches its assignee, then the supervisor
+      start: 2026-01-05 10:00
+      zone: Europe/Berlin
+      steps:
+        - event: xecm.task.assigned
+          with: { severity: high, due_at: +6h, assignees: [jonas.klein] }
+          told: [{ rule: ec-1-review, to: jonas.klein, text: 'Zu prüfen' }]
+        - at: 16:00
+          told: [{ rule: ec-3-sla, to: jonas.klein, priority: high }]
+        - after: 1h
+          answer: approve
+          by: jonas.klein
+
+A step has a time (`at: 16:00`, `at: 2026-01-06 09:00`, `after: 4h`), something that happens (`event` with
+`with`, `times`, `every`; `answer` with `by`, `token_of`, `of`, `push`, `refused`; `directory`; `members`;
+`push_service`) and what is expected (`told`, `not_told`, `verdicts`, `write_back`, `dead_letters`). `until`
+lets what is told later belong to it.
+
+Examples:
+  bugle test                              the scenarios in topology/scenarios/
+  bugle test --filter ec-3                those whose file, use case or name holds `ec-3`
+  bugle test --watch --filter ec-3        again after every change of a file
+  bugle test --junit target/bugle.xml --min-coverage 90
+
+Exit codes: 0 all as written, 1 not so, 78 rules or scenarios that cannot be read.";
+
+/// Arguments of `bugle test`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Args {
+    /// The folder with the rules; its scenarios lie in FOLDER/scenarios.
+    #[arg(value_name = "FOLDER", default_value = "topology")]
+    pub folder: PathBuf,
+    /// The folder with the scenarios, when they lie elsewhere.
+    #[arg(long, value_name = "FOLDER")]
+    pub scenarios: Option<PathBuf>,
+    /// Schemas that replace the built-in ones.
+    #[arg(long, value_name = "FOLDER")]
+    pub schemas: Option<PathBuf>,
+    /// Only scenarios whose file, use case or name holds this text.
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+    /// Write the result as JUnit XML, too.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Fail when fewer of the rules' branches are reached, in percent.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub min_coverage: Option<u8>,
+    /// Run again whenever a file of the folder changes, until interrupted.
+    #[arg(long)]
+    pub watch: bool,
+    /// How to print the result.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// Exit code for files that are wrong.
+const FAULTY: u8 = 78;
+/// How often a watched folder is looked at.
+const LOOK: Duration = Duration::from_millis(300);
+/// After this, progress is shown.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// One scenario that was played.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// What came out otherwise; nothing: all as written.
+    pub findings: Vec<Finding>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// All that were played.
+#[derive(Debug)]
+pub struct Run {
+    /// In the order of the files.
+    pub outcomes: Vec<Outcome>,
+    /// What they reached; `None` where only some were played.
+    pub coverage: Option<Coverage>,
+    /// How long all of it took.
+    pub took: Duration,
+}
+
+/// Plays and prints; 0 when all is as written.
+///
+/// # Errors
+/// Something cannot be read or written.
+pub fn run(args: &Args) -> Done {
+    if !args.watch {
+        return once(args);
+    }
+    loop {
+        let seen = newest(&args.folder);
+        if let Err(failure) = once(args) {
+            super::say(failure);
+        }
+        super::say(format_args!("\nwatching {}; Ctrl-C ends it", args.folder.display()));
+        while newest(&args.folder) == seen {
+            clock::sleep(LOOK);
+        }
+    }
+}
+
+fn once(args: &Args) -> Done {
+    let is_plain = !std::io::stdout().is_terminal() || std::env::var_os("NO_COLOR").is_some();
+    let (text, code) = report(args, if is_plain { Paint::Plain } else { Paint::Colour })?;
+    std::io::stdout().write_all(text.as_bytes()).map_err(Failure::failed)?;
+    Ok(code)
+}
+
+/// What is printed, and the exit code.
+///
+/// # Errors
+/// The schemas cannot be read, or the JUnit file cannot be written.
+pub fn report(args: &Args, paint: Paint) -> Result<(String, u8), Failure> {
+    let played = match all(args)? {
+        Ok(played) => played,
+        Err(faults) => return Ok((report::faults(&faults, paint, args.output), FAULTY)),
+    };
+    if played.outcomes.is_empty() {
+        let filter = args.filter.as_deref().unwrap_or_default();
+        let failure = Failure { exit: 2, ..Failure::failed(format!("no scenario holds `{filter}`")) };
+        return Err(failure.hint("filter by a use case such as `EC-3`, a file, or a word of the name"));
+    }
+    if let Some(file) = &args.junit {
+        std::fs::write(file, junit::xml(&played))
+            .map_err(|error| Failure::failed(format!("`{}` cannot be written: {error}", file.display())))?;
+    }
+    let enough = match (&played.coverage, args.min_coverage) {
+        (Some(coverage), Some(least)) => coverage.percent() >= usize::from(least),
+        _ => true,
+    };
+    let fine = enough && played.outcomes.iter().all(|outcome| outcome.findings.is_empty());
+    let text = match args.output {
+        Output::Text => report::text(&played, args.min_coverage, paint),
+        Output::Json => format!("{:#}\n", report::json(&played, fine)),
+    };
+    Ok((text, u8::from(!fine)))
+}
+
+/// Loads everything and plays it; the faults of rules or scenarios that cannot be read.
+fn all(args: &Args) -> Result<Result<Run, Vec<Fault>>, Failure> {
+    let started = Tick::now();
+    let schemas = match &args.schemas {
+        None => Schemas::built_in(),
+        Some(folder) => Schemas::load(folder).map_err(Failure::configuration)?,
+    };
+    let kinds = Kinds::new(Source::ALL.into_iter().flat_map(|source| schemas.shapes(source).to_vec()));
+    let topology = match Topology::load(&args.folder, &kinds) {
+        Ok(topology) => topology,
+        Err(faults) => return Ok(Err(faults)),
+    };
+    let codec = Codec::new(schemas.into(), None);
+    let ground = Ground { schemas: codec.schemas(), codec: &codec, topology: &topology };
+    let beside = || args.folder.join("scenarios");
+    let scenarios = match load(&args.scenarios.clone().unwrap_or_else(beside), ground) {
+        Ok(scenarios) => scenarios,
+        Err(faults) => return Ok(Err(faults)),
+    };
+    let wanted = args.filter.as_deref().map(str::to_lowercase);
+    let scenarios: Vec<Scenario> = scenarios
+        .into_iter()
+        .filter(|scenario| wanted.as_deref().is_none_or(|wanted| is_wanted(scenario, wanted)))
+        .collect();
+    let mut progress = Progress::new(scenarios.len(), started);
+    let (mut outcomes, mut reached) = (Vec::new(), Vec::new());
+    for scenario in scenarios {
+        let begun = Tick::now();
+        let played = play(&scenario, ground);
+        let findings = compare(&scenario, &played);
+        reached.push(played);
+        outcomes.push(Outcome { scenario, findings, took: begun.elapsed() });
+        progress.step();
+    }
+    progress.end();
+    let coverage = args.filter.is_none().then(|| Coverage::of(&topology, &reached));
+    Ok(Ok(Run { outcomes, coverage, took: started.elapsed() }))
+}
+
+fn is_wanted(scenario: &Scenario, wanted: &str) -> bool {
+    let file = Path::new(&scenario.file).file_name().unwrap_or_default().to_string_lossy();
+    let texts = [&*file, scenario.use_case.as_deref().unwrap_or_default(), &scenario.name];
+    texts.iter().any(|text| text.to_lowercase().contains(wanted))
+}
+
+/// When a file below the folder was changed last, and how many there are.
+fn newest(folder: &Path) -> (Option<SystemTime>, usize) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return (None, 0) };
+    entries.filter_map(Result::ok).fold((None, 0), |(time, count), entry| {
+        let (changed, files) = match entry.path() {
+            path if path.is_dir() => newest(&path),
+            _ => (entry.metadata().ok().and_then(|data| data.modified().ok()), 1),
+        };
+        (time.max(changed), count + files)
+    })
+}
+
+/// Shown on a terminal once it takes longer than one likes to wait.
+struct Progress {
+    bar: Option<ProgressBar>,
+    total: usize,
+    done: usize,
+    started: Tick,
+}
+
+// === impl Progress ===
+
+impl Progress {
+    fn new(total: usize, started: Tick) -> Self {
+        Self { bar: None, total, done: 0, started }
+    }
+
+    fn step(&mut self) {
+        self.done += 1;
+        if self.bar.is_none() && std::io::stderr().is_terminal() && self.started.elapsed() > PATIENCE {
+            let bar = ProgressBar::new(self.total as u64);
+            let style = ProgressStyle::with_template("{bar:30} {pos} of {len} scenarios");
+            self.bar = Some(style.map_or(bar.clone(), |style| bar.with_style(style)));
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position(self.done as u64);
+        }
+    }
+
+    fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

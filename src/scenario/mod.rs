@@ -1,0 +1,58 @@
+//! Scenarios: what the rules say and do not say over hours and days, played through the lanes in virtual time.
+//!
+//! [`read`] takes a file of `topology/scenarios/` with the manners of the rules' own files: every fault at once,
+//! each with its place. [`play`] runs it through the same lanes as production; clock and push service alone are
+//! others. [`compare`] says what came out otherwise than written. Nothing here prints or knows what time it is.
+
+mod compare;
+pub mod coverage;
+mod expect;
+mod happening;
+mod moment;
+mod play;
+mod read;
+mod script;
+mod step;
+
+use std::path::Path;
+use std::sync::Arc;
+
+pub use compare::{Finding, compare};
+pub use coverage::{Branch, Coverage};
+pub use moment::Clock;
+pub use play::{Played, Told, play};
+pub use script::{Act, Expected, Scenario, Step};
+
+use crate::codec::{Codec, Schemas};
+use crate::topology::fault::{Faults, Place, Sheet};
+use crate::topology::{Fault, Topology};
+
+/// What scenarios are read and played against.
+#[derive(Clone, Copy)]
+pub struct Ground<'g> {
+    /// The schemas of events.
+    pub schemas: &'g Schemas,
+    /// How bytes are read.
+    pub codec: &'g Codec,
+    /// The rules.
+    pub topology: &'g Topology,
+}
+
+/// Reads every `*.yaml` of a folder.
+///
+/// # Errors
+/// Every fault of every file, in reading order.
+pub fn load(folder: &Path, ground: Ground<'_>) -> Result<Vec<Scenario>, Vec<Fault>> {
+    let mut faults = Faults::default();
+    let sheets = crate::topology::sheets(folder, &mut faults);
+    if sheets.is_empty() {
+        let sheet = Arc::new(Sheet { path: folder.display().to_string(), text: String::new() });
+        let told = ("no scenarios here: no `*.yaml`", "write one, such as topology/scenarios/ec-3.yaml");
+        faults.add(&sheet, Place::default(), "no-scenarios", told);
+    }
+    let mut scenarios = Vec::new();
+    for sheet in &sheets {
+        scenarios.extend(read::read(sheet, folder, ground, &mut faults));
+    }
+    if faults.is_empty() { Ok(scenarios) } else { Err(faults.sorted()) }
+}

@@ -1,0 +1,365 @@
+//! Play: a scenario's steps through the four lanes, in virtual time.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use serde_json::Value as Json;
+
+use crate::codec::{Codec, Name, outputs, person, public};
+use crate::directory::key::{members_key, person_key};
+use crate::directory::{Decoded, Directory};
+use crate::event::answer::Answer;
+use crate::event::notice::Verb;
+use crate::event::receipt::Exception;
+use crate::event::record::Input;
+use crate::event::{
+    Coordinates, Ending, Incoming, Members, NoticeId, Occasion, Outgoing, Parcel, Person, Priority, Source,
+    Span, Timestamp, Topic, Verdict,
+};
+use crate::flow::delivery;
+use crate::flow::line::{Heard, Line, fill};
+use crate::flow::{OutputIds, Parking, Plan, TenantDefaults, World};
+use crate::topology::Topology;
+
+use super::Ground;
+use super::script::{Act, Reply, Scenario, Service, Who};
+
+/// What came of a scenario.
+#[derive(Debug, Default)]
+pub struct Played {
+    /// For each of its steps, what was heard.
+    pub steps: Vec<Moment>,
+    /// Which of its rule's sayings somebody heard.
+    pub sayings: Vec<(String, u16)>,
+    /// Which answers counted.
+    pub answers: Vec<(String, String)>,
+}
+
+/// What was heard between the step before and the end of this one.
+#[derive(Debug, Default)]
+pub struct Moment {
+    /// What people were told, in the order of time.
+    pub told: Vec<Told>,
+    /// Verdicts of all lanes.
+    pub verdicts: Vec<Verdict>,
+    /// What is to be carried into source systems.
+    pub write_backs: Vec<Json>,
+    /// Codes of dead letters.
+    pub dead_letters: Vec<String>,
+    /// For the answer of this step: why it does not count; `None`: it does, or none was given.
+    pub refused: Option<String>,
+    /// What kept a lane or an answer from going on.
+    pub stuck: Vec<String>,
+}
+
+/// One push as one person got it.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub who: Who,
+    /// The rule.
+    pub rule: String,
+    /// Which telling.
+    pub occasion: Occasion,
+    /// The title, inserts filled in.
+    pub title: String,
+    /// The summary, inserts filled in.
+    pub summary: String,
+    /// BCP 47.
+    pub locale: String,
+    /// How urgent.
+    pub priority: Priority,
+    /// The answers offered.
+    pub answers: Vec<Verb>,
+    /// Where it leads.
+    pub link: Option<String>,
+    /// The app it is for.
+    pub app: String,
+    notice: NoticeId,
+    subject: String,
+    conversation: u128,
+}
+
+/// Plays a scenario.
+#[must_use]
+pub fn play(scenario: &Scenario, ground: Ground<'_>) -> Played {
+    let mut stage = Stage::new(scenario, ground);
+    let mut played = Played::default();
+    for step in &scenario.steps {
+        let mut moment = Moment::default();
+        stage.until(before(step.at), &mut moment);
+        for (at, act) in &step.acts {
+            stage.until(before(*at), &mut moment);
+            stage.now = *at;
+            stage.act(act, &mut moment);
+        }
+        stage.until(step.end, &mut moment);
+        played.steps.push(moment);
+    }
+    let said: BTreeMap<NoticeId, u16> = stage.sayings.into_iter().collect();
+    let told = played.steps.iter().flat_map(|moment| &moment.told);
+    played.sayings = told.filter_map(|told| Some((told.rule.clone(), *said.get(&told.notice)?))).collect();
+    let verdicts = played.steps.iter().flat_map(|moment| &moment.verdicts);
+    played.answers = verdicts
+        .filter_map(|verdict| match &verdict.ending {
+            Ending::Answered(verb) => Some((verdict.rule.clone()?, verb.clone())),
+            _ => None,
+        })
+        .collect();
+    played
+}
+
+/// What is due at a time belongs to what happens then, and not to what went before.
+fn before(at: Timestamp) -> Timestamp {
+    at - Span::from_millis(1)
+}
+
+struct Stage<'g> {
+    codec: &'g Codec,
+    topology: &'g Topology,
+    plan: Plan,
+    directory: Directory,
+    known: (i64, i64),
+    line: Line,
+    service: Rc<RefCell<Service>>,
+    now: Timestamp,
+    replies: u32,
+    asked: Vec<Told>,
+    sayings: Vec<(NoticeId, u16)>,
+}
+
+// === impl Stage ===
+
+impl<'g> Stage<'g> {
+    fn new(scenario: &Scenario, ground: Ground<'g>) -> Self {
+        let plan = plan(scenario);
+        let service = Rc::new(RefCell::new(Service::Takes));
+        let mut line = Line::new(&plan);
+        let asked = Rc::clone(&service);
+        line.answering(Box::new(move |batch, taken| served(&asked.borrow(), batch, taken)));
+        let mut stage = Self {
+            codec: ground.codec,
+            topology: ground.topology,
+            plan,
+            directory: Directory::new(),
+            known: (0, 0),
+            line,
+            service,
+            now: scenario.start,
+            replies: 0,
+            asked: Vec::new(),
+            sayings: Vec::new(),
+        };
+        scenario.people.iter().for_each(|person| stage.learn(person));
+        scenario.members.iter().for_each(|members| stage.learn_members(members));
+        stage
+    }
+
+    fn learn(&mut self, person: &Person) {
+        let value = person::encode(Name::Person.local_id(), person);
+        let key = person_key(&person.tenant, &person.user_id);
+        let offset = self.known.0;
+        self.known.0 += 1;
+        self.apply(Topic::Directory, offset, key, value);
+    }
+
+    fn learn_members(&mut self, members: &Members) {
+        let value = person::encode_members(Name::Members.local_id(), members);
+        let offset = self.known.1;
+        self.known.1 += 1;
+        self.apply(Topic::Members, offset, members_key(members), value);
+    }
+
+    fn apply(&self, topic: Topic, offset: i64, key: String, value: Vec<u8>) {
+        let (key, value) = (Some(key.into()), Some(value.into()));
+        let input = Input { topic, partition: 0 };
+        let record = Incoming { input, offset, timestamp: self.now, key, value, headers: Vec::new() };
+        if let Ok(decoded) = Decoded::read(self.codec, &record) {
+            self.directory.apply([(&record, decoded)]);
+        }
+    }
+
+    /// Shows the lanes the world as it is, and takes down what they say.
+    fn look(&mut self, moment: &mut Moment, run: impl FnOnce(&mut Line, &World<'_>) -> Heard) {
+        let people = self.directory.view();
+        let directory = people.position();
+        let world = World {
+            topology: self.topology,
+            codec: self.codec,
+            people: &people,
+            directory: &directory,
+            plan: &self.plan,
+        };
+        let heard = run(&mut self.line, &world);
+        self.sayings.extend(&heard.sayings);
+        for parcel in &heard.batches {
+            let told = told(self.now, parcel);
+            self.asked.extend(told.iter().cloned());
+            moment.told.extend(told);
+        }
+        moment.write_backs.extend(heard.write_backs.iter().filter_map(|record| self.read(record)));
+        moment.dead_letters.extend(heard.dead_letters.iter().map(code));
+        moment.stuck.extend(heard.stuck.iter().map(|stuck| format!("a lane cannot go on: {stuck:?}")));
+        moment.verdicts.extend(heard.verdicts);
+        moment.verdicts.extend(heard.receipts.iter().flat_map(exceptions));
+    }
+
+    /// Time passes, and what is due happens, each thing at its time.
+    fn until(&mut self, end: Timestamp, moment: &mut Moment) {
+        while let Some(due) = self.line.due().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            let now = self.now;
+            self.look(moment, |line, world| line.pass(now, world));
+            if self.line.due().is_some_and(|next| next <= due) {
+                moment.stuck.push(format!("what is due at {due} stays due"));
+                return;
+            }
+        }
+        self.now = self.now.max(end);
+    }
+
+    fn act(&mut self, act: &Act, moment: &mut Moment) {
+        let now = self.now;
+        match act {
+            Act::Event(source, value) => {
+                let record = (*source, value.clone());
+                self.look(moment, |line, world| line.feed(now, vec![record], world));
+            }
+            Act::Answer(reply) => self.answer(reply, moment),
+            Act::Person(person) => self.learn(person),
+            Act::Members(members) => self.learn_members(members),
+            Act::Service(service) => *self.service.borrow_mut() = service.clone(),
+        }
+    }
+
+    fn answer(&mut self, reply: &Reply, moment: &mut Moment) {
+        let of_rule = |told: &&Told| reply.rule.as_ref().is_none_or(|rule| *rule == told.rule);
+        let mut pushes = self.asked.iter().filter(|told| told.who == reply.token_of).filter(of_rule);
+        let push = match reply.push {
+            Some(number) => pushes.nth(number as usize - 1),
+            None => pushes.next_back(),
+        };
+        let Some(push) = push.cloned() else {
+            moment.stuck.push(format!("{} was told nothing that could be answered", reply.token_of.user_id));
+            return;
+        };
+        self.replies += 1;
+        let response_id = format!("r{}", self.replies);
+        let answer = Answer {
+            response_id: &response_id,
+            tenant: &reply.by.tenant,
+            conversation: push.conversation,
+            occasion: push.occasion,
+            person: &reply.by.user_id,
+            verb: reply.verb,
+            comment: reply.comment.as_deref(),
+            received_at: self.now,
+        };
+        let (now, seen) = (self.now, moment.verdicts.len());
+        self.look(moment, |line, world| line.answer(now, &answer, (&push.subject, &push.rule), world));
+        moment.refused = moment.verdicts[seen..].iter().find_map(|verdict| match &verdict.ending {
+            Ending::AnswerRefused(why) => Some(why.clone()),
+            _ => None,
+        });
+    }
+
+    fn read(&self, record: &Outgoing) -> Option<Json> {
+        let value = record.value.as_deref()?;
+        public::show(self.codec.schemas(), Name::WriteBack, value).ok()
+    }
+}
+
+fn plan(scenario: &Scenario) -> Plan {
+    let of = |locale: &str, zone: &str| TenantDefaults { locale: locale.to_owned(), zone: zone.to_owned() };
+    let tenants =
+        scenario.tenants.iter().map(|(tenant, locale, zone)| (tenant.clone(), of(locale, zone))).collect();
+    Plan {
+        subjects: 1,
+        people: 1,
+        pushes: 1,
+        audit: 1,
+        horizon: Span::from_secs(7 * 86_400),
+        account: "main".to_owned(),
+        target: "bugle".to_owned(),
+        signing_key: "k1".to_owned(),
+        tenants,
+        defaults: of("en", scenario.clock.zone()),
+        ids: OutputIds { verdict: Name::Verdict.local_id(), receipt: Name::Receipt.local_id() },
+        parking: Parking::default(),
+        budget: 1 << 20,
+    }
+}
+
+/// What the push service makes of a batch.
+fn served(service: &Service, batch: &Parcel, taken: usize) -> delivery::Answer {
+    match service {
+        Service::Unavailable => delivery::Answer::TryLater(None),
+        Service::Blocks => delivery::Answer::Forbidden,
+        Service::Unclear => delivery::Answer::Unknown(None),
+        Service::Refuses(code, None) => delivery::Answer::Unacceptable(code.clone(), None),
+        Service::Refuses(code, Some(person)) => {
+            let open = batch.open();
+            match open.members.iter().position(|member| member.user_id == person) {
+                Some(place) => delivery::Answer::Unacceptable(code.clone(), Some(place)),
+                None => delivery::Answer::Accepted(format!("otp-{taken}")),
+            }
+        }
+        Service::Takes => delivery::Answer::Accepted(format!("otp-{taken}")),
+    }
+}
+
+/// What the push service did not take, as verdicts.
+fn exceptions(record: &Outgoing) -> Vec<Verdict> {
+    let Ok(receipt) = outputs::decode_receipt(record.value.as_deref().unwrap_or_default()) else {
+        return Vec::new();
+    };
+    let one = |exception: Exception| Verdict {
+        at: receipt.at,
+        tenant: receipt.tenant.clone(),
+        event_id: String::new(),
+        change: Coordinates { source: Source::Xecm, partition: -1, offset: -1 },
+        subject: None,
+        rule: Some(receipt.rule.clone()),
+        occasion: None,
+        ending: Ending::Not(exception.reason),
+        count: 1,
+        people: vec![exception.user_id],
+    };
+    receipt.exceptions.into_iter().map(one).collect()
+}
+
+/// The code a dead letter says.
+fn code(record: &Outgoing) -> String {
+    let named = record.headers.iter().find(|(name, _)| name.ends_with("code"));
+    let value = named.and_then(|(_, value)| value.as_deref()).unwrap_or_default();
+    String::from_utf8_lossy(value).into_owned()
+}
+
+fn told(at: Timestamp, parcel: &Parcel) -> Vec<Told> {
+    let batch = parcel.open();
+    let (head, template) = (batch.head, &batch.head.template);
+    let one = |member: &crate::event::Member<'_>| {
+        let letter = batch.letters.get(member.letter as usize)?;
+        let link = template.data.iter().find(|(name, _)| name == "link");
+        Some(Told {
+            at,
+            who: Who { tenant: head.tenant.clone(), user_id: member.user_id.to_owned() },
+            rule: template.rule.clone(),
+            occasion: letter.occasion,
+            title: fill(&template.title, &letter.inserts),
+            summary: fill(&template.summary, &letter.inserts),
+            locale: template.locale.clone(),
+            priority: template.priority,
+            answers: template.answers.clone(),
+            link: link.map(|(_, link)| fill(link, &letter.inserts)),
+            app: template.target.clone(),
+            notice: letter.notice,
+            subject: letter.subject.to_owned(),
+            conversation: letter.conversation,
+        })
+    };
+    batch.members.iter().filter_map(one).collect()
+}

@@ -1,0 +1,285 @@
+//! Read: a file of scenarios and everything they share, every fault noted.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::directory::{LoadError, person_of, read_people};
+use crate::event::{Members, Person, Timestamp};
+use crate::topology::fault::{Faults, Sheet, Spot, nearest};
+use crate::topology::reading::{Fields, Reading};
+use crate::topology::tree::{self, Branch, Node};
+
+use super::Ground;
+use super::expect::{line, people};
+use super::happening::plain;
+use super::moment::Clock;
+use super::script::{Scenario, Who};
+use super::step::{Course, moment, step};
+
+/// The people of a scenario, and what else its steps are read against.
+#[derive(Clone)]
+pub(super) struct Cast<'g> {
+    /// The rules and schemas.
+    pub(super) ground: Ground<'g>,
+    /// Whose people are meant where none is named.
+    pub(super) tenant: String,
+    known: BTreeMap<(String, String), Person>,
+    members: Vec<Members>,
+}
+
+/// The people's file where none is named.
+const PEOPLE: &str = "people.csv";
+/// Every scenario that names no other time starts on a Monday morning.
+const START: &str = "2026-01-05 10:00";
+
+/// Reads a file; what cannot be read is a fault.
+pub(super) fn read(
+    sheet: &Arc<Sheet>,
+    folder: &Path,
+    ground: Ground<'_>,
+    faults: &mut Faults,
+) -> Vec<Scenario> {
+    let Some(node) = tree::parse(sheet, faults) else { return Vec::new() };
+    let cx = &mut Reading { sheet: Arc::clone(sheet), faults };
+    let Some(mut fields) = cx.fields(&node, "a file of scenarios") else { return Vec::new() };
+    let use_case = fields.get("use_case").and_then(|node| use_case(cx, node, ground));
+    let file = fields.get("people");
+    let known = known(cx, file, &node, folder);
+    let cast = Cast { ground, tenant: "acme".to_owned(), known, members: Vec::new() };
+    let mut head = Head { tenants: Vec::new(), clock: None, start: None };
+    let cast = shared(cx, &mut fields, cast, &mut head);
+    let scenarios = match fields.need("scenarios", cx) {
+        Some(node) => cx.list(node, |cx, node| scenario(cx, node, (&cast, &head), use_case.as_deref())),
+        None => Vec::new(),
+    };
+    fields.done(cx);
+    scenarios
+}
+
+/// What a file and each of its scenarios may say.
+#[derive(Clone)]
+struct Head {
+    tenants: Vec<(String, String, String)>,
+    clock: Option<Clock>,
+    start: Option<String>,
+}
+
+fn use_case(cx: &mut Reading<'_>, node: &Node, ground: Ground<'_>) -> Option<String> {
+    let text = cx.text(node)?;
+    let known: Vec<&str> =
+        ground.topology.rules.iter().filter_map(|rule| rule.plan.use_case.as_deref()).collect();
+    if !known.contains(&text.value.as_str()) {
+        let fact = format!("no rule serves the use case `{}`", text.value);
+        let hint = nearest(&text.value, known)
+            .map_or_else(|| "write the `use_case` of a rule".to_owned(), |near| format!("write `{near}`"));
+        cx.fault(text.at, "unknown-use-case", (fact, hint));
+    }
+    Some(text.value)
+}
+
+/// Zone, start, tenants, and what differs in the directory.
+fn shared<'g>(
+    cx: &mut Reading<'_>,
+    fields: &mut Fields<'_>,
+    mut cast: Cast<'g>,
+    head: &mut Head,
+) -> Cast<'g> {
+    if let Some(text) = fields.get("tenant").and_then(|node| cx.text(node)) {
+        cast.tenant = text.value;
+    }
+    if let Some(node) = fields.get("zone") {
+        head.clock = zone(cx, node).and_then(|zone| Clock::of(&zone)).or(head.clock.take());
+    }
+    let clock = head.clock.clone().or_else(|| Clock::of("Europe/Berlin"));
+    if let (Some(node), Some(clock)) = (fields.get("start"), clock)
+        && moment(cx, node, (&clock, Timestamp::default())).is_some()
+    {
+        head.start = cx.text(node).map(|text| text.value);
+    }
+    head.tenants.extend(fields.get("tenants").map(|node| tenants(cx, node)).unwrap_or_default());
+    if let Some(node) = fields.get("directory") {
+        cx.list(node, |cx, node| cast.learn(cx, node));
+    }
+    if let Some(node) = fields.get("members") {
+        let groups = cx.list(node, |cx, node| members(cx, node, &cast));
+        cast.members.extend(groups);
+    }
+    cast
+}
+
+/// `{ globex: { zone: America/Toronto, locale: en } }`
+fn tenants(cx: &mut Reading<'_>, node: &Node) -> Vec<(String, String, String)> {
+    let Branch::Map(entries) = &node.value else {
+        cx.wrong(node, "a map of tenants");
+        return Vec::new();
+    };
+    let one = |(name, node): &(Spot<String>, Node)| {
+        let mut fields = cx.fields(node, "a tenant")?;
+        let zone = fields.need("zone", cx).and_then(|node| zone(cx, node));
+        let locale = fields.get("locale").and_then(|node| cx.text(node)).map(|text| text.value);
+        fields.done(cx);
+        Some((name.value.clone(), locale.unwrap_or_else(|| "en".to_owned()), zone?))
+    };
+    entries.iter().filter_map(one).collect()
+}
+
+fn zone(cx: &mut Reading<'_>, node: &Node) -> Option<String> {
+    let text = cx.text(node)?;
+    if Clock::of(&text.value).is_none() {
+        let told = (format!("nobody knows the zone `{}`", text.value), "write it as `Europe/Berlin`");
+        cx.fault(text.at, "unknown-zone", told);
+        return None;
+    }
+    Some(text.value)
+}
+
+fn scenario(
+    cx: &mut Reading<'_>,
+    node: &Node,
+    (cast, head): (&Cast<'_>, &Head),
+    use_case: Option<&str>,
+) -> Option<Scenario> {
+    let mut fields = cx.fields(node, "a scenario")?;
+    let name = fields.need("name", cx).and_then(|node| cx.text(node));
+    let mut head = head.clone();
+    let mut cast = shared(cx, &mut fields, cast.clone(), &mut head);
+    let clock = head.clock.or_else(|| Clock::of("Europe/Berlin"))?;
+    let start = clock.read(head.start.as_deref().unwrap_or(START), None)?;
+    let (people, groups) = (cast.known.values().cloned().collect(), cast.members.clone());
+    let mut course = Course { now: start, events: 0, clock: &clock };
+    let steps = match fields.need("steps", cx) {
+        Some(node) => cx.list(node, |cx, node| step(cx, node, &mut cast, &mut course)),
+        None => Vec::new(),
+    };
+    fields.done(cx);
+    Some(Scenario {
+        use_case: use_case.map(str::to_owned),
+        name: name?.value,
+        file: cx.sheet.path.clone(),
+        line: line(cx, node),
+        start,
+        tenant: cast.tenant,
+        tenants: head.tenants,
+        people,
+        members: groups,
+        steps,
+        clock,
+    })
+}
+
+/// The people of a file beside the scenarios, or those written down.
+fn known(
+    cx: &mut Reading<'_>,
+    named: Option<&Node>,
+    whole: &Node,
+    folder: &Path,
+) -> BTreeMap<(String, String), Person> {
+    let (name, node) = match named {
+        Some(node) if matches!(node.value, Branch::List(_)) => {
+            let people = cx.list(node, |cx, node| person(cx, node, None, "acme"));
+            return by_key(people);
+        }
+        Some(node) => (cx.text(node).map(|text| text.value), node),
+        None => (folder.join(PEOPLE).is_file().then(|| PEOPLE.to_owned()), whole),
+    };
+    let Some(name) = name else { return BTreeMap::new() };
+    match read_people(&folder.join(&name), None) {
+        Ok(people) => by_key(people),
+        Err(error) => {
+            let first = match &error {
+                LoadError::Faults(faults) => faults.first().map(|fault| format!("{error}: {fault}")),
+                _ => None,
+            };
+            let hint = error.hint().unwrap_or("see README.md");
+            cx.fault(node.at, "bad-people", (first.unwrap_or_else(|| error.to_string()), hint));
+            BTreeMap::new()
+        }
+    }
+}
+
+fn by_key(people: Vec<Person>) -> BTreeMap<(String, String), Person> {
+    people.into_iter().map(|person| ((person.tenant.clone(), person.user_id.clone()), person)).collect()
+}
+
+/// A person as a line of `people.jsonl` has them; `before`: what is not said stays as it is.
+fn person(cx: &mut Reading<'_>, node: &Node, before: Option<&Person>, tenant: &str) -> Option<Person> {
+    let Branch::Map(_) = node.value else {
+        cx.wrong(node, "a map of what is known of a person");
+        return None;
+    };
+    let mut json = before.and_then(|person| serde_json::to_value(person).ok()).unwrap_or_default();
+    if let (serde_json::Value::Object(said), true) = (plain(node), json.is_object() || json.is_null()) {
+        for (name, value) in said {
+            json[name] = value;
+        }
+    }
+    if json.get("tenant").is_none() {
+        json["tenant"] = tenant.into();
+    }
+    match person_of(json) {
+        Ok(person) => Some(person),
+        Err(fault) => {
+            cx.fault(node.at, "bad-person", (fault, "write them as a line of people.jsonl has them"));
+            None
+        }
+    }
+}
+
+/// `{ scope: workspace/20814, role: lead, people: [mara.weber] }`
+pub(super) fn members(cx: &mut Reading<'_>, node: &Node, cast: &Cast<'_>) -> Option<Members> {
+    let mut fields = cx.fields(node, "a group of members")?;
+    let scope = fields.need("scope", cx).and_then(|node| cx.text(node));
+    let role = fields.get("role").and_then(|node| cx.text(node)).map(|text| text.value);
+    let people = fields.need("people", cx).map(|node| people(cx, node, cast)).unwrap_or_default();
+    fields.done(cx);
+    let scope = scope?;
+    let Some((scope_type, scope_id)) = scope.value.split_once('/') else {
+        let told = (format!("`{}` is no scope", scope.value), "write it as `workspace/20814`");
+        cx.fault(scope.at, "bad-scope", told);
+        return None;
+    };
+    Some(Members {
+        tenant: cast.tenant.clone(),
+        scope_type: scope_type.to_owned(),
+        scope_id: scope_id.to_owned(),
+        role: role.unwrap_or_default(),
+        user_ids: people.into_iter().map(|who| who.user_id).collect(),
+    })
+}
+
+// === impl Cast ===
+
+impl Cast<'_> {
+    /// A person the directory knows, as `user` or `tenant/user`.
+    pub(super) fn who(&self, cx: &mut Reading<'_>, node: &Node) -> Option<Who> {
+        let text = cx.text(node)?;
+        let (tenant, user_id) = match text.value.split_once('/') {
+            Some((tenant, user)) => (tenant, user),
+            None => (self.tenant.as_str(), text.value.as_str()),
+        };
+        let who = Who { tenant: tenant.to_owned(), user_id: user_id.to_owned() };
+        if self.known.contains_key(&(who.tenant.clone(), who.user_id.clone())) {
+            return Some(who);
+        }
+        let near = self.known.keys().filter(|key| key.0 == tenant).map(|key| key.1.as_str());
+        let hint = match nearest(user_id, near) {
+            Some(near) => format!("write `{near}`"),
+            None => "add them to the people of the scenarios, or under `directory:`".to_owned(),
+        };
+        let fact = format!("`{user_id}` is nobody in the directory of tenant `{tenant}`");
+        cx.fault(text.at, "unknown-person", (fact, hint));
+        None
+    }
+
+    /// The directory hears of a person: what is not said stays as it was.
+    pub(super) fn learn(&mut self, cx: &mut Reading<'_>, node: &Node) -> Option<Person> {
+        let said = plain(node);
+        let text = |name: &str| said.get(name).and_then(|value| value.as_str()).map(str::to_owned);
+        let tenant = text("tenant").unwrap_or_else(|| self.tenant.clone());
+        let key = (tenant, text("user_id").unwrap_or_default());
+        let person = person(cx, node, self.known.get(&key), &key.0)?;
+        self.known.insert(key, person.clone());
+        Some(person)
+    }
+}

@@ -1,0 +1,158 @@
+//! Step: one step of a scenario: when, what happens, and what is expected of it.
+
+use crate::event::{Span, Timestamp};
+use crate::topology::reading::{Fields, Reading};
+use crate::topology::tree::{Branch, Node};
+
+use super::expect::{self, expected};
+use super::happening::Happening;
+use super::moment::{Clock, WANTED};
+use super::read::{Cast, members};
+use super::script::{Act, Reply, Service, Step, Who};
+
+/// How far the steps before have come.
+pub(super) struct Course<'c> {
+    /// The end of the step before.
+    pub(super) now: Timestamp,
+    /// How many events there were.
+    pub(super) events: u32,
+    pub(super) clock: &'c Clock,
+}
+
+/// Reads a step.
+pub(super) fn step(
+    cx: &mut Reading<'_>,
+    node: &Node,
+    cast: &mut Cast<'_>,
+    course: &mut Course<'_>,
+) -> Option<Step> {
+    let mut fields = cx.fields(node, "a step")?;
+    let at = time(cx, &mut fields, course);
+    let times = fields.get("times").and_then(|node| cx.count(node)).unwrap_or(1);
+    let every = fields.get("every").and_then(|node| cx.span(node)).unwrap_or_default();
+    let last = at + Span::from_millis(every.millis().saturating_mul(i64::from(times) - 1));
+    let until = fields.get("until").and_then(|node| moment(cx, node, (course.clock, last)));
+    let end = until.unwrap_or(last).max(last);
+    let mut acts = Vec::new();
+    if let Some(kind) = fields.get("event") {
+        let with = fields.get("with");
+        if let Some(happening) = Happening::read(cx, kind, with, cast.ground) {
+            for round in 0..i64::from(times) {
+                let now = at + Span::from_millis(every.millis().saturating_mul(round));
+                course.events += 1;
+                let when = (now, course.events, cast.tenant.as_str());
+                let record = happening.record(cx, when, course.clock, cast.ground);
+                acts.extend(record.map(|(source, value)| (now, Act::Event(source, value))));
+                if acts.is_empty() {
+                    break;
+                }
+            }
+        }
+    }
+    acts.extend(answer(cx, &mut fields, cast).map(|reply| (at, Act::Answer(reply))));
+    if let Some(node) = fields.get("directory") {
+        let people = cx.list(node, |cx, node| cast.learn(cx, node));
+        acts.extend(people.into_iter().map(|person| (at, Act::Person(Box::new(person)))));
+    }
+    if let Some(node) = fields.get("members") {
+        let members = cx.list(node, |cx, node| members(cx, node, cast));
+        acts.extend(members.into_iter().map(|members| (at, Act::Members(members))));
+    }
+    if let Some(node) = fields.get("push_service") {
+        acts.extend(service(cx, node, cast).map(|service| (at, Act::Service(service))));
+    }
+    let expected = expected(cx, &mut fields, cast);
+    fields.done(cx);
+    course.now = end;
+    Some(Step { line: expect::line(cx, node), at, end, acts, expected })
+}
+
+/// When the step is: at a time, or so long after the step before.
+fn time(cx: &mut Reading<'_>, fields: &mut Fields<'_>, course: &Course<'_>) -> Timestamp {
+    let at = fields.get("at").map(|node| (node, moment(cx, node, (course.clock, course.now))));
+    let after = fields.get("after").and_then(|node| cx.span(node));
+    match (at, after) {
+        (Some((node, at)), None) => {
+            let at = at.unwrap_or(course.now);
+            if at < course.now {
+                let fact =
+                    format!("this is before {}, where the step before ended", course.clock.show(course.now));
+                cx.fault(node.at, "bad-time", (fact, "write the steps in the order of time"));
+            }
+            at.max(course.now)
+        }
+        (Some((node, _)), Some(_)) => {
+            cx.fault(node.at, "bad-time", ("a step has one of `at` and `after`", "remove one of the two"));
+            course.now
+        }
+        (None, after) => course.now + after.unwrap_or_default(),
+    }
+}
+
+/// A time that a scenario names.
+pub(super) fn moment(
+    cx: &mut Reading<'_>,
+    node: &Node,
+    (clock, after): (&Clock, Timestamp),
+) -> Option<Timestamp> {
+    let text = cx.text(node)?;
+    let at = clock.read(&text.value, Some(after));
+    if at.is_none() {
+        cx.fault(node.at, "bad-time", (format!("`{}` is no time", text.value), format!("write {WANTED}")));
+    }
+    at
+}
+
+/// `answer: approve`, `by: jonas.klein`.
+fn answer(cx: &mut Reading<'_>, fields: &mut Fields<'_>, cast: &Cast<'_>) -> Option<Reply> {
+    let node = fields.get("answer");
+    let by = fields.get("by");
+    let one = |cx: &mut Reading<'_>, node: Option<&Node>| {
+        node.and_then(|node| cx.text(node)).map(|text| text.value)
+    };
+    let token_of = fields.get("token_of").and_then(|node| cast.who(cx, node));
+    let comment = one(cx, fields.get("comment"));
+    let rule = fields.get("of").and_then(|node| expect::rule(cx, node, cast));
+    let push = fields.get("push").and_then(|node| cx.count(node));
+    let refused = one(cx, fields.get("refused"));
+    let node = match (node, by) {
+        (Some(node), Some(_)) => node,
+        (Some(node), None) => {
+            cx.fault(node.at, "missing-field", ("nobody answers", "add `by:` and a person"));
+            return None;
+        }
+        (None, Some(by)) => {
+            cx.fault(by.at, "missing-field", ("no answer is given", "add `answer:` and what they answer"));
+            return None;
+        }
+        (None, None) => return None,
+    };
+    let verb = expect::verb(cx, node)?;
+    let by: Who = by.and_then(|node| cast.who(cx, node))?;
+    Some(Reply { token_of: token_of.unwrap_or_else(|| by.clone()), by, verb, comment, rule, push, refused })
+}
+
+/// `takes`, `unavailable`, `blocks`, `unclear`, or `{ refuses: CODE, person: … }`.
+fn service(cx: &mut Reading<'_>, node: &Node, cast: &Cast<'_>) -> Option<Service> {
+    if let Branch::Map(_) = node.value {
+        let mut fields = cx.fields(node, "`push_service`")?;
+        let code = fields.need("refuses", cx).and_then(|node| cx.text(node));
+        let person = fields.get("person").and_then(|node| cast.who(cx, node));
+        fields.done(cx);
+        return Some(Service::Refuses(code?.value, person.map(|who| who.user_id)));
+    }
+    let text = cx.text(node)?;
+    let words = [
+        ("takes", Service::Takes),
+        ("unavailable", Service::Unavailable),
+        ("blocks", Service::Blocks),
+        ("unclear", Service::Unclear),
+    ];
+    let found = words.iter().find(|(word, _)| *word == text.value).map(|(_, service)| service.clone());
+    if found.is_none() {
+        let fact = format!("`{}` is nothing a push service does", text.value);
+        let hint = "write `takes`, `unavailable`, `blocks`, `unclear` or `{ refuses: CODE }`";
+        cx.fault(node.at, "unknown-word", (fact, hint));
+    }
+    found
+}

@@ -1,0 +1,226 @@
+//! Scenarios: those that are shipped hold and reach every rule; one that is wrong says exactly how.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+use std::path::Path;
+
+use bugle::cli::test::{Args, Output, report};
+use bugle::topology::Paint;
+use clap::Parser;
+use serde_json::Value as Json;
+
+/// `bugle test` with these arguments.
+#[derive(Debug, Parser)]
+struct Line {
+    #[command(flatten)]
+    args: Args,
+}
+
+fn ask(line: &str) -> (String, u8) {
+    let args = Line::parse_from(["test"].into_iter().chain(line.split_whitespace())).args;
+    report(&args, Paint::Plain).unwrap()
+}
+
+fn json(line: &str) -> Json {
+    serde_json::from_str(&ask(&format!("{line} --output json")).0).unwrap()
+}
+
+/// Without how long it took.
+fn timeless(text: &str) -> String {
+    let line = |line: &str| {
+        line.rsplit_once("; ").filter(|(_, took)| took.ends_with(" s")).map(|(rest, _)| rest.to_owned())
+    };
+    text.lines().map(|text| line(text).unwrap_or_else(|| text.to_owned())).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn every_shipped_scenario_holds_and_every_rule_speaks_in_one() {
+    let (text, code) = ask("topology --min-coverage 100");
+    assert_eq!(code, 0, "{text}");
+    let run = json("topology");
+    assert_eq!(run["coverage"]["rules"], run["coverage"]["rules_reached"]);
+}
+
+#[test]
+fn every_use_case_has_scenarios_in_a_file_named_after_it() {
+    let run = json("topology");
+    let scenarios = run["scenarios"].as_array().unwrap();
+    for (system, count) in [("XC", 8), ("EC", 7), ("BW", 8), ("DA", 7)] {
+        for number in 1..=count {
+            let id = format!("{system}-{number}");
+            let file = format!("topology/scenarios/{}.yaml", id.to_lowercase());
+            let of_it: Vec<&Json> =
+                scenarios.iter().filter(|scenario| scenario["use_case"] == id.as_str()).collect();
+            assert!(
+                !of_it.is_empty() && of_it.iter().all(|scenario| scenario["file"] == file.as_str()),
+                "{id}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_scenario_shown_in_the_readme_is_one_that_is_shipped() {
+    let readme = std::fs::read_to_string("README.md").unwrap();
+    let shown = readme.split("```\n").find(|block| block.starts_with("  - name: ")).unwrap();
+    assert!(std::fs::read_to_string("topology/scenarios/ec-3.yaml").unwrap().contains(shown));
+}
+
+#[test]
+fn what_comes_otherwise_than_written_is_shown_line_by_line() {
+    let (text, code) = ask("topology --scenarios tests/fixtures/scenarios/wrong");
+    assert_eq!(code, 1);
+    let text = timeless(text.split("rules spoke").next().unwrap());
+    insta::assert_snapshot!(text.rsplit_once('\n').unwrap().0, @r#"
+    FAIL  EC-4  another text, priority, locale, link and answers
+          2026-01-05 10:00  tests/fixtures/scenarios/wrong/wrong.yaml:10
+            ec-4-safety -> paul.martin
+            - text "Crane 5"
+            + text "Safety at Lyon Depot: Crane 4 · Read it before you go on, and confirm."
+            - locale de
+            + locale en
+            - answers [approve]
+            + answers [acknowledge]
+            - priority low
+            + priority high
+            - occasion closed
+            + occasion first
+            - link nowhere.example
+            + link https://content.example.com/app/nodes/4711
+            - app partner-portal
+            + app bugle
+    FAIL  EC-4  too many and too few
+          2026-01-05 10:00  tests/fixtures/scenarios/wrong/wrong.yaml:24
+            - ec-4-safety -> mara.weber
+          2026-01-05 10:00  tests/fixtures/scenarios/wrong/wrong.yaml:22
+            + ec-4-safety -> tom.berger "Safety at Hamburg Harbour: Crane 4 · Read it before you go on, and confirm." (first, en, high)
+            lena.vogt is told, and must not be: ec-4-safety "Sicherheit, Hamburg Harbour: Crane 4 · Bitte vor der weiteren Arbeit lesen und bestätigen." (first, de, high)
+    FAIL  EC-4  nothing expected
+          2026-01-05 10:00  tests/fixtures/scenarios/wrong/wrong.yaml:29
+            + ec-4-safety -> lena.vogt "Sicherheit, Hamburg Harbour: Crane 4 · Bitte vor der weiteren Arbeit lesen und bestätigen." (first, de, high)
+            + ec-4-safety -> tom.berger "Safety at Hamburg Harbour: Crane 4 · Read it before you go on, and confirm." (first, en, high)
+    FAIL  EC-4  at another time
+          2026-01-05 10:04  tests/fixtures/scenarios/wrong/wrong.yaml:37
+            - ec-4-documents -> paul.martin
+          2026-01-05 10:06  tests/fixtures/scenarios/wrong/wrong.yaml:39
+            ec-4-documents -> paul.martin
+            - at 2026-01-05 10:06
+            + at 2026-01-05 10:05
+    FAIL  EC-4  another verdict, answer, write-back and dead letter
+          2026-01-05 10:00  tests/fixtures/scenarios/wrong/wrong.yaml:45
+            - verdict ec-4-safety first: capped ines.roth
+            + verdict ec-4-safety first: nobody
+          2026-01-05 10:00  tests/fixtures/scenarios/wrong/wrong.yaml:43
+            - dead letter bad-utf8
+          2026-01-05 10:01  tests/fixtures/scenarios/wrong/wrong.yaml:50
+            paul.martin answers acknowledge
+            - refused: closed
+            + counts
+          2026-01-05 10:01  tests/fixtures/scenarios/wrong/wrong.yaml:54
+            - written back {"decision":"acknowledge","responder":{"user_id":"paul.martin"}}
+          2026-01-05 10:02  tests/fixtures/scenarios/wrong/wrong.yaml:55
+            mara.weber was told nothing that could be answered
+
+    5 scenarios of 1 use case: 0 as written, 5 not
+    "#);
+}
+
+#[test]
+fn every_fault_of_a_scenario_is_told_at_once_where_it_stands() {
+    let faulty = "topology --scenarios tests/fixtures/scenarios/faulty";
+    let (text, code) = ask(faulty);
+    assert_eq!(code, 78);
+    assert!(
+        text.starts_with("error[unknown-use-case]: no rule serves the use case `EC-44`\n --> tests/"),
+        "{text}"
+    );
+    let faults = json(faulty)["faults"].as_array().unwrap().clone();
+    let shown = |fault: &Json| {
+        let [message, hint] = ["message", "hint"].map(|name| fault[name].as_str().unwrap().to_owned());
+        format!("{}:{} {message}; {hint}", fault["line"], fault["column"])
+    };
+    insta::assert_snapshot!(faults.iter().map(shown).collect::<Vec<_>>().join("\n"), @r"
+    1:11 no rule serves the use case `EC-44`; write `EC-4`
+    3:7 nobody knows the zone `Europe/Berlyn`; write it as `Europe/Berlin`
+    4:10 a text stands where a map of tenants should; write a map of tenants
+    7:5 unknown field `stepps` in a scenario; write `steps`
+    8:12 `soon` is no time; write a time such as `2026-01-05 16:00`, `16:00` or `2026-01-05T15:00:00Z`
+    9:24 `workspace` is no scope; write it as `workspace/20814`
+    9:44 `mara.webber` is nobody in the directory of tenant `acme`; write `mara.weber`
+    10:17 unknown field `activ`, expected one of `tenant`, `user_id`, `active`, `display_name`, `roles`, `location`, `business_unit`, `manager`, `deputies`, `absent`, `locale`, `zone`, `party`, `channels`; write them as a line of people.jsonl has them
+    12:16 `xecm.document.availabel` is no kind; write `xecm.document.available`
+    14:17 an event like this has no field `dok_kind`; write `doc_kind`
+    14:35 an event like this has no field `node.nam`; write `node.name`
+    14:60 `noon` is no time; write a time such as `2026-01-05 16:00`, `16:00` or `2026-01-05T15:00:00Z`, or a distance such as `+4h`
+    15:9 unknown field `when` in a step; see the list of names in README.md
+    16:16 this is no event: bad-enum at `doc_kind`: it is one of job, safety, incident, instruction, other; compare it with `bugle schemas example xecm.document.available`
+    18:13 a step has one of `at` and `after`; remove one of the two
+    20:13 this is before 2026-01-05 10:00, where the step before ended; write the steps in the order of time
+    21:17 `aprove` is none of `approve`, `reject`, `acknowledge`, `request_info`, `follow_up`; write `approve`
+    23:17 nobody answers; add `by:` and a person
+    24:13 no answer is given; add `answer:` and what they answer
+    25:23 `sleeps` is nothing a push service does; write `takes`, `unavailable`, `blocks`, `unclear` or `{ refuses: CODE }`
+    27:21 no rule is called `ec-4-safty`; write `ec-4-safety`
+    27:37 `lena.voigt` is nobody in the directory of tenant `acme`; write `lena.vogt`
+    28:59 `urgent` is none of `low`, `normal`, `high`, `critical`; write one of `low`, `normal`, `high`, `critical`
+    28:77 `second` is no occasion; write `first`, `reminder-1`, `step-1` or `closed`
+    29:20 who is not told lacks `to`; add `to:`
+    30:49 `caped` is no reason; write `capped`
+    31:22 a text stands where a map of what the write-back holds should; write a map of what the write-back holds
+    ");
+}
+
+#[test]
+fn coverage_names_what_no_scenario_reached_and_can_be_asked_for() {
+    let wrong = "topology --scenarios tests/fixtures/scenarios/wrong";
+    let (text, _) = ask(wrong);
+    let missed = text.split("not reached:\n").nth(1).unwrap();
+    let branch = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(missed.lines().any(|line| branch(line) == "ec-3-sla step at event.due_at + 4h"), "{text}");
+    let safety = "topology --filter EC-4 --min-coverage 100";
+    assert_eq!(ask(safety).1, 0, "a part of the scenarios says nothing about coverage");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("one.yaml"), ONE).unwrap();
+    let one = format!("topology --scenarios {}", folder.path().display());
+    assert_eq!(ask(&one).1, 0);
+    let (text, code) = ask(&format!("{one} --min-coverage 50"));
+    assert_eq!(code, 1);
+    assert!(text.contains("that is less than the 50 % asked for"), "{text}");
+}
+
+const ONE: &str = "
+people: [{ user_id: ada, roles: [field-service], location: { site: P1 } }]
+scenarios:
+  - name: a form reaches its site
+    steps:
+      - event: xecm.document.available
+        with: { doc_kind: safety, site: P1 }
+        told: [{ rule: ec-4-safety, to: ada }]
+";
+
+#[test]
+fn the_result_is_written_as_junit_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bugle.xml");
+    ask(&format!("topology --scenarios tests/fixtures/scenarios/wrong --junit {}", file.display()));
+    let xml = std::fs::read_to_string(&file).unwrap();
+    let named = "<testsuites name=\"bugle\" tests=\"5\" failures=\"5\"";
+    assert!(
+        xml.contains(named) && xml.contains("&quot;") && xml.trim_end().ends_with("</testsuites>"),
+        "{xml}"
+    );
+    assert_eq!(xml.matches("<failure").count(), 5);
+}
+
+#[test]
+fn a_filter_that_nothing_fits_is_told() {
+    let args = Args { filter: Some("XC-99".to_owned()), ..Line::parse_from(["test"]).args };
+    let failure = report(&args, Paint::Plain).unwrap_err();
+    assert_eq!((failure.exit, failure.message.as_str()), (2, "no scenario holds `XC-99`"));
+    let missing = Args {
+        folder: Path::new("tests").to_owned(),
+        output: Output::Text,
+        ..Line::parse_from(["test"]).args
+    };
+    assert_eq!(report(&missing, Paint::Plain).unwrap().1, 78);
+}
