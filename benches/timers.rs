@@ -184,6 +184,7 @@ fn plan() -> Plan {
         subjects: 1,
         people: 1,
         pushes: 1,
+        write_backs: 1,
         audit: 1,
         horizon: Span::from_secs(600),
         account: "main".to_owned(),
@@ -191,7 +192,11 @@ fn plan() -> Plan {
         signing_key: "k1".to_owned(),
         tenants: std::collections::BTreeMap::new(),
         defaults: TenantDefaults { locale: "en".to_owned(), zone: "UTC".to_owned() },
-        ids: OutputIds { verdict: Name::Verdict.local_id(), receipt: Name::Receipt.local_id() },
+        ids: OutputIds {
+            verdict: Name::Verdict.local_id(),
+            receipt: Name::Receipt.local_id(),
+            write_back: Name::WriteBack.local_id(),
+        },
         budget: 1 << 20,
         parking: bugle::flow::Parking::default(),
     }

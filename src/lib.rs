@@ -8,6 +8,9 @@
 //!                                                                                             │
 //!  phones ◀─ push service ◀─ DELIVERY LANE ◀─ bugle.pushes ◀───────────────────────────────────┘
 //!                            send, retry, split, receipts
+//!
+//!  SUBJECT LANE ─▶ bugle.writebacks ─▶ WRITE-BACK LANE ─▶ source systems
+//!  answers that count                  carry out, read back
 //! ```
 //! The modules below stand in reading order.
 
@@ -25,6 +28,7 @@ pub mod scenario;
 
 pub mod broker;
 pub mod push;
+pub mod source_systems;
 
 pub mod answers;
 pub mod engine;

@@ -86,20 +86,18 @@ fn the_shipped_rules_serve_thirty_use_cases_and_pass() {
     insta::assert_snapshot!(text, @r"
     40 rules for 30 use cases, 4 sources, 58 messages: all good
 
-    Read but not carried out yet: cap, window: by person, within, write_back.
+    Read but not carried out yet: cap, window: by person, within.
       bw-1-item        tells at once; window: by person
-      bw-2-approval    tells at once; within, write_back
+      bw-2-approval    tells at once; within
       bw-6-deadline    tells later; window: by person
       bw-7-next        tells at once; within
       da-5-credential  tells later; window: by person
-      da-7-work-item   tells at once; write_back
       xc-4-customer    tells at once; cap
-      xc-6-decide      tells at once; write_back
       xc-7-segment     tells later; cap
       ec-1-review      tells at once; within
       ec-1-stage       tells at once; within
       ec-2-expiry      tells later; window: by person
-      ec-7-decide      tells at once; within, write_back
+      ec-7-decide      tells at once; within
     ");
 }
 

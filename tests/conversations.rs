@@ -145,7 +145,7 @@ impl Story {
                     let _ = writeln!(self.transcript, "{at} {rule} <- {} refused: {why}", person());
                     continue;
                 }
-                Ending::Routed | Ending::Told => continue,
+                Ending::Routed | Ending::Told | Ending::Carried(_) => continue,
             };
             // That something waits is seen by its being told later.
             if !matches!(reason, Reason::Grouped | Reason::Merged) {

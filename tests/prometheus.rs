@@ -18,7 +18,7 @@ use std::time::Duration;
 use bugle::clock::{self, Tick};
 use bugle::event::fact::{AnswerEnding, CommitResult, RefusalClass, SendOutcome};
 use bugle::event::record::Input;
-use bugle::event::{Fact, Lane, Outgoing, Reason, Source, Span, Topic};
+use bugle::event::{Carried, Fact, Lane, Outgoing, Reason, Source, Span, Topic};
 use bugle::serve::{self, Limits, Window};
 use bugle::store::view::Board;
 use bugle::telemetry::{self, Meters};
@@ -53,6 +53,9 @@ fn facts() -> Vec<Fact> {
         Fact::DirectoryRead { people: 50, at: now - Span::from_secs(90) },
         Fact::Answered { count: 2 },
         Fact::AnswerEnded { ending: AnswerEnding::Accepted, count: 1 },
+        Fact::WriteBackOwed { count: 3 },
+        Fact::WriteBackEnded { ending: Carried::Refused("conflict".to_owned()), count: 1 },
+        Fact::WriteBackEnded { ending: Carried::Dead("write-back-gave-up".to_owned()), count: 1 },
     ];
     for source in Source::ALL {
         facts.extend([

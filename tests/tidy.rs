@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Where each foreign crate lives. A crate named anywhere else is a wall knocked through.
 const HOMES: &[(&str, &[&str])] = &[
     ("rdkafka", &["src/broker/"]),
-    ("reqwest", &["src/push/", "src/codec/registry", "src/stand_in/answer"]),
+    ("reqwest", &["src/push/", "src/source_systems/", "src/codec/registry", "src/stand_in/answer"]),
     ("apache_avro", &["src/codec/"]),
     ("metrics", &["src/telemetry/"]),
     ("metrics_exporter_prometheus", &["src/telemetry/"]),
@@ -53,9 +53,22 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("scenario", &["flow", "directory", "topology", "codec", "event"]),
     ("broker", &["clock", "event"]),
     ("push", &["clock", "event"]),
+    ("source_systems", &["push", "clock", "event"]),
     (
         "engine",
-        &["flow", "store", "directory", "topology", "codec", "broker", "push", "telemetry", "clock", "event"],
+        &[
+            "flow",
+            "store",
+            "directory",
+            "topology",
+            "codec",
+            "broker",
+            "push",
+            "source_systems",
+            "telemetry",
+            "clock",
+            "event",
+        ],
     ),
     ("telemetry", &["event"]),
     ("answers", &["flow", "store", "topology", "broker", "push", "telemetry", "clock", "event"]),

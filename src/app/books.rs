@@ -1,11 +1,12 @@
 //! Books: what came in, what was owed, and how each ended; from the topics alone.
 //!
 //! They are computed from what was written down (source topics, audit, receipts), never from the
-//! counters that print it, so that a counter that lies is found out. Three books must close:
+//! counters that print it, so that a counter that lies is found out. These books must close:
 //!
 //! - *changes*: read = unmatched + duplicate + refused + routed
 //! - *tellings*: candidates = told + merged + suppressed + expired + failed + unknown
 //! - *answers*: received = accepted + refused
+//! - *write-backs*: owed = confirmed + refused + dead + open; what is open is not lost, so it closes none the less
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use serde::Serialize;
 
 use crate::broker::{Broker, BrokerError, Follow};
 use crate::codec::outputs;
-use crate::event::{Coordinates, Ending, Incoming, Reason, Receipt, Source, Topic, Verdict};
+use crate::event::{Carried, Coordinates, Ending, Incoming, Reason, Receipt, Source, Topic, Verdict};
 
 /// Where every change read ended.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
@@ -74,7 +75,24 @@ pub struct Answers {
     pub closes: bool,
 }
 
-/// The three books.
+/// Where every answer that a source system is owed ended.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
+pub struct WriteBacks {
+    /// Answers to carry into a source system.
+    pub owed: u64,
+    /// They stand there.
+    pub confirmed: u64,
+    /// There was no room for them.
+    pub refused: u64,
+    /// In the dead letters.
+    pub dead: u64,
+    /// Not carried there yet.
+    pub open: u64,
+    /// Whether the book closes: no more ended than were owed.
+    pub closes: bool,
+}
+
+/// The books.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub struct Books {
     /// Every change read.
@@ -83,6 +101,8 @@ pub struct Books {
     pub tellings: Tellings,
     /// Every answer received.
     pub answers: Answers,
+    /// Every answer owed to a source system.
+    pub write_backs: WriteBacks,
 }
 
 /// How far one change has come; the greatest counts.
@@ -102,6 +122,7 @@ pub struct Bookkeeper {
     tellings: Tellings,
     /// Those that counted, and those that did not.
     answers: (u64, u64),
+    write_backs: WriteBacks,
     batches: u64,
 }
 
@@ -115,10 +136,10 @@ pub struct Ledgers {
 // === impl Books ===
 
 impl Books {
-    /// Whether all three close.
+    /// Whether all of them close.
     #[must_use]
     pub fn close(&self) -> bool {
-        self.changes.closes && self.tellings.closes && self.answers.closes
+        self.changes.closes && self.tellings.closes && self.answers.closes && self.write_backs.closes
     }
 }
 
@@ -135,6 +156,7 @@ impl Bookkeeper {
         match &verdict.ending {
             Ending::Answered(_) => return self.answers.0 += 1,
             Ending::AnswerRefused(_) => return self.answers.1 += 1,
+            Ending::Carried(carried) => return self.carried(carried),
             _ => {}
         }
         let came = match (&verdict.ending, &verdict.rule) {
@@ -151,7 +173,15 @@ impl Bookkeeper {
             Ending::Told => self.tellings.told += count,
             Ending::Not(Reason::Nobody | Reason::PlaceholderEmpty) if count == 0 => self.tellings.nobody += 1,
             Ending::Not(reason) => self.not_told(reason, count),
-            Ending::Answered(_) | Ending::AnswerRefused(_) => {}
+            Ending::Answered(_) | Ending::AnswerRefused(_) | Ending::Carried(_) => {}
+        }
+    }
+
+    fn carried(&mut self, carried: &Carried) {
+        match carried {
+            Carried::Confirmed => self.write_backs.confirmed += 1,
+            Carried::Refused(_) => self.write_backs.refused += 1,
+            Carried::Dead(_) => self.write_backs.dead += 1,
         }
     }
 
@@ -209,7 +239,11 @@ impl Bookkeeper {
         tellings.closes = tellings.candidates == ended;
         let (accepted, refused) = self.answers;
         let answers = Answers { received: accepted + refused, accepted, refused, closes: true };
-        Books { changes, tellings, answers }
+        let mut write_backs = self.write_backs.clone();
+        let ended = write_backs.confirmed + write_backs.refused + write_backs.dead;
+        write_backs.open = write_backs.owed.saturating_sub(ended);
+        write_backs.closes = ended <= write_backs.owed;
+        Books { changes, tellings, answers, write_backs }
     }
 }
 
@@ -221,7 +255,11 @@ impl Ledgers {
     /// # Errors
     /// What the broker said.
     pub fn open(broker: &dyn Broker) -> Result<Self, BrokerError> {
-        let topics = Source::ALL.into_iter().map(Topic::Events).chain([Topic::Audit, Topic::Receipts]);
+        let topics = Source::ALL.into_iter().map(Topic::Events).chain([
+            Topic::Writebacks,
+            Topic::Audit,
+            Topic::Receipts,
+        ]);
         let follows =
             topics.map(|topic| Ok((topic, broker.follow(topic)?))).collect::<Result<_, BrokerError>>()?;
         Ok(Self { follows, keeper: Bookkeeper::default() })
@@ -249,6 +287,7 @@ impl Bookkeeper {
         let value = record.value.as_deref().unwrap_or_default();
         match topic {
             Topic::Events(_) => self.change(),
+            Topic::Writebacks => self.write_backs.owed += 1,
             Topic::Audit => {
                 if let Ok((_, verdicts)) = outputs::decode_verdicts(value) {
                     verdicts.iter().for_each(|verdict| self.verdict(verdict));

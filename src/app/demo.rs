@@ -50,7 +50,7 @@ pub struct Demo {
 /// How the sample ended.
 #[derive(Debug, Clone, Serialize)]
 pub struct Summary {
-    /// The three books.
+    /// The books.
     pub books: Books,
     /// Different people who were told something.
     pub people_told: u64,
@@ -86,6 +86,7 @@ impl Demo {
         })?;
         config.push.url = stand_in.url();
         config.admin.inbox = Some(stand_in.url());
+        carry_to(&mut config, &stand_in.url());
         config.lanes.threads = 1;
         config.answers.listen.set_port(0);
         let start = clock::now();
@@ -126,6 +127,12 @@ impl Demo {
     #[must_use]
     pub fn page(&self) -> String {
         format!("http://{}", self.app.admin)
+    }
+
+    /// Where the source systems are shown.
+    #[must_use]
+    pub fn systems(&self) -> String {
+        format!("{}/systems", self.stand_in.url())
     }
 
     /// Where the inboxes are.
@@ -174,6 +181,7 @@ impl Demo {
         let written = json::to_avro(self.codec.schemas(), &event.json).map_err(|fault| {
             BrokerError::Fatal(format!("a sample event does not fit its schema: {fault}"))
         })?;
+        self.stand_in.learn(&event.json);
         let topic = Topic::Events(event.source);
         let name = self.config.kafka.topics.name(topic);
         let id = self.codec.id_for(Name::Events(event.source), &name)?;
@@ -243,6 +251,17 @@ impl Demo {
         app.stop();
         runtime.block_on(stand_in.stop());
     }
+}
+
+/// Answers are carried into the source systems beside the push service.
+fn carry_to(config: &mut Config, url: &str) {
+    let sources = &mut config.sources;
+    sources.xecm.url = Some(format!("{url}/otcs/cs.exe"));
+    sources.xecm.otds_url = Some(url.to_owned());
+    sources.xecm.client_id = Some("demo".to_owned());
+    sources.xecm.client_secret = Some("demo".into());
+    sources.xconnector.url = Some(url.to_owned());
+    sources.devadmin.url = Some(url.to_owned());
 }
 
 fn publish_people(broker: &dyn Broker, codec: &Codec, config: &Config, crowd: usize) -> Result<(), Unready> {

@@ -25,6 +25,7 @@ use crate::event::Span;
 use crate::push::client::Unusable;
 use crate::push::reply_token::BadKey;
 use crate::serve::{self, CannotListen, Limits, Window};
+use crate::source_systems;
 use crate::store::view::Board;
 use crate::telemetry::Meters;
 use crate::topology::Fault;
@@ -48,6 +49,9 @@ pub enum Unready {
     /// The push service cannot be used.
     #[error(transparent)]
     Push(#[from] Unusable),
+    /// The source systems cannot be used.
+    #[error(transparent)]
+    Sources(#[from] source_systems::Unusable),
     /// A secret shared with those who send answers on is unusable.
     #[error(transparent)]
     WebhookSecret(#[from] BadSecret),
@@ -89,6 +93,7 @@ impl Unready {
             }
             Self::Broker(_) => "check `kafka.brokers`, or try `bugle demo`, which needs no Kafka".to_owned(),
             Self::Push(fault) => fault.hint(),
+            Self::Sources(fault) => fault.hint(),
             Self::WebhookSecret(_) => {
                 "write `whsec_` and base64 of 24 bytes or more, such as `openssl rand -base64 32`".to_owned()
             }
@@ -109,6 +114,7 @@ impl Unready {
             Self::Schemas(_)
                 | Self::Topology(_)
                 | Self::Push(_)
+                | Self::Sources(_)
                 | Self::SigningKey(_)
                 | Self::WebhookSecret(_)
                 | Self::Memory { .. }
@@ -146,6 +152,7 @@ impl App {
         let topology = wiring::topology(&config.topology.folder, codec.schemas())?;
         wiring::check_memory(config, &topology)?;
         let push = wiring::push(config)?;
+        let sources = wiring::sources(config)?;
         let plan = wiring::plan(config, broker.as_ref(), &codec)?;
         let board = Arc::new(Board::new(clock::now()));
         board.connected(true);
@@ -157,6 +164,7 @@ impl App {
             codec,
             directory: Arc::new(Directory::new()),
             push,
+            sources,
             plan,
             runtime: runtime.handle().clone(),
             board: Arc::clone(&board),

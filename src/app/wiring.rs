@@ -17,6 +17,7 @@ use crate::event::{Span, Topic};
 use crate::flow::{OutputIds, Parking, Plan, TenantDefaults};
 use crate::push::client::Patience;
 use crate::push::{Account, Credentials, KeyRing, Mra};
+use crate::source_systems::{Addresses, ContentServer, Offices, Service};
 use crate::topology::{Kinds, Topology};
 
 /// The name and secret of the key that signs reply tokens where no key is configured: for `demo` and
@@ -169,6 +170,33 @@ pub fn push(config: &Config) -> Result<Arc<Mra>, Unready> {
     Ok(Arc::new(Mra::new([account], keys(config)?, patience)?))
 }
 
+/// The source systems' clients.
+///
+/// # Errors
+/// [`Unready::Sources`].
+pub fn sources(config: &Config) -> Result<Arc<Offices>, Unready> {
+    let settings = &config.sources;
+    let service = |service: &config::ServiceSettings| {
+        let url = service.url.clone()?;
+        Some(Service { url, token: service.token.clone() })
+    };
+    let xecm = &settings.xecm;
+    let client = xecm.client_id.clone().zip(xecm.client_secret.clone());
+    let content_server = xecm.url.clone().zip(xecm.otds_url.clone()).zip(client);
+    let content_server = content_server.map(|((url, otds_url), (client_id, client_secret))| ContentServer {
+        url,
+        otds_url,
+        client_id,
+        client_secret,
+        partition: xecm.partition.clone(),
+        approve: xecm.approve.clone(),
+        reject: xecm.reject.clone(),
+    });
+    let (xconnector, devadmin) = (service(&settings.xconnector), service(&settings.devadmin));
+    let addresses = Addresses { content_server, xconnector, devadmin };
+    Ok(Arc::new(Offices::new(addresses, settings.timeout.to_duration())?))
+}
+
 /// The keys that sign reply tokens, and prove them when an answer comes.
 ///
 /// # Errors
@@ -207,6 +235,7 @@ pub fn plan(config: &Config, broker: &dyn Broker, codec: &Codec) -> Result<Arc<P
         subjects: broker.partitions(Topic::Subjects)?,
         people: broker.partitions(Topic::People)?,
         pushes: broker.partitions(Topic::Pushes)?,
+        write_backs: broker.partitions(Topic::Writebacks)?,
         audit: broker.partitions(Topic::Audit)?,
         horizon: config.lanes.dedupe_horizon,
         account: config.push.account.clone(),
@@ -214,7 +243,11 @@ pub fn plan(config: &Config, broker: &dyn Broker, codec: &Codec) -> Result<Arc<P
         signing_key: signing_key(config),
         tenants: tenants.collect(),
         defaults: TenantDefaults { locale: config.tenants.locale.clone(), zone: config.tenants.zone.clone() },
-        ids: OutputIds { verdict: id(Name::Verdict)?, receipt: id(Name::Receipt)? },
+        ids: OutputIds {
+            verdict: id(Name::Verdict)?,
+            receipt: id(Name::Receipt)?,
+            write_back: id(Name::WriteBack)?,
+        },
         budget: BUDGET,
         parking: Parking {
             most_bytes: config.push.parked_mib as usize * 1024 * 1024,
@@ -231,7 +264,7 @@ pub fn settings(config: &Config) -> Settings {
         name: config.kafka.group.clone(),
         instance: config.kafka.instance_id.clone().unwrap_or_else(|| format!("i{}", std::process::id())),
         static_member: config.kafka.instance_id.is_some(),
-        // There are four lanes, and each has its turn: more threads than that would only take turns.
+        // There are several lanes, and each has its turn: more threads than that would only take turns.
         threads: match config.lanes.threads {
             0 => cores.div_ceil(2),
             threads => usize::from(threads),

@@ -106,7 +106,7 @@ impl Names {
                 &[("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")]
             }
             // What ended is written over with nothing; what is open stays for as long as it is.
-            Topic::State | Topic::Parked => {
+            Topic::State | Topic::Parked | Topic::WritebackState => {
                 &[("cleanup.policy", "compact"), ("segment.ms", MEMORY_SEGMENT_MS)]
             }
             Topic::Seen | Topic::Told => &[
@@ -187,6 +187,7 @@ pub(super) fn faults_of(
         (Topic::Seen, Topic::Subjects, "a partition and its memory belong together"),
         (Topic::State, Topic::Subjects, "a partition and its memory belong together"),
         (Topic::Parked, Topic::Pushes, "a partition and its memory belong together"),
+        (Topic::WritebackState, Topic::Writebacks, "a partition and its memory belong together"),
         (Topic::Told, Topic::People, "a partition and its memory belong together"),
     ] {
         if let (Some(has), Some(leading)) = (counts.get(&follows), counts.get(&leads))
@@ -208,8 +209,8 @@ fn setting_fault(spec: &TopicSpec, name: &str, wanted: &str, is: &str) -> Option
     match name {
         "cleanup.policy" if wanted == "compact" => match spec.topic {
             _ if is == wanted => None,
-            Topic::State => set("and would forget what is open"),
             Topic::Parked => set("and would forget batches that wait"),
+            topic if topic.is_state() => set("and would forget what is open"),
             _ => set("and would forget people who do not change"),
         },
         "retention.ms" if spec.topic.is_memory() && number(is) >= 0 && number(is) < number(wanted) => {

@@ -83,6 +83,7 @@ fn headless(mut demo: Demo) -> Done {
 fn stay(mut demo: Demo) -> Done {
     say(format_args!("live page   {}", demo.page()));
     say(format_args!("inboxes     {}", demo.inboxes()));
+    say(format_args!("systems     {}", demo.systems()));
     let bar = progress(0);
     demo.publish_story()?;
     let summary = run_out(&mut demo, &bar)?;

@@ -237,6 +237,7 @@ fn line(verdict: &Verdict) -> String {
         Ending::Not(reason) => reason.to_string(),
         Ending::Answered(verb) => format!("answered: {verb}"),
         Ending::AnswerRefused(why) => format!("an answer was refused: {why}"),
+        Ending::Carried(carried) => format!("carried back: {}", carried.as_str()),
     };
     format!("{} {} {rule}: {ending}", verdict.change.source, verdict.event_id)
 }

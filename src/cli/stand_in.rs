@@ -17,6 +17,14 @@ use crate::stand_in::{Faults, Latency, Options, SignIn, serve};
 /// Open its address in a browser to see the inboxes. `GET /ledger` says how many
 /// pushes came, and how many of them came twice.
 ///
+/// Beside it stand source systems that answers are carried into (`sources` in
+/// bugle.yaml): Content Server at /otcs/cs.exe with its sign-in, xConnector and
+/// Developer Admin. /systems shows them, and takes what is to be there:
+///
+///   curl localhost:8089/systems -d '{"workflows": [{"process_id": "7", "assignees": ["ada@members"]}]}'
+///   curl localhost:8089/systems/faults -d '{"next": ["drop_answer"]}'
+///   curl localhost:8089/systems/ledger
+///
 /// It can be told to misbehave, here or while it runs:
 ///
 ///   bugle stand-in --latency exp:30ms --rate-limited 0.05 --retry-after 2
@@ -149,6 +157,7 @@ fn announce(url: &str) -> std::io::Result<()> {
     writeln!(out, "  inboxes  {url}/")?;
     writeln!(out, "  ledger   {url}/ledger")?;
     writeln!(out, "  faults   {url}/faults")?;
+    writeln!(out, "  systems  {url}/systems")?;
     out.flush()
 }
 

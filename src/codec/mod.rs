@@ -23,6 +23,7 @@ mod show;
 mod skip;
 mod strict_json;
 pub mod wire;
+pub mod write_back;
 
 pub use decode::{Codec, Fetched, MOST_BYTES, Unreadable};
 pub use fault::{Code, Fault};

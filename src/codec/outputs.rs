@@ -10,7 +10,7 @@ use super::wire::{
     Cursor, FRAMING, put_count, put_framing, put_long, put_maybe_text, put_text, put_texts, schema_id,
 };
 use crate::event::receipt::Exception;
-use crate::event::{Coordinates, Ending, Occasion, Reason, Receipt, Source, Timestamp, Verdict};
+use crate::event::{Carried, Coordinates, Ending, Occasion, Reason, Receipt, Source, Timestamp, Verdict};
 
 /// Where a record of the audit topic stands in its writer's chain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -69,6 +69,9 @@ fn put_verdict(out: &mut Vec<u8>, verdict: &Verdict) {
         Ending::Not(reason) => (2, Some(reason)),
         Ending::Answered(_) => (3, None),
         Ending::AnswerRefused(_) => (4, None),
+        Ending::Carried(Carried::Confirmed) => (5, None),
+        Ending::Carried(Carried::Refused(_)) => (6, None),
+        Ending::Carried(Carried::Dead(_)) => (7, None),
     };
     put_long(out, ending);
     match reason {
@@ -79,7 +82,9 @@ fn put_verdict(out: &mut Vec<u8>, verdict: &Verdict) {
         }
     }
     let word = match &verdict.ending {
-        Ending::Answered(word) | Ending::AnswerRefused(word) => Some(word.as_str()),
+        Ending::Answered(word)
+        | Ending::AnswerRefused(word)
+        | Ending::Carried(Carried::Refused(word) | Carried::Dead(word)) => Some(word.as_str()),
         _ => reason.and_then(Reason::code),
     };
     put_maybe_text(out, word);
@@ -116,7 +121,7 @@ fn verdict(cursor: &mut Cursor<'_>) -> Result<Verdict, Code> {
     let change = Coordinates { source, partition, offset: cursor.long()? };
     let (subject, rule) = (maybe_text(cursor)?, maybe_text(cursor)?);
     let occasion = maybe_text(cursor)?.map(|text| occasion(&text)).transpose()?;
-    let ending = cursor.index(5, Code::BadEnum)?;
+    let ending = cursor.index(8, Code::BadEnum)?;
     let reason = match cursor.index(2, Code::BadUnion)? {
         0 => None,
         _ => Some(cursor.index(REASONS.len(), Code::BadEnum)?),
@@ -128,6 +133,9 @@ fn verdict(cursor: &mut Cursor<'_>) -> Result<Verdict, Code> {
         (2, Some(reason)) => Ending::Not(reason_of(reason, code)),
         (3, None) => Ending::Answered(code.unwrap_or_default()),
         (4, None) => Ending::AnswerRefused(code.unwrap_or_default()),
+        (5, None) => Ending::Carried(Carried::Confirmed),
+        (6, None) => Ending::Carried(Carried::Refused(code.unwrap_or_default())),
+        (7, None) => Ending::Carried(Carried::Dead(code.unwrap_or_default())),
         _ => return Err(Code::BadEnum),
     };
     let count = u32::try_from(cursor.long()?).map_err(|_| Code::BadNumber)?;
@@ -183,7 +191,7 @@ pub fn decode_receipt(value: &[u8]) -> Result<Receipt, Fault> {
     })
 }
 
-fn decode<T, F>(value: &[u8], body: F) -> Result<T, Fault>
+pub(super) fn decode<T, F>(value: &[u8], body: F) -> Result<T, Fault>
 where
     F: FnOnce(&mut Cursor<'_>) -> Result<T, Code>,
 {
@@ -196,7 +204,7 @@ where
     }
 }
 
-fn maybe_text(cursor: &mut Cursor<'_>) -> Result<Option<String>, Code> {
+pub(super) fn maybe_text(cursor: &mut Cursor<'_>) -> Result<Option<String>, Code> {
     match cursor.index(2, Code::BadUnion)? {
         0 => Ok(None),
         _ => Ok(Some(cursor.text()?.to_owned())),
@@ -212,7 +220,7 @@ fn texts(cursor: &mut Cursor<'_>) -> Result<Vec<String>, Code> {
     Ok(texts)
 }
 
-fn occasion(text: &str) -> Result<Occasion, Code> {
+pub(super) fn occasion(text: &str) -> Result<Occasion, Code> {
     let number = |digits: &str| digits.parse().map_err(|_| Code::BadEnum);
     match text.split_once('-') {
         None if text == "first" => Ok(Occasion::First),
@@ -223,7 +231,7 @@ fn occasion(text: &str) -> Result<Occasion, Code> {
     }
 }
 
-fn source_index(source: Source) -> i64 {
+pub(super) fn source_index(source: Source) -> i64 {
     match source {
         Source::XConnector => 0,
         Source::Xecm => 1,
@@ -315,7 +323,7 @@ mod tests {
             at in any::<i64>(), texts in (".{0,9}", ".{0,30}"), source in 0..4usize, place in any::<(i32, i64)>(),
             maybe in (maybe(), maybe()),
             occasion in prop::option::of((0..4u8, any::<u16>())),
-            ending in (0..3u8, reason()), count in any::<u32>(), people in prop::collection::vec(".{0,9}", 0..3),
+            ending in (0..8u8, reason(), "[a-z-]{0,9}"), count in any::<u32>(), people in prop::collection::vec(".{0,9}", 0..3),
         ) -> Verdict {
             Verdict {
                 at: Timestamp::from_millis(at), tenant: texts.0, event_id: texts.1,
@@ -324,7 +332,13 @@ mod tests {
                 occasion: occasion.map(|(which, n)| match which {
                     0 => Occasion::First, 1 => Occasion::Reminder(n), 2 => Occasion::Step(n), _ => Occasion::Closed,
                 }),
-                ending: match ending { (0, _) => Ending::Routed, (1, _) => Ending::Told, (_, why) => Ending::Not(why) },
+                ending: match ending {
+                    (0, ..) => Ending::Routed, (1, ..) => Ending::Told, (2, why, _) => Ending::Not(why),
+                    (3, _, word) => Ending::Answered(word), (4, _, word) => Ending::AnswerRefused(word),
+                    (5, ..) => Ending::Carried(Carried::Confirmed),
+                    (6, _, word) => Ending::Carried(Carried::Refused(word)),
+                    (_, _, word) => Ending::Carried(Carried::Dead(word)),
+                },
                 count, people,
             }
         }

@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::event::fact::{AnswerEnding, CommitResult, RefusalClass, SendOutcome};
+use crate::event::fact::{AnswerEnding, CallOutcome, CommitResult, RefusalClass, SendOutcome};
 use crate::event::record::{Input, Topic};
+use crate::event::write_back::Came;
 use crate::event::{Ending, Fact, Lane, Reason, Source, Span, Timestamp};
 use crate::flow::Outbox;
 use crate::push::Outcome;
@@ -39,6 +40,9 @@ pub(super) fn settled(board: &Board, lane: Lane, input: Input, out: &Outbox) {
         if count > 0 {
             tell(board, &Fact::AnswerEnded { ending, count });
         }
+    }
+    if out.tally.write_backs > 0 {
+        tell(board, &Fact::WriteBackOwed { count: out.tally.write_backs });
     }
     if !out.tally.rung_late_ms.is_empty() {
         let late = out.tally.rung_late_ms.iter().map(|millis| Span::from_millis(*millis)).collect();
@@ -102,6 +106,9 @@ fn verdicts(board: &Board, lane: Lane, out: &Outbox) {
                 tell(board, &Fact::NoTelling { reason: reason.clone(), count: 1 });
             }
             Ending::Not(reason) => tell(board, &Fact::NotTold { reason: reason.clone(), count }),
+            Ending::Carried(carried) => {
+                tell(board, &Fact::WriteBackEnded { ending: carried.clone(), count: 1 });
+            }
             Ending::Routed | Ending::Told | Ending::Answered(_) | Ending::AnswerRefused(_) => {}
         }
     }
@@ -123,9 +130,23 @@ fn class(code: &str) -> RefusalClass {
         }
         "too-large" => RefusalClass::TooLarge,
         "push-refused" => RefusalClass::PushRefused,
+        code if code.starts_with("write-back-") => RefusalClass::WriteBack,
         "internal" | "rule-failed" | "message-failed" => RefusalClass::Internal,
         _ => RefusalClass::Undecodable,
     }
+}
+
+/// A source system was called.
+pub(super) fn called(board: &Board, source: Source, came: &Came, took: Duration) {
+    let outcome = match came {
+        Came::Confirmed => CallOutcome::Confirmed,
+        Came::Open => CallOutcome::Open,
+        Came::Refused(_) => CallOutcome::Refused,
+        Came::Dead(_) => CallOutcome::Dead,
+        Came::TryLater(..) => CallOutcome::TryLater,
+        Came::Unknown(_) => CallOutcome::Unknown,
+    };
+    tell(board, &Fact::Called { source, outcome, took });
 }
 
 /// A transaction ended.

@@ -10,13 +10,12 @@ use crate::broker::{Arrival, BrokerError, Input, Link, LinkSpec, Position, Start
 use crate::clock::{self, Tick};
 use crate::event::fact::CommitResult;
 use crate::event::{Fact, Lane, Span, Timestamp, Topic};
-use crate::flow::delivery::Reply;
 use crate::flow::{Want, World};
 
 use super::fetch::Fetches;
 use super::recall::Restoring;
 use super::report::TRIM_EVERY;
-use super::sender::Requests;
+use super::sender::{Back, Requests};
 use super::station::{Pumped, Station};
 use super::{Parts, Settings, count, inputs};
 
@@ -39,8 +38,8 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// A transaction may stay open this long; one stalled writer holds up all its readers.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Answers of the push service on their way to the partitions that asked.
-type Replies = (mpsc::Sender<(i32, Reply)>, mpsc::Receiver<(i32, Reply)>);
+/// Answers of the world outside on their way to the partitions that asked.
+type Replies = (mpsc::Sender<(i32, Back)>, mpsc::Receiver<(i32, Back)>);
 
 /// One thread's lanes: the partitions of one kind that its consumer was given.
 pub(super) struct LaneThread {
@@ -268,9 +267,12 @@ impl LaneThread {
         let world = world(&self.parts, &people, &position);
         while let Ok((partition, reply)) = self.replies.1.try_recv() {
             self.under_way = self.under_way.saturating_sub(1);
-            let input = Input { topic: Topic::Pushes, partition };
-            if let Some(station) = self.stations.get_mut(&input) {
-                station.lane.answered(self.now, reply, &world, &mut station.out);
+            let topic = if self.lane == Lane::WriteBack { Topic::Writebacks } else { Topic::Pushes };
+            if let Some(station) = self.stations.get_mut(&Input { topic, partition }) {
+                match reply {
+                    Back::Sent(reply) => station.lane.answered(self.now, reply, &world, &mut station.out),
+                    Back::Called(said) => station.lane.heard(self.now, said, &world, &mut station.out),
+                }
                 station.touched = true;
                 self.gathering.get_or_insert_with(Tick::now);
             }
@@ -304,9 +306,13 @@ impl LaneThread {
                 if station.touched {
                     self.gathering.get_or_insert_with(Tick::now);
                 }
+                let (partition, replies) = (station.input.partition, &self.replies.0);
+                self.under_way += station.out.sends.len() + station.out.calls.len();
                 for send in station.out.sends.drain(..) {
-                    self.under_way += 1;
-                    self.requests.send(&self.parts, send, station.input.partition, self.replies.0.clone());
+                    self.requests.send(&self.parts, send, partition, replies.clone());
+                }
+                for call in station.out.calls.drain(..) {
+                    self.requests.call(&self.parts, call, partition, replies.clone());
                 }
                 if let Some(Want::Schema(id)) = station.want {
                     self.fetches.ask(&self.parts, id);

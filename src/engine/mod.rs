@@ -8,6 +8,7 @@
 //! every lane is built anew.
 
 pub mod by_hand;
+mod caller;
 mod catch_up;
 mod commit;
 mod count;
@@ -31,6 +32,7 @@ use crate::directory::Directory;
 use crate::event::{Lane, Source, Topic};
 use crate::flow::Plan;
 use crate::push::PushService;
+use crate::source_systems::SourceSystems;
 use crate::store::view::Board;
 use crate::topology::Topology;
 
@@ -47,6 +49,8 @@ pub struct Parts {
     pub directory: Arc<Directory>,
     /// The push service.
     pub push: Arc<dyn PushService>,
+    /// The source systems, as far as answers are carried into them.
+    pub sources: Arc<dyn SourceSystems>,
     /// What the lanes need to know.
     pub plan: Arc<Plan>,
     /// Where the runtime for HTTP is.
@@ -76,6 +80,9 @@ pub struct Settings {
     pub start_from: StartFrom,
 }
 
+/// The most calls of source systems under way at once.
+const MOST_CALLS: usize = 8;
+
 /// The running threads.
 pub struct Engine {
     stop: Arc<AtomicBool>,
@@ -89,6 +96,7 @@ fn inputs(lane: Lane) -> Vec<Topic> {
         Lane::Subject => vec![Topic::Subjects],
         Lane::Person => vec![Topic::People],
         Lane::Delivery => vec![Topic::Pushes],
+        Lane::WriteBack => vec![Topic::Writebacks],
     }
 }
 
@@ -103,11 +111,13 @@ impl Engine {
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = follow::start(parts, &stop)?;
         let requests = sender::Requests::new(settings.in_flight);
+        let calls = sender::Requests::new(MOST_CALLS);
         let fetches = fetch::Fetches::default();
         let held: [_; Lane::ALL.len()] = std::array::from_fn(|_| Arc::new(AtomicUsize::new(0)));
         for (lane, held) in Lane::ALL.into_iter().zip(&held) {
             for slot in 0..settings.threads.max(1) {
-                let shared = (&stop, held, &requests, &fetches);
+                let requests = if lane == Lane::WriteBack { &calls } else { &requests };
+                let shared = (&stop, held, requests, &fetches);
                 let thread = lane_thread::LaneThread::new((lane, slot), parts, settings, shared);
                 let name = format!("{}-{slot}", lane.as_str());
                 let spawned = std::thread::Builder::new().name(name).spawn(move || thread.run());

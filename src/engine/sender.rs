@@ -10,19 +10,31 @@ use tokio::sync::Semaphore;
 use crate::clock::Tick;
 use crate::flow::delivery::{Answer, Reply};
 use crate::flow::outbox::Send;
+use crate::flow::write_back::Said;
 use crate::push::Outcome;
 
 use super::Parts;
 use super::count;
 
+/// What comes back to a lane that asked for something.
+pub(super) enum Back {
+    /// From the push service.
+    Sent(Reply),
+    /// From a source system.
+    Called(Said),
+}
+
 /// The requests under way in this process, bounded.
 #[derive(Clone)]
 pub(super) struct Requests {
-    permits: Arc<Semaphore>,
+    pub(super) permits: Arc<Semaphore>,
     under_way: Arc<AtomicUsize>,
     /// What was last said of an account, and when.
-    said: Arc<Mutex<BTreeMap<String, (&'static str, Tick)>>>,
+    pub(super) said: Arc<Mutex<Heard>>,
 }
+
+/// By account or source system, the code it failed with last, and when that was said.
+pub(super) type Heard = BTreeMap<String, (&'static str, Tick)>;
 
 /// Between two lines about one account: where every other request fails, every other line says nothing.
 const SAY_EVERY: Duration = Duration::from_secs(5);
@@ -39,13 +51,7 @@ impl Requests {
     }
 
     /// Sends a batch as soon as a permit is free; the reply comes through `replies`.
-    pub(super) fn send(
-        &self,
-        parts: &Parts,
-        send: Send,
-        partition: i32,
-        replies: mpsc::Sender<(i32, Reply)>,
-    ) {
+    pub(super) fn send(&self, parts: &Parts, send: Send, partition: i32, replies: mpsc::Sender<(i32, Back)>) {
         let (permits, under_way) = (Arc::clone(&self.permits), Arc::clone(&self.under_way));
         let said = Arc::clone(&self.said);
         let push = Arc::clone(&parts.push);
@@ -70,21 +76,20 @@ impl Requests {
                 }
             };
             // The lane may be gone by now; its successor asks again under the same id.
-            let _ = replies.send((partition, Reply { at: send.at, answer: answer(outcome) }));
+            let reply = Reply { at: send.at, answer: answer(outcome) };
+            let _ = replies.send((partition, Back::Sent(reply)));
         });
     }
 }
 
 /// One line when an account is answered otherwise than before.
-fn say(said: &Mutex<BTreeMap<String, (&'static str, Tick)>>, account: &str, outcome: &Outcome) {
+fn say(said: &Mutex<Heard>, account: &str, outcome: &Outcome) {
     let (code, detail) = match outcome {
         Outcome::Accepted(_) | Outcome::Unacceptable { .. } | Outcome::TooLarge => ("", ""),
         Outcome::TryLater { code, .. } | Outcome::Unknown(code) => (*code, ""),
         Outcome::Forbidden(detail) => ("forbidden", detail.as_str()),
     };
-    let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-    let (before, at) = said.get(account).map_or(("", None), |(code, at)| (*code, Some(at)));
-    if before == code || at.is_some_and(|at| at.elapsed() < SAY_EVERY) {
+    if !is_news(said, account, code) {
         return;
     }
     if code.is_empty() {
@@ -93,7 +98,17 @@ fn say(said: &Mutex<BTreeMap<String, (&'static str, Tick)>>, account: &str, outc
         let hint = "nothing is lost and nobody told twice; see `push.url` and the account's credentials";
         tracing::warn!(account, code, detail, hint, "the push service takes nothing now; it is asked again");
     }
-    said.insert(account.to_owned(), (code, Tick::now()));
+}
+
+/// Whether this is to be said: it is not what was said last, nor was that just now.
+pub(super) fn is_news(said: &Mutex<Heard>, of: &str, code: &'static str) -> bool {
+    let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+    let (before, at) = said.get(of).map_or(("", None), |(code, at)| (*code, Some(at)));
+    if before == code || at.is_some_and(|at| at.elapsed() < SAY_EVERY) {
+        return false;
+    }
+    said.insert(of.to_owned(), (code, Tick::now()));
+    true
 }
 
 fn answer(outcome: Outcome) -> Answer {

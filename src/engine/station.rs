@@ -12,6 +12,7 @@ use crate::flow::delivery::DeliveryLane;
 use crate::flow::person::PersonLane;
 use crate::flow::source::SourceLane;
 use crate::flow::subject::SubjectLane;
+use crate::flow::write_back::WriteBackLane;
 use crate::flow::{Admitted, Cursor, Outbox, Plan, Rooms, Want, World};
 
 /// A partition being worked on.
@@ -66,6 +67,7 @@ impl Station {
             Topic::Events(source) => Box::new(SourceLane::new(source, input.partition, at, plan)),
             Topic::Subjects => Box::new(SubjectLane::new(input.partition, at, plan)),
             Topic::People => Box::new(PersonLane::new(input.partition, at, plan)),
+            Topic::Writebacks => Box::new(WriteBackLane::new(input.partition, at)),
             _ => Box::new(DeliveryLane::new(input.partition, at, plan)),
         };
         Ok(Self {

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::record::Input;
-use super::{Lane, Origin, ReadBack, Reason, Source, Span, Timestamp};
+use super::{Carried, Lane, Origin, ReadBack, Reason, Source, Span, Timestamp};
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -201,6 +201,27 @@ pub enum Fact {
         /// How many.
         count: u64,
     },
+    /// Answers that count are to be carried into a source system.
+    WriteBackOwed {
+        /// How many.
+        count: u64,
+    },
+    /// Answers were carried there, or will not be.
+    WriteBackEnded {
+        /// How.
+        ending: Carried,
+        /// How many.
+        count: u64,
+    },
+    /// A source system was called.
+    Called {
+        /// Which.
+        source: Source,
+        /// How that ended.
+        outcome: CallOutcome,
+        /// How long it took.
+        took: Duration,
+    },
     /// Answers were decided.
     AnswerEnded {
         /// How.
@@ -208,6 +229,23 @@ pub enum Fact {
         /// How many.
         count: u64,
     },
+}
+
+/// How a call of a source system ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CallOutcome {
+    /// It stands there.
+    Confirmed,
+    /// It does not, and all is as the person saw it.
+    Open,
+    /// There is no room for it.
+    Refused,
+    /// It can never be carried out.
+    Dead,
+    /// Not now.
+    TryLater,
+    /// Nobody can say whether it was carried out.
+    Unknown,
 }
 
 /// What was wrong with a record, coarse enough to be a label. The exact code is in the dead letter.
@@ -225,6 +263,8 @@ pub enum RefusalClass {
     TooLarge,
     /// The push service refused it for good.
     PushRefused,
+    /// An answer that was not carried into its source system.
+    WriteBack,
     /// A room failed on it; the fault is ours.
     Internal,
 }
@@ -270,13 +310,14 @@ pub enum AnswerEnding {
 
 impl RefusalClass {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Framing,
         Self::Schema,
         Self::Undecodable,
         Self::Content,
         Self::TooLarge,
         Self::PushRefused,
+        Self::WriteBack,
         Self::Internal,
     ];
 
@@ -290,7 +331,29 @@ impl RefusalClass {
             Self::Content => "content",
             Self::TooLarge => "too_large",
             Self::PushRefused => "push_refused",
+            Self::WriteBack => "write_back",
             Self::Internal => "internal",
+        }
+    }
+}
+
+// === impl CallOutcome ===
+
+impl CallOutcome {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Confirmed, Self::Open, Self::Refused, Self::Dead, Self::TryLater, Self::Unknown];
+
+    /// The stable word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Open => "open",
+            Self::Refused => "refused",
+            Self::Dead => "dead",
+            Self::TryLater => "try_later",
+            Self::Unknown => "unknown",
         }
     }
 }

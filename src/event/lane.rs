@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// A lane, in the order of the flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Lane {
     /// Reads the source systems' topics; decodes and routes.
     Source,
@@ -16,15 +16,17 @@ pub enum Lane {
     Person,
     /// Reads `bugle.pushes`; sends.
     Delivery,
+    /// Reads `bugle.writebacks`; carries answers into the source systems.
+    WriteBack,
 }
 
 // === impl Lane ===
 
 impl Lane {
     /// All of them, in the order of the flow.
-    pub const ALL: [Self; 4] = [Self::Source, Self::Subject, Self::Person, Self::Delivery];
+    pub const ALL: [Self; 5] = [Self::Source, Self::Subject, Self::Person, Self::Delivery, Self::WriteBack];
 
-    /// `source`, `subject`, `person` or `delivery`.
+    /// `source`, `subject`, `person`, `delivery` or `write_back`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -32,6 +34,7 @@ impl Lane {
             Self::Subject => "subject",
             Self::Person => "person",
             Self::Delivery => "delivery",
+            Self::WriteBack => "write_back",
         }
     }
 }

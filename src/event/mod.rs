@@ -24,6 +24,7 @@ pub mod source;
 pub mod timestamp;
 pub mod value;
 pub mod verdict;
+pub mod write_back;
 
 pub use audience::{Audience, BoundAudience, Relation, Sealed, Term};
 pub use change::{Change, Coordinates};
@@ -41,3 +42,4 @@ pub use source::Source;
 pub use timestamp::{Span, Timestamp};
 pub use value::Value;
 pub use verdict::{Ending, Reason, Verdict};
+pub use write_back::{Carried, WriteBack};

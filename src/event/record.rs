@@ -31,6 +31,8 @@ pub enum Topic {
     Parked,
     /// `bugle.writebacks`: answers to carry out.
     Writebacks,
+    /// `bugle.writebacks.state`: the answers that are not carried out yet, compacted.
+    WritebackState,
     /// `bugle.receipts`: one per batch.
     Receipts,
     /// `bugle.audit`: verdicts.
@@ -87,7 +89,7 @@ pub struct Outgoing {
 
 impl Topic {
     /// Every topic Bugle reads or writes.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Events(Source::XConnector),
         Self::Events(Source::Xecm),
         Self::Events(Source::Bws),
@@ -102,6 +104,7 @@ impl Topic {
         Self::Pushes,
         Self::Parked,
         Self::Writebacks,
+        Self::WritebackState,
         Self::Receipts,
         Self::Audit,
         Self::DeadLetters,
@@ -110,14 +113,14 @@ impl Topic {
     /// Whether it holds what a lane remembers.
     #[must_use]
     pub const fn is_memory(self) -> bool {
-        matches!(self, Self::Seen | Self::State | Self::Told | Self::Parked)
+        matches!(self, Self::Seen | Self::State | Self::Told | Self::Parked | Self::WritebackState)
     }
 
     /// Whether it is compacted memory: it is written only when something changed, and the lane's cursor says by
     /// which transaction last.
     #[must_use]
     pub const fn is_state(self) -> bool {
-        matches!(self, Self::State | Self::Parked)
+        matches!(self, Self::State | Self::Parked | Self::WritebackState)
     }
 
     /// Where the memory of the lane that reads this topic is kept, partition by partition.
@@ -127,6 +130,7 @@ impl Topic {
             Self::Subjects => &[Self::Seen, Self::State],
             Self::People => &[Self::Told],
             Self::Pushes => &[Self::Parked],
+            Self::Writebacks => &[Self::WritebackState],
             _ => &[],
         }
     }
@@ -147,6 +151,7 @@ impl fmt::Display for Topic {
             Self::Pushes => f.write_str("bugle.pushes"),
             Self::Parked => f.write_str("bugle.pushes.state"),
             Self::Writebacks => f.write_str("bugle.writebacks"),
+            Self::WritebackState => f.write_str("bugle.writebacks.state"),
             Self::Receipts => f.write_str("bugle.receipts"),
             Self::Audit => f.write_str("bugle.audit"),
             Self::DeadLetters => f.write_str("bugle.dead-letters"),

@@ -1,13 +1,13 @@
 //! Verdict: how something ended, with a reason from a closed list.
 //!
-//! Three books must close (`README.md`, "The books"): every change read, every telling owed and every
-//! answer received ends in exactly one verdict.
+//! The books must close (`README.md`, "The books"): every change read, every telling owed, every answer
+//! received and every answer owed to a source system ends in exactly one verdict.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Coordinates, Occasion, Timestamp};
+use super::{Carried, Coordinates, Occasion, Timestamp};
 
 /// Why something was not told.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -73,6 +73,8 @@ pub enum Ending {
     Answered(String),
     /// A person's answer does not count: a stable word why.
     AnswerRefused(String),
+    /// A person's answer was carried into the source system, or why not.
+    Carried(Carried),
 }
 
 /// One verdict. A record of `bugle.audit` holds many.

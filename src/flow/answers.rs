@@ -112,6 +112,7 @@ impl Talks {
         let refusal = given.check((&talk, &change), world);
         if refusal.is_none() && seen.hear_once(hash128(parts), now) == Heard::New {
             given.accept(rule, out);
+            super::carry::owe(&given, (rule, &change), world.plan, out);
             given.stop(&mut talk, &mut matter, (world.topology, rule, &change));
         } else {
             given.refuse(Some(rule), refusal.unwrap_or(Refusal::Repeated), out);

@@ -20,7 +20,7 @@ pub struct Cursor {
     pub audit: u64,
     /// The digest of the last of them.
     pub audit_hash: u128,
-    /// The transaction that wrote to the state topic last: what was read back must reach it.
+    /// The transaction that wrote to the lane's state topic last: what was read back must reach it.
     pub state: u64,
     /// Batches done beyond the offset, as places of whole or part frames. Delivery lane only.
     pub done: Vec<At>,

@@ -1,4 +1,4 @@
-//! Rooms: the pure flow, in four lanes over one partition each.
+//! Rooms: the pure flow, in five lanes over one partition each.
 //!
 //! A lane is told what arrived, what time it is and what the world looks like, and answers into an
 //! [`Outbox`]: records to write, requests to send, verdicts. It knows no clock, no Kafka, no tokio and
@@ -10,12 +10,14 @@
 //! | [`subject`] | `bugle.subjects` | [`dedupe`], audience ([`named`]), [`fan_out`] | `bugle.people` |
 //! | [`person`] | `bugle.people` | still in the audience?, [`merge`], [`batch`] | `bugle.pushes` |
 //! | [`delivery`] | `bugle.pushes` | send, retry, split | `bugle.receipts` |
+//! | [`write_back`] | `bugle.writebacks` | carry out, read back, retry | |
 //!
 //! Every lane writes verdicts to `bugle.audit` and what it cannot use to `bugle.dead-letters`.
 
 mod answers;
 pub mod audit;
 pub mod batch;
+mod carry;
 pub mod conversation;
 pub mod cursor;
 pub mod dead_letter;
@@ -33,6 +35,7 @@ pub mod outbox;
 mod parked;
 pub mod person;
 pub mod progress;
+pub mod queue;
 mod ring;
 pub mod source;
 pub mod subject;
@@ -43,6 +46,7 @@ mod underway;
 pub mod unfinished;
 mod voice;
 mod window;
+pub mod write_back;
 
 use std::collections::BTreeMap;
 
@@ -53,6 +57,7 @@ use crate::topology::Topology;
 
 pub use cursor::Cursor;
 pub use outbox::{Outbox, Send, Tally};
+pub use write_back::Call;
 
 /// What a lane may look at. It does not change while a record is admitted.
 pub struct World<'w> {
@@ -77,6 +82,8 @@ pub struct Plan {
     pub people: u32,
     /// Partitions of `bugle.pushes`.
     pub pushes: u32,
+    /// Partitions of `bugle.writebacks`.
+    pub write_backs: u32,
     /// Partitions of `bugle.audit`.
     pub audit: u32,
     /// How long a change's id is remembered, by the time its record was appended.
@@ -116,6 +123,8 @@ pub struct OutputIds {
     pub verdict: u32,
     /// Of `bugle.receipts`.
     pub receipt: u32,
+    /// Of `bugle.writebacks`.
+    pub write_back: u32,
 }
 
 /// A tenant's defaults.
@@ -176,6 +185,9 @@ pub trait Rooms: std::marker::Send {
 
     /// Takes in what became of a request it sent.
     fn answered(&mut self, _now: Timestamp, _reply: delivery::Reply, _world: &World<'_>, _out: &mut Outbox) {}
+
+    /// Takes in what a source system said to a call of this lane.
+    fn heard(&mut self, _now: Timestamp, _said: write_back::Said, _world: &World<'_>, _out: &mut Outbox) {}
 
     /// Does what time alone brings about. Called at [`Rooms::wake_at`] or any time after it.
     /// What it lacks for that it asks for, and is woken again.

@@ -42,6 +42,8 @@ pub struct Tally {
     pub not_told: Vec<(crate::event::Reason, u64)>,
     /// Dead letters, by code.
     pub dead_letters: Vec<&'static str>,
+    /// Answers that are to be carried into a source system.
+    pub write_backs: u64,
     /// Milliseconds from the source record's append to the push service's acceptance, by batch.
     pub accepted_after_ms: Vec<i64>,
 }
@@ -55,6 +57,8 @@ pub struct Outbox {
     pub verdicts: Vec<Verdict>,
     /// Requests to send. They do not wait for the commit: what may be sent was committed before.
     pub sends: Vec<Send>,
+    /// Calls of source systems. They do not wait for the commit either: that a call is made was committed.
+    pub calls: Vec<super::write_back::Call>,
     /// The numbers.
     pub tally: Tally,
     bytes: usize,

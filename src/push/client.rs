@@ -71,7 +71,7 @@ pub enum Unusable {
 }
 
 /// Why an answer has no whole body.
-pub(super) enum NoBody {
+pub(crate) enum NoBody {
     /// Longer than anybody reads.
     TooLong,
     /// It stopped before its end.
@@ -220,7 +220,7 @@ async fn ask(request: reqwest::RequestBuilder) -> (u16, Outcome) {
 }
 
 /// The body, when it ends before [`MOST_ANSWER_BYTES`].
-pub(super) async fn whole_body(mut answer: reqwest::Response) -> Result<Vec<u8>, NoBody> {
+pub(crate) async fn whole_body(mut answer: reqwest::Response) -> Result<Vec<u8>, NoBody> {
     let mut body = Vec::new();
     loop {
         match answer.chunk().await {

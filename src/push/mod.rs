@@ -20,7 +20,7 @@ pub mod credentials;
 pub mod mra;
 pub mod outcome;
 pub mod reply_token;
-mod retry_after;
+pub(crate) mod retry_after;
 
 pub use client::{Account, Mra};
 pub use credentials::Credentials;

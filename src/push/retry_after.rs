@@ -11,7 +11,7 @@ use crate::event::{Span, Timestamp};
 const MOST: Span = Span::from_secs(3_600);
 
 /// Reads the header's value, sent at `now`: `120`, or `Sun, 06 Nov 1994 08:49:37 GMT`.
-pub(super) fn read(value: &str, now: Timestamp) -> Option<Span> {
+pub(crate) fn read(value: &str, now: Timestamp) -> Option<Span> {
     let value = value.trim();
     let wait = match value.parse::<f64>() {
         Ok(seconds) if seconds.is_nan() => return None,

@@ -129,7 +129,7 @@ impl Faults {
 // === impl Latency ===
 
 impl Latency {
-    fn draw(self, random: &mut fastrand::Rng) -> Duration {
+    pub(super) fn draw(self, random: &mut fastrand::Rng) -> Duration {
         match self {
             Self::None => Duration::ZERO,
             Self::Fixed(span) => span.to_duration(),

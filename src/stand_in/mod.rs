@@ -14,6 +14,8 @@
 //! | `GET`, `POST /faults` | how it misbehaves |
 //! | `GET /`, `/inbox/{person}` | pages that update themselves |
 //! | `POST /inbox/{person}/answer` | a button is pressed: the answer goes to Bugle |
+//!
+//! Beside it stand source systems that the answers are carried into: [`systems`].
 
 use std::io;
 use std::net::SocketAddr;
@@ -37,6 +39,7 @@ mod ledger;
 mod pages;
 mod sign_in;
 mod submit;
+mod systems;
 mod text;
 
 use connection::{Cut, Door, Shut};
@@ -45,6 +48,7 @@ pub use faults::{Faults, Latency, NoLatency};
 pub use ledger::{Account, Totals};
 use ledger::{Keep, Ledger};
 pub use sign_in::SignIn;
+pub use systems::{Applied, Node, Trouble, Troubles, WorkItem, Workflow};
 
 /// What the stand-in remembers and how it behaves.
 #[derive(Debug, Clone)]
@@ -75,6 +79,7 @@ struct Stage {
     ledger: Mutex<Ledger>,
     dice: Mutex<Dice>,
     gate: Mutex<sign_in::Gate>,
+    systems: Mutex<systems::Systems>,
     /// Grows with every accepted submit; the pages wait on it.
     version: watch::Sender<u64>,
     shut: watch::Sender<Option<Shut>>,
@@ -95,6 +100,7 @@ pub fn serve(listener: TcpListener, options: Options) -> io::Result<StandIn> {
         ledger: Mutex::new(Ledger::new(keep)),
         dice: Mutex::new(Dice::new(Faults::default())),
         gate: Mutex::new(sign_in::Gate::new(options.sign_in)),
+        systems: Mutex::default(),
         version: watch::Sender::new(0),
         shut: watch::Sender::new(None),
         closing: watch::Sender::new(false),
@@ -127,6 +133,7 @@ fn routes(stage: Arc<Stage>) -> Router {
         .route("/inbox/{person}/answer", post(answer::press))
         .route("/style.css", get(pages::style))
         .route("/live.js", get(pages::script))
+        .merge(systems::routes())
         .with_state(stage)
 }
 
@@ -180,6 +187,22 @@ impl StandIn {
     /// From now on it misbehaves like this.
     pub fn set_faults(&self, faults: Faults) {
         self.stage.set_faults(faults);
+    }
+
+    /// What was done in the source systems, in its order.
+    #[must_use]
+    pub fn applied(&self) -> Vec<Applied> {
+        lock(&self.stage.systems).applied()
+    }
+
+    /// The source systems have what an event speaks of: its task, its work item.
+    pub fn learn(&self, event: &serde_json::Value) {
+        systems::learn(&mut lock(&self.stage.systems), event);
+    }
+
+    /// From now on the source systems misbehave like this.
+    pub fn trouble(&self, troubles: Troubles) {
+        lock(&self.stage.systems).trouble(troubles);
     }
 
     /// From now on answers go there.

@@ -93,7 +93,7 @@ pub(super) async fn script() -> Response {
     ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], SCRIPT).into_response()
 }
 
-fn page(html: String) -> Response {
+pub(super) fn page(html: String) -> Response {
     let headers = [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
         (CONTENT_SECURITY_POLICY, POLICY),
@@ -114,7 +114,7 @@ struct Follower<F> {
 }
 
 /// The parts of a page, sent whenever they have changed: first the totals, then the list.
-fn follow<F>(stage: Arc<Stage>, parts: F) -> Response
+pub(super) fn follow<F>(stage: Arc<Stage>, parts: F) -> Response
 where
     F: Fn(&Stage) -> [String; 2] + Send + 'static,
 {

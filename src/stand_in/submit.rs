@@ -50,7 +50,7 @@ pub(super) async fn submit(
 }
 
 #[allow(clippy::disallowed_methods, reason = "a slow service is what the stand-in is asked to play")]
-async fn wait(delay: Duration) {
+pub(super) async fn wait(delay: Duration) {
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }

@@ -85,6 +85,12 @@ impl Keyed {
         }
     }
 
+    /// The second at which the entry under a key is due.
+    #[must_use]
+    pub fn due_of(&self, key: u128) -> Option<Second> {
+        self.entries.get(&key).map(|entry| due_of(entry))
+    }
+
     /// What the open transaction changed, as it is now.
     pub fn changed(&self) -> impl Iterator<Item = (u128, Option<&[u8]>)> {
         self.undo.iter().filter_map(|(key, before)| {

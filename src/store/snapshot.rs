@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::event::{Ending, ReadBack, Timestamp, Verdict};
+use crate::event::{Carried, Ending, ReadBack, Timestamp, Verdict};
 
 /// The board at one moment. All totals count from the start of this process.
 #[derive(Debug, Clone, Serialize)]
@@ -27,8 +27,8 @@ pub struct Snapshot {
     pub directory: DirectoryView,
     /// The push service.
     pub push: PushView,
-    /// The three books.
-    pub books: [BookView; 3],
+    /// The books.
+    pub books: [BookView; 4],
     /// What was not told, by reason; only what happened, most frequent first.
     pub verdicts: Vec<ReasonView>,
     /// The newest verdicts, newest first.
@@ -147,10 +147,10 @@ pub struct PushView {
     pub latency_p99_ms: Option<u64>,
 }
 
-/// One of the three books. What is owed and not ended is on its way.
+/// One of the books. What is owed and not ended is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct BookView {
-    /// `changes`, `tellings` or `answers`.
+    /// `changes`, `tellings`, `answers` or `write_backs`.
     pub name: &'static str,
     /// Endings owed.
     pub owed: u64,
@@ -204,8 +204,15 @@ impl RecentVerdict {
                 Ending::Not(reason) => reason.as_str(),
                 Ending::Answered(_) => "answered",
                 Ending::AnswerRefused(_) => "answer_refused",
+                Ending::Carried(Carried::Confirmed) => "written_back",
+                Ending::Carried(Carried::Refused(_)) => "write_back_refused",
+                Ending::Carried(Carried::Dead(_)) => "write_back_dead",
             },
-            look: matches!(&verdict.ending, Ending::Not(reason) if !reason.intentional()),
+            look: match &verdict.ending {
+                Ending::Not(reason) => !reason.intentional(),
+                Ending::Carried(carried) => *carried != Carried::Confirmed,
+                _ => false,
+            },
             count: verdict.count,
         }
     }

@@ -144,11 +144,7 @@ impl Board {
             Fact::Lag { lane, input, records, oldest } => {
                 self.lag.insert((*lane, *input), Behind { records: *records, oldest: *oldest });
             }
-            Fact::Released { lane, input } => {
-                self.lag.remove(&(*lane, *input));
-                self.open.remove(input);
-                self.restoring.remove(&(*lane, *input));
-            }
+            Fact::Released { lane, input } => self.release(*lane, *input),
             Fact::Restoring { lane, input, read_back } => {
                 self.restoring.insert((*lane, *input), *read_back);
             }
@@ -163,7 +159,16 @@ impl Board {
             }
             Fact::Answered { count } => self.add("answers", "", *count),
             Fact::AnswerEnded { count, .. } => self.add("ended", "answers", *count),
+            Fact::WriteBackOwed { count } => self.add("write_backs", "", *count),
+            Fact::WriteBackEnded { count, .. } => self.add("ended", "write_backs", *count),
+            Fact::Called { outcome, .. } => self.add("called", outcome.as_str(), 1),
         }
+    }
+
+    fn release(&self, lane: Lane, input: Input) {
+        self.lag.remove(&(lane, input));
+        self.open.remove(&input);
+        self.restoring.remove(&(lane, input));
     }
 
     /// The board as it stands.
@@ -285,7 +290,7 @@ impl Board {
         }
     }
 
-    fn books(&self) -> [BookView; 3] {
+    fn books(&self) -> [BookView; 4] {
         let hops = self.hops();
         let split = self.tally("hearings", "").saturating_sub(self.tally("matched", ""));
         let book = |name, owed| BookView { name, owed, ended: self.tally("ended", name) };
@@ -293,6 +298,7 @@ impl Board {
             book("changes", hops.read + split),
             book("tellings", hops.tellings),
             book("answers", self.tally("answers", "")),
+            book("write_backs", self.tally("write_backs", "")),
         ]
     }
 

@@ -4,7 +4,7 @@
 //! when the meters start, so that `rate()` sees the first failure; only `topic` and `partition` come
 //! with what is assigned. A subject, a person or an error text is never a label.
 
-use crate::event::fact::{AnswerEnding, CommitResult, RefusalClass, SendOutcome};
+use crate::event::fact::{AnswerEnding, CallOutcome, CommitResult, RefusalClass, SendOutcome};
 use crate::event::{Lane, Origin, Reason, Source};
 
 /// One series' labels: name and value.
@@ -66,6 +66,8 @@ names! {
     BACKOFFS = "bugle_deliver_backoffs_total";
     TOLD = "bugle_deliver_told_total";
     LATENCY = "bugle_deliver_latency_seconds";
+    CALLS = "bugle_write_back_calls_total";
+    CALL_SECONDS = "bugle_write_back_call_seconds";
     COMMITS = "bugle_engine_commits_total";
     COMMIT_SECONDS = "bugle_engine_commit_seconds";
     COMMIT_RECORDS = "bugle_engine_commit_records";
@@ -160,6 +162,20 @@ pub const METRICS: &[Metric] = &[
         NO_LABELS,
         alone,
     ),
+    metric(
+        CALLS,
+        Kind::Counter,
+        "Calls of source systems, to carry answers there or to look.",
+        &["source", "outcome"],
+        by_call,
+    ),
+    metric(
+        CALL_SECONDS,
+        Kind::Histogram(REQUEST_BOUNDS),
+        "Time of one call of a source system.",
+        &["source"],
+        by_source,
+    ),
     metric(COMMITS, Kind::Counter, "Transactions, by how they ended.", &["lane", "result"], by_commit),
     metric(COMMIT_SECONDS, Kind::Histogram(COMMIT_BOUNDS), "Time of one commit.", &["lane"], by_lane),
     metric(
@@ -218,7 +234,7 @@ pub const METRICS: &[Metric] = &[
     metric(
         OWED,
         Kind::Counter,
-        "What each book owes an ending: hearings of changes, tellings, answers.",
+        "What each book owes an ending: hearings of changes, tellings, answers, write-backs.",
         &["book"],
         by_book,
     ),
@@ -259,11 +275,12 @@ impl Kind {
     }
 }
 
-/// The three books' names, as the label `book` has them.
+/// The books' names, as the label `book` has them.
 pub(crate) mod book {
     pub(crate) const CHANGES: &str = "changes";
     pub(crate) const TELLINGS: &str = "tellings";
     pub(crate) const ANSWERS: &str = "answers";
+    pub(crate) const WRITE_BACKS: &str = "write_backs";
 }
 
 fn alone() -> Vec<Labels> {
@@ -312,13 +329,20 @@ fn by_outcome() -> Vec<Labels> {
     SendOutcome::ALL.iter().map(|outcome| vec![("outcome", outcome.as_str())]).collect()
 }
 
+fn by_call() -> Vec<Labels> {
+    pairs(("source", Source::ALL.map(Source::as_str)), ("outcome", CallOutcome::ALL.map(CallOutcome::as_str)))
+}
+
 fn by_reason() -> Vec<Labels> {
     let labels = |reason: &Reason| vec![("reason", reason.as_str()), ("intentional", truth(reason))];
     Reason::ALL.iter().map(labels).collect()
 }
 
 fn by_book() -> Vec<Labels> {
-    [book::CHANGES, book::TELLINGS, book::ANSWERS].iter().map(|book| vec![("book", *book)]).collect()
+    [book::CHANGES, book::TELLINGS, book::ANSWERS, book::WRITE_BACKS]
+        .iter()
+        .map(|book| vec![("book", *book)])
+        .collect()
 }
 
 fn by_ending() -> Vec<Labels> {
@@ -326,7 +350,8 @@ fn by_ending() -> Vec<Labels> {
     let untold = Reason::ALL.into_iter().map(|reason| reason.as_str());
     let tellings = std::iter::once("told").chain(untold).map(|ending| (book::TELLINGS, ending));
     let answers = AnswerEnding::ALL.map(|ending| (book::ANSWERS, ending.as_str()));
-    let all = changes.into_iter().chain(tellings).chain(answers);
+    let write_backs = ["confirmed", "refused", "dead"].map(|ending| (book::WRITE_BACKS, ending));
+    let all = changes.into_iter().chain(tellings).chain(answers).chain(write_backs);
     all.map(|(book, ending)| vec![("book", book), ("ending", ending)]).collect()
 }
 

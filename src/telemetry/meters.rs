@@ -10,7 +10,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, 
 
 use super::catalogue::{self as names, Kind, METRICS, Metric, book, truth};
 use super::process;
-use crate::event::fact::{CommitResult, RefusalClass, SendOutcome};
+use crate::event::fact::{CallOutcome, CommitResult, RefusalClass, SendOutcome};
 use crate::event::record::Input;
 use crate::event::{Fact, Lane, Origin, ReadBack, Reason, Source, Span, Timestamp};
 
@@ -160,6 +160,9 @@ pub fn count(fact: &Fact) {
         }
         Fact::Answered { count } => owe(book::ANSWERS, *count),
         Fact::AnswerEnded { ending, count } => end(book::ANSWERS, ending.as_str(), *count),
+        Fact::WriteBackOwed { count } => owe(book::WRITE_BACKS, *count),
+        Fact::WriteBackEnded { ending, count } => end(book::WRITE_BACKS, ending.as_str(), *count),
+        Fact::Called { source, outcome, took } => called(*source, *outcome, *took),
     }
 }
 
@@ -185,6 +188,12 @@ fn duplicate(source: Source, count: u64) {
     of_source(names::DUPLICATES, source, count);
     verdict(&Reason::Duplicate, count);
     end(book::CHANGES, "duplicate", count);
+}
+
+fn called(source: Source, outcome: CallOutcome, took: Duration) {
+    let labels = [("source", source.as_str()), ("outcome", outcome.as_str())];
+    counter!(names::CALLS, &labels).increment(1);
+    histogram!(names::CALL_SECONDS, "source" => source.as_str()).record(took);
 }
 
 fn matched(source: Source, changes: u64, hearings: u64) {

@@ -299,7 +299,6 @@ fn unbuilt(plan: &RulePlan) -> Vec<&'static str> {
     let personal = plan.window.as_ref().filter(|window| window.is_personal());
     [
         (plan.within.is_some(), "within"),
-        (!plan.write_back.is_empty(), "write_back"),
         (personal.is_some(), "window: by person"),
         (plan.cap.is_some(), "cap"),
     ]

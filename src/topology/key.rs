@@ -64,6 +64,12 @@ pub(super) fn value_text<'c>(change: &'c Change<'_>, at: u16) -> Option<Cow<'c, 
     }
 }
 
+/// A field as text; `None` when the kind has none of that path, or the change no value.
+#[must_use]
+pub fn text_of<'c>(change: &'c Change<'_>, path: &str) -> Option<Cow<'c, str>> {
+    change.shape().slot(path).and_then(|slot| value_text(change, slot))
+}
+
 /// The entity: what a rule counts by when it names nothing else.
 pub(super) fn entity() -> Vec<Named> {
     vec![("entity.type".to_owned(), slot::ENTITY_TYPE), ("entity.id".to_owned(), slot::ENTITY_ID)]

@@ -30,6 +30,7 @@ use hashbrown::HashMap;
 
 pub use condition::RuleFault;
 pub use fault::{Fault, Paint};
+pub use key::text_of;
 pub use kinds::Kinds;
 pub(crate) use load::sheets;
 pub use message::{Cut, Message, MessageFault};

@@ -122,6 +122,7 @@ impl Rule {
             || self.plan.order.is_some()
             || self.window().is_some()
             || self.decides()
+            || self.writes_back()
             || self.sayings.len() > 1
     }
 
@@ -129,6 +130,12 @@ impl Rule {
     #[must_use]
     pub fn decides(&self) -> bool {
         self.sayings.iter().flat_map(|saying| &saying.answers).any(|verb| *verb != Verb::Acknowledge)
+    }
+
+    /// Whether answers are carried into the source system.
+    #[must_use]
+    pub fn writes_back(&self) -> bool {
+        !self.plan.write_back.is_empty()
     }
 
     /// What an answer ends: as the rule says, else by the verb's own habit.

@@ -93,8 +93,9 @@ impl Site {
         static LAST: AtomicU32 = AtomicU32::new(0);
         let number = LAST.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("s{}-{number}.", std::process::id());
-        let usual = ["stand-in", "--listen", "127.0.0.1:0", "--keep-refs", "--inboxes", "0"];
-        let mut stand_in = Process::start(&[&usual, push_service].concat());
+        let usual = ["stand-in", "--listen", "127.0.0.1:0", "--keep-refs"];
+        let inboxes: &[&str] = if push_service.contains(&"--inboxes") { &[] } else { &["--inboxes", "0"] };
+        let mut stand_in = Process::start(&[&usual, inboxes, push_service].concat());
         let stand_in_url = stand_in.until_it_says("stand-in at ").trim().to_owned();
         let folder = tempfile::tempdir().expect("there is a place for temporary files");
         let file = folder.path().join("bugle.yaml");

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a play that cannot be set up has failed")]
 
+mod office;
 #[path = "../town/owed.rs"]
 mod owed;
 mod planted;

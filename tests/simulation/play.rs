@@ -21,6 +21,7 @@ use bugle::event::{Lane, Occasion, hash128};
 use bugle::flow::frames;
 use bugle::store::view::Board;
 
+use super::office::{Office, Turn};
 use super::owed::{Event, Telling, WHATS, owed, written};
 use super::planted::{Bug, Planted};
 use super::post::{Fate, Post};
@@ -47,6 +48,8 @@ pub(crate) struct Counted {
     pub(crate) bad_answers: u64,
     /// Times in which the push service took nothing, or forbade the account to send.
     pub(crate) outages: u64,
+    /// Answers carried into the source systems.
+    pub(crate) carried: u64,
     /// Of everything the push service accepted, in the order of its ids.
     pub(crate) digest: u128,
 }
@@ -75,6 +78,7 @@ pub(crate) struct Play<'t> {
     model: Model,
     broker: Arc<dyn Broker>,
     post: Arc<Post>,
+    office: Arc<Office>,
     directory: Arc<Directory>,
     runtime: tokio::runtime::Runtime,
     instances: Vec<Option<Vec<ByHand>>>,
@@ -104,18 +108,19 @@ impl Counted {
         self.late_markers += other.late_markers;
         self.bad_answers += other.bad_answers;
         self.outages += other.outages;
+        self.carried += other.carried;
     }
 }
 
 impl fmt::Display for Counted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { events, tellings, told, timers, answers, faults, crashes, stalls, .. } = self;
-        let Self { commit_faults, late_markers, bad_answers, outages, .. } = self;
+        let Self { commit_faults, late_markers, bad_answers, outages, carried, .. } = self;
         write!(
             f,
-            "{events} events, {tellings} tellings owed, {told} told, {timers} of them by timers, {answers} answers that counted; {faults} faults: {crashes} crashes, \
+            "{events} events, {tellings} tellings owed, {told} told, {timers} of them by timers, {answers} answers that counted, {carried} of them carried back; {faults} faults: {crashes} crashes, \
              {stalls} stalls, {commit_faults} failed commits, {late_markers} late ends of transactions, \
-             {bad_answers} bad answers of the push service, {outages} outages of it"
+             {bad_answers} bad answers of the push service and the source systems, {outages} outages"
         )
     }
 }
@@ -153,6 +158,7 @@ impl<'t> Play<'t> {
             model,
             broker,
             post: Arc::default(),
+            office: Arc::default(),
             directory: directory_of(town),
             runtime: tokio::runtime::Builder::new_current_thread().build().unwrap(),
             instances: (0..INSTANCES).map(|_| None).collect(),
@@ -184,7 +190,8 @@ impl<'t> Play<'t> {
             61 => self.begin_outage(step),
             62..=68 => self.publish(),
             69..=70 => self.tap(),
-            71..=82 => self.answer(step),
+            71..=80 => self.answer(step),
+            81..=82 => self.serve(),
             83..=88 => {
                 let millis = self.rng.u64(1..400);
                 self.pass(Duration::from_millis(millis));
@@ -302,6 +309,24 @@ impl<'t> Play<'t> {
         self.let_tasks_run();
     }
 
+    /// A source system gets round to a call.
+    fn serve(&mut self) {
+        let waiting = self.office.held().waiting.len();
+        if waiting == 0 {
+            return;
+        }
+        let at = self.rng.usize(..waiting);
+        let turn = match self.rng.u8(..8) {
+            0 | 1 => Turn::DoInSilence,
+            2 => Turn::Lose,
+            3 => Turn::Refuse,
+            _ => Turn::Answer,
+        };
+        self.counted.bad_answers += u64::from(turn != Turn::Answer);
+        self.office.answer(at, turn);
+        self.let_tasks_run();
+    }
+
     fn fail_a_commit(&mut self) {
         let faults = [Fault::Aborted, Fault::Fatal, Fault::FatalThoughWritten];
         self.model.fail_next(faults[self.rng.usize(..faults.len())]);
@@ -320,6 +345,7 @@ impl<'t> Play<'t> {
                 codec: Arc::clone(&self.town.town.codec),
                 directory: Arc::clone(&self.directory),
                 push: Arc::clone(&self.post) as _,
+                sources: Arc::clone(&self.office) as _,
                 plan: Arc::new(self.town.town.plan.clone()),
                 runtime: self.runtime.handle().clone(),
                 board: Arc::new(Board::new(clock::now())),
@@ -392,6 +418,9 @@ impl<'t> Play<'t> {
             while !self.post.held().waiting.is_empty() {
                 self.post.answer(0, Fate::Accept);
             }
+            while !self.office.held().waiting.is_empty() {
+                self.office.answer(0, Turn::Answer);
+            }
             self.let_tasks_run();
             self.pass(Duration::from_millis(250));
             if round % 8 == 7 && self.is_at_rest() {
@@ -412,6 +441,28 @@ impl<'t> Play<'t> {
         Ok(())
     }
 
+    /// Every answer that counts and is owed to a source system was carried out there once, as who gave it.
+    fn carried(&self) -> Result<u64, Violation> {
+        let desk = self.office.held();
+        for ((response_id, responder), (times, verb)) in &desk.done {
+            let who = format!("{responder}'s {verb:?} {response_id}");
+            if *times != 1 {
+                return Err(Violation::Twice(format!("{who} was carried out {times} times")));
+            }
+            let gave = |(telling, given): &(Telling, Verb)| telling.user == *responder && given == verb;
+            if !self.answers.iter().any(gave) {
+                return Err(Violation::WrongPerson(format!("nobody gave {who}")));
+            }
+        }
+        let (done, books) = (desk.done.len() as u64, self.ledgers.keeper.books().write_backs);
+        let none_lost = books.owed == done && books.confirmed == done;
+        if none_lost {
+            Ok(done)
+        } else {
+            Err(Violation::Books(format!("{done} were carried out: {books:?}")))
+        }
+    }
+
     fn start_all(&mut self) {
         for instance in 0..INSTANCES {
             if self.instances[instance].is_none() {
@@ -424,7 +475,8 @@ impl<'t> Play<'t> {
         self.ledgers.read(Duration::ZERO).unwrap();
         let books = self.ledgers.keeper.books();
         let answered = books.answers.received == self.answers.len() as u64;
-        books.changes.read == self.counted.events && answered && books.close()
+        let carried = books.write_backs.open == 0;
+        books.changes.read == self.counted.events && answered && carried && books.close()
     }
 
     fn judge(mut self) -> Result<Counted, Violation> {
@@ -453,6 +505,7 @@ impl<'t> Play<'t> {
             return Err(Violation::Lost(left));
         }
         let books = self.ledgers.keeper.books();
+        let carried = self.carried()?;
         let timers = told.keys().filter(|telling| telling.occasion != Occasion::First).count() as u64;
         let told = told.len() as u64;
         if books.tellings.told != told {
@@ -464,6 +517,7 @@ impl<'t> Play<'t> {
             told,
             timers,
             digest,
+            carried,
             answers: books.answers.accepted,
             tellings: books.tellings.candidates,
             commit_faults: self.model.faults_met() as u64,

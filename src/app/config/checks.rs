@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use secrecy::ExposeSecret;
 
 use super::fault::Problem;
-use super::{Config, KafkaSettings, PushSettings};
+use super::{Config, KafkaSettings, PushSettings, SourcesSettings};
 use crate::event::Span;
 
 /// The fewest bytes of a secret that signs.
@@ -15,6 +15,7 @@ const LEAST_KEY_BYTES: usize = 16;
 pub(super) fn check(config: &Config, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) {
     kafka(&config.kafka, problems);
     push(&config.push, problems);
+    sources(&config.sources, problems, warnings);
     if config.registry.username.is_some() != config.registry.password.is_some() {
         problems.push(
             Problem::new("registry", "username and password go together")
@@ -92,6 +93,38 @@ fn push(push: &PushSettings, problems: &mut Vec<Problem>) {
     }
     between("push.timeout", push.timeout, ["1s", "60s"], problems);
     keys(push, problems);
+}
+
+fn sources(sources: &SourcesSettings, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) {
+    let xecm = &sources.xecm;
+    let urls = [
+        ("sources.xecm.url", &xecm.url, xecm.client_secret.is_some()),
+        ("sources.xecm.otds_url", &xecm.otds_url, xecm.client_secret.is_some()),
+        ("sources.xconnector.url", &sources.xconnector.url, sources.xconnector.token.is_some()),
+        ("sources.devadmin.url", &sources.devadmin.url, sources.devadmin.token.is_some()),
+    ];
+    for (name, url, secret) in urls {
+        let Some(url) = url else { continue };
+        match url.split_once("://") {
+            Some(("https", _)) => {}
+            Some(("http", rest)) => {
+                let host = rest.split('/').next().unwrap_or_default();
+                if secret && !on_loopback(host) {
+                    let fact = format!("the secret it is asked with would be readable on its way to {host}");
+                    warnings.push(Problem::new(name, fact).hint("write `https://…`"));
+                }
+            }
+            _ => problems.push(Problem::new(name, "this is no URL").hint("write `https://…`")),
+        }
+    }
+    let parts = [xecm.otds_url.is_some(), xecm.client_id.is_some(), xecm.client_secret.is_some()];
+    if xecm.url.is_some() && parts.contains(&false) {
+        let hint =
+            "set `otds_url`, `client_id` and `client_secret` of an OAuth client that may act for others";
+        problems
+            .push(Problem::new("sources.xecm", "a decision is made as the person who made it").hint(hint));
+    }
+    between("sources.timeout", sources.timeout, ["1s", "60s"], problems);
 }
 
 fn keys(push: &PushSettings, problems: &mut Vec<Problem>) {

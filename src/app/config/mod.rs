@@ -8,6 +8,8 @@ mod fault;
 mod interpolation;
 mod push;
 mod sections;
+mod sources;
+mod topic_role;
 mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,8 +22,10 @@ pub use fault::{ConfigFault, Problem};
 pub use push::{PushSettings, Transport, WhenBlocked};
 pub use sections::{
     AdminSettings, AnswerSettings, KafkaSettings, LaneSettings, LogSettings, RegistrySettings,
-    SchemaSettings, StartFrom, TenantSettings, TenantsSettings, TopicRole, TopicSettings, TopologySettings,
+    SchemaSettings, StartFrom, TenantSettings, TenantsSettings, TopicSettings, TopologySettings,
 };
+pub use sources::{ContentServerSettings, ServiceSettings, SourcesSettings};
+pub use topic_role::TopicRole;
 use written::Setting;
 
 /// All settings.
@@ -44,6 +48,8 @@ pub struct Config {
     pub lanes: LaneSettings,
     /// Where answers come in.
     pub answers: AnswerSettings,
+    /// Where answers are carried to.
+    pub sources: SourcesSettings,
     /// Metrics, health and the live page.
     pub admin: AdminSettings,
     /// Logs.
@@ -233,6 +239,7 @@ fn is_secret(path: &[String]) -> bool {
     let names: Vec<&str> = path.iter().map(String::as_str).collect();
     match names.as_slice() {
         ["registry" | "push", "password"] | ["push", "client_secret"] | ["push", "signing_keys", _] => true,
+        ["sources", _, "client_secret" | "token"] => true,
         ["kafka", "properties", name] => {
             ["password", "secret", "pem", "token", "jaas"].iter().any(|word| name.contains(word))
         }

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
-use crate::event::{Source, Span, Topic};
+use super::TopicRole;
+use crate::event::{Span, Topic};
 use crate::telemetry::logs;
 
 /// How to reach Kafka, and as whom.
@@ -57,48 +58,6 @@ pub struct TopicSettings {
     pub default_partitions: u32,
     /// Partitions of single topics.
     pub partitions: BTreeMap<TopicRole, u32>,
-}
-
-/// A topic as settings call it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TopicRole {
-    /// xConnector's changes.
-    #[serde(rename = "xconnector")]
-    XConnector,
-    /// Extended ECM's changes.
-    Xecm,
-    /// Business Workspaces' changes.
-    Bws,
-    /// Developer Admin's changes.
-    #[serde(rename = "devadmin")]
-    DevAdmin,
-    /// People.
-    Directory,
-    /// Members of scopes.
-    Members,
-    /// Changes by subject.
-    Subjects,
-    /// What was heard.
-    Seen,
-    /// What is open at each subject.
-    State,
-    /// Notices by person.
-    People,
-    /// What was told.
-    Told,
-    /// Batches.
-    Pushes,
-    /// Batches that were not finished in time.
-    Parked,
-    /// Answers to carry out.
-    Writebacks,
-    /// What became of batches.
-    Receipts,
-    /// Verdicts.
-    Audit,
-    /// What could not be used.
-    DeadLetters,
 }
 
 /// The schema registry. Without a URL the schemas of the folder are all there is.
@@ -278,32 +237,6 @@ impl Default for LogSettings {
     }
 }
 
-// === impl TopicRole ===
-
-impl From<Topic> for TopicRole {
-    fn from(topic: Topic) -> Self {
-        match topic {
-            Topic::Events(Source::XConnector) => Self::XConnector,
-            Topic::Events(Source::Xecm) => Self::Xecm,
-            Topic::Events(Source::Bws) => Self::Bws,
-            Topic::Events(Source::DevAdmin) => Self::DevAdmin,
-            Topic::Directory => Self::Directory,
-            Topic::Members => Self::Members,
-            Topic::Subjects => Self::Subjects,
-            Topic::Seen => Self::Seen,
-            Topic::State => Self::State,
-            Topic::People => Self::People,
-            Topic::Told => Self::Told,
-            Topic::Pushes => Self::Pushes,
-            Topic::Parked => Self::Parked,
-            Topic::Writebacks => Self::Writebacks,
-            Topic::Receipts => Self::Receipts,
-            Topic::Audit => Self::Audit,
-            Topic::DeadLetters => Self::DeadLetters,
-        }
-    }
-}
-
 // === impl TopicSettings ===
 
 impl TopicSettings {
@@ -331,6 +264,7 @@ impl TopicSettings {
             Topic::Seen | Topic::State => self.partitions(Topic::Subjects),
             Topic::Told => self.partitions(Topic::People),
             Topic::Parked => self.partitions(Topic::Pushes),
+            Topic::WritebackState => self.partitions(Topic::Writebacks),
             _ => self.default_partitions,
         };
         self.partitions.get(&topic.into()).copied().unwrap_or(usual)

@@ -1,0 +1,107 @@
+//! Page: the source systems as a browser sees them, things that were acted on first.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+
+use super::super::{Stage, html, lock, pages};
+use super::{Applied, Systems};
+
+const PAGE: &str = include_str!("../pages/systems.html");
+/// The most things of the page.
+const MOST: usize = 100;
+
+/// One thing on the page.
+struct Card {
+    system: &'static str,
+    title: String,
+    id: String,
+    state: String,
+    /// What was done with it last, and by whom.
+    done: Option<(String, String)>,
+}
+
+/// `GET /systems`.
+pub(super) async fn page(State(stage): State<Arc<Stage>>) -> Response {
+    let [totals, list] = parts(&stage);
+    pages::page(html::fill(PAGE, &[("totals", &totals), ("list", &list)]))
+}
+
+/// `GET /systems/events`.
+pub(super) async fn events(State(stage): State<Arc<Stage>>) -> Response {
+    pages::follow(stage, parts)
+}
+
+fn parts(stage: &Stage) -> [String; 2] {
+    let systems = lock(&stage.systems);
+    let cards = systems.cards();
+    let noun = if systems.applied.len() == 1 { "answer" } else { "answers" };
+    let totals = format!(r#"<p id="totals">{} {noun} carried out</p>"#, systems.applied.len());
+    let list = if cards.is_empty() {
+        r#"<li class="empty" id="empty">Nothing waits here for an answer yet.</li>"#.to_owned()
+    } else {
+        cards.iter().take(MOST).map(Card::html).collect()
+    };
+    [totals, format!(r#"<ol id="list" aria-live="polite">{list}</ol>"#)]
+}
+
+// === impl Systems ===
+
+impl Systems {
+    fn cards(&self) -> Vec<Card> {
+        let last = |thing: &str| {
+            let about = |applied: &&Applied| applied.thing.split('#').next() == Some(thing);
+            let done = self.applied.iter().rev().find(about);
+            done.map(|applied| (applied.what.clone(), applied.by.clone()))
+        };
+        let tasks = self.workflows.tasks.iter().map(|((process, subprocess, task), workflow)| {
+            let id = format!("{process}/{subprocess}/{task}");
+            let state = match (workflow.is_done, &workflow.accepted_by) {
+                (true, _) => "moved on".to_owned(),
+                (false, Some(by)) => format!("accepted by {by}"),
+                (false, None) => format!("waiting, round {}", workflow.status_key.trim_start_matches('s')),
+            };
+            Card { system: "xecm", title: workflow.title.clone(), done: last(&id), id, state }
+        });
+        let items = self.items.values().map(|item| {
+            let state = match item.escalation_level {
+                0 => item.state.clone(),
+                level => format!("{}, escalated to level {level}", item.state),
+            };
+            Card {
+                system: "devadmin",
+                title: item.title.clone(),
+                id: item.id.clone(),
+                state,
+                done: last(&item.id),
+            }
+        });
+        let mut cards: Vec<Card> = tasks.chain(items).collect();
+        // What nobody has acted on yet comes after what somebody has.
+        cards.sort_by_key(|card| card.done.is_none());
+        cards
+    }
+}
+
+// === impl Card ===
+
+impl Card {
+    fn html(&self) -> String {
+        let name = if self.system == "xecm" { "Content Server" } else { "Developer Admin" };
+        let done = self.done.as_ref().map_or_else(String::new, |(what, by)| {
+            format!(
+                r#"<footer><p class="answered">{} by {}</p></footer>"#,
+                html::escape(what),
+                html::escape(by)
+            )
+        });
+        let (state, title, id) =
+            (html::escape(&self.state), html::escape(&self.title), html::escape(&self.id));
+        format!(
+            r#"<li id="thing-{id}" data-key="{state}{done_key}" class="card {system}"><header><span class="badge">{name}</span><span>{id}</span></header><h2>{title}</h2><p>{state}</p>{done}</li>"#,
+            done_key = html::escape(&done),
+            system = self.system,
+        )
+    }
+}
