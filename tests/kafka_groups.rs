@@ -1,4 +1,4 @@
-//! Kafka groups: what a real cluster does to a lane that is slow to let go, restarted, or stalled.
+//! Kafka groups: what a real cluster does to a lane that is slow to let go, and how long a commit takes.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
 
@@ -9,17 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use bugle::broker::{Arrival, BrokerError, LinkSpec, Topic};
+use bugle::broker::{Arrival, BrokerError, Topic};
 use bugle::clock::Tick;
-use kit::ground::{Ground, SOON, STEP, at, effect, record, subjects};
-
-/// librdkafka's settings with which a member is missed after three seconds.
-const SHORT_SESSION: [(&str, &str); 2] =
-    [("consumer.session.timeout.ms", "3000"), ("consumer.heartbeat.interval.ms", "500")];
-
-fn overrides(settings: &[(&str, &str)]) -> BTreeMap<String, String> {
-    settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-}
+use kit::ground::{Ground, SHORT_SESSION, SOON, STEP, at, effect, overrides, record, subjects};
 
 /// Lets time pass.
 fn idle(span: Duration) {
@@ -73,73 +65,6 @@ fn a_lane_may_take_longer_than_a_session_to_let_go_and_commits_meanwhile() {
         assert_eq!(given, positions.into_iter().map(|(i, p)| (i, Some(p))).collect::<Vec<_>>());
     });
     ground.until_it_holds(Topic::People, &["late", "late"]);
-}
-
-#[test]
-fn a_lane_that_stalled_is_refused_and_told_what_it_has_lost() {
-    let slow = [("consumer.max.poll.interval.ms", "3000")];
-    let ground = Ground::kafka_with(overrides(&[&SHORT_SESSION[..], &slow[..]].concat()));
-    ground.publish(0, 0..1);
-    let mut stalled = ground.lane("0");
-    stalled.until_read(1);
-    stalled.until_held(4);
-    let mut second = ground.lane("1");
-    // It is not polled any more, and the other gets everything.
-    second.until_held(4);
-    let zombie = effect(subjects(0), record(Topic::People, 0, "twice"));
-    let refused = stalled.link.commit(vec![zombie], &[(subjects(0), at(1, ""))]);
-    assert!(matches!(refused, Err(BrokerError::Aborted(_))), "{refused:?}");
-    let effects = vec![effect(subjects(0), record(Topic::People, 0, "once"))];
-    second.link.commit(effects, &[(subjects(0), at(1, ""))]).unwrap();
-
-    // What was asked of it before it was given up, it is still asked; the rest is gone.
-    let mut gone = Vec::new();
-    kit::until("it is told", SOON, || {
-        second.step();
-        let mut arrivals = Vec::new();
-        stalled.link.poll(STEP, 100, &mut arrivals).unwrap();
-        for arrival in arrivals {
-            match arrival {
-                Arrival::Revoking(asked) => {
-                    stalled.link.release(&asked).unwrap();
-                    gone.extend(asked);
-                }
-                Arrival::Lost(lost) => gone.extend(lost),
-                Arrival::Record(_) | Arrival::Assigned(..) => panic!("{arrival:?} of what another has"),
-            }
-        }
-        gone.len() == 4
-    });
-    ground.until_it_holds(Topic::People, &["once"]);
-    // It joins again and takes its part.
-    stalled.held.clear();
-    kit::until("it is back", SOON, || {
-        second.step();
-        stalled.step();
-        stalled.held.len() == 2 && second.held.len() == 2
-    });
-}
-
-#[test]
-fn a_static_member_that_restarts_finds_its_partitions_and_disturbs_nobody() {
-    let ground = Ground::kafka_with(BTreeMap::new());
-    let named = |slot: &str| LinkSpec { instance_id: Some(format!("instance-{slot}")), ..ground.spec(slot) };
-    let (mut first, mut second) = (ground.lane_of(&named("0")), ground.lane_of(&named("1")));
-    kit::until("they share", SOON, || {
-        first.step();
-        second.step();
-        first.held.len() == 2 && second.held.len() == 2
-    });
-    let (had, given) = (first.held.clone(), second.given.len());
-    drop(first);
-    let mut back = ground.lane_of(&named("0"));
-    kit::until("it is back", SOON, || {
-        back.step();
-        second.step();
-        back.held.len() == 2
-    });
-    assert_eq!(back.held, had);
-    assert_eq!((second.held.len(), second.given.len()), (2, given));
 }
 
 #[test]

@@ -1,16 +1,18 @@
 //! Model: a broker in memory, for the demo, for `run --embedded` and for tests.
 //!
 //! It keeps the promises of the trait: a commit is seen as a whole or not at all, partitions move between
-//! the live links of a group, a second link with the same transactional id fences the first. It survives
-//! no restart of the process, and breaks a promise only when a test asks for it with [`Model::fail_next`].
+//! the live links of a group, a second link with the same transactional id fences the first. What Kafka does
+//! in its own time (the ends of transactions, compaction, a member that is missed) it does in the same way.
+//! It survives no restart of the process, and fails only when a test asks for it with [`Model::fail_next`].
 
 mod follow;
 mod group;
 mod link;
 mod log;
+mod transactions;
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +22,8 @@ use self::follow::ModelFollow;
 use self::group::{Group, MemberId};
 use self::link::ModelLink;
 use self::log::Log;
+pub use self::transactions::Place;
+use self::transactions::{Transaction, TxnId};
 use super::names::{Found, faults_of};
 use super::terms::check_record;
 use super::{
@@ -30,10 +34,15 @@ use crate::clock::{self, Tick};
 /// What a commit shall answer instead of doing its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing is written: [`BrokerError::Aborted`].
+    /// What was written is rolled back: [`BrokerError::Aborted`].
     Aborted,
     /// Nothing is written: [`BrokerError::Fatal`].
     Fatal,
+    /// Everything is written and no position sent: [`BrokerError::Fatal`]. The transaction stays open until a
+    /// successor takes the transactional id over, or for as long as it may.
+    FatalOnceWritten,
+    /// The same, and the positions were sent; only its end was not.
+    FatalOnceSent,
     /// Everything is written, and the answer is [`BrokerError::Fatal`] all the same: nobody knows.
     FatalThoughWritten,
 }
@@ -59,6 +68,7 @@ struct State {
     producers: HashMap<String, MemberId>,
     /// How far each follower has read, by partition.
     followers: HashMap<MemberId, (Topic, Vec<i64>)>,
+    transactions: BTreeMap<TxnId, Transaction>,
     faults: VecDeque<Fault>,
     /// How many of them were met.
     faults_hit: usize,
@@ -104,24 +114,56 @@ impl Model {
         true
     }
 
-    /// From now on what a transaction writes is seen in its partitions only when [`Model::land`] says so,
-    /// each for itself; its offsets are seen at once. So Kafka does it for moments: the end of a transaction
-    /// reaches every partition in its own time.
+    /// From now on the end of a transaction arrives only when [`Model::land`] says so, in each partition and
+    /// with the group's offsets for itself. So Kafka does it for moments.
     pub fn hold_markers(&self) {
         self.lock().markers_late = true;
     }
 
-    /// Lets the ends of transactions arrive in the partitions that `lands` picks; in all of them from then on
-    /// when it picks all.
-    pub fn land(&self, mut lands: impl FnMut(Input) -> bool) {
+    /// Lets the ends of committed transactions arrive in the places that `lands` picks; everywhere from then
+    /// on when it picks all.
+    pub fn land(&self, lands: impl FnMut(Place<'_>) -> bool) {
         let mut state = self.lock();
-        let mut all = true;
-        for log in state.topics.values_mut() {
-            all &= log.land(&mut lands);
-        }
+        let all = state.arrive_where(lands);
         state.markers_late &= !all;
         drop(state);
         self.shared.changed.notify_all();
+    }
+
+    /// Somebody else writes these records in a transaction and does not end it. It stays open until
+    /// [`Model::end_open`], or for as long as it may.
+    ///
+    /// # Errors
+    /// [`BrokerError::Topic`].
+    pub fn leave_open(
+        &self,
+        transactional_id: &str,
+        within: Duration,
+        records: Vec<Outgoing>,
+    ) -> Result<(), BrokerError> {
+        let mut state = self.lock();
+        let txn = state.begin(transactional_id, within);
+        state.append(records, Some(txn))
+    }
+
+    /// Ends what [`Model::leave_open`] began.
+    pub fn end_open(&self, transactional_id: &str, commit: bool) {
+        let mut state = self.lock();
+        if commit {
+            state.commit_of(transactional_id);
+        }
+        state.finish_of(transactional_id);
+        drop(state);
+        self.shared.changed.notify_all();
+    }
+
+    /// A group without members is forgotten with all its positions, as after a week.
+    pub fn forget(&self, group: &str) -> bool {
+        let mut state = self.lock();
+        if state.groups.get(group).is_none_or(|group| !group.is_empty()) {
+            return false;
+        }
+        state.groups.remove(group).is_some()
     }
 
     /// How many commits were written since the beginning.
@@ -138,7 +180,9 @@ impl Model {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic elsewhere leaves no half-written state behind: every change is made in one piece.
-        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.let_time_pass();
+        state
     }
 
     /// Asks `look` until it has an answer, for at most `wait`.
@@ -162,6 +206,7 @@ impl Broker for Model {
         for topic in &spec.inputs {
             state.log(*topic)?;
         }
+        state.finish_of(&spec.transactional_id);
         let id = state.next_id();
         state.producers.insert(spec.transactional_id.clone(), id);
         let group = state.groups.entry(spec.group.clone()).or_default();
@@ -200,7 +245,8 @@ impl Broker for Model {
             for partition in partitions_of(log) {
                 let input = Input { topic: *topic, partition };
                 let (first, end) = log.bounds(partition);
-                let next = group.and_then(|group| group.committed(input)).map(|position| position.offset);
+                let committed = group.and_then(|group| group.committed(input));
+                let next = committed.map(|position| log.first_record(partition, position.offset));
                 all.push(Unread { input, next, first, end });
             }
         }
@@ -210,10 +256,13 @@ impl Broker for Model {
     fn publish(&self, records: Vec<Outgoing>) -> Result<(), BrokerError> {
         records.iter().try_for_each(check_record)?;
         let mut state = self.lock();
-        let written = state.append(records, false);
+        let written = state.append(records, None);
         drop(state);
         self.shared.changed.notify_all();
-        written
+        written.map_err(|error| match error {
+            BrokerError::Aborted(reason) => unavailable(&reason),
+            other => other,
+        })
     }
 
     fn partitions(&self, topic: Topic) -> Result<u32, BrokerError> {
@@ -245,9 +294,9 @@ impl Broker for Model {
     fn trim(&self, before: &[(Input, i64)]) -> Result<(), BrokerError> {
         let mut state = self.lock();
         for (input, offset) in before {
-            if let Some(log) = state.topics.get_mut(&input.topic) {
-                log.delete_before(input.partition, *offset);
-            }
+            let log = state.topics.get_mut(&input.topic);
+            let log = log.ok_or_else(|| BrokerError::missing(&input.topic.to_string()))?;
+            log.delete_before(input.partition, *offset).map_err(unavailable)?;
         }
         Ok(())
     }
@@ -276,32 +325,14 @@ impl State {
         group.settle(&all);
     }
 
-    /// Appends all records, or none when one of them has no place to go to.
-    fn append(&mut self, records: Vec<Outgoing>, in_transaction: bool) -> Result<(), BrokerError> {
-        let mut places = Vec::with_capacity(records.len());
-        for record in &records {
-            let log = self.topics.get_mut(&record.topic);
-            let log = log.ok_or_else(|| BrokerError::missing(&record.topic.to_string()))?;
-            let place = log.place(record);
-            places.push(place.ok_or_else(|| BrokerError::Topic {
-                name: log.spec.name.clone(),
-                fault: format!("has no partition {}", record.partition.unwrap_or_default()),
-            })?);
+    /// What happens by itself: transactions that are open for too long are rolled back, static members that
+    /// do not come back are missed.
+    fn let_time_pass(&mut self) {
+        self.expire_transactions();
+        let groups = self.groups.iter_mut().filter_map(|(name, group)| group.miss().then(|| name.clone()));
+        for name in groups.collect::<Vec<_>>() {
+            self.settle(&name);
         }
-        let now = clock::now();
-        let mut grown = BTreeSet::new();
-        for (record, partition) in records.into_iter().zip(places) {
-            grown.insert(Input { topic: record.topic, partition });
-            let late = self.markers_late && in_transaction;
-            if let Some(log) = self.topics.get_mut(&record.topic) {
-                if late {
-                    log.hold(partition);
-                }
-                log.append(partition, now, record);
-            }
-        }
-        grown.into_iter().for_each(|input| self.trim(input));
-        Ok(())
     }
 
     /// Drops what every group of a partition has passed. A follower reads for itself: it holds records
@@ -319,6 +350,10 @@ impl State {
             log.trim(input.partition, before, !passed.is_empty());
         }
     }
+}
+
+fn unavailable(reason: &str) -> BrokerError {
+    BrokerError::Unavailable { brokers: "memory".to_owned(), reason: reason.to_owned() }
 }
 
 fn partitions_of(log: &Log) -> impl Iterator<Item = i32> + use<> {

@@ -3,6 +3,7 @@
 //! Time should stand still ([`crate::clock::Still`]) on the thread that turns it: then nothing waits, and
 //! what happens is decided by the order of the turns alone.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
@@ -10,7 +11,8 @@ use super::fetch::Fetches;
 use super::lane_thread::LaneThread;
 use super::sender::Requests;
 use super::{Parts, Settings};
-use crate::event::Lane;
+use crate::event::record::Input;
+use crate::event::{Lane, Timestamp};
 
 /// A lane of one instance. Dropping it is a crash: nothing is committed, nothing let go in order.
 pub struct ByHand(LaneThread);
@@ -29,6 +31,12 @@ impl ByHand {
     /// Goes round once: poll, admit, cut, commit, as far as there is something to do.
     pub fn turn(&mut self) {
         self.0.turn();
+    }
+
+    /// Of each partition that runs here, a digest of what its lane remembers that counts after `at`.
+    #[must_use]
+    pub fn memories(&self, at: Timestamp) -> BTreeMap<Input, u128> {
+        self.0.stations.iter().map(|(input, station)| (*input, station.lane.digest(at))).collect()
     }
 
     /// Commits what is done and lets go, as at the end of a process that is asked to stop.

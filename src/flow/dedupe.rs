@@ -104,6 +104,15 @@ impl Seen {
         self.heard.undo();
     }
 
+    /// A digest of what counts after `at`, in whichever order it was heard.
+    #[must_use]
+    pub fn digest(&self, at: Timestamp) -> u128 {
+        let one = |(key, heard, until): (u128, Timestamp, Timestamp)| {
+            hash128([&key.to_le_bytes(), &heard.millis().to_le_bytes(), &until.millis().to_le_bytes()])
+        };
+        self.heard.beyond(at).map(one).fold(0, |all, one| all ^ one)
+    }
+
     /// How many ids are remembered.
     #[must_use]
     pub fn len(&self) -> usize {

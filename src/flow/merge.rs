@@ -117,6 +117,15 @@ impl Told {
         self.told.expire(now);
     }
 
+    /// A digest of what counts after `at`, in whichever order it was told.
+    #[must_use]
+    pub fn digest(&self, at: Timestamp) -> u128 {
+        let one = |(key, (), until): (u128, (), Timestamp)| {
+            hash128([&key.to_le_bytes(), &until.millis().to_le_bytes()])
+        };
+        self.told.beyond(at).map(one).fold(0, |all, one| all ^ one)
+    }
+
     /// The transaction was aborted.
     pub fn undo(&mut self) {
         self.open.clear();

@@ -225,6 +225,12 @@ pub trait Rooms: std::marker::Send {
     /// Everything an owner before remembered was taken back: what is made once, at the end, is made now.
     fn restored(&mut self) {}
 
+    /// A digest of what it remembers that counts after `at`: two lanes that know the same have the same,
+    /// whichever way each came to know it.
+    fn digest(&self, _at: Timestamp) -> u128 {
+        0
+    }
+
     /// How far the lane has come: the offset to read next, and what moves with it.
     fn position(&self) -> (i64, Cursor);
 

@@ -265,6 +265,10 @@ impl Rooms for PersonLane {
         Ok(Restored { entries, sequence: Some(page.cursor.sequence) })
     }
 
+    fn digest(&self, at: Timestamp) -> u128 {
+        self.told.digest(at)
+    }
+
     fn position(&self) -> (i64, Cursor) {
         self.progress.position()
     }

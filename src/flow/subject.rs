@@ -207,6 +207,10 @@ impl Rooms for SubjectLane {
         self.talks.all_restored();
     }
 
+    fn digest(&self, at: Timestamp) -> u128 {
+        self.seen.digest(at) ^ self.talks.digest()
+    }
+
     fn position(&self) -> (i64, Cursor) {
         let (offset, cursor) = self.progress.position();
         (offset, Cursor { state: self.talks.written(), ..cursor })

@@ -227,6 +227,12 @@ impl Talks {
         self.written = (state, state);
     }
 
+    /// A digest of all entries.
+    pub(super) fn digest(&self) -> u128 {
+        let one = |(key, entry): (u128, &[u8])| hash128([&key.to_le_bytes(), entry]);
+        self.kept.iter().map(one).fold(0, |all, one| all ^ one)
+    }
+
     pub(super) fn settle(&mut self) {
         self.written.1 = self.written.0;
         self.kept.settle();

@@ -193,6 +193,14 @@ impl<K: Copy + Eq + Hash, V: Copy> Expiring<K, V> {
         }
     }
 
+    /// The entries that end after `at`, in no order.
+    pub fn beyond(&self, at: Timestamp) -> impl Iterator<Item = (K, V, Timestamp)> {
+        self.places.iter().filter_map(move |place| {
+            let Entry { key, value, deadline } = self.entry(*place)?;
+            (deadline > at).then_some((key, value, deadline))
+        })
+    }
+
     /// How many entries there are.
     pub fn len(&self) -> usize {
         self.places.len()

@@ -99,6 +99,11 @@ impl Keyed {
         })
     }
 
+    /// All entries, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (u128, &[u8])> {
+        self.entries.iter().filter_map(|(key, entry)| Some((*key, entry.get(HEAD..)?)))
+    }
+
     /// How many entries there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -1,4 +1,4 @@
-//! Ground: a broker with topics of its own, and the simplest lane there is.
+//! Ground: a broker with topics of its own, the simplest lane there is, and what others do on that broker.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,10 +9,14 @@ use bugle::broker::model::Model;
 use bugle::broker::names::Names;
 use bugle::broker::{
     Arrival, Broker, Effect, Follow, Incoming, Input, Link, LinkSpec, Outgoing, Position, StartFrom, Topic,
-    TopicSpec,
+    TopicSpec, Unread,
 };
 use bugle::clock::Tick;
 use bytes::Bytes;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
 use super::until;
 
@@ -27,8 +31,25 @@ pub(crate) const PARTITIONS: u32 = 4;
 pub(crate) struct Ground {
     pub(crate) broker: Box<dyn Broker>,
     pub(crate) specs: Vec<TopicSpec>,
+    names: Names,
     /// Begins the names of groups and transactional ids.
     name: String,
+    /// For what only a test does to a broker.
+    model: Option<Model>,
+}
+
+/// A transaction of somebody else that has not ended.
+pub(crate) enum Open {
+    OnTheModel(Model, String),
+    OnKafka(Box<ThreadedProducer<DefaultProducerContext>>),
+}
+
+/// librdkafka's settings with which a member is missed after three seconds.
+pub(crate) const SHORT_SESSION: [(&str, &str); 2] =
+    [("consumer.session.timeout.ms", "3000"), ("consumer.heartbeat.interval.ms", "500")];
+
+pub(crate) fn overrides(settings: &[(&str, &str)]) -> BTreeMap<String, String> {
+    settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 /// A link and what it was given.
@@ -43,11 +64,19 @@ pub(crate) struct Lane {
 
 impl Ground {
     pub(crate) fn model() -> Self {
-        Self::new(Names::default(), String::new(), |_| Box::new(Model::new()))
+        let model = Model::new();
+        let broker = Box::new(model.clone());
+        Self { model: Some(model), ..Self::new(Names::default(), String::new(), |_| broker) }
     }
 
     pub(crate) fn kafka() -> Self {
         Self::kafka_with(BTreeMap::new())
+    }
+
+    /// On the real Kafka, where a member that does not poll is missed after three seconds.
+    pub(crate) fn kafka_with_short_sessions() -> Self {
+        let slow = [("consumer.max.poll.interval.ms", "3000")];
+        Self::kafka_with(overrides(&[&SHORT_SESSION[..], &slow[..]].concat()))
     }
 
     /// On the real Kafka, with librdkafka's settings as given.
@@ -67,9 +96,76 @@ impl Ground {
             .into_iter()
             .filter(|spec| matches!(spec.topic, Topic::Subjects | Topic::People | Topic::Directory))
             .collect();
-        let broker = broker(names);
+        let broker = broker(names.clone());
         assert_eq!(broker.create(&specs).unwrap().len(), specs.len());
-        Self { broker, specs, name }
+        Self { broker, specs, names, name, model: None }
+    }
+
+    /// One more topic of one partition, with settings of its own.
+    pub(crate) fn create(&self, topic: Topic, config: &[(&str, &str)]) {
+        let name = self.names.of(topic).to_owned();
+        let config = config.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        assert_eq!(self.broker.create(&[TopicSpec { topic, name, partitions: 1, config }]).unwrap(), [topic]);
+    }
+
+    /// Somebody writes a record in a transaction, and does not end it.
+    pub(crate) fn leave_open(&self, slot: &str, within: Duration, record: &Outgoing) -> Open {
+        let id = self.spec(slot).transactional_id;
+        if let Some(model) = &self.model {
+            model.leave_open(&id, within, vec![record.clone()]).unwrap();
+            return Open::OnTheModel(model.clone(), id);
+        }
+        let mut config = self.client();
+        config.set("transactional.id", id).set("transaction.timeout.ms", within.as_millis().to_string());
+        config.set("message.timeout.ms", within.as_millis().to_string());
+        let producer: ThreadedProducer<_> = config.create().unwrap();
+        producer.init_transactions(SOON).unwrap();
+        producer.begin_transaction().unwrap();
+        let topic = self.names.of(record.topic);
+        let mut out: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic);
+        (out.partition, out.payload) = (record.partition, record.value.as_deref());
+        producer.send(out).map_err(|(error, _)| error).unwrap();
+        producer.flush(SOON).unwrap();
+        Open::OnKafka(Box::new(producer))
+    }
+
+    /// The group, whose members have gone, is forgotten with all its positions.
+    pub(crate) fn forget_group(&self) {
+        let group = self.spec("0").group;
+        if let Some(model) = &self.model {
+            return until("the group is forgotten", SOON, || model.forget(&group));
+        }
+        let admin: AdminClient<DefaultClientContext> = self.client().create().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        until("the group is forgotten", SOON, || {
+            let asked = runtime.block_on(admin.delete_groups(&[&group], &AdminOptions::new()));
+            asked.unwrap()[0].is_ok()
+        });
+    }
+
+    /// A lane that is not polled is missed: on the model as soon as this is called, on Kafka by and by.
+    pub(crate) fn miss(&self, slot: &str) {
+        if let Some(model) = &self.model {
+            assert!(model.evict(&self.spec(slot).group, &self.spec(slot).transactional_id));
+        }
+    }
+
+    fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", super::kafka());
+        config
+    }
+
+    /// What the group has not read of a partition.
+    pub(crate) fn unread(&self, input: Input) -> Unread {
+        let all = self.broker.unread(&self.spec("0").group, &[input.topic]).unwrap();
+        all.into_iter().find(|unread| unread.input == input).unwrap()
+    }
+
+    /// The end of a partition as everybody sees it.
+    pub(crate) fn end(&self, input: Input) -> i64 {
+        let mut follow = self.broker.recall(input.topic, &[input.partition]).unwrap();
+        follow.ends().unwrap()[0]
     }
 
     pub(crate) fn spec(&self, slot: &str) -> LinkSpec {
@@ -117,6 +213,24 @@ impl Ground {
         let mut values = values(&read);
         values.sort();
         assert_eq!(values, expected);
+    }
+}
+
+// === impl Open ===
+
+impl Open {
+    pub(crate) fn commit(self) {
+        match self {
+            Self::OnTheModel(model, id) => model.end_open(&id, true),
+            Self::OnKafka(producer) => producer.commit_transaction(SOON).unwrap(),
+        }
+    }
+
+    pub(crate) fn roll_back(self) {
+        match self {
+            Self::OnTheModel(model, id) => model.end_open(&id, false),
+            Self::OnKafka(producer) => producer.abort_transaction(SOON).unwrap(),
+        }
     }
 }
 
@@ -192,6 +306,10 @@ impl Lane {
 
 pub(crate) fn subjects(partition: i32) -> Input {
     Input { topic: Topic::Subjects, partition }
+}
+
+pub(crate) fn people(partition: i32) -> Input {
+    Input { topic: Topic::People, partition }
 }
 
 pub(crate) fn at(offset: i64, note: &str) -> Position {

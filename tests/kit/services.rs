@@ -171,6 +171,7 @@ group.min.session.timeout.ms=1000
 num.network.threads=2
 num.io.threads=4
 log.cleaner.dedupe.buffer.size=8388608
+log.cleaner.backoff.ms=200
 ",
         data.display()
     )

@@ -40,11 +40,10 @@ impl Follow for ModelFollow {
                 let most = MOST_AT_ONCE.saturating_sub(into.len() - before);
                 *next = log.read(*partition, *next, most, |record| into.push(record));
             }
-            (into.len() > before).then(|| {
-                if whole {
-                    state.followers.insert(id, (topic, next.iter().map(|(_, next)| *next).collect()));
-                }
-            })
+            if whole {
+                state.followers.insert(id, (topic, next.iter().map(|(_, next)| *next).collect()));
+            }
+            (into.len() > before).then_some(())
         });
         Ok(())
     }

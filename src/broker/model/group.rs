@@ -4,10 +4,15 @@
 //! for what another shall have, and the other gets it once it was released. Nothing here knows records.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use hashbrown::HashMap;
 
 use super::super::{Input, Position, Topic};
+use crate::clock::Tick;
+
+/// How long a static member may be away before it is missed.
+const SESSION: Duration = Duration::from_secs(15);
 
 /// A member's number, never used twice.
 pub(super) type MemberId = u64;
@@ -29,6 +34,18 @@ pub(super) struct Member {
     held: BTreeSet<Input>,
     revoking: BTreeSet<Input>,
     news: VecDeque<News>,
+    /// A static member that has gone, and may come back.
+    away: Option<Tick>,
+}
+
+/// A member the group gave up, until it knows.
+#[derive(Debug, Default)]
+struct Evicted {
+    /// What it was asked to release before, and whether it knows that.
+    asked: BTreeSet<Input>,
+    told: bool,
+    /// What else it held.
+    rest: BTreeSet<Input>,
 }
 
 /// One consumer group.
@@ -36,8 +53,23 @@ pub(super) struct Member {
 pub(super) struct Group {
     members: BTreeMap<MemberId, Member>,
     committed: HashMap<Input, Position>,
-    /// Members the group gave up, which do not know it yet, and what they held.
-    evicted: BTreeMap<MemberId, BTreeSet<Input>>,
+    /// Members the group gave up, which do not know it yet.
+    evicted: BTreeMap<MemberId, Evicted>,
+}
+
+/// What a member that was given up hears next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Parting {
+    /// It shall release these, as it was to be asked before.
+    Asked(Vec<Input>),
+    /// Nothing, until it has released them.
+    Waits,
+    /// These are gone, and it is a member no more.
+    Lost(Vec<Input>),
+}
+
+fn list(inputs: &BTreeSet<Input>) -> Vec<Input> {
+    inputs.iter().copied().collect()
 }
 
 // === impl Group ===
@@ -56,15 +88,33 @@ impl Group {
         self.members.insert(id, member);
     }
 
-    /// A member is gone; what it held is free.
+    /// A member is gone; what it held is free, unless it is a static one: that may come back for it.
     pub(super) fn leave(&mut self, id: MemberId) {
-        self.members.remove(&id);
+        self.evicted.remove(&id);
+        match self.members.get_mut(&id) {
+            Some(member) if member.instance.is_some() => member.away = Some(Tick::now()),
+            _ => drop(self.members.remove(&id)),
+        }
+    }
+
+    /// Gives up static members that have been away for too long; whether there were any.
+    pub(super) fn miss(&mut self) -> bool {
+        let before = self.members.len();
+        self.members.retain(|_, member| member.away.is_none_or(|since| since.elapsed() < SESSION));
+        self.members.len() < before
+    }
+
+    /// Whether nobody is a member.
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty() && self.evicted.is_empty()
     }
 
     /// The group gives a member up that was not heard of for too long; what it held is free.
     pub(super) fn evict(&mut self, id: MemberId) {
-        if let Some(member) = self.members.remove(&id) {
-            self.evicted.insert(id, member.held);
+        if let Some(Member { held, revoking, news, .. }) = self.members.remove(&id) {
+            let told = !news.iter().any(|news| matches!(news, News::Revoking(_)));
+            let rest = held.difference(&revoking).copied().collect();
+            self.evicted.insert(id, Evicted { asked: revoking, told, rest });
         }
     }
 
@@ -73,9 +123,20 @@ impl Group {
         self.evicted.contains_key(&id)
     }
 
-    /// A member that was given up is told so, once: what it held and holds no more.
-    pub(super) fn take_evicted(&mut self, id: MemberId) -> Option<BTreeSet<Input>> {
-        self.evicted.remove(&id)
+    /// What a member that was given up held, as far as it knows.
+    pub(super) fn held_before(&self, id: MemberId) -> BTreeSet<Input> {
+        self.evicted.get(&id).map(|member| &member.asked | &member.rest).unwrap_or_default()
+    }
+
+    /// A member that was given up is told: what it had been asked for it is still asked for, once; when it
+    /// has released that, the rest is lost, and it is nobody.
+    pub(super) fn tell_evicted(&mut self, id: MemberId) -> Option<Parting> {
+        let member = self.evicted.get_mut(&id)?;
+        if !member.asked.is_empty() {
+            let told = std::mem::replace(&mut member.told, true);
+            return Some(if told { Parting::Waits } else { Parting::Asked(list(&member.asked)) });
+        }
+        self.evicted.remove(&id).map(|member| Parting::Lost(list(&member.rest)))
     }
 
     /// Whether the member is still one: a newer one with its instance id may have replaced it.
@@ -98,13 +159,18 @@ impl Group {
         self.members.get(&id).is_some_and(|member| member.revoking.contains(&input))
     }
 
-    /// The next thing to tell the member.
-    pub(super) fn news(&mut self, id: MemberId) -> Option<News> {
-        self.members.get_mut(&id)?.news.pop_front()
+    /// The next thing to tell the member. A partition whose position is not decided is waited for.
+    pub(super) fn news(&mut self, id: MemberId, undecided: &BTreeSet<Input>) -> Option<News> {
+        let waits = |news: &mut News| matches!(news, News::Assigned(input) if undecided.contains(input));
+        self.members.get_mut(&id)?.news.pop_front_if(|news| !waits(news))
     }
 
     /// The member lets go of partitions.
     pub(super) fn release(&mut self, id: MemberId, inputs: &[Input]) {
+        if let Some(evicted) = self.evicted.get_mut(&id) {
+            evicted.asked.retain(|input| !inputs.contains(input));
+            evicted.rest.retain(|input| !inputs.contains(input));
+        }
         if let Some(member) = self.members.get_mut(&id) {
             for input in inputs {
                 member.held.remove(input);
@@ -216,7 +282,7 @@ mod tests {
     }
 
     fn told(group: &mut Group, id: MemberId) -> Vec<News> {
-        std::iter::from_fn(|| group.news(id)).collect()
+        std::iter::from_fn(|| group.news(id, &BTreeSet::new())).collect()
     }
 
     #[test]

@@ -2,12 +2,12 @@
 //!
 //! Its own memory is only how far it has read; what it holds and what is committed lies with the group.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::super::terms::check_commit;
 use super::super::{Arrival, BrokerError, Effect, Input, Link, LinkSpec, Outgoing, Position, StartFrom};
-use super::group::{MemberId, News};
+use super::group::{MemberId, News, Parting};
 use super::{Fault, Model, State};
 
 /// One link.
@@ -38,15 +38,27 @@ impl ModelLink {
     /// Takes what there is: first what happened to partitions, then records.
     fn take(&mut self, state: &mut State, most: usize, into: &mut Vec<Arrival>) -> Result<(), BrokerError> {
         self.alive(state)?;
+        if self.is_replaced(state) {
+            return Err(self.die("a newer member has taken its instance id"));
+        }
+        let undecided = self.undecided(state);
         let Some(group) = state.groups.get_mut(&self.spec.group) else { return Ok(()) };
-        if let Some(held) = group.take_evicted(self.id) {
+        if let Some(parting) = group.tell_evicted(self.id) {
             self.reads.clear();
-            into.push(Arrival::Lost(held.into_iter().collect()));
-            group.join(self.id, &self.spec.inputs, self.spec.instance_id.as_deref());
-            state.settle(&self.spec.group);
+            match parting {
+                Parting::Asked(inputs) => into.push(Arrival::Revoking(inputs)),
+                Parting::Waits => {}
+                Parting::Lost(inputs) => {
+                    if !inputs.is_empty() {
+                        into.push(Arrival::Lost(inputs));
+                    }
+                    group.join(self.id, &self.spec.inputs, self.spec.instance_id.as_deref());
+                    state.settle(&self.spec.group);
+                }
+            }
             return Ok(());
         }
-        while let Some(news) = group.news(self.id) {
+        while let Some(news) = group.news(self.id, &undecided) {
             into.push(match news {
                 News::Assigned(input) => Arrival::Assigned(input, group.committed(input).cloned()),
                 News::Revoking(inputs) => {
@@ -78,12 +90,21 @@ impl ModelLink {
             Err(BrokerError::Fatal("it has failed before".to_owned()))
         } else if newest != Some(&self.id) {
             Err(BrokerError::Fatal(format!("a newer `{}` has fenced it", self.spec.transactional_id)))
-        } else if !state.groups.get(&self.spec.group).is_some_and(|g| g.has(self.id) || g.is_evicted(self.id))
-        {
-            Err(BrokerError::Fatal("a newer member has taken its instance id".to_owned()))
         } else {
             Ok(())
         }
+    }
+
+    /// What it holds, and whose position a transaction under way may still move.
+    fn undecided(&self, state: &State) -> BTreeSet<Input> {
+        let held = state.groups.get(&self.spec.group).map(|group| group.held(self.id)).unwrap_or_default();
+        held.into_iter().filter(|input| state.is_unstable(&self.spec.group, *input)).collect()
+    }
+
+    /// Whether a newer member with its instance id is there in its place. It is told with the next poll.
+    fn is_replaced(&self, state: &State) -> bool {
+        let group = state.groups.get(&self.spec.group);
+        group.is_none_or(|group| !group.has(self.id) && !group.is_evicted(self.id))
     }
 
     fn is_evicted(&self, state: &State) -> bool {
@@ -91,7 +112,8 @@ impl ModelLink {
     }
 
     fn holds(&self, state: &State, input: Input) -> bool {
-        state.groups.get(&self.spec.group).is_some_and(|group| group.holds(self.id, input))
+        let group = state.groups.get(&self.spec.group);
+        group.is_some_and(|group| group.holds(self.id, input) || group.held_before(self.id).contains(&input))
     }
 
     fn is_revoking(&self, state: &State, input: Input) -> bool {
@@ -105,41 +127,46 @@ impl ModelLink {
         positions: &[(Input, Position)],
     ) -> Result<(), BrokerError> {
         self.alive(state)?;
-        if self.is_evicted(state) {
-            // As a real group does by the generation of its members: what a stalled one did is refused.
-            return Err(BrokerError::Aborted("the group has given this member up".to_owned()));
+        let replaced = self.is_replaced(state);
+        check_commit(&effects, positions, |input| replaced || self.holds(state, input))?;
+        if positions.is_empty() {
+            return Ok(());
         }
-        check_commit(&effects, positions, |input| self.holds(state, input))?;
         let fault = state.faults.pop_front();
-        match fault {
-            Some(Fault::Aborted) => {
-                state.faults_hit += 1;
-                return Err(BrokerError::Aborted("a test asked for it".to_owned()));
-            }
-            Some(Fault::Fatal) => {
-                state.faults_hit += 1;
-                self.dead = true;
-                return Err(BrokerError::Fatal("a test asked for it".to_owned()));
-            }
-            Some(Fault::FatalThoughWritten) | None => {}
-        }
         state.faults_hit += usize::from(fault.is_some());
+        if fault == Some(Fault::Fatal) {
+            return Err(self.die("a test asked for it"));
+        }
+        let txn = state.begin(&self.spec.transactional_id, self.spec.transaction_timeout);
         let records: Vec<Outgoing> = effects.into_iter().map(|effect| effect.record).collect();
-        state.append(records, true)?;
-        if let Some(group) = state.groups.get_mut(&self.spec.group) {
-            for (input, position) in positions {
-                group.commit(*input, position.clone());
-            }
+        if let Err(error) = state.append(records, Some(txn)) {
+            state.end_rolled_back(txn);
+            return Err(error);
         }
-        for (input, _) in positions {
-            state.trim(*input);
+        if fault == Some(Fault::FatalOnceWritten) {
+            return Err(self.die("a test asked for it, before positions were sent"));
         }
+        if replaced || self.is_evicted(state) || fault == Some(Fault::Aborted) {
+            // As a real group does by its members and their generation: what a stalled one did is refused.
+            state.end_rolled_back(txn);
+            let why = if fault.is_some() { "a test asked for it" } else { "the group has given it up" };
+            return Err(BrokerError::Aborted(why.to_owned()));
+        }
+        state.send_offsets(txn, &self.spec.group, positions);
+        if fault == Some(Fault::FatalOnceSent) {
+            return Err(self.die("a test asked for it, before the end was sent"));
+        }
+        state.end_committed(txn);
         state.commits += 1;
         if fault == Some(Fault::FatalThoughWritten) {
-            self.dead = true;
-            return Err(BrokerError::Fatal("a test asked for it; everything was written".to_owned()));
+            return Err(self.die("a test asked for it; everything was written"));
         }
         Ok(())
+    }
+
+    fn die(&mut self, why: &str) -> BrokerError {
+        self.dead = true;
+        BrokerError::Fatal(why.to_owned())
     }
 }
 
@@ -222,7 +249,8 @@ impl Link for ModelLink {
         self.alive(&state)?;
         let Some(group) = state.groups.get(&self.spec.group) else { return Ok(Vec::new()) };
         let mut back = Vec::new();
-        for input in group.held(self.id) {
+        let before = group.held_before(self.id);
+        for input in group.held(self.id).into_iter().chain(before) {
             let committed = group.committed(input).cloned();
             if let Some(reading) = self.reads.get_mut(&input) {
                 reading.next = committed.as_ref().map_or(reading.begun, |position| position.offset);

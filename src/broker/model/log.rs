@@ -1,28 +1,38 @@
 //! Log: the records of one topic in memory, by partition.
 //!
-//! It holds committed records only: what a transaction has not committed is never here.
+//! What a transaction wrote lies here from the beginning, and nobody reads beyond the first record of one
+//! that has not ended. Its end takes an offset of its own; what was rolled back leaves its offsets empty.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use hashbrown::{HashMap, HashSet};
 
 use super::super::partitioner::partition_of;
 use super::super::{Incoming, Input, Outgoing, TopicSpec};
-use crate::event::Timestamp;
+use super::transactions::TxnId;
+use crate::event::{Span, Timestamp};
 
-/// The bytes a partition keeps of what everybody has read (or nobody reads), where the topic is not
-/// one of those between our lanes.
+/// The bytes a partition keeps of what everybody has read (or nobody reads).
 const MOST_KEPT_BYTES: usize = 16 * 1024 * 1024;
 
-/// A compacted partition is gone over when it has grown by this many records, and doubled.
+/// The same for the topics between our lanes, whose readers have them trimmed.
+const MOST_KEPT_BEHIND_READERS: usize = 1024 * 1024;
+
+/// A compacted partition is gone over when it has grown by this many records, and doubled; and whenever a
+/// segment of it is old enough to be closed.
 const COMPACTED_EVERY: usize = 1024;
+
+/// For how long a segment is open, and a tombstone stays after compaction met it, where the topic does not
+/// say it: Kafka's own defaults.
+const SEGMENT: Span = Span::from_secs(7 * 86_400);
+const TOMBSTONE: Span = Span::from_secs(86_400);
 
 /// What becomes of old records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cleanup {
     /// The newest of each key stays.
     Compact,
-    /// Gone as soon as every group has passed it.
+    /// The newest [`MOST_KEPT_BEHIND_READERS`] stay, and what a group has not passed yet.
     BehindReaders,
     /// The newest [`MOST_KEPT_BYTES`] stay, and what a group has not passed yet.
     Delete,
@@ -35,6 +45,9 @@ pub(super) struct Log {
     pub(super) spec: TopicSpec,
     partitions: Vec<Partition>,
     cleanup: Cleanup,
+    /// `segment.ms` and `delete.retention.ms`.
+    segment: Span,
+    tombstone: Span,
     /// Counts records without key and partition, which go round.
     keyless: u32,
 }
@@ -50,8 +63,12 @@ struct Partition {
     records: VecDeque<Incoming>,
     bytes: usize,
     compacted_len: usize,
-    /// From here on nothing is seen yet: the end of a transaction has not arrived.
-    unstable: Option<i64>,
+    /// When its newest segment began.
+    began: Option<Timestamp>,
+    /// The tombstones that compaction has met, and until when they stay.
+    tombstones: HashMap<i64, Timestamp>,
+    /// Transactions whose end has not arrived, and where each began to write here.
+    open: BTreeMap<TxnId, i64>,
 }
 
 // === impl Log ===
@@ -66,8 +83,13 @@ impl Log {
         } else {
             Cleanup::Delete
         };
+        let span = |name: &str, default: Span| {
+            let set = spec.config.iter().find(|(n, _)| n == name);
+            set.and_then(|(_, value)| value.parse().ok()).map_or(default, Span::from_millis)
+        };
+        let (segment, tombstone) = (span("segment.ms", SEGMENT), span("delete.retention.ms", TOMBSTONE));
         let partitions = (0..spec.partitions).map(|_| Partition::default()).collect();
-        Self { spec, partitions, cleanup, keyless: 0 }
+        Self { spec, partitions, cleanup, segment, tombstone, keyless: 0 }
     }
 
     /// The partition a record goes to; `None` when it names one that is not there.
@@ -82,54 +104,82 @@ impl Log {
         }
     }
 
-    /// Appends a record to a partition [`Log::place`] has named.
-    pub(super) fn append(&mut self, partition: i32, now: Timestamp, record: Outgoing) {
-        let compacted = self.cleanup == Cleanup::Compact;
-        let Some(at) = self.partition_mut(partition) else { return };
+    /// Whether a record may lie here: what is compacted has a key.
+    pub(super) fn takes(&self, record: &Outgoing) -> bool {
+        self.cleanup != Cleanup::Compact || record.key.is_some()
+    }
+
+    /// Appends a record to a partition [`Log::place`] has named, as part of a transaction or of none; its
+    /// offset.
+    pub(super) fn append(
+        &mut self,
+        partition: i32,
+        now: Timestamp,
+        record: Outgoing,
+        txn: Option<TxnId>,
+    ) -> Option<i64> {
+        let (compacted, segment, tombstone) =
+            (self.cleanup == Cleanup::Compact, self.segment, self.tombstone);
+        let at = self.partition_mut(partition)?;
+        if compacted {
+            let old = now.since(*at.began.get_or_insert(now)) >= segment;
+            if old || at.records.len() >= COMPACTED_EVERY + 2 * at.compacted_len {
+                at.compact(now, tombstone);
+                at.began = Some(now);
+            }
+        }
+        let offset = at.next;
+        if let Some(txn) = txn {
+            at.open.entry(txn).or_insert(offset);
+        }
         at.bytes += weight(record.key.as_ref(), record.value.as_ref());
         at.records.push_back(Incoming {
             input: Input { topic: record.topic, partition },
-            offset: at.next,
+            offset,
             timestamp: now,
             key: record.key,
             value: record.value,
             headers: record.headers,
         });
         at.next += 1;
-        if compacted && at.records.len() >= COMPACTED_EVERY + 2 * at.compacted_len {
-            at.compact();
-        }
+        Some(offset)
     }
 
     /// Appends to `into` at most `most` records from offset `from` on; the offset to read next.
     pub(super) fn read(&self, partition: i32, from: i64, most: usize, mut into: impl FnMut(Incoming)) -> i64 {
         let Some(at) = self.partition(partition) else { return from };
         let first = at.records.partition_point(|record| record.offset < from);
-        let mut next = from;
+        let (mut next, mut taken) = (from, 0);
         let seen = at.records.range(first..).take_while(|record| record.offset < at.end());
         for record in seen.take(most) {
             next = record.offset + 1;
+            taken += 1;
             into(record.clone());
         }
-        next
+        // What is left up to the end are no records.
+        if taken < most { next.max(at.end()) } else { next }
     }
 
-    /// What comes is not seen until it lands.
-    pub(super) fn hold(&mut self, partition: i32) {
-        if let Some(at) = self.partition_mut(partition) {
-            at.unstable.get_or_insert(at.next);
-        }
-    }
-
-    /// Shows what was held in the partitions that `lands` picks; whether nothing is held any more.
-    pub(super) fn land(&mut self, mut lands: impl FnMut(Input) -> bool) -> bool {
-        let topic = self.spec.topic;
-        for (at, partition) in self.partitions.iter_mut().zip(0..) {
-            if at.unstable.is_some() && lands(Input { topic, partition }) {
-                at.unstable = None;
+    /// The end of a transaction arrives in a partition: what it wrote there is seen, or gone.
+    pub(super) fn land(&mut self, partition: i32, txn: TxnId, rolled_back: Option<&[i64]>) {
+        let Some(at) = self.partition_mut(partition) else { return };
+        at.open.remove(&txn);
+        at.next += 1;
+        for offset in rolled_back.unwrap_or_default() {
+            if let Ok(place) = at.records.binary_search_by_key(offset, |record| record.offset)
+                && let Some(gone) = at.records.remove(place)
+            {
+                at.bytes -= weight(gone.key.as_ref(), gone.value.as_ref());
             }
         }
-        self.partitions.iter().all(|at| at.unstable.is_none())
+    }
+
+    /// The first record from an offset on that everybody sees; the end where there is none.
+    pub(super) fn first_record(&self, partition: i32, from: i64) -> i64 {
+        let Some(at) = self.partition(partition) else { return from };
+        let first = at.records.partition_point(|record| record.offset < from);
+        let next = at.records.get(first).map_or(at.next, |record| record.offset);
+        next.min(at.end()).max(from)
     }
 
     /// The oldest offset there is, and the end as a reader of committed records sees it.
@@ -139,7 +189,7 @@ impl Log {
 
     /// Whether everything in the partition can be seen.
     pub(super) fn is_settled(&self, partition: i32) -> bool {
-        self.partition(partition).is_none_or(|at| at.unstable.is_none())
+        self.partition(partition).is_none_or(|at| at.open.is_empty())
     }
 
     /// Drops what is no longer wanted before an offset that every reader has passed. What no group reads
@@ -147,20 +197,26 @@ impl Log {
     pub(super) fn trim(&mut self, partition: i32, before: i64, read_by_groups: bool) {
         let keep = match self.cleanup {
             Cleanup::Compact => return,
-            Cleanup::BehindReaders if read_by_groups => 0,
+            Cleanup::BehindReaders if read_by_groups => MOST_KEPT_BEHIND_READERS,
             Cleanup::BehindReaders | Cleanup::Delete => MOST_KEPT_BYTES,
         };
         if let Some(at) = self.partition_mut(partition) {
-            at.drop_before(before, keep);
+            at.drop_before(before.min(at.end()), keep);
         }
     }
 
-    /// Drops everything before `offset`.
-    pub(super) fn delete_before(&mut self, partition: i32, offset: i64) {
-        if let Some(at) = self.partition_mut(partition) {
-            at.drop_before(offset.min(at.next), 0);
-            at.start = at.start.max(offset.min(at.next));
+    /// Drops everything before `offset`; why not, where Kafka would not either.
+    pub(super) fn delete_before(&mut self, partition: i32, offset: i64) -> Result<(), &'static str> {
+        if self.cleanup == Cleanup::Compact {
+            return Err("Broker: Policy violation: the topic is compacted");
         }
+        let Some(at) = self.partition_mut(partition) else { return Ok(()) };
+        if offset > at.next {
+            return Err("Broker: Offset out of range");
+        }
+        at.drop_before(offset, 0);
+        at.start = at.start.max(offset);
+        Ok(())
     }
 
     fn partition(&self, partition: i32) -> Option<&Partition> {
@@ -176,7 +232,7 @@ impl Log {
 
 impl Partition {
     fn end(&self) -> i64 {
-        self.unstable.unwrap_or(self.next)
+        self.open.values().min().copied().unwrap_or(self.next)
     }
 
     fn drop_before(&mut self, offset: i64, keep: usize) {
@@ -188,16 +244,31 @@ impl Partition {
         }
     }
 
-    /// Keeps the newest record of each key. Tombstones stay: a follower may not have read them yet.
-    fn compact(&mut self) {
+    /// Keeps the newest record of each key, and a tombstone for a while after it was first met here.
+    fn compact(&mut self, now: Timestamp, tombstone: Span) {
+        let end = self.end();
         let mut newest: HashMap<bytes::Bytes, i64> = HashMap::new();
-        for record in &self.records {
+        for record in self.records.iter().take_while(|record| record.offset < end) {
             if let Some(key) = &record.key {
                 newest.insert(key.clone(), record.offset);
             }
         }
-        let stays: HashSet<i64> = newest.into_values().collect();
-        self.records.retain(|record| record.key.is_none() || stays.contains(&record.offset));
+        let newest: HashSet<i64> = newest.into_values().collect();
+        let (mut met, before) = (HashMap::new(), std::mem::take(&mut self.tombstones));
+        self.records.retain(|record| {
+            if record.offset >= end || record.key.is_none() {
+                return true;
+            }
+            if record.value.is_some() || !newest.contains(&record.offset) {
+                return newest.contains(&record.offset);
+            }
+            let until = *before.get(&record.offset).unwrap_or(&(now + tombstone));
+            if now < until {
+                met.insert(record.offset, until);
+            }
+            now < until
+        });
+        self.tombstones = met;
         self.bytes = self.records.iter().map(|r| weight(r.key.as_ref(), r.value.as_ref())).sum();
         self.compacted_len = self.records.len();
     }
@@ -229,7 +300,7 @@ mod tests {
             value: Some(Bytes::copy_from_slice(value.as_bytes())),
             headers: Vec::new(),
         };
-        log.append(0, Timestamp::from_millis(0), record);
+        log.append(0, Timestamp::from_millis(0), record, None);
     }
 
     #[test]
@@ -249,13 +320,14 @@ mod tests {
     #[test]
     fn a_topic_between_lanes_keeps_what_its_group_has_not_read() {
         let mut log = log(Topic::People, &[("retention.ms", "-1")]);
-        for n in 0..10 {
-            put(&mut log, "k", &n.to_string());
+        let large = "x".repeat(MOST_KEPT_BEHIND_READERS);
+        for _ in 0..10 {
+            put(&mut log, "k", &large);
         }
-        log.trim(0, 10, false);
-        assert_eq!(log.bounds(0), (0, 10));
         log.trim(0, 7, true);
         assert_eq!(log.bounds(0), (7, 10));
+        log.trim(0, 10, true);
+        assert_eq!(log.bounds(0), (10, 10));
     }
 
     #[test]

@@ -2,7 +2,24 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
 
+/// Runs each case on both brokers.
+macro_rules! on_both {
+    ($kafka:ident: $($case:ident)*) => {
+        mod on_the_model {
+            $(#[test] fn $case() { super::$case(&super::Ground::model()); })*
+        }
+        mod on_kafka {
+            $(#[test] fn $case() { super::$case(&super::Ground::$kafka()); })*
+        }
+    };
+}
+
+mod compaction;
+mod groups;
+#[path = "../kit/mod.rs"]
 mod kit;
+mod stalled;
+mod transactions;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -13,30 +30,19 @@ use bugle::clock::Tick;
 use bytes::Bytes;
 use kit::ground::{Ground, PARTITIONS, SOON, STEP, at, effect, read_to_the_end, record, subjects, values};
 
-/// Runs each case on both brokers.
-macro_rules! on_both {
-    ($($case:ident)*) => {
-        mod on_the_model {
-            $(#[test] fn $case() { super::$case(&super::Ground::model()); })*
-        }
-        mod on_kafka {
-            $(#[test] fn $case() { super::$case(&super::Ground::kafka()); })*
-        }
-    };
-}
-
 on_both! {
+    kafka:
     a_commit_is_seen_as_a_whole_and_a_successor_goes_on_behind_it
     an_abort_leaves_no_trace
     what_breaks_the_terms_is_refused_before_anything_is_written
     links_of_a_group_share_the_partitions_and_nothing_is_lost_or_repeated_when_they_change
-    a_second_link_with_the_same_transactional_id_fences_the_first
     a_rewind_hands_out_again_what_was_not_committed
     a_paused_partition_is_silent_and_goes_on_where_it_was_told_to
     a_follower_reads_from_the_beginning_and_hears_what_comes_later
     a_reader_reaches_the_end_although_transactions_end_in_offsets_of_their_own
     a_group_that_starts_from_now_hears_only_what_comes
     a_position_whose_records_are_gone_is_a_loud_error
+    what_is_trimmed_is_gone_for_every_reader_and_nothing_else_is
     a_key_goes_where_every_java_client_sends_it
     topics_made_by_us_pass_our_own_check
     a_topic_that_is_missing_is_named_with_the_command_that_makes_it
@@ -108,6 +114,8 @@ fn what_breaks_the_terms_is_refused_before_anything_is_written(ground: &Ground) 
     assert!(matches!(refused, Err(BrokerError::NoteTooLarge { size: 4097, .. })), "{refused:?}");
     let refused = lane.link.commit(vec![fine()], &[(subjects(0), at(1, "")), (stranger, at(1, ""))]);
     assert!(matches!(refused, Err(BrokerError::NotHeld { .. })), "{refused:?}");
+    let published = ground.broker.publish(vec![record(Topic::People, 0, &"x".repeat(1_000_001))]);
+    assert!(matches!(published, Err(BrokerError::TooLarge { size: 1_000_001, .. })), "{published:?}");
     assert_eq!(ground.count(Topic::People), 0);
 
     let effects = vec![fine(), effect(subjects(0), record(Topic::People, 0, &noise(1_000_000)))];
@@ -155,19 +163,6 @@ fn links_of_a_group_share_the_partitions_and_nothing_is_lost_or_repeated_when_th
         next[partition] += 1;
     }
     assert_eq!(next, [3 * EACH; 4]);
-}
-
-fn a_second_link_with_the_same_transactional_id_fences_the_first(ground: &Ground) {
-    let mut first = ground.lane("0");
-    first.until_held(4);
-    let _second = ground.lane("0");
-    let refused = first
-        .link
-        .commit(vec![effect(subjects(0), record(Topic::People, 0, "late"))], &[(subjects(0), at(0, ""))]);
-    assert!(matches!(refused, Err(BrokerError::Fatal(_))), "{refused:?}");
-    assert_eq!(ground.count(Topic::People), 0);
-    let again = first.link.commit(Vec::new(), &[(subjects(0), at(0, ""))]);
-    assert!(matches!(again, Err(BrokerError::Fatal(_))), "{again:?}");
 }
 
 fn a_rewind_hands_out_again_what_was_not_committed(ground: &Ground) {
@@ -276,6 +271,25 @@ fn a_position_whose_records_are_gone_is_a_loud_error(ground: &Ground) {
         let started = link.start(subjects(0), Some(&at(next, "")));
         assert_eq!(matches!(started, Err(BrokerError::Topic { .. })), gone, "{next}: {started:?}");
     }
+}
+
+fn what_is_trimmed_is_gone_for_every_reader_and_nothing_else_is(ground: &Ground) {
+    ground.publish(0, 0..5);
+    ground.publish(1, 0..2);
+    ground.broker.trim(&[(subjects(0), 3)]).unwrap();
+    let first = |partition| ground.unread(subjects(partition)).first;
+    assert_eq!((first(0), first(1)), (3, 0));
+    let mut lane = ground.lane("0");
+    lane.until_read(4);
+    lane.read.sort_by_key(|record| (record.input, record.offset));
+    assert_eq!(values(&lane.read), ["3", "4", "0", "1"]);
+    // What is gone already cannot go again, and what was never there cannot go.
+    ground.broker.trim(&[(subjects(0), 1)]).unwrap();
+    assert_eq!(first(0), 3);
+    let beyond = ground.broker.trim(&[(subjects(0), 6)]);
+    assert!(matches!(beyond, Err(BrokerError::Unavailable { .. })), "{beyond:?}");
+    ground.broker.trim(&[(subjects(0), 5)]).unwrap();
+    assert_eq!(first(0), 5);
 }
 
 fn a_key_goes_where_every_java_client_sends_it(ground: &Ground) {
