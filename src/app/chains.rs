@@ -161,7 +161,7 @@ impl Chains {
         match self.heads.get(&chain) {
             None if seq > 0 => drop(self.begins.insert(chain.clone(), seq)),
             None if link.prev != [0; 16] => {
-                self.breaks.push(Break::Changed { chain: chain.clone(), seq, at })
+                self.breaks.push(Break::Changed { chain: chain.clone(), seq, at });
             }
             None => {}
             Some((before, _)) if seq <= *before => {
@@ -284,7 +284,7 @@ mod tests {
         cut.drain(1..3);
         let mut twice = whole.clone();
         twice.insert(4, whole[2].clone());
-        let mut foreign = whole.clone();
+        let mut foreign = whole;
         foreign.insert(1, b"hello".to_vec());
         insta::assert_snapshot!([changed, cut, twice, foreign].map(|records| said(&records)).join("\n"), @r"
         partition 3, offset 3: record 3 of chain `subject-0` does not follow record 2: one of the two was changed
@@ -300,7 +300,7 @@ mod tests {
         let heads = read(&whole, Heads::new()).heads();
         assert_eq!(read(&whole, heads.clone()).breaks(), Vec::new());
         assert_eq!(read(&written(9), heads.clone()).breaks(), Vec::new());
-        let breaks = read(&whole[..3], heads.clone()).breaks();
+        let breaks = read(&whole[..3], heads).breaks();
         assert_eq!(breaks, vec![Break::Cut { chain: "subject-0".to_owned(), seq: 4 }]);
         // What is kept no longer is not a break: the log begins later.
         assert_eq!(read(&whole[4..], Heads::new()).breaks(), Vec::new());

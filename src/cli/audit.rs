@@ -219,6 +219,7 @@ fn ending(ending: &Ending) -> String {
         Ending::Not(reason) => reason.to_string(),
         Ending::Answered(verb) => format!("answered: {verb}"),
         Ending::AnswerRefused(why) => format!("answer refused: {why}"),
+        Ending::Carried(carried) => format!("carried: {}", carried.as_str()),
     }
 }
 

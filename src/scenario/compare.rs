@@ -275,7 +275,7 @@ impl Ended {
             Ending::Told => self.word == "told",
             Ending::Routed => self.word == "routed",
             Ending::Not(reason) => self.word == reason.to_string() || self.word == reason.as_str(),
-            Ending::Answered(_) | Ending::AnswerRefused(_) => false,
+            Ending::Answered(_) | Ending::AnswerRefused(_) | Ending::Carried(_) => false,
         }
     }
 
@@ -295,6 +295,7 @@ fn shown(verdict: &Verdict) -> String {
         Ending::Not(reason) => reason.to_string(),
         Ending::Answered(verb) => format!("answered {verb}"),
         Ending::AnswerRefused(why) => format!("answer refused: {why}"),
+        Ending::Carried(carried) => format!("carried: {}", carried.as_str()),
     };
     format!("{rule}{occasion}: {word} {}", verdict.people.join(" ")).trim_end().to_owned()
 }

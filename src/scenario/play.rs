@@ -280,6 +280,7 @@ fn plan(scenario: &Scenario) -> Plan {
         subjects: 1,
         people: 1,
         pushes: 1,
+        write_backs: 1,
         audit: 1,
         horizon: Span::from_secs(7 * 86_400),
         account: "main".to_owned(),
@@ -287,7 +288,11 @@ fn plan(scenario: &Scenario) -> Plan {
         signing_key: "k1".to_owned(),
         tenants,
         defaults: of("en", scenario.clock.zone()),
-        ids: OutputIds { verdict: Name::Verdict.local_id(), receipt: Name::Receipt.local_id() },
+        ids: OutputIds {
+            verdict: Name::Verdict.local_id(),
+            receipt: Name::Receipt.local_id(),
+            write_back: Name::WriteBack.local_id(),
+        },
         parking: Parking::default(),
         budget: 1 << 20,
     }
