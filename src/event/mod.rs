@@ -14,6 +14,7 @@ pub mod ids;
 pub mod lane;
 pub mod message_id;
 pub mod notice;
+mod outcome;
 pub mod person;
 pub mod push;
 pub mod read_back;

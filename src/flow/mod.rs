@@ -17,6 +17,7 @@
 mod answers;
 pub mod audit;
 pub mod batch;
+mod call;
 mod carry;
 pub mod conversation;
 pub mod cursor;

@@ -22,6 +22,7 @@ use crate::event::{
 use crate::store::Keyed;
 use crate::store::keyed::{NEVER, Second};
 
+pub use super::call::{Call, CallId, Said};
 use super::dead_letter::{self, Cause};
 use super::memory::{self, BrokenMemory, Page};
 use super::progress::Progress;
@@ -36,47 +37,11 @@ const MOST_OPEN: usize = 10_000;
 const MOST_CALLS: usize = 32;
 /// The most answers about one thing that wait for one another.
 const MOST_WAITING: usize = 256;
-/// The first wait before a source system is called again; doubled with each call, up to [`LONGEST_WAIT`].
-const FIRST_WAIT: Span = Span::from_secs(1);
-const LONGEST_WAIT: Span = Span::from_secs(60);
 /// A call that was begun so long ago has ended, whoever made it: it waits its turn for at most 8 s, and takes at
 /// most 30 s.
 const SETTLES: Span = Span::from_secs(45);
 /// After this an answer that could not be carried out is given up: nobody waits for it any more.
 const GIVEN_UP: Span = Span::from_secs(7 * 86_400);
-
-/// A call of a source system.
-#[derive(Debug, Clone)]
-pub struct Call {
-    /// The thing it is about, and which of its calls.
-    pub id: CallId,
-    /// What is asked.
-    pub ask: Ask,
-    /// The answer to carry out.
-    pub answer: Arc<WriteBack>,
-}
-
-/// Which call of which thing. Another one never has the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct CallId {
-    /// The thing.
-    key: u128,
-    /// Where the answer's record lies.
-    offset: i64,
-    /// How often it was called before.
-    number: u32,
-}
-
-/// What a source system said to a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
-    /// Which call.
-    pub id: CallId,
-    /// What was asked.
-    pub ask: Ask,
-    /// What came of it.
-    pub came: Came,
-}
 
 /// What one partition of answers has to carry out.
 #[derive(Debug)]
@@ -287,7 +252,7 @@ impl Rooms for WriteBackLane {
         }
         self.calls.remove(&key);
         self.heard.insert(key);
-        let later = |after: Option<Span>| now + wait(said.id).max(after.unwrap_or(Span::ZERO));
+        let later = |after: Option<Span>| now + said.id.wait().max(after.unwrap_or(Span::ZERO));
         match (said.ask, said.came) {
             (_, came @ (Came::Confirmed | Came::Refused(_) | Came::Dead(_))) => {
                 self.end(now, key, came, out);
@@ -394,16 +359,6 @@ impl Rooms for WriteBackLane {
 /// The second in which a moment lies: what is new is due at once.
 fn second(at: Timestamp) -> Second {
     Second::try_from(at.millis().max(0) / 1_000).unwrap_or(NEVER)
-}
-
-/// Exponential with full jitter above a quarter. The random number comes from the call, since a lane has no
-/// other source of chance.
-fn wait(id: CallId) -> Span {
-    let doubled = FIRST_WAIT.millis().saturating_mul(1 << id.number.min(10));
-    let most = doubled.min(LONGEST_WAIT.millis());
-    let chance = hash128([&id.key.to_le_bytes(), &id.number.to_le_bytes()]);
-    let jittered = i64::try_from(chance % u128::from(most.unsigned_abs().max(1))).unwrap_or(0);
-    Span::from_millis(jittered.max(most / 4))
 }
 
 fn verdict(now: Timestamp, answer: &WriteBack, carried: Carried) -> Verdict {

@@ -1,4 +1,4 @@
-//! xConnector: an answer becomes a response of the flow that asked.
+//! `xConnector`: an answer becomes a response of the flow that asked.
 //!
 //! `POST {url}/flows/{flow}/responses` with the answer's id as `Idempotency-Key`: the same answer sent again is
 //! the same response, so that looking whether it was carried out and carrying it out are one call.

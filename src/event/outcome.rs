@@ -1,0 +1,182 @@
+//! Outcome: how calls, requests, transactions and answers ended, as far as a label tells them apart.
+
+/// How a call of a source system ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CallOutcome {
+    /// It stands there.
+    Confirmed,
+    /// It does not, and all is as the person saw it.
+    Open,
+    /// There is no room for it.
+    Refused,
+    /// It can never be carried out.
+    Dead,
+    /// Not now.
+    TryLater,
+    /// Nobody can say whether it was carried out.
+    Unknown,
+}
+
+/// What was wrong with a record, coarse enough to be a label. The exact code is in the dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RefusalClass {
+    /// Its first bytes are not those of any format known here.
+    Framing,
+    /// Its schema is unknown or does not fit.
+    Schema,
+    /// Its bytes do not follow its schema.
+    Undecodable,
+    /// It was read, and something it must say is missing or impossible.
+    Content,
+    /// It is larger than may pass.
+    TooLarge,
+    /// The push service refused it for good.
+    PushRefused,
+    /// An answer that was not carried into its source system.
+    WriteBack,
+    /// A room failed on it; the fault is ours.
+    Internal,
+}
+
+/// How a request to the push service ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SendOutcome {
+    /// Accepted.
+    Accepted,
+    /// Not now.
+    TryLater,
+    /// Refused for good.
+    Unacceptable,
+    /// Refused as too large.
+    TooLarge,
+    /// The account may not send.
+    Forbidden,
+    /// Nobody can say whether it arrived.
+    Unknown,
+}
+
+/// How a transaction ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CommitResult {
+    /// It was committed.
+    Committed,
+    /// It was rolled back and will be tried again.
+    Aborted,
+    /// Its producer was lost with it.
+    Fatal,
+}
+
+/// How an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AnswerEnding {
+    /// It counts.
+    Accepted,
+    /// It does not.
+    Refused,
+}
+
+// === impl RefusalClass ===
+
+impl RefusalClass {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Framing,
+        Self::Schema,
+        Self::Undecodable,
+        Self::Content,
+        Self::TooLarge,
+        Self::PushRefused,
+        Self::WriteBack,
+        Self::Internal,
+    ];
+
+    /// The stable word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Framing => "framing",
+            Self::Schema => "schema",
+            Self::Undecodable => "undecodable",
+            Self::Content => "content",
+            Self::TooLarge => "too_large",
+            Self::PushRefused => "push_refused",
+            Self::WriteBack => "write_back",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+// === impl CallOutcome ===
+
+impl CallOutcome {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Confirmed, Self::Open, Self::Refused, Self::Dead, Self::TryLater, Self::Unknown];
+
+    /// The stable word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Open => "open",
+            Self::Refused => "refused",
+            Self::Dead => "dead",
+            Self::TryLater => "try_later",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+// === impl SendOutcome ===
+
+impl SendOutcome {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Accepted, Self::TryLater, Self::Unacceptable, Self::TooLarge, Self::Forbidden, Self::Unknown];
+
+    /// The stable word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::TryLater => "try_later",
+            Self::Unacceptable => "unacceptable",
+            Self::TooLarge => "too_large",
+            Self::Forbidden => "forbidden",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+// === impl CommitResult ===
+
+impl CommitResult {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Committed, Self::Aborted, Self::Fatal];
+
+    /// The stable word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Committed => "committed",
+            Self::Aborted => "aborted",
+            Self::Fatal => "fatal",
+        }
+    }
+}
+
+// === impl AnswerEnding ===
+
+impl AnswerEnding {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Accepted, Self::Refused];
+
+    /// The stable word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Refused => "refused",
+        }
+    }
+}
