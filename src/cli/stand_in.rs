@@ -19,9 +19,10 @@ use crate::stand_in::{Faults, Latency, Options, SignIn, serve};
 ///
 /// Beside it stand source systems that answers are carried into (`sources` in
 /// bugle.yaml): Content Server at /otcs/cs.exe with its sign-in, xConnector and
-/// Developer Admin. /systems shows them, and takes what is to be there:
+/// Developer Admin. /systems shows them, and takes what is to be there, such as
+/// `workflows`, each with a `process_id` and `assignees` like ada@members:
 ///
-///   curl localhost:8089/systems -d '{"workflows": [{"process_id": "7", "assignees": ["ada@members"]}]}'
+///   curl localhost:8089/systems -d @workflows.json
 ///   curl localhost:8089/systems/faults -d '{"next": ["drop_answer"]}'
 ///   curl localhost:8089/systems/ledger
 ///

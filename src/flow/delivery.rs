@@ -3,7 +3,7 @@
 //! It sends nothing itself: it says what to send, and is told what came of it. Many batches are under
 //! way at once; the offset stays at the oldest unfinished one, and what is finished beyond it moves
 //! with the cursor, so that a restart sends only what was not finished, under the same ids. A batch that
-//! is not finished in time is set aside ([`super::parked`]), and the offset goes on past it.
+//! is not finished in time is set aside (`parked`), and the offset goes on past it.
 //!
 //! **Invariant:** that a batch may have been sent is committed before it is. After a crash nobody else
 //! could know it, and a batch that perhaps was accepted must keep its members and its id.

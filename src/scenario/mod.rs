@@ -1,6 +1,6 @@
 //! Scenarios: what the rules say and do not say over hours and days, played through the lanes in virtual time.
 //!
-//! [`read`] takes a file of `topology/scenarios/` with the manners of the rules' own files: every fault at once,
+//! `read` takes a file of `topology/scenarios/` with the manners of the rules' own files: every fault at once,
 //! each with its place. [`play`] runs it through the same lanes as production; clock and push service alone are
 //! others. [`compare`] says what came out otherwise than written. Nothing here prints or knows what time it is.
 

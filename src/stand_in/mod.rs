@@ -15,7 +15,7 @@
 //! | `GET /`, `/inbox/{person}` | pages that update themselves |
 //! | `POST /inbox/{person}/answer` | a button is pressed: the answer goes to Bugle |
 //!
-//! Beside it stand source systems that the answers are carried into: [`systems`].
+//! Beside it stand source systems that the answers are carried into: `systems`.
 
 use std::io;
 use std::net::SocketAddr;
