@@ -8,6 +8,7 @@ pub mod check;
 pub mod completions;
 pub mod demo;
 pub mod directory;
+pub mod graph;
 pub mod publish;
 pub mod run;
 pub mod schemas;
@@ -46,6 +47,8 @@ enum Verb {
     Check(check::Args),
     /// Play the scenarios beside the rules in virtual time, and say what came out otherwise than written.
     Test(test::Args),
+    /// Draw the rules, as a picture or for Markdown.
+    Graph(graph::Args),
     /// Publish events (JSON lines) as Avro, each to its source's topic.
     Publish(publish::Args),
     /// Make the topics, or check those there are.
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => run::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Test(args) => test::run(&args),
+        Verb::Graph(args) => graph::run(&args),
         Verb::Publish(args) => publish::run(&args),
         Verb::Topics(args) => topics::run(&args),
         Verb::Schemas(args) => schemas::run(&args),

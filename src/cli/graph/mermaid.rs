@@ -1,0 +1,33 @@
+//! Mermaid: a flowchart for Markdown, with a chain of boxes for each rule.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use super::words::Row;
+
+/// The flowchart.
+pub(super) fn draw(rows: &[Row]) -> String {
+    let mut out = "flowchart LR\n".to_owned();
+    for source in rows.iter().map(|row| row.source.as_str()).collect::<BTreeSet<_>>() {
+        let _ = writeln!(out, "  {source}([{source}])");
+    }
+    for (number, row) in rows.iter().enumerate() {
+        let head =
+            if row.use_case.is_empty() { row.id.clone() } else { format!("{}: {}", row.use_case, row.id) };
+        let hears = std::iter::once(head).chain(row.hears.iter().cloned());
+        let _ = writeln!(out, "  {} --> r{number}[\"{}\"]", row.source, lines(hears));
+        let _ = writeln!(out, "  r{number} --> w{number}{{{{\"{}\"}}}}", lines(row.when.iter().cloned()));
+        let whom = row.whom.iter().chain(&row.how).cloned();
+        let _ = writeln!(out, "  w{number} --> a{number}([\"{}\"])", lines(whom));
+    }
+    out.truncate(out.trim_end().len());
+    out
+}
+
+/// Mermaid reads `#quot;` and its like inside quotes, and breaks lines at `<br/>`.
+fn lines(lines: impl Iterator<Item = String>) -> String {
+    let escaped = lines.map(|line| {
+        line.replace('#', "#35;").replace('"', "#quot;").replace('<', "#lt;").replace('>', "#gt;")
+    });
+    escaped.collect::<Vec<_>>().join("<br/>")
+}

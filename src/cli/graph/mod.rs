@@ -1,0 +1,139 @@
+//! Graph: `bugle graph` draws the rules: which source, which rule, when it speaks, to whom, by which way.
+//!
+//! It draws what is written; nothing is sent and no Kafka is needed.
+
+mod dot;
+mod mermaid;
+mod svg;
+mod words;
+
+use std::path::PathBuf;
+
+use super::{Done, Failure, say};
+use crate::app::wiring;
+use crate::codec::Schemas;
+use crate::topology::Topology;
+use words::Row;
+
+/// Draw the rules: sources, rules, windows and timers, audiences.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  bugle graph > rules.svg                      a picture that any browser shows
+  bugle graph --format mermaid --source xecm   for a Markdown page
+  bugle graph --format dot | dot -Tpng > rules.png
+  bugle graph --use-case EC-3                  one use case")]
+pub struct Args {
+    /// The folder with the rules.
+    #[arg(value_name = "FOLDER", default_value = "topology")]
+    folder: PathBuf,
+    /// Schemas that replace the built-in ones.
+    #[arg(long, value_name = "FOLDER")]
+    schemas: Option<PathBuf>,
+    /// How to draw.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Only the rules of this source system.
+    #[arg(long, value_name = "SOURCE")]
+    source: Option<String>,
+    /// Only the rules of this use case.
+    #[arg(long, value_name = "ID")]
+    use_case: Option<String>,
+}
+
+/// How to draw.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// A picture of its own, with a row for each rule.
+    #[default]
+    Svg,
+    /// A flowchart for Markdown.
+    Mermaid,
+    /// For Graphviz.
+    Dot,
+}
+
+/// Prints the drawing.
+///
+/// # Errors
+/// The rules have faults, or none of them is asked for.
+pub fn run(args: &Args) -> Done {
+    let schemas = match &args.schemas {
+        None => Schemas::built_in(),
+        Some(folder) => Schemas::load(folder).map_err(Failure::configuration)?,
+    };
+    let topology = Topology::load(&args.folder, &wiring::kinds(&schemas)).map_err(|faults| {
+        let first = faults.first().map(ToString::to_string).unwrap_or_default();
+        Failure::configuration(format!("the rules have {} faults, the first: {first}", faults.len()))
+            .hint("run `bugle check`, which shows each fault in its place")
+    })?;
+    let asked = |row: &Row| {
+        args.source.as_ref().is_none_or(|source| row.source == *source)
+            && args.use_case.as_ref().is_none_or(|id| row.use_case.eq_ignore_ascii_case(id))
+    };
+    let rows: Vec<Row> = topology.rules.iter().map(|rule| Row::of(rule)).filter(asked).collect();
+    if rows.is_empty() {
+        return Err(Failure::failed("no rule is asked for")
+            .hint("see the ids that `bugle check --output json` lists"));
+    }
+    say(match args.format {
+        Format::Svg => svg::draw(&rows),
+        Format::Mermaid => mermaid::draw(&rows),
+        Format::Dot => dot::draw(&rows),
+    });
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn rows(use_case: &str) -> Vec<Row> {
+        let topology = Topology::load(Path::new("topology"), &wiring::kinds(&Schemas::built_in())).unwrap();
+        let rows = topology.rules.iter().map(|rule| Row::of(rule));
+        rows.filter(|row| use_case.is_empty() || row.use_case == use_case).collect()
+    }
+
+    #[test]
+    fn a_rule_is_drawn_with_all_that_it_says() {
+        insta::assert_snapshot!(mermaid::draw(&rows("EC-3")), @r#"
+        flowchart LR
+          xecm([xecm])
+          xecm --> r0["EC-3: ec-3-sla<br/>xecm.task.assigned<br/>severity: high, critical<br/>if event.due_at != null"]
+          r0 --> w0{{"due_at: assignees<br/>due_at +4h: supervisor(assignees)<br/>due_at +8h: backup(assignees)<br/>until xecm.task.completed, xecm.task.cancelled"}}
+          w0 --> a0(["assignees<br/>never requester<br/>high<br/>← approve<br/>← reject<br/>← acknowledge<br/>← request_info<br/>says when it is over<br/>the newest replaces"])
+        "#);
+        insta::assert_snapshot!(dot::draw(&rows("EC-4")), @r#"
+        digraph bugle {
+          rankdir=LR;
+          node [shape=box, fontname="sans-serif", fontsize=10];
+          "xecm" [shape=oval];
+          "ec-4-safety" [label="EC-4 ec-4-safety\nxecm.document.available\ndoc_kind: safety, incident"];
+          "ec-4-safety when" [shape=hexagon, label="at once\nexpires after 12h"];
+          "ec-4-safety whom" [shape=oval, label="role:field-service && location:{site}\nhigh\n← acknowledge"];
+          "xecm" -> "ec-4-safety" -> "ec-4-safety when" -> "ec-4-safety whom";
+          "ec-4-documents" [label="EC-4 ec-4-documents\nxecm.document.available\ndoc_kind: job, instruction, other"];
+          "ec-4-documents when" [shape=hexagon, label="digest of 5m by site\nexpires after 12h"];
+          "ec-4-documents whom" [shape=oval, label="role:field-service && location:{site}\nnormal"];
+          "xecm" -> "ec-4-documents" -> "ec-4-documents when" -> "ec-4-documents whom";
+        }
+        "#);
+    }
+
+    #[test]
+    fn every_shipped_rule_has_a_row_that_overlaps_no_other() {
+        let rows = rows("");
+        let drawn = svg::draw(&rows);
+        for row in &rows {
+            assert!(drawn.contains(&format!(">{}<", row.id)), "{}", row.id);
+        }
+        let places = svg::places(&rows);
+        assert_eq!(places.len(), rows.len());
+        for pair in places.windows(2) {
+            assert!(pair[0].0 + pair[0].1 <= pair[1].0, "{pair:?}");
+        }
+        // Whatever is written in a rule, the picture stays one.
+        assert!(!drawn.contains("&&") && drawn.contains("&amp;&amp;"));
+    }
+}
