@@ -1,4 +1,5 @@
-//! Audit: on a real Kafka the chains are whole, and a record that somebody put in is named.
+//! Audit: on a real Kafka the chains are whole, a record that somebody put in is named, and dead letters
+//! can be looked at and sent again.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
 
@@ -38,4 +39,34 @@ fn the_chains_of_a_run_are_whole_and_a_record_put_in_is_named() {
     let (code, said) = site.try_bugle(&["audit", "verify", "--heads", &heads.to_string_lossy()]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("this is no audit record"), "{said}");
+}
+
+#[test]
+fn a_dead_letter_is_listed_and_comes_again_once_its_reason_is_mended() {
+    let site = Site::open(kit::registry(), 2, &[]);
+    let mut bugle = site.run();
+    let broken = Topic::Events(bugle::event::Source::Xecm);
+    let value = Some(b"neither Avro nor JSON".as_slice().into());
+    let record = Outgoing { topic: broken, partition: Some(1), key: None, value, headers: Vec::new() };
+    site.broker.publish(vec![record]).unwrap();
+    site.until_the_books_close(1, Duration::from_secs(60), |_| bugle.lives());
+
+    let listed: serde_json::Value =
+        serde_json::from_str(&site.bugle(&["dlq", "list", "--output", "json"])).unwrap();
+    assert_eq!(
+        (&listed["letters"], &listed["reasons"][0]["stage"]),
+        (&1.into(), &"source".into()),
+        "{listed}"
+    );
+    let at = listed["newest"][0]["letter"].as_str().unwrap();
+    let shown = site.bugle(&["dlq", "show", at]);
+    assert!(shown.contains("neither Avro nor JSON"), "{shown}");
+    assert!(site.bugle(&["dlq", "redrive"]).contains("1 would be sent again"));
+    assert!(site.bugle(&["dlq", "redrive", "--go"]).contains("1 sent again"));
+    // Nothing was mended: it is read once more, and set aside once more.
+    site.until_the_books_close(2, Duration::from_secs(60), |_| bugle.lives());
+    let listed: serde_json::Value =
+        serde_json::from_str(&site.bugle(&["dlq", "list", "--output", "json"])).unwrap();
+    assert_eq!(listed["letters"], 2, "{listed}");
+    assert_eq!(bugle.terminate(), Some(0));
 }

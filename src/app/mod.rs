@@ -5,6 +5,7 @@ pub mod books;
 pub mod chains;
 pub mod config;
 pub mod demo;
+pub mod letters;
 pub mod weight;
 pub mod wiring;
 

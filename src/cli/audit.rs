@@ -108,7 +108,7 @@ pub fn run(args: &Args) -> Done {
         Verb::Verify(verify) => self::verify(verify, args.output, kafka.as_ref(), out),
         Verb::Show(show) => self::show(show, args.output, kafka.as_ref(), out),
         Verb::Export(export) => {
-            each(kafka.as_ref(), |record| {
+            each(kafka.as_ref(), Topic::Audit, |record| {
                 let verdicts = Chains::default().read(&record).into_iter();
                 let wanted = |verdict: &Verdict| {
                     export.from.is_none_or(|from| verdict.at >= from)
@@ -127,7 +127,7 @@ pub fn run(args: &Args) -> Done {
 fn verify(args: &VerifyArgs, output: Output, broker: &dyn Broker, out: &mut dyn Write) -> Done {
     let mut chains =
         Chains::with_earlier(args.heads.as_deref().map(read_heads).transpose()?.unwrap_or_default());
-    each(broker, |record| {
+    each(broker, Topic::Audit, |record| {
         chains.read(&record);
         Ok(())
     })?;
@@ -173,7 +173,7 @@ fn read_heads(file: &Path) -> Result<Heads, Failure> {
 
 fn show(args: &ShowArgs, output: Output, broker: &dyn Broker, out: &mut dyn Write) -> Done {
     let mut found = Vec::new();
-    each(broker, |record| {
+    each(broker, Topic::Audit, |record| {
         let verdicts = Chains::default().read(&record).into_iter();
         found.extend(verdicts.filter(|verdict| {
             let about = verdict.event_id == args.about
@@ -240,9 +240,13 @@ fn as_json(verdict: &Verdict) -> Json {
     })
 }
 
-/// Reads the audit topic from its beginning to the end it has now.
-fn each(broker: &dyn Broker, mut take: impl FnMut(Incoming) -> Result<(), Failure>) -> Result<(), Failure> {
-    let mut follow = broker.follow(Topic::Audit).map_err(unreachable)?;
+/// Reads a topic from its beginning to the end it has now.
+pub(super) fn each(
+    broker: &dyn Broker,
+    topic: Topic,
+    mut take: impl FnMut(Incoming) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut follow = broker.follow(topic).map_err(unreachable)?;
     let ends = follow.ends().map_err(unreachable)?;
     let all: i64 = ends.iter().sum();
     let bar = progress(all.unsigned_abs());
@@ -253,7 +257,7 @@ fn each(broker: &dyn Broker, mut take: impl FnMut(Incoming) -> Result<(), Failur
         if !records.is_empty() {
             last = Tick::now();
         } else if last.elapsed() > MOST_SILENCE {
-            let message = format!("{} stands still before its end is read", Topic::Audit);
+            let message = format!("{topic} stands still before its end is read");
             return Err(Failure::failed(message).hint("see whether the cluster is well, and try again"));
         }
         records.drain(..).try_for_each(&mut take)?;
@@ -267,6 +271,6 @@ fn progress(length: u64) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("reading verdicts {bar:40} {percent} %, {eta} left");
+    let style = ProgressStyle::with_template("reading {bar:40} {percent} %, {eta} left");
     ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

@@ -8,6 +8,7 @@ pub mod check;
 pub mod completions;
 pub mod demo;
 pub mod directory;
+pub mod dlq;
 pub mod graph;
 pub mod publish;
 pub mod run;
@@ -61,6 +62,8 @@ enum Verb {
     Audience(audience::Args),
     /// Prove, show or export what was decided.
     Audit(audit::Args),
+    /// List, show and redrive dead letters.
+    Dlq(dlq::Args),
     /// Run the local push service with its inboxes.
     StandIn(stand_in::Args),
     /// Measure the whole way on a Kafka of your choice.
@@ -102,6 +105,7 @@ pub fn main() -> ExitCode {
             broker_args::with_reach(&args.broker, |reach, out| audience::run(&args, reach, out))
         }
         Verb::Audit(args) => audit::run(&args),
+        Verb::Dlq(args) => dlq::run(&args),
         Verb::StandIn(args) => stand_in::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Completions(args) => completions::run(&args),
