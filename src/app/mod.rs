@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod books;
 pub mod chains;
+pub mod chaos;
 pub mod config;
 pub mod demo;
 pub mod letters;

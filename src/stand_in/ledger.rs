@@ -27,6 +27,8 @@ pub(super) struct Ledger {
     keep: Keep,
     /// The job of each message id, by its hash.
     messages: HashMap<u128, u64>,
+    /// What each job's submit said, as a hash.
+    contents: Vec<u128>,
     references: HashSet<u128>,
     numbers: HashMap<Arc<str>, u32>,
     people: Vec<Account>,
@@ -44,6 +46,8 @@ pub struct Totals {
     pub jobs: u64,
     /// Submits whose message id was known: they got the first job's id and sent nothing.
     pub resubmitted: u64,
+    /// Those of them whose content was another than the first job's.
+    pub altered: u64,
     /// Destinations of all jobs.
     pub destinations: u64,
     /// Different references among them.
@@ -134,6 +138,7 @@ impl Ledger {
         Self {
             keep,
             messages: HashMap::new(),
+            contents: Vec::new(),
             references: HashSet::new(),
             numbers: HashMap::new(),
             people: Vec::new(),
@@ -192,6 +197,18 @@ impl Ledger {
             }
         }
         Accepted::New(number)
+    }
+
+    /// Notes what the submit of a job said, and whether it is what was said for this job before.
+    pub(super) fn content(&mut self, accepted: Accepted, inner: &[u8]) {
+        let content = hash128([inner]);
+        match accepted {
+            Accepted::New(_) => self.contents.push(content),
+            Accepted::Known(number) => {
+                let before = usize::try_from(number).ok().and_then(|number| self.contents.get(number - 1));
+                self.totals.altered += u64::from(before != Some(&content));
+            }
+        }
     }
 
     /// Keeps a job whole, in the place of the oldest when there are enough.
@@ -329,7 +346,9 @@ mod tests {
             r#"{{"options":{{"message_id":"{message_id}"}},"push_message":{{"title":"No. {{{{1}}}}","collapse_key":"{{{{1}}}}"}},"destinations":[{list}]}}"#
         );
         let (submit, texts) = contract::read(inner.as_bytes(), &[]).unwrap();
-        ledger.accept(&submit, texts, (Timestamp::from_millis(5), &Faults::default()))
+        let accepted = ledger.accept(&submit, texts, (Timestamp::from_millis(5), &Faults::default()));
+        ledger.content(accepted, inner.as_bytes());
+        accepted
     }
 
     fn titles(ledger: &mut Ledger, person: &str) -> Vec<String> {
@@ -345,6 +364,9 @@ mod tests {
         let totals = ledger.totals();
         assert_eq!((totals.jobs, totals.resubmitted), (2, 1));
         assert_eq!((totals.destinations, totals.distinct, totals.repeated, totals.people), (3, 3, 0, 2));
+        assert_eq!(totals.altered, 0);
+        assert_eq!(accept(&mut ledger, "b-1", "amy=1"), Accepted::Known(1));
+        assert_eq!(ledger.totals().altered, 1);
     }
 
     #[test]

@@ -87,7 +87,12 @@ fn accept(stage: &Stage, faults: &Arc<Faults>, body: Option<Bytes>) -> Result<u6
     let inner = contract::open(&body.ok_or_else(too_large)?)?;
     let at = clock::now();
     let (submit, texts) = contract::read(&inner, &faults.poison)?;
-    let accepted = lock(&stage.ledger).accept(&submit, texts, (at, faults));
+    let accepted = {
+        let mut ledger = lock(&stage.ledger);
+        let accepted = ledger.accept(&submit, texts, (at, faults));
+        ledger.content(accepted, &inner);
+        accepted
+    };
     drop(submit);
     match accepted {
         Accepted::New(number) => {

@@ -8,10 +8,12 @@
 pub(crate) mod door;
 pub(crate) mod ground;
 pub(crate) mod process;
+pub(crate) mod proxy;
 pub(crate) mod python;
 mod services;
 pub(crate) mod site;
 
+use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -21,6 +23,7 @@ use bugle::broker::kafka::{Kafka, KafkaSettings};
 use bugle::broker::{Broker, BrokerError, Topic};
 use bugle::clock::Tick;
 
+use self::proxy::Proxy;
 pub(crate) use self::services::get;
 use self::services::{KAFKA, REGISTRY, shared, start_kafka, start_registry};
 
@@ -41,6 +44,20 @@ pub(crate) fn kafka() -> &'static str {
 pub(crate) fn kafka_data() -> PathBuf {
     kafka();
     services::home_of(&format!("kafka-{KAFKA}")).join("data")
+}
+
+/// A proxy before that Kafka, for one test process at a time: it serves all tests of this one.
+pub(crate) fn proxy() -> Proxy {
+    static PROXY: OnceLock<(Proxy, File)> = OnceLock::new();
+    let open = || {
+        kafka();
+        let home = services::home_of(&format!("kafka-{KAFKA}"));
+        let lock = File::create(home.join("proxy.lock")).expect("target/ can be written");
+        lock.lock().expect("the file system has locks");
+        let (port, behind) = services::proxied(&home);
+        (Proxy::open(port, behind), lock)
+    };
+    PROXY.get_or_init(open).0.clone()
 }
 
 /// The base URL of a schema registry that all tests share: take subject names of your own.

@@ -88,7 +88,8 @@ impl Process {
         }
     }
 
-    fn signal(&self, signal: &str) {
+    /// Sends it a signal such as `-STOP`.
+    pub(crate) fn signal(&self, signal: &str) {
         let sent = Command::new("kill").arg(signal).arg(self.child.id().to_string()).status();
         assert!(sent.expect("there is a `kill`").success(), "{} is not there any more", self.what);
     }

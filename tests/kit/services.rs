@@ -121,7 +121,8 @@ pub(crate) fn start_kafka(kit: &Path) -> Service {
             .arg(pom)
             .args(["dependency:copy-dependencies", &into]));
     });
-    let ports = free_ports(2);
+    let mut ports = free_ports(3);
+    ports.push(quiet_port());
     let home = home(kit, "kafka");
     let data = home.join("data");
     let config = home.join("server.properties");
@@ -146,17 +147,19 @@ pub(crate) fn start_kafka(kit: &Path) -> Service {
     Service { name: format!("Apache Kafka {KAFKA}"), home, ports, command }
 }
 
-/// One node that is broker and controller, with small internal topics and short waits.
+/// One node that is broker and controller, with small internal topics and short waits. Of two listeners one
+/// is to be reached through a proxy: who comes by it is told to ask at the proxy's port.
 fn server_properties(ports: &[u16], data: &Path) -> String {
-    let (broker, controller) = (ports[0], ports[1]);
+    let [broker, controller, behind, proxy] = ports else { panic!("four ports") };
     format!(
         "process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{broker}
+listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller},PROXIED://127.0.0.1:{behind}
+advertised.listeners=PLAINTEXT://127.0.0.1:{broker},PROXIED://127.0.0.1:{proxy}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT
 log.dirs={}
 num.partitions=4
 auto.create.topics.enable=false
@@ -251,6 +254,23 @@ fn free_ports(count: usize) -> Vec<u16> {
     let sockets: Vec<TcpListener> =
         (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port is free")).collect();
     sockets.iter().map(|socket| socket.local_addr().expect("it is bound").port()).collect()
+}
+
+/// A port that the system gives to nobody who asks for any.
+fn quiet_port() -> u16 {
+    let mut ports = std::iter::repeat_with(|| fastrand::u16(20_000..32_000));
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("it has no end")
+}
+
+/// Of a Kafka with its files there: the port a proxy has to listen on, and the one behind it.
+pub(crate) fn proxied(home: &Path) -> (u16, u16) {
+    let text = fs::read_to_string(home.join("server.properties")).expect("it was started with them");
+    let port = |setting: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(setting)).expect("the setting is there");
+        let port = line.split("PROXIED://127.0.0.1:").nth(1).and_then(|rest| rest.split(',').next());
+        port.and_then(|port| port.parse().ok()).expect("a port")
+    };
+    (port("advertised.listeners="), port("listeners="))
 }
 
 fn copy(from: &Path, to: &Path) {

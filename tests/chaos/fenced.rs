@@ -1,0 +1,37 @@
+//! Fenced: a producer that is told it has been replaced, and a process whose name another one took.
+
+use bugle::clock::Tick;
+
+use crate::kit;
+use crate::kit::proxy::{Api, Does};
+use crate::stage::Stage;
+
+const INVALID_PRODUCER_EPOCH: i16 = 47;
+const INVALID_TXN_STATE: i16 = 48;
+const PRODUCER_FENCED: i16 = 90;
+
+#[test]
+fn f21_a_producer_told_that_it_is_fenced_is_replaced_and_the_process_goes_on() {
+    let mut stage = Stage::open(21);
+    let proxy = kit::proxy();
+    let mut bugle = stage.run_behind(&proxy, "a");
+    stage.publish(40);
+    stage.until_told(40, &mut [&mut bugle]);
+    let codes = [PRODUCER_FENCED, INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE];
+    let lanes = ["source", "subject", "person", "delivery", "source", "person"];
+    // Nothing was committed, or everything was: the answer is the same.
+    let answers = codes.into_iter().flat_map(|code| [Does::Refuse(code), Does::Belie(code)]);
+    for (does, lane) in answers.zip(lanes) {
+        let trap = proxy.trap(Api::EndTxn, &stage.who("a", lane), does);
+        stage.publish(40);
+        trap.until_sprung();
+        let begun = Tick::now();
+        let next = proxy.trap(Api::EndTxn, &stage.who("a", lane), Does::HoldAnswer);
+        stage.publish(20);
+        next.until_sprung();
+        kit::say(&format!("{does:?} in the {lane} lane: the next commit after {:?}", begun.elapsed()));
+        next.let_go();
+        stage.settle(&mut [&mut bugle]);
+    }
+    stage.close(bugle);
+}
