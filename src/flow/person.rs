@@ -38,6 +38,8 @@ pub struct PersonLane {
     by_group: HashMap<Group, usize, foldhash::fast::RandomState>,
     /// Tellings that a stronger one may still replace: pile, member, and whose they were.
     replaceable: Vec<(usize, usize, Arc<Verdict>)>,
+    /// Of what replaces something on a phone, by person and key: the pile of the newest.
+    newest: HashMap<u128, usize, foldhash::fast::RandomState>,
     gathered: usize,
     frames: FrameSet,
 }
@@ -55,6 +57,7 @@ impl PersonLane {
             piles: Vec::new(),
             by_group: HashMap::default(),
             replaceable: Vec::new(),
+            newest: HashMap::default(),
             gathered: 0,
             frames: FrameSet::new(Topic::Pushes, plan.pushes, MOST_BATCH_BYTES),
         }
@@ -136,7 +139,13 @@ impl PersonLane {
         if telling.moved.as_ref().is_some_and(left) {
             return Err(Reason::LeftAudience);
         }
-        let (pile, letter) = self.letter(telling, &entry, world.plan)?;
+        let (mut pile, mut letter) = self.letter(telling, &entry, (world.plan, false))?;
+        let replaced =
+            notice.collapse_key.map(|key| hash128([notice.tenant, user_id, key].map(str::as_bytes)));
+        // Piles leave in the order they were begun: what replaces must not lie in one before what it replaces.
+        if replaced.and_then(|key| self.newest.get(&key)).is_some_and(|newest| *newest > pile) {
+            (pile, letter) = self.letter(telling, &entry, (world.plan, true))?;
+        }
         if let Some(if_merged) = &telling.if_merged {
             let key = merge::key(notice.tenant, user_id, notice.news, notice.occasion);
             let (claim, number) = (telling.claim, self.replaceable.len());
@@ -150,23 +159,28 @@ impl PersonLane {
             self.replaceable.push((pile, member, Arc::clone(if_merged)));
         }
         self.piles[pile].1.add(user_id, letter, notice.appended_at);
+        self.newest.extend(replaced.map(|key| (key, pile)));
         self.gathered += 1;
         Ok(())
     }
 
-    /// The pile and the letter for a person who reads as `entry` says.
+    /// The pile and the letter for a person who reads as `entry` says; the pile is a new one where it has to lie
+    /// behind all others.
     fn letter<'t>(
         &mut self,
         telling: &mut Telling<'t>,
         entry: &Entry<'t>,
-        plan: &'t Plan,
+        (plan, behind): (&'t Plan, bool),
     ) -> Result<(usize, u32), Reason> {
         let look = Look { external: entry.party().is_some(), locale: entry.locale(), zone: entry.zone() };
+        if behind {
+            telling.found.retain(|(other, ..)| *other != look);
+        }
         if let Some((_, pile, letter)) = telling.found.iter().find(|(other, ..)| *other == look) {
             return Ok((*pile, *letter));
         }
         let group = telling.group(entry, plan);
-        let pile = match self.by_group.get(&group) {
+        let pile = match self.by_group.get(&group).filter(|_| !behind) {
             Some(pile) => *pile,
             None => {
                 let owned = Group::from(&group);
@@ -197,6 +211,7 @@ impl PersonLane {
     fn forget_gathered(&mut self) -> Vec<(Group, Pile)> {
         self.by_group.clear();
         self.replaceable.clear();
+        self.newest.clear();
         self.gathered = 0;
         std::mem::take(&mut self.piles)
     }
