@@ -26,6 +26,8 @@ pub mod flow;
 
 pub mod scenario;
 
+pub mod explain;
+
 pub mod broker;
 pub mod push;
 pub mod source_systems;

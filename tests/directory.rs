@@ -320,6 +320,27 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
+    fn who_came_in_by_some_term_is_who_is_named_and_nobody_stands_in_two_places(history in history(), audiences in prop::collection::vec(audience(), 4)) {
+        let (people, _) = lived(&history);
+        for audience in &audiences {
+            for tenant in TENANTS {
+                let asked = people.asked(tenant, audience, IDS.len());
+                let all: Vec<&String> = asked.groups.iter().flat_map(|group| &group.people).collect();
+                let apart: BTreeSet<&String> = all.iter().copied().collect();
+                prop_assert_eq!(all.len(), apart.len(), "{:?}", asked);
+                let belonging = asked.groups.iter().filter(|group| group.how.belongs());
+                let belonging: BTreeSet<String> = belonging.flat_map(|group| group.people.clone()).collect();
+                prop_assert_eq!(belonging.len(), usize::try_from(asked.belonging()).unwrap());
+                prop_assert_eq!(belonging, told(&people, tenant, audience), "{:?}", asked);
+                let each = IDS.iter().flat_map(|id| people.asked_of(tenant, audience, &[id], 1).groups);
+                let again: BTreeSet<String> =
+                    each.filter(|group| group.how.belongs()).flat_map(|group| group.people).collect();
+                prop_assert_eq!(again, told(&people, tenant, audience), "one by one");
+            }
+        }
+    }
+
+    #[test]
     fn the_directory_names_whom_the_language_says(history in history(), audiences in prop::collection::vec(audience(), 4)) {
         let (people, model) = lived(&history);
         for audience in &audiences {

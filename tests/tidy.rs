@@ -51,6 +51,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("store", &["event"]),
     ("flow", &["store", "directory", "topology", "codec", "event"]),
     ("scenario", &["flow", "directory", "topology", "codec", "event"]),
+    ("explain", &["scenario", "flow", "directory", "topology", "codec", "event"]),
     ("broker", &["clock", "event"]),
     ("push", &["clock", "event"]),
     ("source_systems", &["push", "clock", "event"]),
@@ -80,8 +81,15 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 ];
 
 /// Folders whose code takes `now` and gives effects: no clock, no threads, no sockets, no chance.
-const PURE: &[&str] =
-    &["src/flow/", "src/store/", "src/directory/", "src/topology/", "src/event/", "src/scenario/"];
+const PURE: &[&str] = &[
+    "src/flow/",
+    "src/store/",
+    "src/directory/",
+    "src/topology/",
+    "src/event/",
+    "src/scenario/",
+    "src/explain/",
+];
 const IMPURE: &[&str] = &[
     "tokio::",
     "rdkafka::",

@@ -319,6 +319,7 @@ mod tests {
             ending,
             count,
             people: Vec::new(),
+            asked: None,
         }
     }
 

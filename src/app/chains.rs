@@ -236,6 +236,7 @@ mod tests {
             ending: Ending::Routed,
             count: 1,
             people: Vec::new(),
+            asked: None,
         }
     }
 

@@ -3,6 +3,7 @@
 pub mod load;
 pub mod show;
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::codec::Codec;
 use crate::directory::difference::ByKey;
 use crate::directory::key::read_person_key;
 use crate::directory::{Decoded, LoadError, read_people};
-use crate::event::{Incoming, Person, Topic};
+use crate::event::{Incoming, Members, Person, Topic};
 
 /// How long the topic may stand still before its end is reached.
 const MOST_SILENCE: Duration = Duration::from_secs(30);
@@ -124,6 +125,21 @@ pub(super) fn present(broker: &dyn Broker, reach: &Reach<'_>) -> Result<Present,
         }
     }
     Ok(present)
+}
+
+/// Reads `opentext.members` from its beginning to the end it has now.
+pub(super) fn members_present(broker: &dyn Broker, reach: &Reach<'_>) -> Result<Vec<Members>, Failure> {
+    let mut present = BTreeMap::new();
+    super::audit::each(broker, Topic::Members, |record| {
+        let key = record.key.clone();
+        match decoded(&record, reach.codec)? {
+            Decoded::Members(Some(members)) => drop(present.insert(key, members)),
+            Decoded::Members(None) => drop(present.remove(&key)),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(present.into_values().collect())
 }
 
 /// Reads a record; asks the registry for its schema where needed.

@@ -9,7 +9,9 @@ pub mod completions;
 pub mod demo;
 pub mod directory;
 pub mod dlq;
+pub mod explain;
 pub mod graph;
+pub mod offline;
 pub mod publish;
 pub mod run;
 pub mod schemas;
@@ -60,6 +62,8 @@ enum Verb {
     Directory(directory::Args),
     /// Say who an audience expression names, now.
     Audience(audience::Args),
+    /// Say why an event reached whom it reached, and nobody else: rule by rule, person by person.
+    Explain(explain::Args),
     /// Prove, show or export what was decided.
     Audit(audit::Args),
     /// List, show and redrive dead letters.
@@ -103,6 +107,9 @@ pub fn main() -> ExitCode {
         }
         Verb::Audience(args) => {
             broker_args::with_reach(&args.broker, |reach, out| audience::run(&args, reach, out))
+        }
+        Verb::Explain(args) => {
+            broker_args::with_reach(&args.broker, |reach, out| explain::run(&args, reach, out))
         }
         Verb::Audit(args) => audit::run(&args),
         Verb::Dlq(args) => dlq::run(&args),

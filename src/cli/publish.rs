@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::broker_args::BrokerArgs;
+use super::offline::{each_json, refused};
 use super::{Done, Failure, say};
 use crate::app::config::Config;
 use crate::app::wiring;
@@ -42,8 +43,6 @@ pub struct Args {
 
 /// Records handed to the broker at once.
 const MOST_AT_ONCE: usize = 10_000;
-/// Faulty lines shown.
-const MOST_FAULTS: usize = 20;
 /// An event had no verdict in time.
 const UNDECIDED: u8 = 1;
 
@@ -89,45 +88,12 @@ fn read(args: &Args, codec: &Codec, config: &Config) -> Result<Read, Failure> {
     let stdin = [PathBuf::from("-")];
     let files = if args.files.is_empty() { stdin.as_slice() } else { args.files.as_slice() };
     for file in files {
-        let text = text(file)?;
-        let mut events = serde_json::Deserializer::from_str(&text).into_iter::<serde_json::Value>();
-        let (mut line, mut counted) = (1, 0);
-        loop {
-            let start = text.len() - text[events.byte_offset()..].trim_start().len();
-            line += text[counted..start].bytes().filter(|byte| *byte == b'\n').count();
-            counted = start;
-            let Some(parsed) = events.next() else { break };
-            let parsed = parsed.map_err(|error| error.to_string());
-            let broken = parsed.is_err();
-            match parsed.and_then(|json| event(codec, &json, &schema_ids)) {
-                Ok((record, id)) => {
-                    read.records.push(record);
-                    read.ids.push(id);
-                }
-                Err(fault) => faults.push(format!("{}:{line}: {fault}", file.display())),
-            }
-            if broken {
-                break;
-            }
+        for (record, id) in each_json(file, |json| event(codec, json, &schema_ids), &mut faults)? {
+            read.records.push(record);
+            read.ids.push(id);
         }
     }
-    if faults.is_empty() {
-        return Ok(read);
-    }
-    let more = faults.len().saturating_sub(MOST_FAULTS);
-    faults.truncate(MOST_FAULTS);
-    let more = if more > 0 { format!("\nand {more} more") } else { String::new() };
-    Err(Failure::failed(format!("nothing was published\n{}{more}", faults.join("\n")))
-        .hint("`bugle schemas example KIND` prints an event that fits"))
-}
-
-fn text(file: &Path) -> Result<String, Failure> {
-    let read = if file == Path::new("-") {
-        std::io::read_to_string(std::io::stdin())
-    } else {
-        std::fs::read_to_string(file)
-    };
-    read.map_err(|error| Failure::failed(format!("`{}`: {error}", file.display())))
+    refused(faults).map_or(Ok(read), Err)
 }
 
 fn event(

@@ -140,7 +140,7 @@ fn verdict(cursor: &mut Cursor<'_>) -> Result<Verdict, Code> {
     };
     let count = u32::try_from(cursor.long()?).map_err(|_| Code::BadNumber)?;
     let people = texts(cursor)?;
-    Ok(Verdict { at, tenant, event_id, change, subject, rule, occasion, ending, count, people })
+    Ok(Verdict { at, tenant, event_id, change, subject, rule, occasion, ending, count, people, asked: None })
 }
 
 /// Writes a receipt, framed with a schema id.
@@ -339,7 +339,7 @@ mod tests {
                     (6, _, word) => Ending::Carried(Carried::Refused(word)),
                     (_, _, word) => Ending::Carried(Carried::Dead(word)),
                 },
-                count, people,
+                count, people, asked: None,
             }
         }
     }

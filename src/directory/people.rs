@@ -156,6 +156,10 @@ impl People {
         names
     }
 
+    pub(super) fn roster_of(&self, tenant: &str) -> Option<&Roster> {
+        self.tenants.get(tenant.trim())
+    }
+
     fn roster(&mut self, tenant: &str) -> &mut Roster {
         self.tenants.entry_ref(tenant.trim()).or_default()
     }

@@ -17,7 +17,7 @@ use crate::event::audience::{Bound, BoundAudience, Table};
 
 /// How a term without a value counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Doubt {
+pub(super) enum Doubt {
     /// As nobody: who is surely meant.
     Out,
     /// As everybody: who is perhaps meant.
@@ -111,7 +111,7 @@ impl Roster {
     }
 
     /// The expression's people, or the fallback's, and the border they were found in.
-    fn chosen(&self, audience: &BoundAudience) -> (RoaringBitmap, Cow<'_, RoaringBitmap>) {
+    pub(super) fn chosen(&self, audience: &BoundAudience) -> (RoaringBitmap, Cow<'_, RoaringBitmap>) {
         let told = self.inside(&audience.tell);
         match &audience.fallback {
             Some(fallback) if told.is_empty() => (self.inside(fallback), self.border(fallback)),
@@ -119,7 +119,7 @@ impl Roster {
         }
     }
 
-    fn inside(&self, bound: &Bound) -> RoaringBitmap {
+    pub(super) fn inside(&self, bound: &Bound) -> RoaringBitmap {
         let border = self.border(bound);
         let mut set = self.set(bound, Doubt::Out, &border);
         set &= &*border;
@@ -128,7 +128,11 @@ impl Roster {
 
     /// The deputies of somebody away who may be told and are not away themselves. With none, nobody
     /// replaces the person.
-    fn standing_in(&self, place: Place, may: impl Fn(Place) -> bool) -> impl Iterator<Item = Place> {
+    pub(super) fn standing_in(
+        &self,
+        place: Place,
+        may: impl Fn(Place) -> bool,
+    ) -> impl Iterator<Item = Place> {
         let deputies = self.facts(place).deputies.iter().copied();
         deputies.filter(move |deputy| !self.absent.contains(deputy.bit()) && may(*deputy))
     }
@@ -152,7 +156,7 @@ impl Roster {
 
     /// Who an expression means, inside `border`; persons named by id also outside, so that
     /// `supervisor(person:x)` finds the manager of somebody who left.
-    fn set(&self, bound: &Bound, doubt: Doubt, border: &RoaringBitmap) -> RoaringBitmap {
+    pub(super) fn set(&self, bound: &Bound, doubt: Doubt, border: &RoaringBitmap) -> RoaringBitmap {
         if is_blank(bound) {
             return self.doubtful(doubt);
         }

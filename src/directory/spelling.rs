@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::expression::{Ends, is_end};
-use crate::event::audience::{Audience, Piece, Relation, Table, Term};
+use crate::event::audience::{Audience, Bound, BoundAudience, Piece, Relation, Table, Term};
 
 pub(super) const TABLES: [(&str, Table); 5] = [
     ("role", Table::Role),
@@ -100,18 +100,116 @@ fn write_operand(f: &mut fmt::Formatter<'_>, audience: &Audience) -> fmt::Result
 }
 
 fn write_term(f: &mut fmt::Formatter<'_>, term: &Term, ends: Ends) -> fmt::Result {
+    term.0.iter().try_for_each(|piece| match piece {
+        Piece::Field(path) => write!(f, "{{event.{path}}}"),
+        Piece::Literal(text) => write_text(f, text, ends),
+    })
+}
+
+fn write_text(f: &mut fmt::Formatter<'_>, text: &str, ends: Ends) -> fmt::Result {
     let quotes = |c: char| is_end(c) || "{}\"'\\,;".contains(c) || (c == '/' && ends == Ends::Slash);
-    for piece in &term.0 {
-        match piece {
-            Piece::Field(path) => write!(f, "{{event.{path}}}")?,
-            Piece::Literal(text) if text.contains(quotes) => {
-                write!(f, "\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))?;
+    match text.contains(quotes) {
+        true => write!(f, "\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")),
+        false => f.write_str(text),
+    }
+}
+
+/// The most names of one term that are written out.
+const MOST_NAMES: usize = 8;
+
+// === impl Bound ===
+
+/// The text an expression would have with these values; of very many names some are left out.
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty(path) => write!(f, "{{{path}}}"),
+            Self::In(table, names) => write_names(f, names, |f, name| {
+                f.write_str(TABLES.iter().find(|(_, known)| known == table).map_or("", |(word, _)| word))?;
+                f.write_str(":")?;
+                write_text(f, name, Ends::Path)
+            }),
+            Self::Member(scope, ids, roles) => write_names(f, ids, |f, id| {
+                write!(f, "member:{scope}/")?;
+                write_text(f, id, Ends::Slash)?;
+                if let Some((first, more)) = roles.split_first() {
+                    f.write_str("/")?;
+                    write_text(f, first, Ends::Slash)?;
+                    more.iter().try_for_each(|role| {
+                        f.write_str(",")?;
+                        write_text(f, role, Ends::Slash)
+                    })?;
+                }
+                Ok(())
+            }),
+            Self::SupervisorOf(of) => write!(f, "supervisor({of})"),
+            Self::BackupOf(of) => write!(f, "backup({of})"),
+            Self::All(parts) => write_bound(f, parts, " && "),
+            Self::Any(parts) => write_bound(f, parts, " || "),
+            Self::Not(of) => {
+                f.write_str("!")?;
+                write_inner(f, of)
             }
-            Piece::Literal(text) => f.write_str(text)?,
         }
+    }
+}
+
+// === impl BoundAudience ===
+
+/// The expression; behind it ` else ` and the fallback, ` never ` and whom not.
+impl fmt::Display for BoundAudience {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.tell)?;
+        if let Some(fallback) = &self.fallback {
+            write!(f, " else {fallback}")?;
+        }
+        match &self.never {
+            Some(never) => write!(f, " never {never}"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn write_names(
+    f: &mut fmt::Formatter<'_>,
+    names: &[String],
+    one: impl Fn(&mut fmt::Formatter<'_>, &str) -> fmt::Result,
+) -> fmt::Result {
+    for (index, name) in names.iter().take(MOST_NAMES).enumerate() {
+        if index > 0 {
+            f.write_str(" || ")?;
+        }
+        one(f, name)?;
+    }
+    match names.len().saturating_sub(MOST_NAMES) {
+        0 if names.is_empty() => f.write_str("nobody"),
+        0 => Ok(()),
+        more => write!(f, " || … {more} more"),
+    }
+}
+
+fn write_bound(f: &mut fmt::Formatter<'_>, parts: &[Bound], operator: &str) -> fmt::Result {
+    if parts.is_empty() {
+        return f.write_str("nobody");
+    }
+    for (index, part) in parts.iter().enumerate() {
+        if index > 0 {
+            f.write_str(operator)?;
+        }
+        write_inner(f, part)?;
     }
     Ok(())
 }
+
+fn write_inner(f: &mut fmt::Formatter<'_>, bound: &Bound) -> fmt::Result {
+    let several = match bound {
+        Bound::All(parts) | Bound::Any(parts) => parts.len() > 1,
+        Bound::In(_, names) | Bound::Member(_, names, _) => names.len() > 1,
+        _ => false,
+    };
+    if several { write!(f, "({bound})") } else { write!(f, "{bound}") }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

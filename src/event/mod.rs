@@ -5,6 +5,7 @@
 //! once, a *batch* one request to the push service, a *verdict* how something ended.
 
 pub mod answer;
+pub mod asked;
 pub mod audience;
 pub mod change;
 pub(crate) mod digits;
@@ -27,6 +28,7 @@ pub mod value;
 pub mod verdict;
 pub mod write_back;
 
+pub use asked::Asked;
 pub use audience::{Audience, BoundAudience, Relation, Sealed, Term};
 pub use change::{Change, Coordinates};
 pub use fact::Fact;

@@ -4,10 +4,11 @@
 //! received and every answer owed to a source system ends in exactly one verdict.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Carried, Coordinates, Occasion, Timestamp};
+use super::{Asked, Carried, Coordinates, Occasion, Timestamp};
 
 /// Why something was not told.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -78,7 +79,7 @@ pub enum Ending {
 }
 
 /// One verdict. A record of `bugle.audit` holds many.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// When it was decided.
     pub at: Timestamp,
@@ -100,6 +101,8 @@ pub struct Verdict {
     pub count: u32,
     /// Which people, where they differ from the rest of the notice.
     pub people: Vec<String>,
+    /// Whom the rule meant, and the terms that decided it, where the directory was asked.
+    pub asked: Option<Arc<Asked>>,
 }
 
 // === impl Reason ===

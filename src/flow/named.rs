@@ -11,12 +11,15 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use crate::directory::Resolved;
-use crate::event::Reason;
+use crate::event::asked::Standing;
 use crate::event::frame::append;
 use crate::event::ids::person_partition;
+use crate::event::{Asked, Reason};
 
 /// The most bytes of names in one item; with the longest usual user ids still well below a frame.
 pub(super) const MOST_NAMES_BYTES: usize = 128 * 1024;
+/// The most people that are named for having come in, or been kept out, by the same term.
+pub(super) const MOST_STANDING: usize = 12;
 /// The most bytes of names that are kept.
 const MOST_KEPT_BYTES: usize = 4 * 1024 * 1024;
 
@@ -31,6 +34,8 @@ pub struct Named {
     pub no_channel: Vec<String>,
     /// Why nobody is named.
     pub nobody: Option<Reason>,
+    /// By which terms they are named, and by which others are not.
+    pub asked: Arc<Asked>,
 }
 
 /// The names of one item.
@@ -54,7 +59,7 @@ pub struct Kept {
 impl Named {
     /// Lays them out for a `bugle.people` with this many partitions.
     #[must_use]
-    pub fn of(found: &Resolved<'_>, tenant: &str, partitions: u32) -> Self {
+    pub fn of(found: &Resolved<'_>, asked: Asked, tenant: &str, partitions: u32) -> Self {
         let mut open: Vec<Part> = Vec::new();
         open.resize_with(partitions.max(1) as usize, Part::default);
         let mut parts = Vec::new();
@@ -79,12 +84,15 @@ impl Named {
             parts,
             no_channel,
             nobody: found.nobody().map(|nobody| nobody.reason()),
+            asked: Arc::new(asked),
         }
     }
 
     fn bytes(&self) -> usize {
         let names: usize = self.parts.iter().map(|part| part.names.len()).sum();
-        names + self.no_channel.iter().map(String::len).sum::<usize>() + 128
+        let asked = |group: &Standing| group.term.len() + 64 + group.people.len() * 48;
+        let asked = self.asked.audience.len() + self.asked.groups.iter().map(asked).sum::<usize>();
+        names + self.no_channel.iter().map(String::len).sum::<usize>() + asked + 128
     }
 }
 
@@ -122,7 +130,8 @@ mod tests {
 
     fn named(count: u32, bytes: usize) -> Named {
         let part = Part { partition: 0, count, names: vec![0; bytes] };
-        Named { count, parts: vec![part], no_channel: Vec::new(), nobody: None }
+        let asked = Arc::default();
+        Named { count, parts: vec![part], no_channel: Vec::new(), nobody: None, asked }
     }
 
     #[test]

@@ -14,13 +14,14 @@ use crate::directory::Entry;
 use crate::event::frame::FrameHead;
 use crate::event::ids::{hash128, partition_of};
 use crate::event::push::MOST_BATCH_BYTES;
-use crate::event::{Incoming, Notice, Reason, Timestamp, Topic, Verdict};
+use crate::event::{Asked, Incoming, Notice, Reason, Timestamp, Topic, Verdict};
 
 use super::batch::{Group, Pile};
 use super::fan_out;
 use super::frames::{FrameItems, FrameSet};
 use super::memory::{self, BrokenMemory, Page};
 use super::merge::{self, Claim, Met, OnItsWay, Told};
+use super::named::MOST_STANDING;
 use super::progress::Progress;
 use super::telling::{Look, Telling, ended};
 use super::{Admitted, Cursor, Outbox, Plan, Restored, Rooms, Want, World};
@@ -121,7 +122,9 @@ impl PersonLane {
             }
         }
         for (reason, people) in gone {
-            out.verdicts.push(ended(now, notice, reason, &people));
+            let left = reason == Reason::LeftAudience;
+            let asked = left.then(|| why_left(notice, &people, world)).flatten();
+            out.verdicts.push(Verdict { asked, ..ended(now, notice, reason, &people) });
         }
     }
 
@@ -299,6 +302,12 @@ impl Rooms for PersonLane {
         self.told.undo();
         self.progress.undo();
     }
+}
+
+/// Why people who were named no longer are.
+fn why_left(notice: &Notice<'_>, people: &[&str], world: &World<'_>) -> Option<Arc<Asked>> {
+    let audience = notice.audience.open().ok()?;
+    Some(Arc::new(world.people.asked_of(notice.tenant, &audience, people, MOST_STANDING)))
 }
 
 /// The most tellings gathered for one cut: a bound on memory, and enough to fill every batch.

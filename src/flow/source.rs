@@ -58,6 +58,7 @@ impl SourceLane {
             ending: Ending::Not(reason),
             count: 0,
             people: Vec::new(),
+            asked: None,
         }
     }
 

@@ -132,5 +132,6 @@ pub(super) fn ended(now: Timestamp, notice: &Notice<'_>, reason: Reason, people:
         ending: Ending::Not(reason),
         count: u32::try_from(people.len()).unwrap_or(u32::MAX),
         people: people.iter().map(|person| (*person).to_owned()).collect(),
+        asked: None,
     }
 }

@@ -3,6 +3,8 @@
 //! First tellings, reminders, steps and closes are all said here, so that whoever reads verdicts reads them
 //! in one form.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::directory::bind_rule;
@@ -18,7 +20,7 @@ use crate::topology::schedule::To;
 use super::dead_letter::{self, Cause};
 use super::dedupe::{Heard, Seen};
 use super::fan_out::FanOut;
-use super::named::{Kept, Named};
+use super::named::{Kept, MOST_STANDING, Named};
 use super::{Outbox, Plan, World};
 
 /// The most people one verdict names, so that it fits an audit record.
@@ -100,10 +102,14 @@ impl Voice {
         let (tenant, channels) = (change.tenant(), &rule.rule.plan.channels);
         let key = hash128([tenant.as_bytes(), rule.rule.id.as_bytes(), &self.sealed]);
         let named = self.kept.named(key, world.directory, || {
-            Named::of(&world.people.resolve(tenant, &words.audience, channels), tenant, world.plan.people)
+            let found = world.people.resolve(tenant, &words.audience, channels);
+            let asked = world.people.asked(tenant, &words.audience, MOST_STANDING);
+            Named::of(&found, asked, tenant, world.plan.people)
         });
+        let asked = Some(Arc::clone(&named.asked));
         if let Some(reason) = &named.nobody {
-            out.verdicts.push(hearing.verdict(occasion, Ending::Not(reason.clone())));
+            let verdict = hearing.verdict(occasion, Ending::Not(reason.clone()));
+            out.verdicts.push(Verdict { asked, ..verdict });
             return Said::Nobody;
         }
         let collapse_key = rule.collapse_key(change);
@@ -115,7 +121,8 @@ impl Voice {
             return Said::Nobody;
         }
         out.tally.fan_outs.push(named.count);
-        out.verdicts.push(Verdict { count: named.count, ..hearing.verdict(occasion, Ending::Routed) });
+        let verdict = hearing.verdict(occasion, Ending::Routed);
+        out.verdicts.push(Verdict { count: named.count, asked, ..verdict });
         for part in named.no_channel.chunks(MOST_NAMED) {
             let count = u32::try_from(part.len()).unwrap_or(u32::MAX);
             let verdict = hearing.verdict(occasion, Ending::Not(Reason::NoChannel));
@@ -260,6 +267,7 @@ pub(super) fn blank(
         ending,
         count: 0,
         people: Vec::new(),
+        asked: None,
     }
 }
 

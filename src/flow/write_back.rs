@@ -373,6 +373,7 @@ fn verdict(now: Timestamp, answer: &WriteBack, carried: Carried) -> Verdict {
         ending: Ending::Carried(carried),
         count: 1,
         people: vec![answer.responder.clone()],
+        asked: None,
     }
 }
 
@@ -390,5 +391,6 @@ fn unreadable(now: Timestamp, record: &Incoming) -> Verdict {
         ending: Ending::Carried(Carried::Dead("write-back-unreadable".to_owned())),
         count: 1,
         people: Vec::new(),
+        asked: None,
     }
 }

@@ -20,8 +20,8 @@ use std::sync::Arc;
 pub use compare::{Finding, compare};
 pub use coverage::{Branch, Coverage};
 pub use moment::Clock;
-pub use play::{Played, Told, play};
-pub use script::{Act, Expected, Scenario, Step};
+pub use play::{Moment, Played, Told, play};
+pub use script::{Act, Expected, Scenario, Step, Who};
 
 use crate::codec::{Codec, Schemas};
 use crate::topology::fault::{Faults, Place, Sheet};

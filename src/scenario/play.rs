@@ -332,6 +332,7 @@ fn exceptions(record: &Outgoing) -> Vec<Verdict> {
         ending: Ending::Not(exception.reason),
         count: 1,
         people: vec![exception.user_id],
+        asked: None,
     };
     receipt.exceptions.into_iter().map(one).collect()
 }

@@ -341,6 +341,7 @@ mod tests {
             ending: Ending::Not(Reason::LeftAudience),
             count: 2,
             people: vec!["jdoe@Content Server Members".into()],
+            asked: None,
         }
     }
 

@@ -23,6 +23,7 @@ pub mod schedule;
 mod sense;
 mod timing;
 pub(crate) mod tree;
+mod tried;
 
 use std::sync::Arc;
 
@@ -36,6 +37,7 @@ pub(crate) use load::sheets;
 pub use message::{Cut, Message, MessageFault};
 pub use rule::{Closer, KindRule, Rule};
 pub use schedule::Saying;
+pub use tried::{Test, Tried};
 
 /// All rules of a folder, ready to be asked.
 #[derive(Debug)]

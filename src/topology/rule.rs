@@ -352,7 +352,7 @@ impl Closer {
 // === impl Wanted ===
 
 impl Wanted {
-    fn holds(&self, change: &Change<'_>, at: u16) -> bool {
+    pub(super) fn holds(&self, change: &Change<'_>, at: u16) -> bool {
         match (self, change.slot(at)) {
             (Self::Texts(wanted), _) => change.texts(at).any(|text| wanted.iter().any(|want| want == text)),
             (Self::Ints(wanted), Slot::Int(number)) => wanted.contains(&number),

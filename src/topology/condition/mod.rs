@@ -4,6 +4,7 @@
 //! evaluating it neither looks up names nor allocates. What CEL has and a condition cannot mean
 //! (building lists or maps, regular expressions) is refused by name, never ignored.
 
+mod clauses;
 mod eval;
 mod facts;
 mod functions;
@@ -13,6 +14,7 @@ mod syntax;
 
 use crate::event::{Change, Shape};
 
+pub use clauses::Clause;
 use eval::{Term, Val};
 
 /// A checked condition for the kinds of one shape.

@@ -1,0 +1,142 @@
+//! Explain: `bugle explain FILE` says of each event which rules wanted it, whom they told and why.
+//!
+//! It sends nothing. The lanes are those of `bugle run`; clock and push service are others.
+
+mod tree;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value as Json, json};
+
+use super::broker_args::{BrokerArgs, Reach};
+use super::directory::show::print_json;
+use super::directory::unprintable;
+use super::offline::{self, Event, Town, TownArgs};
+use super::{Done, Failure};
+use crate::codec::Codec;
+use crate::event::{Person, Span, Timestamp};
+use crate::explain::{Explanation, Question, explain};
+use crate::scenario::Ground;
+
+const AFTER_HELP: &str = "\
+For every rule that hears the event's kind: the tests of `match` and `if` with the values they met; for every rule
+that wants it, whom it asked for, who was told by which term, and who was not: `never`, away, not active, one term
+short, or a verdict such as `merged` or `no_channel`. Groups of more than 12 people are counted, not named.
+
+Examples:
+  bugle explain event.json --people people.csv                  by files alone
+  bugle explain event.json --brokers localhost:9092             by the directory as it is now
+  bugle explain xecm.task.assigned --people people.csv          the example of a kind
+  bugle explain event.json --people people.csv --person ben     why Ben did, or did not
+  bugle explain event.json --people people.csv --for 3d         and what is told later, if nothing else happens
+  bugle explain event.json --people people.csv --output json";
+
+/// Arguments of `bugle explain`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Args {
+    /// A file of events, as `bugle publish` takes it (`-`: standard input), or a kind, for its example.
+    #[arg(value_name = "FILE|KIND")]
+    pub event: String,
+    /// The folder with the rules.
+    #[arg(long, value_name = "FOLDER", default_value = "topology")]
+    pub topology: PathBuf,
+    /// Schemas that replace the built-in ones.
+    #[arg(long, value_name = "FOLDER")]
+    pub schemas: Option<PathBuf>,
+    /// Who is asked.
+    #[command(flatten)]
+    pub town: TownArgs,
+    /// When it happens; when each event says it occurred, when left out.
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<Timestamp>,
+    /// How much time passes after the last event, such as `3d`: what is told later is shown, too.
+    #[arg(long = "for", value_name = "SPAN", default_value = "0s")]
+    pub rest: Span,
+    /// Say of each rule where this person stands.
+    #[arg(long, value_name = "USER")]
+    pub person: Option<String>,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+    #[command(flatten)]
+    pub(super) broker: BrokerArgs,
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// A tree, for people.
+    #[default]
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// Explains on `out`.
+///
+/// # Errors
+/// A [`Failure`] when events, rules or people cannot be read.
+pub fn run(args: &Args, reach: &Reach<'_>, out: &mut dyn Write) -> Done {
+    let schemas = offline::schemas(args.schemas.as_deref())?;
+    let topology = offline::topology(&args.topology, &schemas)?;
+    let codec = Codec::new(schemas.into(), None);
+    let events = events(args, &codec)?;
+    let town = Town::load(&args.town, &args.broker, reach)?;
+    let question = Question {
+        events: events.into_iter().map(|event| (event.at, event.source, event.value)).collect(),
+        rest: args.rest,
+        clock: town.clock,
+        tenants: town.tenants,
+        people: town.people,
+        members: town.members,
+        person: args.person.clone(),
+    };
+    let ground = Ground { schemas: codec.schemas(), codec: &codec, topology: &topology };
+    let explanation = explain(&question, ground);
+    match args.output {
+        Output::Text => out.write_all(tree::text(&explanation, &question.people).as_bytes()),
+        Output::Json => print_json(&as_json(&explanation, &question.people), out),
+    }
+    .map_err(unprintable)?;
+    Ok(0)
+}
+
+fn events(args: &Args, codec: &Codec) -> Result<Vec<Event>, Failure> {
+    let file = Path::new(&args.event);
+    let mut events = if args.event == "-" || file.exists() {
+        offline::events(file, codec)?
+    } else {
+        let at = args.at.unwrap_or_else(crate::clock::now);
+        match offline::example_of(&args.event, codec, at) {
+            Some(event) => vec![event?],
+            None => {
+                let fact = format!("`{}` is neither a file nor a kind", args.event);
+                return Err(Failure::failed(fact).hint("`bugle schemas example` lists the kinds"));
+            }
+        }
+    };
+    if events.is_empty() {
+        return Err(Failure::failed(format!("`{}` holds no event", args.event))
+            .hint("`bugle schemas example KIND` prints one"));
+    }
+    if let Some(at) = args.at {
+        events.iter_mut().for_each(|event| event.at = at);
+    }
+    events.sort_by_key(|event| event.at);
+    Ok(events)
+}
+
+fn as_json(explanation: &Explanation, people: &[Person]) -> Json {
+    let mut all = json!(explanation);
+    let rows: serde_json::Map<String, Json> = tree::named(explanation)
+        .into_iter()
+        .filter_map(|(tenant, id)| {
+            let row = people.iter().find(|person| person.tenant == tenant && person.user_id == id)?;
+            Some((id.to_owned(), json!(row)))
+        })
+        .collect();
+    all["people"] = rows.into();
+    all
+}

@@ -1,0 +1,167 @@
+//! Tree: an explanation as lines with branches, for a terminal.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use crate::event::Person;
+use crate::explain::{Considered, Explained, Explanation, Fate, Telling};
+
+/// A line and what hangs on it.
+#[derive(Debug, Default)]
+pub(super) struct Node {
+    text: String,
+    under: Vec<Node>,
+}
+
+/// What is known of people, by tenant and id.
+type Rows<'p> = BTreeMap<(&'p str, &'p str), &'p Person>;
+
+// === impl Node ===
+
+impl Node {
+    pub(super) fn of(text: impl Into<String>) -> Self {
+        Self { text: text.into(), under: Vec::new() }
+    }
+
+    fn with(mut self, under: impl IntoIterator<Item = Self>) -> Self {
+        self.under.extend(under);
+        self
+    }
+
+    pub(super) fn print(&self, before: &str, out: &mut String) {
+        let _ = writeln!(out, "{}", self.text);
+        for (index, node) in self.under.iter().enumerate() {
+            let last = index + 1 == self.under.len();
+            let _ = write!(out, "{before}{}", if last { "└─ " } else { "├─ " });
+            node.print(&format!("{before}{}", if last { "   " } else { "│  " }), out);
+        }
+    }
+}
+
+/// The whole explanation.
+pub(super) fn text(explanation: &Explanation, people: &[Person]) -> String {
+    let rows: Rows<'_> =
+        people.iter().map(|person| ((person.tenant.as_str(), person.user_id.as_str()), person)).collect();
+    let mut out = String::new();
+    for event in &explanation.events {
+        self::event(event, &rows).print("", &mut out);
+    }
+    if !explanation.later.is_empty() {
+        let tenant = explanation.events.first().map_or("", |event| event.tenant.as_str());
+        let later = explanation.later.iter().map(|telling| self::telling(telling, (tenant, &rows)));
+        Node::of("later").with(later).print("", &mut out);
+    }
+    out
+}
+
+/// Everybody an explanation names, with their tenant.
+pub(super) fn named(explanation: &Explanation) -> BTreeSet<(&str, &str)> {
+    let mut named = BTreeSet::new();
+    for event in &explanation.events {
+        let tellings = event.rules.iter().flat_map(|rule| &rule.tellings).chain(&explanation.later);
+        let fates = tellings.flat_map(|telling| telling.told.iter().chain(&telling.not_told));
+        let fates = fates.chain(event.rules.iter().flat_map(|rule| &rule.person));
+        named.extend(fates.flat_map(|fate| &fate.people).map(|id| (event.tenant.as_str(), id.as_str())));
+    }
+    named
+}
+
+fn event(event: &Explained, rows: &Rows<'_>) -> Node {
+    let at = event.occurred_at.map(|at| format!(", {at}")).unwrap_or_default();
+    let head = format!("{} {} of {}{at}", event.kind, event.event_id, event.tenant);
+    let ended = event.ended.iter().map(|ended| Node::of(format!("ended as {ended}")));
+    let stuck = event.stuck.iter().map(|stuck| Node::of(format!("stuck: {stuck}")));
+    let rules = event.rules.iter().map(|rule| self::rule(rule, (&event.tenant, rows)));
+    let others = match event.others {
+        0 => None,
+        1 => Some(Node::of("1 rule hears other kinds")),
+        others => Some(Node::of(format!("{others} rules hear other kinds"))),
+    };
+    Node::of(head).with(ended).with(stuck).with(rules).with(others)
+}
+
+fn rule(rule: &Considered, of: (&str, &Rows<'_>)) -> Node {
+    let case = rule.use_case.as_ref().map(|case| format!("{case}, ")).unwrap_or_default();
+    let verb = match (rule.closes, rule.matches) {
+        (false, true) => "wants it",
+        (false, false) => "does not want it",
+        (true, true) => "is closed by it",
+        (true, false) => "is not closed by it",
+    };
+    let told = rule.tellings.first().filter(|telling| telling.candidates() > 0).map(reached);
+    let told = told.map(|told| format!(": {told}")).unwrap_or_default();
+    let head = format!("{} ({case}{}) {verb}{told}", rule.id, rule.place);
+    let tests = rule.tests.iter().map(|test| {
+        let sign = if test.holds { '✓' } else { '✗' };
+        let found = if test.found.is_empty() { String::new() } else { format!(": {}", test.found) };
+        Node::of(format!("{sign} {}{found}", test.wanted))
+    });
+    let fault = rule.fault.iter().map(|fault| Node::of(format!("no answer: {fault}")));
+    let audience = rule.audience.as_ref().filter(|_| rule.matches && !rule.closes);
+    let audience = audience.map(|audience| Node::of(format!("audience {audience}")));
+    let text = rule.text.as_ref().map(|text| Node::of(format!("says {text}")));
+    let person = rule.person.as_ref().filter(|_| rule.matches).map(|fate| {
+        let word = if fate.word == "named" { "is named by" } else { "is not named:" };
+        Node::of(format!("{} {word} {}", fate.people.join(", "), fate.why))
+    });
+    let tellings = rule.tellings.iter().map(|telling| self::telling(telling, of));
+    Node::of(head).with(tests).with(fault).with(audience).with(text).with(person).with(tellings)
+}
+
+fn reached(telling: &Telling) -> String {
+    format!("told {} of {}", telling.told_count(), telling.candidates())
+}
+
+/// One telling, on its own.
+pub(super) fn telling(telling: &Telling, (tenant, rows): (&str, &Rows<'_>)) -> Node {
+    let ended = match telling.ended.as_deref() {
+        Some("waits") => Some("says nothing yet: it waits for its time".to_owned()),
+        Some("closes") => Some("what was open is over".to_owned()),
+        Some(reason) => Some(format!("ended as {reason}")),
+        None => None,
+    };
+    let reached = (telling.candidates() > 0).then(|| reached(telling));
+    let facts: Vec<String> = reached.into_iter().chain(ended).collect();
+    let head = format!("{} {} at {}: {}", telling.rule, telling.occasion, telling.at, facts.join(", "));
+    let audience =
+        (!telling.audience.is_empty()).then(|| Node::of(format!("asked for {}", telling.audience)));
+    let fates = |fates: &[Fate]| -> Vec<Node> {
+        fates.iter().flat_map(|fate| self::fate(fate, tenant, rows)).collect()
+    };
+    let told = (!telling.told.is_empty()).then(|| Node::of("told").with(fates(&telling.told)));
+    let not_told =
+        (!telling.not_told.is_empty()).then(|| Node::of("not told").with(fates(&telling.not_told)));
+    Node::of(head).with(audience).with(told).with(not_told)
+}
+
+fn fate(fate: &Fate, tenant: &str, rows: &Rows<'_>) -> Vec<Node> {
+    let why = |word: &str| match (word, fate.why.as_str()) {
+        ("told" | "never" | "away" | "inactive" | "outside" | "barred" | "lacks", "") => word.to_owned(),
+        ("told" | "never" | "away" | "inactive" | "outside" | "barred" | "lacks", why) => why.to_owned(),
+        (word, "") => word.to_owned(),
+        (word, why) => format!("{word} ({why})"),
+    };
+    if fate.people.is_empty() {
+        return vec![Node::of(format!("{} people: {}", fate.count, why(&fate.word)))];
+    }
+    let one = |id: &String| {
+        let row = rows.get(&(tenant, id.as_str())).map(|person| format!("   [{}]", row(person)));
+        Node::of(format!("{id}: {}{}", why(&fate.word), row.unwrap_or_default()))
+    };
+    fate.people.iter().map(one).collect()
+}
+
+/// A directory entry in few words.
+fn row(person: &Person) -> String {
+    let place =
+        [&person.location.site, &person.location.locality, &person.location.region, &person.location.country];
+    let place = place.into_iter().find_map(Option::as_deref);
+    let mut words: Vec<String> = vec![person.roles.join(", ")];
+    words.extend(place.map(str::to_owned));
+    words.push(person.business_unit.join("/"));
+    words.extend(person.party.iter().map(|party| format!("party {party}")));
+    words.extend((!person.active).then(|| "not active".to_owned()));
+    words.extend(person.absent.then(|| "away".to_owned()));
+    words.retain(|word| !word.is_empty());
+    words.join("; ")
+}

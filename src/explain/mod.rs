@@ -1,0 +1,302 @@
+//! Explain: why an event was, or was not, told to somebody: rule by rule, person by person.
+//!
+//! [`explain`] plays events through the lanes of production in virtual time and lays out what they said
+//! beside what the rules asked. [`Telling`] reads verdicts, wherever they come from. Nothing here decides.
+
+mod telling;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::codec::Unreadable;
+use crate::directory::{People, bind_rule};
+use crate::event::frame::Format;
+use crate::event::{Change, Ending, Members, Person, Source, Span, Timestamp, Verdict};
+use crate::scenario::{Act, Clock, Expected, Ground, Moment, Scenario, Step, Told, play};
+use crate::topology::plan::RulePlan;
+use crate::topology::{Rule, Tried};
+
+pub use telling::{Fate, Taken, Telling};
+
+/// Events to be explained, and the world they meet.
+#[derive(Debug)]
+pub struct Question {
+    /// What happens and when, in order, each as it lies in its topic.
+    pub events: Vec<(Timestamp, Source, Vec<u8>)>,
+    /// How much time passes after the last one.
+    pub rest: Span,
+    /// The zone of tenants that name none, and of times that are shown.
+    pub clock: Clock,
+    /// What a tenant's people have who say nothing themselves: locale and zone.
+    pub tenants: Vec<(String, String, String)>,
+    /// The directory.
+    pub people: Vec<Person>,
+    /// Who belongs to what.
+    pub members: Vec<Members>,
+    /// One person of whom every rule is to say where they stand.
+    pub person: Option<String>,
+}
+
+/// What came of the events.
+#[derive(Debug, Serialize)]
+pub struct Explanation {
+    /// The hash of the rules.
+    pub topology: String,
+    /// Each event.
+    pub events: Vec<Explained>,
+    /// What is told later, of whichever event.
+    pub later: Vec<Telling>,
+}
+
+/// What came of one event.
+#[derive(Debug, Serialize)]
+pub struct Explained {
+    /// Its id.
+    pub event_id: String,
+    /// Its kind.
+    pub kind: String,
+    /// Whose it is.
+    pub tenant: String,
+    /// Where it comes from.
+    pub source: String,
+    /// When it happened.
+    pub occurred_at: Option<Timestamp>,
+    /// How it ended where no rule came into it: `unmatched`, `duplicate`, `refused(…)`.
+    pub ended: Option<String>,
+    /// The rules that hear its kind, and those it closes.
+    pub rules: Vec<Considered>,
+    /// How many rules hear other kinds.
+    pub others: usize,
+    /// What kept a lane from going on.
+    pub stuck: Vec<String>,
+}
+
+/// One rule and one event.
+#[derive(Debug, Serialize)]
+pub struct Considered {
+    /// The rule.
+    pub id: String,
+    /// Which use case it serves.
+    pub use_case: Option<String>,
+    /// File and line.
+    pub place: String,
+    /// Whether the event closes what the rule has open, and does not open anything.
+    pub closes: bool,
+    /// Whether the rule wants it.
+    pub matches: bool,
+    /// The tests of `match` and `if`.
+    pub tests: Vec<Tested>,
+    /// Why there is no answer, where there is none.
+    pub fault: Option<String>,
+    /// The audience as written.
+    pub audience: Option<String>,
+    /// The first text that was sent, title and summary.
+    pub text: Option<String>,
+    /// Where the person asked about stands to its audience.
+    pub person: Option<Fate>,
+    /// What it said.
+    pub tellings: Vec<Telling>,
+}
+
+/// One test of a rule.
+#[derive(Debug, Serialize)]
+pub struct Tested {
+    /// What is wanted.
+    pub wanted: String,
+    /// What the event has.
+    pub found: String,
+    /// Whether that is it.
+    pub holds: bool,
+}
+
+/// Plays the events and lays out what came of them.
+#[must_use]
+pub fn explain(question: &Question, ground: Ground<'_>) -> Explanation {
+    let scenario = script(question);
+    let played = play(&scenario, ground);
+    let (mut events, mut later) = (Vec::new(), Vec::new());
+    let about = question.person.as_ref().map(|person| About::new(person, question));
+    for (step, moment) in scenario.steps.iter().zip(&played.steps) {
+        match step.acts.first() {
+            Some((_, Act::Event(source, bytes))) => {
+                events.push(one((*source, bytes), moment, about.as_ref(), ground));
+            }
+            _ => later.extend(Telling::all(&moment.verdicts, Some(&taken(&moment.told)))),
+        }
+    }
+    Explanation { topology: format!("{:016x}", ground.topology.generation), events, later }
+}
+
+/// The events as steps of a scenario that expects nothing; what time alone brings about stands between them.
+#[must_use]
+pub fn script(question: &Question) -> Scenario {
+    let step = |at, end, acts| Step { line: 0, at, end, acts, expected: Expected::default() };
+    let start = question.events.first().map(|(at, ..)| *at).unwrap_or_default();
+    let (mut steps, mut now): (Vec<Step>, Timestamp) = (Vec::new(), start);
+    for (at, source, bytes) in &question.events {
+        let at = (*at).max(now);
+        if at > now {
+            steps.push(step(now, at - Span::from_millis(1), Vec::new()));
+        }
+        steps.push(step(at, at, vec![(at, Act::Event(*source, bytes.clone()))]));
+        now = at;
+    }
+    if question.rest.millis() > 0 {
+        steps.push(step(now, now + question.rest, Vec::new()));
+    }
+    Scenario {
+        use_case: None,
+        name: String::new(),
+        file: String::new(),
+        line: 0,
+        clock: question.clock.clone(),
+        start,
+        tenant: String::new(),
+        tenants: question.tenants.clone(),
+        people: question.people.clone(),
+        members: question.members.clone(),
+        steps,
+    }
+}
+
+/// One person, and the directory they are looked up in.
+struct About<'q> {
+    person: &'q str,
+    people: People,
+}
+
+// === impl About ===
+
+impl<'q> About<'q> {
+    fn new(person: &'q str, question: &Question) -> Self {
+        let mut people = People::new();
+        question.people.iter().for_each(|person| people.apply(person));
+        question.members.iter().for_each(|members| people.apply_members(members));
+        Self { person, people }
+    }
+
+    /// Where the person stands to those a rule speaks to first.
+    fn stands(&self, rule: &Rule, change: &Change<'_>) -> Option<Fate> {
+        let audience = bind_rule(&rule.audience, rule.fallback.as_ref(), rule.never.as_ref(), change);
+        let asked = self.people.asked_of(change.tenant(), &audience, &[self.person], 1);
+        let standing = asked.groups.first()?;
+        let why = standing.because(Some(self.person));
+        let word = standing.how.as_str().to_owned();
+        Some(Fate { word, why, count: 1, people: vec![self.person.to_owned()] })
+    }
+}
+
+fn one(
+    (source, bytes): (Source, &[u8]),
+    moment: &Moment,
+    about: Option<&About<'_>>,
+    ground: Ground<'_>,
+) -> Explained {
+    let without_rule = |verdict: &Verdict| match &verdict.ending {
+        Ending::Not(reason) if verdict.rule.is_none() => Some(reason.to_string()),
+        _ => None,
+    };
+    let mut explained = Explained {
+        event_id: String::new(),
+        kind: String::new(),
+        tenant: String::new(),
+        source: source.as_str().to_owned(),
+        occurred_at: None,
+        ended: moment.verdicts.iter().find_map(without_rule),
+        rules: Vec::new(),
+        others: ground.topology.rules.len(),
+        stuck: moment.stuck.clone(),
+    };
+    match ground.codec.decode(source, Format::Avro, &[], bytes) {
+        Ok(change) => {
+            explained.event_id = change.event_id().to_owned();
+            explained.kind = change.kind().to_owned();
+            explained.tenant = change.tenant().to_owned();
+            explained.occurred_at = Some(change.occurred_at());
+            explained.rules = considered(&change, moment, about, ground);
+            explained.others -= explained.rules.len();
+        }
+        Err(Unreadable::Refused(fault)) => explained.stuck.push(fault.to_string()),
+        Err(Unreadable::WantsSchema(id)) => explained.stuck.push(format!("schema {id} is not known")),
+    }
+    explained
+}
+
+fn considered(
+    change: &Change<'_>,
+    moment: &Moment,
+    about: Option<&About<'_>>,
+    ground: Ground<'_>,
+) -> Vec<Considered> {
+    let topology = ground.topology;
+    let heard = topology.rules_for(change.kind());
+    let is_heard = |id: &str| heard.iter().any(|rule| rule.rule.id == id);
+    let opening = heard.iter().map(|rule| (&rule.rule, rule.tried(change), false));
+    let closers = topology.closers_for(change.kind()).iter();
+    let closing = closers
+        .filter(|closer| !is_heard(&closer.rule.id))
+        .map(|closer| (&closer.rule, closer.tried(change), true));
+    let mut all: Vec<_> = opening.chain(closing).collect();
+    all.sort_by_key(|(rule, ..)| topology.placed(&rule.id).map(|(place, _)| place));
+    let one = |(rule, tried, closes): (&Arc<Rule>, Tried, bool)| {
+        let person = about.and_then(|about| about.stands(rule, change)).filter(|_| !closes);
+        Considered { person, closes, ..consider(rule, tried, (change, moment)) }
+    };
+    all.into_iter().map(one).collect()
+}
+
+fn consider(rule: &Rule, tried: Tried, (change, moment): (&Change<'_>, &Moment)) -> Considered {
+    let of_rule = |verdict: &&Verdict| {
+        let of_event = verdict.event_id.is_empty() || verdict.event_id == change.event_id();
+        of_event && verdict.rule.as_deref() == Some(&rule.id)
+    };
+    let mut verdicts: Vec<Verdict> = moment.verdicts.iter().filter(of_rule).cloned().collect();
+    name_exceptions(&mut verdicts);
+    let first = moment.told.iter().find(|told| told.rule == rule.id);
+    let plan = &rule.plan;
+    let place = plan.sheet.as_ref().map(|sheet| {
+        let before = sheet.text.get(..plan.at.start).unwrap_or_default();
+        format!("{}:{}", sheet.path, before.matches('\n').count() + 1)
+    });
+    Considered {
+        id: rule.id.clone(),
+        use_case: plan.use_case.clone(),
+        place: place.unwrap_or_default(),
+        closes: false,
+        matches: tried.matches == Ok(true),
+        fault: tried.matches.err().map(|fault| fault.to_string()),
+        tests: tried
+            .tests
+            .into_iter()
+            .map(|test| Tested { wanted: test.wanted, found: test.found, holds: test.holds })
+            .collect(),
+        audience: audience(plan),
+        person: None,
+        text: first.map(|told| format!("{} · {}", told.title, told.summary)),
+        tellings: Telling::all(&verdicts, Some(&taken(&moment.told))),
+    }
+}
+
+/// Whom it is for, as written: with its fallback, and with whom never.
+fn audience(plan: &RulePlan) -> Option<String> {
+    let mut text = plan.audience.as_ref()?.value.clone();
+    for (word, more) in [("else", &plan.fallback), ("never", &plan.never)] {
+        text.extend(more.iter().map(|more| format!(" {word} {}", more.value)));
+    }
+    Some(text)
+}
+
+/// What the push service did not take is known by rule and person: it belongs to the telling they are owed.
+fn name_exceptions(verdicts: &mut [Verdict]) {
+    let owed = verdicts.iter().rev().find(|verdict| verdict.ending == Ending::Routed);
+    let occasion = owed.and_then(|verdict| verdict.occasion);
+    for verdict in verdicts.iter_mut().filter(|verdict| verdict.occasion.is_none()) {
+        verdict.occasion = occasion;
+    }
+}
+
+fn taken(told: &[Told]) -> Taken {
+    let one = |told: &Told| (told.rule.clone(), told.occasion.to_string(), told.who.user_id.clone());
+    told.iter().map(one).collect()
+}

@@ -1,0 +1,219 @@
+//! Telling: what one rule said on one occasion: who heard it by which term, and who did not and why.
+//!
+//! Read from verdicts alone, be they fresh from the lanes or years old from the audit topic: so both
+//! answer the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::event::asked::Standing;
+use crate::event::{Asked, Ending, Occasion, Reason, Timestamp, Verdict};
+
+/// One rule and one occasion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Telling {
+    /// The rule.
+    pub rule: String,
+    /// Which telling.
+    pub occasion: String,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// Whom it was for, the change's values filled in; empty where nobody was asked for.
+    pub audience: String,
+    /// How many people the rule named.
+    pub owed: u32,
+    /// How it ended as a whole, where no person comes into it: `grouped`, `nobody`, `waits`.
+    pub ended: Option<String>,
+    /// Those who were told.
+    pub told: Vec<Fate>,
+    /// Those who were not.
+    pub not_told: Vec<Fate>,
+}
+
+/// People who ended the same way by the same term.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fate {
+    /// `told`, a verdict's reason, or how they stand to the audience: `never`, `away`, `lacks` and so on.
+    pub word: String,
+    /// The term that let them in or kept them out, with its value.
+    pub why: String,
+    /// How many.
+    pub count: u32,
+    /// Who; nobody where they are too many to be named.
+    pub people: Vec<String>,
+}
+
+/// Who the push service took a rule's telling for.
+pub type Taken = BTreeSet<(String, String, String)>;
+
+/// A word for who is owed a telling that has not gone out.
+const HELD: &str = "held";
+
+// === impl Telling ===
+
+impl Telling {
+    /// The tellings these verdicts are about, in the order they were decided. With `taken` (rule, occasion,
+    /// person) who is not among them was not told yet; without it, everybody who has no other verdict was.
+    #[must_use]
+    pub fn all(verdicts: &[Verdict], taken: Option<&Taken>) -> Vec<Self> {
+        let mut order: Vec<(&str, Occasion)> = Vec::new();
+        let mut by_telling: BTreeMap<(&str, String), Vec<&Verdict>> = BTreeMap::new();
+        for verdict in verdicts {
+            let (Some(rule), Some(occasion)) = (verdict.rule.as_deref(), verdict.occasion) else { continue };
+            if !matches!(verdict.ending, Ending::Routed | Ending::Told | Ending::Not(_)) {
+                continue;
+            }
+            let of_telling = by_telling.entry((rule, occasion.to_string())).or_default();
+            if of_telling.is_empty() {
+                order.push((rule, occasion));
+            }
+            of_telling.push(verdict);
+        }
+        let one = |(rule, occasion): (&str, Occasion)| {
+            let verdicts = &by_telling[&(rule, occasion.to_string())];
+            Self::of((rule, occasion), verdicts, taken)
+        };
+        order.into_iter().map(one).collect()
+    }
+
+    fn of((rule, occasion): (&str, Occasion), verdicts: &[&Verdict], taken: Option<&Taken>) -> Self {
+        let at = verdicts.iter().map(|verdict| verdict.at).min().unwrap_or_default();
+        let owing = verdicts.iter().filter(|verdict| verdict.ending == Ending::Routed);
+        let owed = owing.map(|verdict| verdict.count).sum();
+        let asked = |whole: bool| {
+            let mut of = verdicts.iter().filter(move |verdict| verdict.people.is_empty() == whole);
+            of.find_map(|verdict| verdict.asked.as_deref())
+        };
+        let mut telling = Self {
+            rule: rule.to_owned(),
+            occasion: occasion.to_string(),
+            at,
+            audience: asked(true).map(|asked| asked.audience.clone()).unwrap_or_default(),
+            owed,
+            ended: verdicts.iter().find_map(|verdict| as_a_whole(verdict, occasion)),
+            told: Vec::new(),
+            not_told: Vec::new(),
+        };
+        let mut gone: BTreeMap<&str, (&Reason, Option<&Asked>)> = BTreeMap::new();
+        let mut unnamed = 0;
+        for verdict in verdicts {
+            let Ending::Not(reason) = &verdict.ending else { continue };
+            let (asked, named) = (verdict.asked.as_deref(), verdict.people.iter());
+            gone.extend(named.map(|person| (person.as_str(), (reason, asked))));
+            // Of a verdict for many, not all need be named.
+            let many = verdict.count.saturating_sub(count(verdict.people.len()));
+            if many > 0 && owed > 0 {
+                unnamed += many;
+                telling.not_told.push(Fate::of(reason.to_string(), String::new(), many));
+            }
+        }
+        let is_taken = |person: &str| {
+            let key = || (rule.to_owned(), occasion.to_string(), person.to_owned());
+            taken.is_none_or(|taken| taken.contains(&key()))
+        };
+        let groups = asked(true).map(|asked| asked.groups.as_slice()).unwrap_or_default();
+        let named = |person: &str| groups.iter().any(|group| group.people.iter().any(|name| name == person));
+        unnamed += count(gone.keys().filter(|person| !named(person)).count());
+        let many_taken = taken.map(|taken| {
+            let is_one = |(of, on, person): &&(String, String, String)| {
+                of == rule && *on == occasion.to_string() && !named(person)
+            };
+            count(taken.iter().filter(is_one).count())
+        });
+        telling.place(groups, &gone, (is_taken, unnamed, many_taken));
+        for (person, (reason, asked)) in gone {
+            let why = asked.and_then(|asked| asked.standing_of(person));
+            let why =
+                why.or_else(|| groups.iter().find(|group| group.people.iter().any(|name| name == person)));
+            telling.put(reason.to_string(), why.map(|why| why.because(Some(person))), person);
+        }
+        telling
+    }
+
+    /// Puts everybody the directory named, or nearly, where they belong.
+    fn place(
+        &mut self,
+        groups: &[Standing],
+        gone: &BTreeMap<&str, (&Reason, Option<&Asked>)>,
+        (is_taken, mut unnamed, mut many_taken): (impl Fn(&str) -> bool, u32, Option<u32>),
+    ) {
+        for group in groups {
+            if group.people.is_empty() {
+                let word = if group.how.belongs() { "told" } else { group.how.as_str() };
+                let mut fate = Fate::of(word.to_owned(), group.because(None), group.count);
+                if group.how.belongs() {
+                    let less = unnamed.min(fate.count);
+                    (fate.count, unnamed) = (fate.count - less, unnamed - less);
+                    let told = many_taken.map_or(fate.count, |taken| taken.min(fate.count));
+                    many_taken = many_taken.map(|taken| taken - told);
+                    let held = fate.count - told;
+                    if held > 0 {
+                        self.not_told.push(Fate { word: HELD.to_owned(), count: held, ..fate.clone() });
+                    }
+                    fate.count = told;
+                    self.told.extend(Some(fate).filter(|fate| fate.count > 0));
+                } else {
+                    self.not_told.push(fate);
+                }
+                continue;
+            }
+            for person in group.people.iter().filter(|person| !gone.contains_key(person.as_str())) {
+                let word = match (group.how.belongs(), is_taken(person)) {
+                    (false, _) => group.how.as_str(),
+                    (true, true) => "told",
+                    (true, false) => HELD,
+                };
+                self.put(word.to_owned(), Some(group.because(Some(person))), person);
+            }
+        }
+    }
+
+    fn put(&mut self, word: String, why: Option<String>, person: &str) {
+        let why = why.unwrap_or_default();
+        let fates = if word == "told" { &mut self.told } else { &mut self.not_told };
+        let same = |fate: &&mut Fate| fate.word == word && fate.why == why && !fate.people.is_empty();
+        match fates.iter_mut().find(same) {
+            Some(fate) => {
+                fate.count += 1;
+                fate.people.push(person.to_owned());
+            }
+            None => fates.push(Fate { word, why, count: 1, people: vec![person.to_owned()] }),
+        }
+    }
+
+    /// How many were told.
+    #[must_use]
+    pub fn told_count(&self) -> u32 {
+        self.told.iter().map(|fate| fate.count).sum()
+    }
+
+    /// How many came near: those the rule named, and those who lack one thing or are taken away.
+    #[must_use]
+    pub fn candidates(&self) -> u32 {
+        self.told_count() + self.not_told.iter().map(|fate| fate.count).sum::<u32>()
+    }
+}
+
+// === impl Fate ===
+
+impl Fate {
+    fn of(word: String, why: String, count: u32) -> Self {
+        Self { word, why, count, people: Vec::new() }
+    }
+}
+
+/// A verdict about the telling and not about people of it.
+fn as_a_whole(verdict: &Verdict, occasion: Occasion) -> Option<String> {
+    match &verdict.ending {
+        Ending::Routed if verdict.count == 0 && verdict.asked.is_none() => {
+            Some(if occasion == Occasion::Closed { "closes" } else { "waits" }.to_owned())
+        }
+        Ending::Not(reason) if verdict.people.is_empty() && verdict.count == 0 => Some(reason.to_string()),
+        _ => None,
+    }
+}
+
+fn count(of: usize) -> u32 {
+    u32::try_from(of).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,169 @@
+//! Explain: for an event who heard of it by which term, and who did not and why; live the same as offline, and
+//! the same after the directory has changed.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
+
+mod kit;
+
+use std::fs;
+use std::path::PathBuf;
+
+use kit::process::{done, ended};
+use serde_json::{Value as Json, json};
+
+const PEOPLE: &str = "tests/fixtures/explain/people.csv";
+const AT: &str = "2026-01-05T09:00:00Z";
+
+fn explain(event: &str, more: &[&str]) -> String {
+    done(&[&["explain", event, "--people", PEOPLE, "--at", AT], more].concat())
+}
+
+fn explained(event: &str, more: &[&str]) -> Json {
+    serde_json::from_str(&explain(event, &[more, &["--output", "json"]].concat())).unwrap()
+}
+
+/// The example of a kind, otherwise where `change` makes it so.
+fn example(kind: &str, change: impl FnOnce(&mut Json)) -> Json {
+    let mut event: Json = serde_json::from_str(&done(&["schemas", "example", kind])).unwrap();
+    event["occurred_at"] = AT.into();
+    change(&mut event);
+    event
+}
+
+fn file(folder: &tempfile::TempDir, name: &str, events: &[Json]) -> String {
+    let path: PathBuf = folder.path().join(name);
+    let lines: Vec<String> = events.iter().map(Json::to_string).collect();
+    fs::write(&path, lines.join("\n")).unwrap();
+    path.to_string_lossy().into_owned()
+}
+
+#[test]
+fn an_event_that_reached_three_of_five_says_by_which_term_and_why_not_the_two() {
+    insta::assert_snapshot!(explain("devadmin.change.requested", &[]), @r"
+    devadmin.change.requested evt-1001 of acme, 2026-01-05T09:00:00.000Z
+    ├─ da-3-change (DA-3, topology/devadmin.yaml:54) wants it: told 3 of 5
+    │  ├─ audience assignees || role:approver never requester
+    │  ├─ says Your approval: Approve the supply agreement · ada asks for a change of api in dev.
+    │  └─ da-3-change first at 2026-01-05T09:00:00.000Z: told 3 of 5
+    │     ├─ asked for person:ben || role:approver never person:ada
+    │     ├─ told
+    │     │  ├─ ben: person:ben   [approver, field-service; Hamburg Harbour; Operations/Harbour]
+    │     │  ├─ eve: role:approver   [approver; Hamburg Harbour; Operations]
+    │     │  └─ dora: backup(person:cid)   [manager, field-service; Munich Works; Operations]
+    │     └─ not told
+    │        ├─ cid: away, backup(person:cid)   [approver; Munich Works; Operations; away]
+    │        └─ ada: never person:ada   [approver; Hamburg Harbour; Operations/Harbour]
+    └─ 39 rules hear other kinds
+    ");
+}
+
+#[test]
+fn a_rule_that_does_not_want_it_shows_which_test_failed_on_which_value() {
+    let folder = tempfile::tempdir().unwrap();
+    let event = example("xecm.task.assigned", |event| {
+        event["severity"] = "low".into();
+        event["due_at"] = Json::Null;
+        event["data"]["due_at"] = Json::Null;
+    });
+    let rules = explained(&file(&folder, "task.json", &[event]), &[])["events"][0]["rules"].clone();
+    let sla = rules.as_array().unwrap().iter().find(|rule| rule["id"] == "ec-3-sla").unwrap();
+    assert_eq!(sla["matches"], false);
+    assert_eq!(
+        sla["tests"],
+        json!([
+            { "wanted": "severity is high or critical", "found": "low", "holds": false },
+            { "wanted": "if event.due_at != null", "found": "due_at = absent", "holds": false },
+        ])
+    );
+    assert_eq!(sla["tellings"], json!([]), "who does not want it says nothing");
+}
+
+#[test]
+fn one_term_short_is_said_by_the_term_that_is_lacking() {
+    let folder = tempfile::tempdir().unwrap();
+    let event = example("xecm.document.available", |event| {
+        event["data"]["doc_kind"] = "safety".into();
+        event["data"]["site"] = "Hamburg Harbour".into();
+    });
+    let file = file(&folder, "safety.json", &[event]);
+    let explanation = explained(&file, &[]);
+    let rules = explanation["events"][0]["rules"].as_array().unwrap();
+    let safety = rules.iter().find(|rule| rule["id"] == "ec-4-safety").unwrap();
+    let telling = &safety["tellings"][0];
+    assert_eq!(telling["audience"], "role:field-service && location:\"Hamburg Harbour\"");
+    let told = "role:field-service && location:\"Hamburg Harbour\"";
+    assert_eq!(telling["told"], json!([{ "word": "told", "why": told, "count": 1, "people": ["ben"] }]));
+    let lacking = |why: &str, people: &[&str]| json!({ "word": "lacks", "why": why, "count": people.len(), "people": people });
+    let not_told = [
+        lacking("not role:field-service", &["ada", "eve"]),
+        lacking("not location:\"Hamburg Harbour\"", &["dora"]),
+    ];
+    assert_eq!(telling["not_told"], json!(not_told));
+    assert_eq!(
+        explanation["people"]["ben"]["location"]["site"], "Hamburg Harbour",
+        "their row stands beside"
+    );
+    // Somebody who is not active holds no role: far from it, and still answered for when asked about.
+    let of_ida = explained(&file, &["--person", "ida"])["events"][0]["rules"].clone();
+    let of_ida = of_ida.as_array().unwrap().iter().find(|rule| rule["id"] == "ec-4-safety").unwrap().clone();
+    assert_eq!(of_ida["person"]["word"], "lacks", "{of_ida}");
+}
+
+#[test]
+fn a_role_of_many_is_a_number_and_not_a_list() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = (0..50).map(|n| format!("acme,user-{n},support,Munich Works\n"));
+    let people = folder.path().join("people.csv");
+    fs::write(&people, format!("tenant,user_id,roles,site\n{}", rows.collect::<String>())).unwrap();
+    let event = example("devadmin.change.requested", |event| event["data"]["approvers"] = json!(["user-3"]));
+    let people = people.to_string_lossy();
+    let rules = folder.path().join("rules");
+    fs::create_dir_all(rules.join("messages")).unwrap();
+    fs::write(rules.join("devadmin.yaml"), CROWD).unwrap();
+    fs::write(rules.join("messages/devadmin.yaml"), CROWD_TEXT).unwrap();
+    let (rules, event) = (rules.to_string_lossy(), file(&folder, "change.json", &[event]));
+    let said = done(&["explain", &event, "--people", &people, "--topology", &rules, "--output", "json"]);
+    let said: Json = serde_json::from_str(&said).unwrap();
+    let telling = &said["events"][0]["rules"][0]["tellings"][0];
+    let fate = |why: &str, count: u32, people: Json| json!({ "word": "told", "why": why, "count": count, "people": people });
+    let told = [fate("person:user-3", 1, json!(["user-3"])), fate("role:support", 49, json!([]))];
+    assert_eq!(telling["told"], json!(told), "{said:#}");
+}
+
+const CROWD: &str = "
+source: devadmin
+defaults: { locale: en, category: changes }
+rules:
+  - id: crowd
+    match: { kind: devadmin.change.requested }
+    audience: assignees || role:support
+    message: change
+";
+const CROWD_TEXT: &str = "
+change:
+  en: { title: 'A change', body: 'Somebody asks for a change.' }
+";
+
+#[test]
+fn a_copy_says_that_it_is_one_and_what_nobody_hears_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let event = example("devadmin.change.requested", |_| {});
+    let both = explained(&file(&folder, "twice.jsonl", &[event.clone(), event]), &[]);
+    let ended: Vec<&Json> = both["events"].as_array().unwrap().iter().map(|event| &event["ended"]).collect();
+    assert_eq!(ended, [&Json::Null, &json!("duplicate")]);
+    let (code, said) = ended_of("no-such-thing");
+    assert_eq!(code, Some(1));
+    assert!(said.contains("`no-such-thing` is neither a file nor a kind"), "{said}");
+}
+
+fn ended_of(event: &str) -> (Option<i32>, String) {
+    ended(&["explain", event, "--people", PEOPLE])
+}
+
+#[test]
+fn what_time_brings_is_told_when_time_is_given() {
+    let later = explained("devadmin.change.requested", &["--for", "2d"])["later"].clone();
+    let occasions: Vec<&str> =
+        later.as_array().unwrap().iter().map(|telling| telling["occasion"].as_str().unwrap()).collect();
+    assert!(occasions.contains(&"reminder-1") && occasions.contains(&"step-1"), "{occasions:?}");
+}
