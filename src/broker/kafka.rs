@@ -4,6 +4,7 @@
 //! shares one producer. Nothing here decides what is written, nor when.
 
 mod admin;
+mod bell;
 mod bounds;
 mod context;
 mod damage;
@@ -104,11 +105,11 @@ impl Broker for Kafka {
         let publisher = match self.publisher.get() {
             Some(publisher) => publisher,
             None => {
-                let opened = Publisher::open(&self.settings)?;
+                let opened = Publisher::open(&self.settings, &self.settings.publisher())?;
                 self.publisher.get_or_init(|| opened)
             }
         };
-        publisher.publish(&self.settings, &records)
+        publisher.publish(&self.settings, records.iter())
     }
 
     fn partitions(&self, topic: Topic) -> Result<u32, BrokerError> {

@@ -200,6 +200,14 @@ pub trait Link: Send {
     /// [`BrokerError::Unavailable`].
     fn end(&mut self, input: Input) -> Result<i64, BrokerError>;
 
+    /// The ends of several partitions, in their order: one question where the broker takes them together.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unavailable`].
+    fn ends(&mut self, inputs: &[Input]) -> Result<Vec<i64>, BrokerError> {
+        inputs.iter().map(|input| self.end(*input)).collect()
+    }
+
     /// The offset that is read next; `None` when the partition is not being read. It may lie beyond the last
     /// record and one: a transaction's end takes an offset of its own. A reader has passed an
     /// [`Link::end`] noted before when this has reached it; comparing offsets of records never shows that.

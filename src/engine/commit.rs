@@ -38,6 +38,7 @@ impl LaneThread {
         let records = outs.iter().map(|(_, out)| out.tally.records).sum();
         match link.commit(effects, &positions) {
             Ok(()) => {
+                self.committed = true;
                 for (input, position) in &positions {
                     if let Some(station) = self.stations.get_mut(input) {
                         station.committed = position.offset;

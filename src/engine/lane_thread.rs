@@ -21,7 +21,9 @@ use super::{Parts, Settings, count, inputs};
 
 /// How long a poll waits when nothing is under way.
 const IDLE_WAIT: Duration = Duration::from_millis(100);
-/// How long a poll waits while answers of the push service are expected, or something is waited for.
+/// How long a poll waits while answers of the push service are expected, or something is waited for. Where
+/// only a commit is left to do it does not wait at all: under load there is always more, and then the
+/// transaction grows; where there is nothing, waiting would be added to what every change takes.
 pub(super) const BUSY_WAIT: Duration = Duration::from_millis(2);
 /// The longest a lane works without asking for more.
 const POLL_EVERY: Duration = Duration::from_millis(500);
@@ -66,6 +68,8 @@ pub(super) struct LaneThread {
     link: Option<Box<dyn Link>>,
     /// The link went back while arrivals were taken in.
     pub(super) rewound: bool,
+    /// A commit has ended since the last poll: what waited for it is done at once.
+    pub(super) committed: bool,
     polled: Tick,
     reported: Tick,
     trimmed: Tick,
@@ -102,6 +106,7 @@ impl LaneThread {
             now: clock::now(),
             link: None,
             rewound: false,
+            committed: false,
             polled: Tick::now(),
             reported: Tick::now(),
             trimmed: Tick::now(),
@@ -187,6 +192,7 @@ impl LaneThread {
         if !ready || self.polled.elapsed() >= POLL_EVERY {
             self.polled = Tick::now();
             link.poll(self.patience(), MOST_POLLED, &mut arrivals)?;
+            self.committed = false;
         }
         let idle = !ready && arrivals.is_empty();
         self.now = self.now.max(clock::now());
@@ -220,12 +226,16 @@ impl LaneThread {
 
     /// How long to wait for records: not at all when there is work, briefly when answers are expected.
     fn patience(&self) -> Duration {
-        let waiting = self.stations.values().any(Station::is_waiting);
-        if self.under_way > 0 || waiting || self.gathering.is_some() || !self.restoring.is_empty() {
-            return BUSY_WAIT;
-        }
         let next = self.stations.values().filter_map(|station| station.lane.wake_at()).min();
-        next.map_or(IDLE_WAIT, |at| at.since(self.now).to_duration().clamp(BUSY_WAIT, IDLE_WAIT))
+        let next = next.map_or(IDLE_WAIT, |at| at.since(self.now).to_duration());
+        let waiting = self.stations.values().any(Station::is_waiting);
+        if self.gathering.is_some() || (self.committed && next.is_zero()) {
+            Duration::ZERO
+        } else if self.under_way > 0 || waiting || !self.restoring.is_empty() {
+            BUSY_WAIT
+        } else {
+            next.clamp(BUSY_WAIT, IDLE_WAIT)
+        }
     }
 
     fn receive(&mut self, link: &mut dyn Link, arrival: Arrival) -> Result<(), BrokerError> {

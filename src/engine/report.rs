@@ -16,8 +16,8 @@ const KEPT_BEHIND: i64 = 1_000;
 impl LaneThread {
     /// Says how far each partition is behind.
     pub(super) fn report(&mut self, link: &mut dyn Link) -> Result<(), BrokerError> {
-        for station in self.stations.values() {
-            let end = link.end(station.input)?;
+        let inputs: Vec<Input> = self.stations.keys().copied().collect();
+        for (station, end) in self.stations.values().zip(link.ends(&inputs)?) {
             let read = link.position(station.input)?.unwrap_or(end);
             let unread = (end - read).max(0) + i64::try_from(station.backlog.len()).unwrap_or(i64::MAX);
             let oldest =

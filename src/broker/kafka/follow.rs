@@ -1,5 +1,6 @@
 //! Follow: a topic, or some of its partitions, read from its beginning and then as it grows, outside any group.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -7,6 +8,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::super::{BrokerError, Follow, Incoming, Topic};
+use super::bell::Bell;
 use super::bounds;
 use super::faults::{is_passing, unavailable};
 use super::settings::KafkaSettings;
@@ -20,6 +22,7 @@ const MOST_BYTES: usize = 8 * 1024 * 1024;
 /// One reader.
 pub(super) struct Follower {
     consumer: BaseConsumer<Quiet>,
+    bell: Arc<Bell>,
     settings: KafkaSettings,
     topic: Topic,
     partitions: Vec<i32>,
@@ -49,9 +52,10 @@ impl Follower {
         partitions: Vec<i32>,
     ) -> Result<Self, BrokerError> {
         let unavailable = |error: KafkaError| unavailable(&settings.brokers, &error);
-        let consumer = settings.follower().create_with_context(Quiet).map_err(unavailable)?;
+        let mut consumer = settings.follower().create_with_context(Quiet).map_err(unavailable)?;
+        let bell = Bell::on(&mut consumer);
         let mut follower =
-            Self { consumer, settings: settings.clone(), topic, partitions, starts: Vec::new() };
+            Self { consumer, bell, settings: settings.clone(), topic, partitions, starts: Vec::new() };
         follower.starts = follower.bounds()?.into_iter().map(|(first, _)| first).collect();
         let mut list = TopicPartitionList::new();
         for partition in &follower.partitions {
@@ -80,7 +84,7 @@ impl Follow for Follower {
         loop {
             let some = into.len() - before;
             let left = if some > 0 { Duration::ZERO } else { wait.saturating_sub(begun.elapsed()) };
-            match self.consumer.poll(left) {
+            match self.consumer.poll(Duration::ZERO) {
                 Some(Ok(message)) => {
                     bytes += message.payload_len();
                     into.push(incoming(&message, self.topic));
@@ -88,7 +92,7 @@ impl Follow for Follower {
                 Some(Err(KafkaError::MessageConsumption(code))) if is_passing(code) => {}
                 Some(Err(error)) => return Err(unavailable(&self.settings.brokers, &error)),
                 None if left.is_zero() => return Ok(()),
-                None => {}
+                None => self.bell.wait(left),
             }
             if some >= MOST_AT_ONCE || bytes >= MOST_BYTES {
                 return Ok(());

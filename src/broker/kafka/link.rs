@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use rdkafka::consumer::{CommitMode, Consumer};
+
 use super::super::terms::check_commit;
 use super::super::{Arrival, BrokerError, Effect, Input, Link, LinkSpec, Position};
+use super::publisher::Publisher;
 use super::reader::Reader;
 use super::settings::KafkaSettings;
 use super::writer::Writer;
@@ -11,7 +14,15 @@ use super::writer::Writer;
 /// One link. The reader is dropped first: the group goes on while the producer winds up.
 pub(super) struct KafkaLink {
     reader: Reader,
-    writer: Writer,
+    writing: Writing,
+}
+
+/// How a commit is written.
+enum Writing {
+    /// All of it or nothing.
+    AtOnce(Writer),
+    /// The records, and then the positions: what a bench compares with.
+    InTurn(Publisher),
 }
 
 // === impl KafkaLink ===
@@ -20,14 +31,21 @@ impl KafkaLink {
     /// The writer first: who joins the group before he has fenced his predecessor would read positions that
     /// the predecessor may still move.
     pub(super) fn open(settings: &KafkaSettings, spec: &LinkSpec) -> Result<Self, BrokerError> {
-        let writer = Writer::open(settings, spec)?;
+        let writing = if settings.exactly_once {
+            Writing::AtOnce(Writer::open(settings, spec)?)
+        } else {
+            Writing::InTurn(Publisher::open(settings, &settings.untransacted())?)
+        };
         let reader = Reader::join(settings, spec)?;
-        Ok(Self { reader, writer })
+        Ok(Self { reader, writing })
     }
 }
 
 impl Link for KafkaLink {
     fn poll(&mut self, wait: Duration, most: usize, into: &mut Vec<Arrival>) -> Result<(), BrokerError> {
+        if let Writing::AtOnce(writer) = &self.writing {
+            writer.serve();
+        }
         self.reader.poll(wait, most, into)
     }
 
@@ -54,10 +72,20 @@ impl Link for KafkaLink {
             return Ok(());
         }
         let list = self.reader.list(positions)?;
-        let Some(member) = self.reader.membership() else {
-            return Err(BrokerError::Fatal("the reader is in no group".to_owned()));
-        };
-        self.writer.commit(effects.iter().map(|effect| &effect.record), &list, &member)
+        let records = effects.iter().map(|effect| &effect.record);
+        match &mut self.writing {
+            Writing::AtOnce(writer) => {
+                let Some(member) = self.reader.membership() else {
+                    return Err(BrokerError::Fatal("the reader is in no group".to_owned()));
+                };
+                writer.commit(records, &list, &member)
+            }
+            Writing::InTurn(publisher) => {
+                publisher.publish(&self.reader.settings, records)?;
+                let moved = self.reader.consumer().commit(&list, CommitMode::Sync);
+                moved.map_err(|error| BrokerError::Fatal(error.to_string()))
+            }
+        }
     }
 
     fn rewind(&mut self) -> Result<Vec<(Input, Option<Position>)>, BrokerError> {
@@ -66,6 +94,10 @@ impl Link for KafkaLink {
 
     fn end(&mut self, input: Input) -> Result<i64, BrokerError> {
         self.reader.bounds(input).map(|(_, end)| end)
+    }
+
+    fn ends(&mut self, inputs: &[Input]) -> Result<Vec<i64>, BrokerError> {
+        self.reader.ends(inputs)
     }
 
     fn position(&mut self, input: Input) -> Result<Option<i64>, BrokerError> {

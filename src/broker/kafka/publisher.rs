@@ -1,16 +1,16 @@
-//! Publisher: the front desk's writer, outside any transaction.
+//! Publisher: a writer outside any transaction: the front desk's, and a lane's where a bench compares.
 //!
 //! It waits until every record is safe with all replicas in sync; each is written once even when the
 //! client library has to send it twice. It is kept open between calls.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, ProducerContext};
+use rdkafka::{ClientConfig, ClientContext};
 
 use super::super::{BrokerError, Outgoing};
 use super::faults::unavailable;
@@ -19,7 +19,7 @@ use super::wire;
 
 /// The producer everybody who publishes shares.
 pub(super) struct Publisher {
-    producer: ThreadedProducer<Reports>,
+    producer: BaseProducer<Reports>,
 }
 
 /// Passes each delivery report to the call it belongs to.
@@ -29,7 +29,6 @@ struct Reports;
 #[derive(Debug, Default)]
 struct Outstanding {
     state: Mutex<State>,
-    all: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -37,6 +36,9 @@ struct State {
     left: usize,
     failed: Option<KafkaError>,
 }
+
+/// How often reports are looked for.
+const LOOK_EVERY: Duration = Duration::from_micros(200);
 
 // === impl Reports ===
 
@@ -61,34 +63,38 @@ impl Outstanding {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.left -= 1;
         state.failed = state.failed.take().or(failed);
-        if state.left == 0 {
-            self.all.notify_all();
-        }
     }
 
-    /// Every record ends in a report, at the latest after `message.timeout.ms`.
-    fn wait(&self) -> Result<(), KafkaError> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut state =
-            self.all.wait_while(state, |state| state.left > 0).unwrap_or_else(PoisonError::into_inner);
-        state.failed.take().map_or(Ok(()), Err)
+    fn left(&self) -> usize {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).left
+    }
+
+    fn failure(&self) -> Option<KafkaError> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).failed.take()
     }
 }
 
 // === impl Publisher ===
 
 impl Publisher {
-    pub(super) fn open(settings: &KafkaSettings) -> Result<Self, BrokerError> {
-        let producer = settings.publisher().create_with_context(Reports);
+    pub(super) fn open(settings: &KafkaSettings, config: &ClientConfig) -> Result<Self, BrokerError> {
+        let producer = config.create_with_context(Reports);
         Ok(Self { producer: producer.map_err(|error| unavailable(&settings.brokers, &error))? })
     }
 
     /// Writes all, and returns when all are safe or one of them failed for good.
-    pub(super) fn publish(&self, settings: &KafkaSettings, records: &[Outgoing]) -> Result<(), BrokerError> {
+    pub(super) fn publish<'a>(
+        &self,
+        settings: &KafkaSettings,
+        records: impl ExactSizeIterator<Item = &'a Outgoing>,
+    ) -> Result<(), BrokerError> {
         let outstanding = Arc::new(Outstanding::default());
-        outstanding.state.lock().unwrap_or_else(PoisonError::into_inner).left = records.len();
+        let count = records.len();
+        outstanding.state.lock().unwrap_or_else(PoisonError::into_inner).left = count;
+        let mut first = "";
         for record in records {
             let topic = settings.names.of(record.topic);
+            first = if first.is_empty() { topic } else { first };
             let mut out: BaseRecord<'_, [u8], [u8], Arc<Outstanding>> =
                 wire::record(topic, record, Arc::clone(&outstanding));
             while let Err((error, back)) = self.producer.send(out) {
@@ -96,19 +102,32 @@ impl Publisher {
                     outstanding.arrived(Some(error));
                     break;
                 }
-                thread::park_timeout(Duration::from_millis(1));
+                self.producer.poll(Duration::ZERO);
+                thread::park_timeout(LOOK_EVERY);
                 out = back;
             }
         }
-        if records.is_empty() {
-            return Ok(());
-        }
-        outstanding.wait().map_err(|error| match error.rdkafka_error_code() {
+        self.wait(&outstanding);
+        let Some(error) = outstanding.failure() else { return Ok(()) };
+        Err(match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition) => {
-                let name = records.first().map_or("", |record| settings.names.of(record.topic));
-                BrokerError::missing(name)
+                BrokerError::missing(first)
             }
             _ => unavailable(&settings.brokers, &error),
         })
+    }
+
+    /// Every record ends in a report, at the latest after `message.timeout.ms`. Whoever waits hears reports,
+    /// those of others too: a thread that does nothing else would take CPU while nobody publishes.
+    fn wait(&self, outstanding: &Outstanding) {
+        let mut before = outstanding.left();
+        while before > 0 {
+            self.producer.poll(Duration::ZERO);
+            let left = outstanding.left();
+            if left == before {
+                thread::park_timeout(LOOK_EVERY);
+            }
+            before = left;
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! partition goes. It never commits: positions leave with the writer's transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
@@ -12,6 +13,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::super::{Arrival, BrokerError, Incoming, Input, LinkSpec, Position, StartFrom};
+use super::bell::Bell;
 use super::bounds;
 use super::context::{Named, Turn, Turns, close, unassign};
 use super::damage;
@@ -31,6 +33,7 @@ const MOST_BYTES: usize = 4 * 1024 * 1024;
 pub(super) struct Reader {
     /// `None` only while it is dropped.
     pub(super) consumer: Option<BaseConsumer<Turns>>,
+    bell: Arc<Bell>,
     pub(super) settings: KafkaSettings,
     pub(super) start_from: StartFrom,
     /// What was assigned, and how far each has come.
@@ -60,14 +63,16 @@ pub(super) enum Reading {
 
 impl Reader {
     pub(super) fn join(settings: &KafkaSettings, spec: &LinkSpec) -> Result<Self, BrokerError> {
-        let consumer: BaseConsumer<Turns> = settings
+        let mut consumer: BaseConsumer<Turns> = settings
             .consumer(spec)
             .create_with_context(Turns::default())
             .map_err(|error| unavailable(&settings.brokers, &error))?;
         let names: Vec<&str> = spec.inputs.iter().map(|topic| settings.names.of(*topic)).collect();
         consumer.subscribe(&names).map_err(|error| unavailable(&settings.brokers, &error))?;
+        let bell = Bell::on(&mut consumer);
         Ok(Self {
             consumer: Some(consumer),
+            bell,
             settings: settings.clone(),
             start_from: spec.start_from,
             held: BTreeMap::new(),
@@ -116,7 +121,7 @@ impl Reader {
                 return Ok(());
             }
             let left = if some > 0 { Duration::ZERO } else { wait.saturating_sub(begun.elapsed()) };
-            match self.consumer().poll(left) {
+            match self.consumer().poll(Duration::ZERO) {
                 Some(Ok(message)) => {
                     bytes += message.payload_len();
                     if let Some(record) = self.incoming(&message)
@@ -130,7 +135,7 @@ impl Reader {
                 // After a step of a rebalance the library answers nothing, too; then there is one to take.
                 None if self.has_turn() => {}
                 None if left.is_zero() => return Ok(()),
-                None => {}
+                None => self.bell.wait(left),
             }
         }
     }
@@ -203,6 +208,17 @@ impl Reader {
         let name = self.settings.names.of(input.topic);
         let asked = bounds::of(self.consumer(), name, input.partition);
         asked.map_err(|error| self.unavailable(&error))
+    }
+
+    /// The ends of several partitions, asked at once. One that the cluster says nothing of is asked by itself.
+    pub(super) fn ends(&self, inputs: &[Input]) -> Result<Vec<i64>, BrokerError> {
+        let asked = bounds::ends(self.consumer(), &self.settings.names, inputs);
+        let asked = asked.map_err(|error| self.unavailable(&error))?;
+        let end = |(input, end): (&Input, Option<i64>)| match end {
+            Some(end) => Ok(end),
+            None => self.bounds(*input).map(|(_, end)| end),
+        };
+        inputs.iter().zip(asked).map(end).collect()
     }
 
     /// The offset to read next; what lies between the last record and this are no records.

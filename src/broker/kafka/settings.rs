@@ -29,6 +29,9 @@ pub struct KafkaSettings {
     pub overrides: BTreeMap<String, String>,
     /// Whether a link that anybody can read may leave this machine.
     pub allow_plaintext: bool,
+    /// `false` only to measure what transactions cost: then records, memory and positions leave one after
+    /// the other, and a crash between repeats what was written.
+    pub exactly_once: bool,
 }
 
 /// For all clients. librdkafka's own defaults in brackets.
@@ -55,7 +58,7 @@ const CONSUMER: &[(&str, &str)] = &[
     ("queued.max.messages.kbytes", "16384"), // [65536] memory per link
     ("queued.min.messages", "10000"),  // [100000]
     ("fetch.queue.backoff.ms", "50"),  // [1000] a second of silence after each full queue
-    ("fetch.wait.max.ms", "50"),       // [500]
+    ("fetch.wait.max.ms", "200"),      // [500] a partition that is added waits for the request under way
     ("fetch.error.backoff.ms", "100"), // [500]
 ];
 
@@ -111,6 +114,7 @@ impl KafkaSettings {
             names: Names::default(),
             overrides: BTreeMap::new(),
             allow_plaintext: false,
+            exactly_once: true,
         }
     }
 
@@ -174,8 +178,19 @@ impl KafkaSettings {
             .set("transactional.id", &spec.transactional_id)
             .set("transaction.timeout.ms", open.to_string())
             .set("message.timeout.ms", (open - open / 10).to_string())
-            .set("linger.ms", self.overrides.get("producer.linger.ms").map_or("1", String::as_str));
+            .set("linger.ms", self.linger());
         config
+    }
+
+    /// For a lane's writer without transactions.
+    pub(super) fn untransacted(&self) -> ClientConfig {
+        let mut config = self.publisher();
+        config.set("linger.ms", self.linger());
+        config
+    }
+
+    fn linger(&self) -> &str {
+        self.overrides.get("producer.linger.ms").map_or("1", String::as_str)
     }
 
     /// For the front desk's writer.

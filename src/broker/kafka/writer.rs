@@ -2,7 +2,12 @@
 //!
 //! One transaction at a time, begun and ended within one call. Between calls nothing is open, so that a
 //! lane that stops holds up no reader.
+//!
+//! Nobody but the lane's own thread asks the producer what was delivered, and only while something is under
+//! way: the crate's threaded producer would spin half a millisecond ten times a second. An abort alone needs
+//! a second thread, since the client library waits in it until somebody has heard of every record.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -10,7 +15,7 @@ use std::time::Duration;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
-use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::util::Timeout;
 use rdkafka::{ClientContext, TopicPartitionList};
 
@@ -39,7 +44,7 @@ const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// The writing half of a link.
 pub(super) struct Writer {
-    producer: ThreadedProducer<Deliveries>,
+    producer: BaseProducer<Deliveries>,
     names: Names,
     transactional_id: String,
     within: Duration,
@@ -94,7 +99,7 @@ impl ProducerContext for Deliveries {
 impl Writer {
     /// Takes the transactional id over: who used it before is fenced, and its open transaction ended.
     pub(super) fn open(settings: &KafkaSettings, spec: &LinkSpec) -> Result<Self, BrokerError> {
-        let producer: ThreadedProducer<Deliveries> = settings
+        let producer: BaseProducer<Deliveries> = settings
             .transactional(spec)
             .create_with_context(Deliveries::default())
             .map_err(|error| unavailable(&settings.brokers, &error))?;
@@ -154,12 +159,13 @@ impl Writer {
         for record in records {
             self.send(record, begun)?;
         }
+        // The records travel meanwhile; only the commit has to come after all of them.
+        let left = || self.within.saturating_sub(begun.elapsed());
+        self.until_done(begun, || self.producer.send_offsets_to_transaction(positions, member, left()))?;
         self.settle(begun, self.within);
         if let Some((topic, code)) = self.producer.context().take() {
             return Err(undelivered(&topic, code));
         }
-        let left = || self.within.saturating_sub(begun.elapsed());
-        self.until_done(begun, || self.producer.send_offsets_to_transaction(positions, member, left()))?;
         self.until_done(begun, || self.producer.commit_transaction(Timeout::Never))
     }
 
@@ -184,19 +190,31 @@ impl Writer {
             if way_out_of_delivery(code) != Way::Again || begun.elapsed() > self.within {
                 return Err(undelivered(topic, code));
             }
+            self.serve();
             thread::park_timeout(Duration::from_millis(1));
             out = back;
         }
         Ok(())
     }
 
+    /// Hears one thing the client library has to say: a delivery, or trouble with a connection.
+    pub(super) fn serve(&self) {
+        self.producer.poll(Duration::ZERO);
+    }
+
     /// Waits until nothing is in flight, looking several times a millisecond: the crate's own flush, which
     /// a commit begins with, looks ten times a second.
     fn settle(&self, begun: Tick, within: Duration) {
         let mut pause = Duration::from_micros(50);
-        while self.producer.in_flight_count() > 0 && begun.elapsed() < within {
-            thread::park_timeout(pause);
-            pause = (pause * 2).min(Duration::from_micros(400));
+        let mut before = self.producer.in_flight_count();
+        while before > 0 && begun.elapsed() < within {
+            self.serve();
+            let left = self.producer.in_flight_count();
+            if left == before {
+                thread::park_timeout(pause);
+                pause = (pause * 2).min(Duration::from_micros(400));
+            }
+            before = left;
         }
     }
 
@@ -215,7 +233,18 @@ impl Writer {
     fn roll_back(&self) -> Result<(), String> {
         let begun = Tick::now();
         self.settle(begun, SETTLE_WITHIN);
-        let aborted = self.until_done(begun, || self.producer.abort_transaction(Timeout::Never));
+        let ended = AtomicBool::new(false);
+        let aborted = thread::scope(|scope| {
+            scope.spawn(|| {
+                while !ended.load(Ordering::Relaxed) {
+                    self.serve();
+                    thread::park_timeout(Duration::from_millis(1));
+                }
+            });
+            let aborted = self.until_done(begun, || self.producer.abort_transaction(Timeout::Never));
+            ended.store(true, Ordering::Relaxed);
+            aborted
+        });
         aborted.map_err(|trouble| match trouble {
             Trouble::RollBack(answer) => answer.to_string(),
             Trouble::GiveUp(reason) => reason,
