@@ -133,19 +133,36 @@ pub fn check_memory(config: &Config, topology: &Topology) -> Result<(), Unready>
 /// # Errors
 /// [`Unready::Broker`] when a setting breaks a promise.
 pub fn kafka(config: &Config) -> Result<Arc<dyn Broker>, Unready> {
+    Ok(Arc::new(Kafka::new(kafka_settings(config)?)?))
+}
+
+/// The same cluster, written to without transactions: for a bench that compares.
+///
+/// # Errors
+/// [`Unready::Broker`] when a setting breaks a promise.
+pub fn kafka_at_least_once(config: &Config) -> Result<Arc<dyn Broker>, Unready> {
+    Ok(Arc::new(Kafka::new(KafkaSettings { exactly_once: false, ..kafka_settings(config)? })?))
+}
+
+/// How the configured cluster is reached.
+///
+/// # Errors
+/// [`Unready::Broker`] when two topics share a name.
+fn kafka_settings(config: &Config) -> Result<KafkaSettings, Unready> {
     let settings = &config.kafka;
     let overrides: BTreeMap<String, String> = settings
         .properties
         .iter()
         .map(|(name, value)| (name.clone(), value.expose_secret().to_owned()))
         .collect();
-    Ok(Arc::new(Kafka::new(KafkaSettings {
+    Ok(KafkaSettings {
         brokers: settings.brokers.clone(),
         client_id: settings.instance_id.clone().unwrap_or_else(|| "bugle".to_owned()),
         names: names(config)?,
         overrides,
         allow_plaintext: settings.allow_plaintext,
-    })?))
+        exactly_once: true,
+    })
 }
 
 /// The push service's client.

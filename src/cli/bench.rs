@@ -10,6 +10,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::broker_args::BrokerArgs;
 use super::{Done, Failure, say};
 use crate::app::bench::{Bench, BenchSettings, Figures, NoResult, Step};
+use crate::app::config::Config;
+use crate::event::Span;
 use crate::telemetry::logs;
 
 /// Arguments of `bugle bench`.
@@ -19,7 +21,9 @@ use crate::telemetry::logs;
 /// beside it. The pushes must be exactly those that the events ask for, and none may come twice.
 ///
 ///   bugle bench --brokers localhost:9092                       a backlog of a million events
-///   bugle bench --brokers localhost:9092 --rate 2000 --events 60000    how long one takes
+///   bugle bench --brokers localhost:9092 --rate 1000 --events 40000    how long one takes
+///   bugle bench --brokers localhost:9092 --events 10 --idle 30s        what it takes to wait
+///   bugle bench --brokers localhost:9092 --compare 3                   what exactly once costs
 ///
 /// Everything is in topics of its own; their names are printed, and they stay until you delete them.
 #[derive(Debug, clap::Args)]
@@ -40,6 +44,15 @@ pub struct Args {
     /// Publish so many events per second while the lanes run, instead of all beforehand.
     #[arg(long, value_name = "EVENTS", value_parser = clap::value_parser!(u64).range(1..))]
     pub rate: Option<u64>,
+    /// With a rate: how long it takes until durations count.
+    #[arg(long, value_name = "SPAN", default_value = "10s", value_parser = span)]
+    pub warm_up: Span,
+    /// When all is done, look so long at what the lanes take while nothing comes.
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    pub idle: Option<Span>,
+    /// Run so often with transactions and as often without, in turn, and print both.
+    #[arg(long, value_name = "ROUNDS", conflicts_with_all = ["rate", "idle"], value_parser = clap::value_parser!(u32).range(1..))]
+    pub compare: Option<u32>,
     /// Requests to the push service under way at once.
     #[arg(long, value_name = "COUNT", default_value_t = 32)]
     pub in_flight: u32,
@@ -83,20 +96,14 @@ pub fn run(args: &Args) -> Done {
     logs::install(config.log.format, "warn")
         .map_err(|fault| Failure::configuration(&fault).hint(fault.hint()))?;
     config.push.in_flight = args.in_flight;
-    let settings = BenchSettings {
-        events: args.events,
-        fan_out: args.fan_out,
-        tenants: args.tenants,
-        rate: args.rate,
-        latency: args.latency.clone(),
-        log_dirs: args.log_dirs.clone(),
-    };
-    let bar = progress(args.events);
-    let bench = Bench::prepare(config, settings, |step| show(&bar, step))?;
-    let prefix = bench.prefix.clone();
-    let figures = bench.run(|step| show(&bar, step));
-    bar.finish_and_clear();
-    let figures = figures?;
+    match args.compare {
+        Some(rounds) => compare(args, &config, rounds),
+        None => once(args, config),
+    }
+}
+
+fn once(args: &Args, config: Config) -> Done {
+    let (figures, prefix) = measure(args, config, false)?;
     match args.output {
         Output::Json => say(serde_json::to_string(&figures).map_err(Failure::failed)?),
         Output::Table => {
@@ -105,6 +112,78 @@ pub fn run(args: &Args) -> Done {
         }
     }
     Ok(if figures.right { 0 } else { WRONG })
+}
+
+/// In turn, since a machine that grows slower would else be held against one of the two.
+fn compare(args: &Args, config: &Config, rounds: u32) -> Done {
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        with.push(measure(args, config.clone(), false)?.0);
+        without.push(measure(args, config.clone(), true)?.0);
+    }
+    let both = Compared { exactly_once: with, at_least_once: without };
+    match args.output {
+        Output::Json => say(serde_json::to_string(&both).map_err(Failure::failed)?),
+        Output::Table => say(both.table()),
+    }
+    Ok(if both.exactly_once.iter().chain(&both.at_least_once).all(|run| run.right) { 0 } else { WRONG })
+}
+
+fn measure(args: &Args, config: Config, at_least_once: bool) -> Result<(Figures, String), Failure> {
+    let settings = BenchSettings {
+        events: args.events,
+        fan_out: args.fan_out,
+        tenants: args.tenants,
+        rate: args.rate,
+        warm_up: args.warm_up.to_duration(),
+        idle: args.idle.map(Span::to_duration),
+        at_least_once,
+        latency: args.latency.clone(),
+        log_dirs: args.log_dirs.clone(),
+    };
+    let bar = progress(args.events);
+    let bench = Bench::prepare(config, settings, |step| show(&bar, step))?;
+    let prefix = bench.prefix.clone();
+    let figures = bench.run(|step| show(&bar, step));
+    bar.finish_and_clear();
+    Ok((figures?, prefix))
+}
+
+/// Runs of both kinds.
+#[derive(Debug, serde::Serialize)]
+struct Compared {
+    exactly_once: Vec<Figures>,
+    at_least_once: Vec<Figures>,
+}
+
+// === impl Compared ===
+
+impl Compared {
+    fn table(&self) -> Table {
+        let mut table = Table::new();
+        table.load_style(NOTHING);
+        table.set_header(["", "exactly once", "at least once", "ratio"]);
+        let mut row = |name: &str, of: fn(&Figures) -> f64, digits: usize| {
+            let (with, without) = (median(&self.exactly_once, of), median(&self.at_least_once, of));
+            let ratio = format!("{:.2}", with / without);
+            let [with, without] = [with, without].map(|figure| format!("{figure:.digits$}"));
+            table.add_row([name.to_owned(), with, without, ratio]);
+        };
+        row("events/s", |run| run.events_per_second, 0);
+        row("pushes/s", |run| run.pushes_per_second, 0);
+        row("CPU s per million events", |run| run.cpu_seconds_per_million, 2);
+        table
+    }
+}
+
+fn median(runs: &[Figures], of: fn(&Figures) -> f64) -> f64 {
+    let mut all: Vec<f64> = runs.iter().map(of).collect();
+    all.sort_by(f64::total_cmp);
+    all.get(all.len() / 2).copied().unwrap_or_default()
+}
+
+fn span(written: &str) -> Result<Span, String> {
+    written.parse().map_err(|_| format!("`{written}` is not a span such as 30s or 5m"))
 }
 
 fn on_this_machine(server: &str) -> bool {
@@ -166,6 +245,12 @@ fn table(figures: &Figures) -> Table {
     );
     if let Some((half, most)) = figures.accepted_p50_ms.zip(figures.accepted_p99_ms) {
         row("event to accepted", format!("p50 {half} ms, p99 {most} ms (a batch's oldest event)"));
+    }
+    if let Some((half, most)) = figures.request_p50_ms.zip(figures.request_p99_ms) {
+        row("  of it the push service", format!("p50 {half} ms, p99 {most} ms"));
+    }
+    if let Some(share) = figures.idle_share {
+        row("idle", format!("{:.1} % of a core", share * 100.0));
     }
     table
 }

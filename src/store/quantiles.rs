@@ -38,6 +38,11 @@ impl Latencies {
         self.buckets[BUCKETS - 1].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Begins anew.
+    pub(super) fn forget(&self) {
+        self.buckets.iter().for_each(|bucket| bucket.store(0, Ordering::Relaxed));
+    }
+
     /// Milliseconds that the share `q` (0 to 1) of all durations does not exceed; `None` before the first.
     #[allow(
         clippy::cast_precision_loss,

@@ -277,6 +277,12 @@ impl Board {
         }
     }
 
+    /// What was measured so far does not count: a warm-up is over.
+    pub fn forget_latencies(&self) {
+        self.requests.forget();
+        self.latency.forget();
+    }
+
     fn push(&self) -> PushView {
         let outcome = |outcome: SendOutcome| (outcome.as_str(), self.tally("sent", outcome.as_str()));
         PushView {

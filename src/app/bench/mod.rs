@@ -5,6 +5,7 @@
 //! load alone, and a run whose pushes are not exactly those is no result.
 
 mod outside;
+mod publishing;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,6 +26,7 @@ use crate::codec::{Name, person};
 use crate::event::{Outgoing, Source, Span, Topic};
 use crate::sample::load::{self, Load};
 use outside::{Counted, Service};
+use publishing::Publishing;
 
 /// What is measured.
 #[derive(Debug, Clone)]
@@ -37,6 +39,12 @@ pub struct BenchSettings {
     pub tenants: u32,
     /// Events published per second while the lanes run; all beforehand without one.
     pub rate: Option<u64>,
+    /// How long it takes with a rate until durations count.
+    pub warm_up: Duration,
+    /// How long to look at the lanes when all is done and nothing comes.
+    pub idle: Option<Duration>,
+    /// Without transactions, to see what those cost.
+    pub at_least_once: bool,
     /// How long the push service takes, as `bugle stand-in --latency` has it.
     pub latency: String,
     /// The broker's data folder, when it is on this machine: what was written is measured there.
@@ -116,6 +124,12 @@ pub struct Figures {
     pub accepted_p50_ms: Option<u64>,
     /// 99 of 100 took less.
     pub accepted_p99_ms: Option<u64>,
+    /// Milliseconds of that in the push service: half took less.
+    pub request_p50_ms: Option<u64>,
+    /// 99 of 100 took less.
+    pub request_p99_ms: Option<u64>,
+    /// The share of one core that this process takes while nothing comes.
+    pub idle_share: Option<f64>,
 }
 
 /// A bench whose topics are made.
@@ -134,6 +148,10 @@ pub struct Bench {
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often the push service is asked.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How often events are published that have a rate: seldom would be in heaps.
+const PUBLISH_EVERY: Duration = Duration::from_millis(5);
+/// How long the lanes are left alone before they count as idle.
+const SETTLE: Duration = Duration::from_secs(3);
 /// Records published at once.
 const CHUNK: u64 = 20_000;
 /// The job's dedupe horizon.
@@ -181,7 +199,11 @@ impl Bench {
         config.push.url = service.url();
         config.lanes.dedupe_horizon = HORIZON;
         config.admin.listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-        let broker = wiring::kafka(&config)?;
+        let broker = if settings.at_least_once {
+            wiring::kafka_at_least_once(&config)?
+        } else {
+            wiring::kafka(&config)?
+        };
         broker.create(&wiring::specs(&config)?)?;
         let codec = wiring::codec(&config)?;
         let topics = &config.kafka.topics;
@@ -224,13 +246,21 @@ impl Bench {
         let (began, cpu, service_cpu) = (Tick::now(), outside::cpu_seconds(), self.service.cpu_seconds());
         let parts = outside::cpu_by_part();
         let app = App::start(&self.config, Arc::clone(&self.broker), runtime)?;
-        let mut publishing =
-            Publishing { rate: self.settings.rate, events: self.settings.events, began: None };
+        let mut publishing = Publishing {
+            rate: self.settings.rate,
+            events: self.settings.events,
+            warm_up: Some(self.settings.warm_up),
+            began: None,
+        };
         let mut first = None;
-        let mut last = (Tick::now(), 0);
+        let (mut last, mut looked) = ((Tick::now(), 0), Tick::now());
         let (counted, seconds) = loop {
-            std::thread::park_timeout(LOOK_EVERY);
+            std::thread::park_timeout(if self.settings.rate.is_some() { PUBLISH_EVERY } else { LOOK_EVERY });
             let done = publishing.step(&mut self.load, self.broker.as_ref(), &app)?;
+            if looked.elapsed() < LOOK_EVERY {
+                continue;
+            }
+            looked = Tick::now();
             let counted = self.counted()?;
             if counted.distinct > last.1 {
                 last = (Tick::now(), counted.distinct);
@@ -253,6 +283,7 @@ impl Bench {
             *seconds = (*seconds - parts.get(part).copied().unwrap_or(0.0)).max(0.0);
         }
         let snapshot = app.board.snapshot(clock::now());
+        let idle_share = self.settings.idle.map(idle_share);
         // What is under way is finished and committed: whatever comes twice has come then.
         app.stop();
         let counted = self.counted().unwrap_or(counted);
@@ -263,7 +294,10 @@ impl Bench {
         if self.settings.rate.is_some() {
             figures.accepted_p50_ms = snapshot.push.latency_p50_ms;
             figures.accepted_p99_ms = snapshot.push.latency_p99_ms;
+            figures.request_p50_ms = snapshot.push.request_p50_ms;
+            figures.request_p99_ms = snapshot.push.request_p99_ms;
         }
+        figures.idle_share = idle_share;
         Ok(figures)
     }
 
@@ -293,6 +327,9 @@ impl Bench {
             kafka_bytes_per_recipient: grown.map(|bytes| per(bytes, per(counted.distinct.max(1), 1.0))),
             accepted_p50_ms: None,
             accepted_p99_ms: None,
+            request_p50_ms: None,
+            request_p99_ms: None,
+            idle_share: None,
         }
     }
 
@@ -319,30 +356,14 @@ struct Times {
     service_cpu: f64,
 }
 
-/// Publishes while the lanes run, at a pace.
-struct Publishing {
-    rate: Option<u64>,
-    events: u64,
-    began: Option<Tick>,
-}
-
-// === impl Publishing ===
-
-impl Publishing {
-    /// Publishes what is due; `true` when nothing is left to publish.
-    fn step(&mut self, load: &mut Load, broker: &dyn Broker, app: &App) -> Result<bool, NoResult> {
-        let Some(rate) = self.rate else { return Ok(true) };
-        let held = || app.board.snapshot(clock::now()).lanes.iter().all(|lane| lane.partitions > 0);
-        if self.began.is_none() && !held() {
-            return Ok(false);
-        }
-        let began = *self.began.get_or_insert_with(Tick::now);
-        let due = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_mul(rate) / 1_000;
-        let count = due.min(self.events).saturating_sub(load.made);
-        let records: Vec<Outgoing> = (0..count).map(|_| load.next_record()).collect();
-        broker.publish(records)?;
-        Ok(load.made >= self.events)
+/// What this process takes while it has nothing to do, once what followed the last push is over.
+fn idle_share(span: Duration) -> f64 {
+    std::thread::park_timeout(SETTLE);
+    let (began, cpu) = (Tick::now(), outside::cpu_seconds());
+    while began.elapsed() < span {
+        std::thread::park_timeout(span.saturating_sub(began.elapsed()));
     }
+    (outside::cpu_seconds() - cpu) / began.elapsed().as_secs_f64()
 }
 
 fn publish_people(broker: &dyn Broker, load: &Load, id: u32) -> Result<(), NoResult> {
