@@ -21,7 +21,9 @@ use bugle::flow::delivery::{Answer, DeliveryLane, Reply};
 use bugle::flow::person::PersonLane;
 use bugle::flow::source::SourceLane;
 use bugle::flow::subject::SubjectLane;
-use bugle::flow::{Admitted, Cursor as Place, Outbox, OutputIds, Plan, Rooms, TenantDefaults, World};
+use bugle::flow::{
+    Accounts, Admitted, Cursor as Place, Outbox, OutputIds, Plan, Rooms, TenantDefaults, World,
+};
 use bugle::push::mra;
 use bugle::push::reply_token::KeyRing;
 use bugle::sample::load::{self, Load};
@@ -112,7 +114,7 @@ fn plan() -> Plan {
         write_backs: 1,
         audit: 4,
         horizon: Span::from_secs(600),
-        account: "main".to_owned(),
+        accounts: Accounts::one("main"),
         target: "bugle".to_owned(),
         signing_key: "k1".to_owned(),
         tenants: std::collections::BTreeMap::new(),

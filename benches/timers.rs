@@ -17,7 +17,9 @@ use bugle::event::record::Input;
 use bugle::event::{Coordinates, Incoming, Outgoing, Source, Span, Timestamp, Topic, hash128};
 use bugle::flow::memory::{self, Remembered};
 use bugle::flow::subject::SubjectLane;
-use bugle::flow::{Admitted, Cursor, Outbox, OutputIds, Plan, Rooms, TenantDefaults, World, frames};
+use bugle::flow::{
+    Accounts, Admitted, Cursor, Outbox, OutputIds, Plan, Rooms, TenantDefaults, World, frames,
+};
 use bugle::topology::{Kinds, Topology};
 
 /// The allocator of the program.
@@ -187,7 +189,7 @@ fn plan() -> Plan {
         write_backs: 1,
         audit: 1,
         horizon: Span::from_secs(600),
-        account: "main".to_owned(),
+        accounts: Accounts::one("main"),
         target: "bugle".to_owned(),
         signing_key: "k1".to_owned(),
         tenants: std::collections::BTreeMap::new(),

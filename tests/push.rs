@@ -15,7 +15,10 @@ use bugle::event::{
     Template, Timestamp,
 };
 use bugle::push::client::{Account, Patience};
-use bugle::push::{Credentials, KeyRing, Mra, Outcome, PushService};
+use bugle::push::signature::Secret;
+use bugle::push::transport::Transport;
+use bugle::push::webhook::{Form, USUAL_FORM};
+use bugle::push::{Client, Credentials, Item, KeyRing, Outcome, PushService};
 use bugle::stand_in::{Faults, Options, SignIn, StandIn, serve};
 use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -75,26 +78,29 @@ fn batch(people: &[&str]) -> Parcel {
     packed(&head(people), people)
 }
 
-fn client(url: &str, credentials: Credentials) -> Mra {
-    let account = Account { name: "main".into(), base_url: url.into(), credentials };
+fn client(url: &str, credentials: Credentials) -> Client {
+    speaking(Transport::Mra, url, credentials)
+}
+
+fn speaking(transport: Transport, url: &str, credentials: Credentials) -> Client {
+    let account = Account { name: "main".into(), transport, base_url: url.into(), credentials };
     let keys = KeyRing::new([("k1".to_owned(), SecretString::from("a secret of the tests"))]).unwrap();
     let patience = Patience { connect: Duration::from_secs(2), total: Duration::from_millis(500) };
-    Mra::new([account], keys, patience).unwrap()
+    Client::new([account], keys, patience).unwrap()
 }
 
 async fn stand_in(options: Options) -> StandIn {
     serve(TcpListener::bind("127.0.0.1:0").await.unwrap(), options).unwrap()
 }
 
-async fn with(faults: Faults) -> (StandIn, Mra) {
+async fn with(faults: Faults) -> (StandIn, Client) {
     let stand_in = stand_in(Options { faults, ..Options::default() }).await;
     let client = client(&stand_in.url(), Credentials::None);
     (stand_in, client)
 }
 
-async fn send(client: &Mra, batch: &Parcel) -> Outcome {
-    let head = &batch.head;
-    client.submit(&head.message_id, &head.account, client.encode(&batch.open()).unwrap()).await
+async fn send(client: &Client, batch: &Parcel) -> Outcome {
+    client.submit(batch, client.encode(&batch.open()).unwrap()).await
 }
 
 /// A server that reads one whole request per connection and then does as the script says.
@@ -210,7 +216,7 @@ async fn a_refused_batch_is_split_until_the_poison_is_alone_and_nobody_hears_twi
 async fn a_batch_over_the_limit_is_too_large_on_either_side() {
     let (stand_in, client) = with(Faults::default()).await;
     let body = vec![b' '; 4 * 1024 * 1024 + 1].into();
-    assert_eq!(client.submit("b-1", "main", body).await, Outcome::TooLarge);
+    assert_eq!(client.submit(&batch(&["amy"]), body).await, Outcome::TooLarge);
     assert_eq!(stand_in.totals().requests, 0, "what cannot be accepted is not sent");
     assert_eq!(answered("HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n").await, Outcome::TooLarge);
     stand_in.stop().await;
@@ -219,7 +225,9 @@ async fn a_batch_over_the_limit_is_too_large_on_either_side() {
 #[tokio::test]
 async fn a_batch_for_an_account_nobody_configured_is_forbidden() {
     let client = client("http://127.0.0.1:9", Credentials::None);
-    let outcome = client.submit("b-1", "other", "{}".into()).await;
+    let mut other = head(&["amy"]);
+    other.account = "other".into();
+    let outcome = client.submit(&packed(&other, &["amy"]), "{}".into()).await;
     assert_eq!(outcome, Outcome::Forbidden("the push account `other` is not configured".into()));
 }
 
@@ -379,7 +387,7 @@ fn bearer(url: &str, secret: &str) -> Credentials {
     }
 }
 
-async fn with_bearer(faults: Faults, secret: &str) -> (StandIn, Mra) {
+async fn with_bearer(faults: Faults, secret: &str) -> (StandIn, Client) {
     let sign_in = SignIn::Bearer("bugle".into(), SecretString::from("s3cret"));
     let stand_in = stand_in(Options { faults, sign_in, ..Options::default() }).await;
     let client = client(&stand_in.url(), bearer(&stand_in.url(), secret));
@@ -472,5 +480,123 @@ async fn a_wrong_client_secret_halts_the_account_without_naming_the_secret() {
     let outcome = send(&client, &batch(&["amy"])).await;
     assert_eq!(outcome, Outcome::Forbidden("the credentials of push account `main` are refused".into()));
     assert!(!format!("{:?}", bearer("http://x", "gu3ss")).contains("gu3ss"));
+    stand_in.stop().await;
+}
+
+// === an AppWorks Gateway ===
+
+/// A batch with one text that nobody can answer.
+fn news(people: &[&str]) -> Parcel {
+    let mut head = head(people);
+    head.template.answers.clear();
+    packed(&head, people)
+}
+
+async fn gateway(faults: Faults, key: &str) -> (StandIn, Client) {
+    let app_key = Some(SecretString::from("s3cret"));
+    let stand_in = stand_in(Options { faults, app_key, ..Options::default() }).await;
+    let transport = Transport::AppWorks { app: "bugle".into(), key: SecretString::from(key) };
+    let client = speaking(transport, &stand_in.url(), Credentials::None);
+    (stand_in, client)
+}
+
+#[tokio::test]
+async fn a_gateway_takes_one_text_for_many_and_a_repeat_replaces_itself() {
+    let (stand_in, client) = gateway(Faults::default(), "s3cret").await;
+    let batch = news(&["amy", "bob"]);
+    assert_eq!(send(&client, &batch).await, Outcome::Accepted(String::new()));
+    stand_in.set_faults(Faults { cut_before_answer: 1.0, ..Faults::default() });
+    assert_eq!(send(&client, &batch).await, Outcome::Unknown("connection-lost"));
+    stand_in.set_faults(Faults::default());
+    assert_eq!(send(&client, &batch).await, Outcome::Accepted(String::new()));
+    let totals = stand_in.totals();
+    assert_eq!((totals.distinct, totals.repeated, totals.replaced), (2, 0, 4));
+    assert_eq!(stand_in.account("amy").unwrap().repeated, 0);
+    stand_in.stop().await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_does_not_know_the_key_halts_the_account_and_its_code_is_told() {
+    let (stand_in, client) = gateway(Faults::default(), "guess").await;
+    let refused = Outcome::Forbidden("UNAUTHORIZED: unknown otagAppKey".into());
+    assert_eq!(send(&client, &news(&["amy"])).await, refused);
+    assert_eq!(stand_in.totals().destinations, 0);
+    stand_in.stop().await;
+    let (stand_in, client) =
+        gateway(Faults { poison: vec!["user:amy".into()], ..Faults::default() }, "s3cret").await;
+    let refused = Outcome::Unacceptable { code: "BAD_REQUEST".into(), member: None };
+    assert_eq!(send(&client, &news(&["amy", "bob"])).await, refused, "and not about whom");
+    stand_in.stop().await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_fails_is_tried_later_though_its_own_clients_would_not() {
+    let (stand_in, client) = gateway(Faults { unavailable: 1.0, ..Faults::default() }, "s3cret").await;
+    assert_eq!(send(&client, &news(&["amy"])).await, later("unavailable", None));
+    stand_in.set_faults(Faults { rate_limited: 1.0, retry_after: Some("3".into()), ..Faults::default() });
+    assert_eq!(send(&client, &news(&["amy"])).await, later("rate-limited", Some(Span::from_secs(3))));
+    stand_in.stop().await;
+}
+
+// === a signed webhook ===
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+async fn webhook(faults: Faults, secret: &str) -> (StandIn, Client) {
+    let webhook_secrets = vec![Secret::read(&SECRET.into()).unwrap()];
+    let stand_in = stand_in(Options { faults, webhook_secrets, ..Options::default() }).await;
+    let form = Box::new(Form::read(USUAL_FORM).unwrap());
+    let transport = Transport::Webhook { form, secrets: vec![Secret::read(&secret.into()).unwrap()] };
+    let client = speaking(transport, &format!("{}/webhook", stand_in.url()), Credentials::None);
+    (stand_in, client)
+}
+
+#[tokio::test]
+async fn a_webhook_is_signed_and_a_repeated_id_is_taken_once() {
+    let (stand_in, client) = webhook(Faults::default(), SECRET).await;
+    let batch = batch(&["amy", "bob"]);
+    for _ in 0..2 {
+        assert_eq!(send(&client, &batch).await, Outcome::Accepted(String::new()));
+    }
+    let totals = stand_in.totals();
+    assert_eq!((totals.jobs, totals.resubmitted, totals.destinations, totals.repeated), (1, 1, 2, 0));
+    stand_in.stop().await;
+    let (stand_in, client) = webhook(Faults::default(), "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA").await;
+    let why = "BAD_SIGNATURE: no signature fits; check the shared secret";
+    assert_eq!(send(&client, &batch).await, Outcome::Forbidden(why.into()));
+    stand_in.stop().await;
+}
+
+#[tokio::test]
+async fn a_webhook_says_of_each_push_what_became_of_it_in_whatever_order() {
+    let faults = Faults { refused_pushes: 0.3, later_pushes: 0.3, shuffled: true, ..Faults::default() };
+    let (stand_in, client) = webhook(faults, SECRET).await;
+    let names: Vec<_> = (0..100).map(|n| format!("user-{n:03}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let Outcome::Each(items) = send(&client, &batch(&names)).await else { panic!("results are missing") };
+    for (name, item) in names.iter().zip(&items) {
+        let got = stand_in.account(name).map_or(0, |account| account.pushes);
+        assert_eq!(got, u64::from(*item == Item::Accepted), "{name}: {item:?}");
+    }
+    let count = |wanted: &Item| items.iter().filter(|item| *item == wanted).count();
+    let refused = count(&Item::Refused("NO_SUCH_PERSON".into()));
+    assert!(refused > 10 && count(&Item::Later) > 10 && count(&Item::Accepted) > 30, "{items:?}");
+    stand_in.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_webhook_does_not_name_is_asked_again_under_the_same_id() {
+    let (stand_in, client) = webhook(Faults { unnamed_pushes: 0.5, ..Faults::default() }, SECRET).await;
+    let batch = batch(&["a", "b", "c", "d", "e", "f", "g", "h"]);
+    let Outcome::Each(items) = send(&client, &batch).await else { panic!("all were named") };
+    assert!(items.contains(&Item::Unnamed) && items.contains(&Item::Accepted), "{items:?}");
+    assert_eq!(send(&client, &batch).await, Outcome::Accepted(String::new()));
+    assert_eq!((stand_in.totals().distinct, stand_in.totals().repeated), (8, 0));
+    stand_in.set_faults(Faults { later_pushes: 0.5, ..Faults::default() });
+    let another = packed(&head(&["i", "j", "k", "l", "m", "n"]), &["i", "j", "k", "l", "m", "n"]);
+    let Outcome::Each(items) = send(&client, &another).await else { panic!("nothing was put off") };
+    assert!(items.contains(&Item::Later) && items.contains(&Item::Accepted), "{items:?}");
+    assert_eq!(send(&client, &another).await, Outcome::Accepted(String::new()));
+    assert_eq!((stand_in.totals().distinct, stand_in.totals().repeated), (14, 0));
     stand_in.stop().await;
 }

@@ -24,13 +24,13 @@ const HOMES: &[(&str, &[&str])] = &[
     ("mimalloc", &["src/main.rs"]),
     ("axum", &["src/answers/", "src/serve/", "src/stand_in/"]),
     ("cel", &["src/topology/"]),
-    ("minijinja", &["src/topology/"]),
+    ("minijinja", &["src/topology/", "src/push/webhook.rs"]),
     ("annotate_snippets", &["src/topology/"]),
     ("serde_saphyr", &["src/topology/", "src/app/config/"]),
     ("roaring", &["src/directory/"]),
     ("csv", &["src/directory/"]),
-    ("hmac", &["src/answers/webhook", "src/push/"]),
-    ("sha2", &["src/answers/webhook", "src/push/", "src/codec/", "src/event/message_id.rs"]),
+    ("hmac", &["src/push/"]),
+    ("sha2", &["src/push/", "src/codec/", "src/event/message_id.rs"]),
     // Scenarios are written in the hours of a place.
     (
         "jiff",

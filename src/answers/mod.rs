@@ -4,8 +4,6 @@
 //! `bugle.subjects`; it decides nothing. Whether the answer still counts is the subject lane's to say. A 202
 //! means that the answer is safe in Kafka.
 
-mod webhook;
-
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -30,10 +28,10 @@ use crate::event::{Fact, Timestamp, hash128};
 use crate::flow::frames;
 use crate::push::KeyRing;
 use crate::push::reply_token::{Claims, Refusal};
+use crate::push::signature::{self, Secret};
 use crate::store::view::Board;
 use crate::telemetry;
 use crate::topology::Topology;
-pub use webhook::{BadSecret, Secret};
 
 /// The most bytes of a request.
 const MOST_BYTES: usize = 64 * 1024;
@@ -106,7 +104,8 @@ async fn answer(State(door): State<Door>, headers: HeaderMap, body: Bytes) -> Re
 
 impl Door {
     async fn take_in(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<String, Refused> {
-        let signed = webhook::check(&self.secrets, headers, body, now)
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let signed = signature::check(&self.secrets, header, body, now)
             .map_err(|why| Refused::new(StatusCode::UNAUTHORIZED, "bad_signature", why))?;
         let given: Given = serde_json::from_slice(body).map_err(|error| {
             let wanted = "send {\"reply_token\": \"…\", \"answer\": \"approve\"}";

@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::answers::{BadSecret, Door, Secret};
+use crate::answers::Door;
 use crate::broker::{Broker, BrokerError};
 use crate::clock;
 use crate::codec::{BadSchema, RegistryError};
@@ -26,6 +26,7 @@ use crate::engine::{Engine, Parts};
 use crate::event::Span;
 use crate::push::client::Unusable;
 use crate::push::reply_token::BadKey;
+use crate::push::signature::{BadSecret, Secret};
 use crate::serve::{self, CannotListen, Limits, Window};
 use crate::source_systems;
 use crate::store::view::Board;
@@ -51,6 +52,16 @@ pub enum Unready {
     /// The push service cannot be used.
     #[error(transparent)]
     Push(#[from] Unusable),
+    /// The form of an account's requests makes none.
+    #[error("push account `{account}`: {file}: {fault}")]
+    Form {
+        /// The account.
+        account: String,
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        fault: String,
+    },
     /// The source systems cannot be used.
     #[error(transparent)]
     Sources(#[from] source_systems::Unusable),
@@ -95,6 +106,10 @@ impl Unready {
             }
             Self::Broker(_) => "check `kafka.brokers`, or try `bugle demo`, which needs no Kafka".to_owned(),
             Self::Push(fault) => fault.hint(),
+            Self::Form { .. } => {
+                "write a template that makes JSON of a batch; deploy/bugle.yaml says what it may speak of"
+                    .to_owned()
+            }
             Self::Sources(fault) => fault.hint(),
             Self::WebhookSecret(_) => {
                 "write `whsec_` and base64 of 24 bytes or more, such as `openssl rand -base64 32`".to_owned()
@@ -117,6 +132,7 @@ impl Unready {
                 | Self::Topology(_)
                 | Self::Push(_)
                 | Self::Sources(_)
+                | Self::Form { .. }
                 | Self::SigningKey(_)
                 | Self::WebhookSecret(_)
                 | Self::Memory { .. }

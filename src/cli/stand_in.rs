@@ -9,10 +9,14 @@ use tokio::net::TcpListener;
 
 use super::run::interrupted;
 use super::{Done, Failure};
+use crate::push::signature::Secret;
 use crate::stand_in::{Faults, Latency, Options, SignIn, serve};
 
 /// A push service for trying things out: it speaks OpenText's contract, counts
 /// what it gets, and shows every person's inbox as a page that updates itself.
+///
+/// It speaks all transports of `push.transport`, into one ledger: `mra` at its
+/// address, `appworks` there, too, and `webhook` at /webhook.
 ///
 /// Open its address in a browser to see the inboxes. `GET /ledger` says how many
 /// pushes came, and how many of them came twice.
@@ -72,6 +76,14 @@ pub struct Args {
     #[arg(long, value_name = "FILE", conflicts_with = "secret")]
     pub secret_file: Option<PathBuf>,
 
+    /// Ask whoever calls the AppWorks Gateway for this `otagAppKey`.
+    #[arg(long, value_name = "TEXT", env = "BUGLE_STAND_IN_APP_KEY", hide_env_values = true)]
+    pub app_key: Option<SecretString>,
+
+    /// Ask for webhooks that are signed with this secret, `whsec_` and base64 of 24 bytes or more.
+    #[arg(long, value_name = "TEXT", env = "BUGLE_STAND_IN_WEBHOOK_SECRET", hide_env_values = true)]
+    pub webhook_secret: Option<SecretString>,
+
     #[command(flatten)]
     #[allow(missing_docs, reason = "a flattened group's doc comment would become help text")]
     pub misbehaviour: Misbehaviour,
@@ -120,6 +132,22 @@ pub struct Misbehaviour {
     /// An address such as `user:jdoe` that makes a whole request be refused; may be given often.
     #[arg(long, value_name = "ADDRESS")]
     pub poison: Vec<String>,
+
+    /// Webhook: the share of pushes refused one by one.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    pub refused_pushes: f64,
+
+    /// Webhook: the share of pushes not taken now, one by one.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    pub later_pushes: f64,
+
+    /// Webhook: the share of pushes of which the first answer says nothing.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    pub unnamed_pushes: f64,
+
+    /// Webhook: results in another order than the pushes.
+    #[arg(long)]
+    pub shuffled: bool,
 
     /// Where the generator of the faults starts: the same seed misbehaves the same way.
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
@@ -179,7 +207,10 @@ fn options(args: &Args) -> Result<Options, Failure> {
     let faults = args.misbehaviour.faults();
     let answers = Some(args.answers.clone()).filter(|url| url != "none");
     let Args { inboxes, jobs, keep_refs, .. } = *args;
-    Ok(Options { faults, sign_in, inboxes, jobs, keep_refs, answers })
+    let webhook_secrets = args.webhook_secret.iter().map(Secret::read).collect::<Result<_, _>>();
+    let webhook_secrets = webhook_secrets.map_err(|bad| Failure::configuration(bad.to_string()))?;
+    let app_key = args.app_key.clone();
+    Ok(Options { faults, sign_in, inboxes, jobs, keep_refs, answers, app_key, webhook_secrets })
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -206,6 +237,10 @@ impl Misbehaviour {
             partial: self.partial,
             poison: self.poison.clone(),
             dead_seconds: 0.0,
+            refused_pushes: self.refused_pushes,
+            later_pushes: self.later_pushes,
+            unnamed_pushes: self.unnamed_pushes,
+            shuffled: self.shuffled,
         }
     }
 }

@@ -163,7 +163,8 @@ pub(super) fn under_way(board: &Board, requests: usize) {
 /// A request ended.
 pub(super) fn request(board: &Board, outcome: &Outcome, took: Duration) {
     let outcome = match outcome {
-        Outcome::Accepted(_) => SendOutcome::Accepted,
+        // Some of it at least was taken or refused for good; each push has its own verdict.
+        Outcome::Accepted(_) | Outcome::Each(_) => SendOutcome::Accepted,
         Outcome::TryLater { .. } => SendOutcome::TryLater,
         Outcome::Unacceptable { .. } => SendOutcome::Unacceptable,
         Outcome::TooLarge => SendOutcome::TooLarge,

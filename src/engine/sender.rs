@@ -8,10 +8,11 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::clock::Tick;
-use crate::flow::delivery::{Answer, Reply};
+use crate::event::Reason;
+use crate::flow::delivery::{self, Answer, Reply};
 use crate::flow::outbox::Send;
 use crate::flow::write_back::Said;
-use crate::push::Outcome;
+use crate::push::{Item, Outcome, Unsendable};
 
 use super::Parts;
 use super::count;
@@ -62,13 +63,14 @@ impl Requests {
                 Ok(body) => {
                     let began = Tick::now();
                     count::under_way(&board, under_way.fetch_add(1, Ordering::Relaxed) + 1);
-                    let outcome =
-                        push.submit(&send.batch.head.message_id, &send.batch.head.account, body).await;
+                    let outcome = push.submit(&send.batch, body).await;
                     count::under_way(&board, under_way.fetch_sub(1, Ordering::Relaxed) - 1);
                     count::request(&board, &outcome, began.elapsed());
                     say(&said, &send.batch.head.account, &outcome);
                     outcome
                 }
+                // The account had another transport when it was cut: it is parted until it fits.
+                Err(Unsendable::Mixed { .. }) => Outcome::TooLarge,
                 Err(unsendable) => {
                     // A fault of ours or of the configuration: the batch waits until it is mended.
                     tracing::error!(error = %unsendable, hint = unsendable.hint(), "a batch cannot be sent");
@@ -85,7 +87,9 @@ impl Requests {
 /// One line when an account is answered otherwise than before.
 fn say(said: &Mutex<Heard>, account: &str, outcome: &Outcome) {
     let (code, detail) = match outcome {
-        Outcome::Accepted(_) | Outcome::Unacceptable { .. } | Outcome::TooLarge => ("", ""),
+        Outcome::Accepted(_) | Outcome::Each(_) | Outcome::Unacceptable { .. } | Outcome::TooLarge => {
+            ("", "")
+        }
         Outcome::TryLater { code, .. } | Outcome::Unknown(code) => (*code, ""),
         Outcome::Forbidden(detail) => ("forbidden", detail.as_str()),
     };
@@ -115,11 +119,21 @@ fn answer(outcome: Outcome) -> Answer {
     let perhaps = outcome.may_have_arrived();
     match outcome {
         Outcome::Accepted(job) => Answer::Accepted(job),
+        Outcome::Each(items) => Answer::Each(items.into_iter().map(item).collect()),
         Outcome::TryLater { after, .. } if perhaps => Answer::Unknown(after),
         Outcome::TryLater { after, .. } => Answer::TryLater(after),
         Outcome::Unacceptable { code, member } => Answer::Unacceptable(code, member),
         Outcome::TooLarge => Answer::TooLarge,
         Outcome::Forbidden(_) => Answer::Forbidden,
         Outcome::Unknown(_) => Answer::Unknown(None),
+    }
+}
+
+fn item(item: Item) -> delivery::Item {
+    match item {
+        Item::Accepted => delivery::Item::Accepted,
+        Item::Refused(code) => delivery::Item::Ended(Reason::Refused(code)),
+        Item::NoDevice => delivery::Item::Ended(Reason::NoDevice),
+        Item::Later | Item::Unnamed => delivery::Item::Open,
     }
 }

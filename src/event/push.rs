@@ -139,9 +139,39 @@ pub const MOST_MEMBERS: usize = 500;
 /// usual limit of 1 MiB.
 pub const MOST_BATCH_BYTES: usize = 768 * 1024;
 
+/// A text with its inserts, each filled in once: what looks like an insert inside a value is none.
+#[must_use]
+pub fn fill(text: &str, inserts: &[&str]) -> String {
+    let mut filled = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(open) = rest.find("{{") {
+        let inside = rest[open + 2..].split_once("}}").map(|(inside, _)| inside);
+        let number = inside.and_then(|inside| inside.parse::<usize>().ok()).unwrap_or(0);
+        match number.checked_sub(1).and_then(|index| inserts.get(index)) {
+            Some(value) => {
+                filled.push_str(&rest[..open]);
+                filled.push_str(value);
+                rest = &rest[open + 4 + inside.map_or(0, str::len)..];
+            }
+            None => {
+                filled.push_str(&rest[..=open]);
+                rest = &rest[open + 1..];
+            }
+        }
+    }
+    filled.push_str(rest);
+    filled
+}
+
 // === impl Batch ===
 
-impl Batch<'_> {
+impl<'a> Batch<'a> {
+    /// The letter a member gets.
+    #[must_use]
+    pub fn letter_of(&self, member: &Member<'_>) -> Option<&Letter<'a>> {
+        self.letters.get(usize::try_from(member.letter).ok()?)
+    }
+
     /// Packs it up.
     #[must_use]
     pub fn pack(&self) -> Parcel {
@@ -253,6 +283,15 @@ pub(crate) mod example {
         let mut bytes = Vec::new();
         BoundAudience::nobody().seal(&mut bytes);
         assert_eq!(Sealed::of(&bytes), NOBODY);
+    }
+
+    #[test]
+    fn inserts_are_filled_once_and_braces_without_one_stay() {
+        assert_eq!(fill("a {{2}} b {{1}}{{2}}", &["{{2}}", "ä"]), "a ä b {{2}}ä");
+        for text in ["{{3}}", "{{", "{{x}} }}", "{{0}}"] {
+            assert_eq!(fill(text, &["x", "y"]), text);
+        }
+        assert_eq!(fill("{{{1}}}", &["x"]), "{x}");
     }
 
     #[test]

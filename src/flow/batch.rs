@@ -14,6 +14,7 @@ use crate::event::push::{self, MOST_BATCH_BYTES, MOST_MEMBERS};
 use crate::event::{Batch, BatchHead, Letter, Member, NoticeId, Parcel, Template, Timestamp, message_id};
 
 use super::Plan;
+use super::accounts::Holds;
 
 /// What the tellings of one batch share.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,15 +205,19 @@ impl Pile {
         self.members.get_mut(number).is_some_and(|member| !std::mem::replace(&mut member.taken, true))
     }
 
-    /// Cuts the pile into batches of at most 500 people and 768 KiB: of each the number of its people and
-    /// the bytes.
+    /// Cuts the pile into batches of at most 500 people and 768 KiB, or less where the account takes less:
+    /// of each the number of its people and the bytes.
     #[must_use]
     pub fn cut(&self, group: &Group, now: Timestamp, plan: &Plan) -> Vec<(u32, Vec<u8>)> {
-        let members: Vec<&Named> = self.members.iter().filter(|member| !member.taken).collect();
+        let mut members: Vec<&Named> = self.members.iter().filter(|member| !member.taken).collect();
+        let holds = plan.accounts.terms(plan.accounts.of(&group.tenant)).holds;
+        if holds == Holds::OneText {
+            members.sort_by_key(|member| member.letter);
+        }
         let mut rest = members.as_slice();
         let mut packed = Vec::new();
         while !rest.is_empty() {
-            let (part, after) = rest.split_at(self.fitting(rest));
+            let (part, after) = rest.split_at(self.fitting(rest).min(self.alike(rest, holds)));
             let count = u32::try_from(part.len()).unwrap_or(u32::MAX);
             packed.push((count, self.packed(part, group, (now, plan))));
             rest = after;
@@ -234,6 +239,16 @@ impl Pile {
             }
         }
         members.len().min(MOST_MEMBERS)
+    }
+
+    /// How many of `members` an account takes in one request; at least one.
+    fn alike(&self, members: &[&Named], holds: Holds) -> usize {
+        let same = |member: &&&Named| Some(member.letter) == members.first().map(|first| first.letter);
+        match holds {
+            Holds::Differing => members.len(),
+            Holds::OneText if self.template.answers.is_empty() => members.iter().take_while(same).count(),
+            Holds::OneText => 1,
+        }
     }
 
     fn packed(&self, members: &[&Named], group: &Group, when: (Timestamp, &Plan)) -> Vec<u8> {
@@ -260,7 +275,7 @@ impl Pile {
         let head = BatchHead {
             message_id: message_id::of_batch(&group.tenant, &self.template, references),
             tenant: group.tenant.clone(),
-            account: plan.account.clone(),
+            account: plan.accounts.of(&group.tenant).to_owned(),
             template: self.template.clone(),
             cut_at: now,
             oldest: self.oldest,
@@ -293,6 +308,48 @@ pub fn child(parent: &Batch<'_>, members: &[Member<'_>]) -> Parcel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::notice::Verb;
+    use crate::event::push::example;
+    use crate::flow::accounts::{Accounts, Terms};
+
+    /// Who shares a request: three letters for five people.
+    fn cut(holds: Holds, answers: Vec<Verb>) -> Vec<String> {
+        let accounts = Accounts::one("main").with_terms("main", Terms { holds });
+        let plan = Plan { accounts, ..crate::flow::example::plan() };
+        let head = example::head();
+        let mut pile = Pile::new(Template { answers, ..head.template.clone() });
+        let letters = [1, 2, 3].map(|notice| {
+            let letter = &example::batch(&head).letters[0];
+            pile.write(&Letter { notice: NoticeId(notice), ..letter.clone() })
+        });
+        for (name, letter) in [("amy", 0), ("bob", 1), ("cem", 0), ("dan", 2), ("eve", 1)] {
+            pile.add(name, letters[letter], Timestamp::default());
+        }
+        let group = Group {
+            tenant: "acme".into(),
+            external: false,
+            rule: 0,
+            saying: 0,
+            counted: false,
+            locale: "en".into(),
+            zone: String::new(),
+            answers: 0,
+            ttl_seconds: 3_600,
+        };
+        let batches = pile.cut(&group, Timestamp::default(), &plan);
+        let names = |bytes: Vec<u8>| {
+            let parcel = Parcel::read(bytes.into()).unwrap();
+            parcel.open().members.iter().map(|member| member.user_id).collect::<Vec<_>>().join(" ")
+        };
+        batches.into_iter().map(|(_, bytes)| names(bytes)).collect()
+    }
+
+    #[test]
+    fn an_account_without_inserts_gets_one_text_a_request_and_who_can_answer_alone() {
+        assert_eq!(cut(Holds::Differing, vec![Verb::Approve]), ["amy bob cem dan eve"]);
+        assert_eq!(cut(Holds::OneText, vec![]), ["amy cem", "bob eve", "dan"]);
+        assert_eq!(cut(Holds::OneText, vec![Verb::Approve]), ["amy", "cem", "bob", "eve", "dan"]);
+    }
 
     #[test]
     fn a_push_never_lives_beyond_its_deadline_unless_the_deadline_is_within_the_hour() {

@@ -37,8 +37,10 @@ use super::{Admitted, Cursor, Outbox, Parking, Plan, Restored, Rooms, Want, Worl
 /// What the push service made of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// It took it; its job id.
+    /// It took it; its job id, empty where the service has none.
     Accepted(String),
+    /// It said of each push what became of it, in the order of the members.
+    Each(Vec<Item>),
     /// Not now, and certainly not accepted.
     TryLater(Option<Span>),
     /// Refused for good as a whole, with its code; perhaps because of this member.
@@ -49,6 +51,17 @@ pub enum Answer {
     Forbidden,
     /// Nobody knows whether it was accepted; ask again under the same id, not before this.
     Unknown(Option<Span>),
+}
+
+/// What became of one push of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item {
+    /// It was taken.
+    Accepted,
+    /// It never will be, and why.
+    Ended(Reason),
+    /// Nobody knows, or it waits: the batch is asked about again.
+    Open,
 }
 
 /// An answer on its way back to the lane that sent the batch.
@@ -96,6 +109,15 @@ const MOST_PARKED_UNDER_WAY: usize = 16;
 const PARK_AFTER: Span = Span::from_secs(5);
 /// How long a batch waits for a copy of the directory that has come as far as its own.
 const DIRECTORY_WAIT: Span = Span::from_millis(200);
+
+// === impl Answer ===
+
+impl Answer {
+    /// Whether the service works: it said yes or no, rather than not now.
+    fn is_final(&self) -> bool {
+        matches!(self, Self::Accepted(_) | Self::Each(_) | Self::Unacceptable(..) | Self::TooLarge)
+    }
+}
 
 // === impl DeliveryLane ===
 
@@ -243,17 +265,18 @@ impl Rooms for DeliveryLane {
     fn answered(&mut self, now: Timestamp, reply: Reply, _world: &World<'_>, out: &mut Outbox) {
         let at = reply.at;
         let Some(mut open) = self.take(at) else { return };
-        if matches!(reply.answer, Answer::Accepted(_) | Answer::Unacceptable(..) | Answer::TooLarge) {
+        if reply.answer.is_final() {
             self.release(now, &open.batch.head.account);
         }
         match reply.answer {
             Answer::Accepted(job) => {
-                let told = open.batch.count;
-                let receipt = Receipt { job_id: Some(job), told, ..blank(&open.batch.head, now) };
+                let (told, job_id) = (open.batch.count, Some(job).filter(|job| !job.is_empty()));
+                let receipt = Receipt { job_id, told, ..blank(&open.batch.head, now) };
                 self.unsettled.push_back(Finished::Receipt(receipt));
                 out.tally.accepted_after_ms.push(now.since(open.batch.head.oldest).millis());
                 self.finish(now, at, open, &[]);
             }
+            Answer::Each(items) => self.each((now, at), open, &items, out),
             Answer::TryLater(after) => {
                 let until = now + open.wait(after);
                 self.put_off(at, open, until);

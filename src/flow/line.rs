@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::event::answer;
 use crate::event::frame::FrameHead;
+use crate::event::push::fill;
 use crate::event::record::Input;
 use crate::event::{Incoming, Member, NoticeId, Outgoing, Parcel, Source, Timestamp, Topic, Verdict};
 
@@ -311,22 +312,4 @@ fn pushes_of(parcel: &Parcel) -> Vec<Push> {
         }
     };
     batch.members.iter().map(push).collect()
-}
-
-/// A text with its inserts. One pass, so that an insert that looks like a placeholder stays as it is.
-#[must_use]
-pub fn fill(text: &str, inserts: &[&str]) -> String {
-    let mut filled = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(start) = rest.find("{{") {
-        filled.push_str(&rest[..start]);
-        let after = &rest[start + 2..];
-        let Some(end) = after.find("}}") else { break };
-        let insert =
-            after[..end].parse::<usize>().ok().and_then(|number| inserts.get(number.wrapping_sub(1)));
-        filled.push_str(insert.copied().unwrap_or_default());
-        rest = &after[end + 2..];
-    }
-    filled.push_str(rest);
-    filled
 }

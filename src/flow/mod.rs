@@ -14,6 +14,7 @@
 //!
 //! Every lane writes verdicts to `bugle.audit` and what it cannot use to `bugle.dead-letters`.
 
+pub mod accounts;
 mod answers;
 pub mod audit;
 pub mod batch;
@@ -56,6 +57,7 @@ use crate::directory::View;
 use crate::event::{Incoming, Span, Timestamp};
 use crate::topology::Topology;
 
+pub use accounts::Accounts;
 pub use cursor::Cursor;
 pub use outbox::{Outbox, Send, Tally};
 pub use write_back::Call;
@@ -89,8 +91,8 @@ pub struct Plan {
     pub audit: u32,
     /// How long a change's id is remembered, by the time its record was appended.
     pub horizon: Span,
-    /// The push account batches are sent with, the app they are for.
-    pub account: String,
+    /// The push accounts batches are sent with.
+    pub accounts: Accounts,
     /// The app the pushes are for unless a rule names another.
     pub target: String,
     /// The id of the key that signs reply tokens.
@@ -257,5 +259,30 @@ impl Plan {
     #[must_use]
     pub fn tenant(&self, tenant: &str) -> &TenantDefaults {
         self.tenants.get(tenant).unwrap_or(&self.defaults)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod example {
+    use super::*;
+
+    /// Settings of one partition each and one account.
+    pub(crate) fn plan() -> Plan {
+        Plan {
+            subjects: 1,
+            people: 1,
+            pushes: 1,
+            write_backs: 1,
+            audit: 1,
+            horizon: Span::from_secs(86_400),
+            accounts: Accounts::one("main"),
+            target: "bugle".to_owned(),
+            signing_key: "k1".to_owned(),
+            tenants: BTreeMap::new(),
+            defaults: TenantDefaults { locale: "en".to_owned(), zone: "UTC".to_owned() },
+            ids: OutputIds { verdict: 1, receipt: 2, write_back: 3 },
+            budget: 1 << 20,
+            parking: Parking::default(),
+        }
     }
 }

@@ -262,7 +262,7 @@ impl Rooms for PersonLane {
         self.told.cut(now);
         for (group, pile) in self.forget_gathered() {
             let shard = partition_of(
-                hash128([world.plan.account.as_bytes(), &self.partition.to_le_bytes()]),
+                hash128([world.plan.accounts.of(&group.tenant).as_bytes(), &self.partition.to_le_bytes()]),
                 world.plan.pushes,
             );
             for (count, batch) in pile.cut(&group, now, world.plan) {

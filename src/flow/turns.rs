@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::event::{Batch, Parcel, hash128};
+use crate::event::{Batch, Parcel, hash128, push};
 
 use super::cursor::At;
 
@@ -99,7 +99,7 @@ fn keys(parcel: &Parcel) -> Box<[u64]> {
     let Some(template) = &parcel.head.template.collapse_key else { return Box::default() };
     let batch = parcel.open();
     let by_letter: Vec<String> =
-        batch.letters.iter().map(|letter| filled(template, &letter.inserts)).collect();
+        batch.letters.iter().map(|letter| push::fill(template, &letter.inserts)).collect();
     let key = |batch: &Batch<'_>, member: usize| {
         let member = batch.members.get(member)?;
         let replaced = by_letter.get(member.letter as usize)?;
@@ -107,16 +107,4 @@ fn keys(parcel: &Parcel) -> Box<[u64]> {
         Some(u64::try_from(hash >> 64).unwrap_or_default())
     };
     (0..batch.members.len()).filter_map(|member| key(&batch, member)).collect()
-}
-
-/// A text with its inserts.
-fn filled(template: &str, inserts: &[&str]) -> String {
-    let mut text = template.to_owned();
-    for (number, insert) in inserts.iter().enumerate().rev() {
-        let place = format!("{{{{{}}}}}", number + 1);
-        if text.contains(&place) {
-            text = text.replace(&place, insert);
-        }
-    }
-    text
 }

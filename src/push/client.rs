@@ -1,6 +1,6 @@
 //! Client: one request to the push service and the outcome of it, whatever the other side does.
 //!
-//! No redirect is followed, no proxy is taken from the environment, no answer is read past 64 KiB and
+//! No redirect is followed, no proxy is taken from the environment, no answer is read past 256 KiB and
 //! none is waited for longer than the time it has. A refused token is renewed once; nothing else is
 //! tried twice here.
 
@@ -8,21 +8,24 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, RETRY_AFTER};
 
 use super::credentials::{Keyholder, NoToken};
+use super::transport::Transport;
 use super::{Answer, Credentials, KeyRing, Outcome, PushService, Unsendable, mra, retry_after};
 use crate::clock;
-use crate::event::Batch;
+use crate::event::{Batch, Parcel, Span};
 
-/// The most bytes of an answer that are read. An answer is a job id or an error.
-const MOST_ANSWER_BYTES: usize = 64 * 1024;
+/// The most bytes of an answer that are read. An answer is a job id, a result for each push, or an error.
+const MOST_ANSWER_BYTES: usize = 256 * 1024;
 
 /// An account of the push service.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Account {
     /// The name that batches carry.
     pub name: String,
+    /// How its service is spoken to.
+    pub transport: Transport,
     /// Where the service is, such as `https://api.eu.cloudmessaging.opentext.com`.
     pub base_url: String,
     /// How to sign in.
@@ -38,8 +41,8 @@ pub struct Patience {
     pub total: Duration,
 }
 
-/// OpenText cloud messaging.
-pub struct Mra {
+/// The push services of all accounts.
+pub struct Client {
     http: reqwest::Client,
     keys: KeyRing,
     accounts: HashMap<String, Desk>,
@@ -47,6 +50,7 @@ pub struct Mra {
 
 /// Where an account's requests go.
 struct Desk {
+    transport: Transport,
     url: reqwest::Url,
     keyholder: Keyholder,
 }
@@ -104,9 +108,9 @@ impl Unusable {
     }
 }
 
-// === impl Mra ===
+// === impl Client ===
 
-impl Mra {
+impl Client {
     /// A client for these accounts, whose reply tokens are signed with these keys.
     ///
     /// # Errors
@@ -124,30 +128,26 @@ impl Mra {
             .timeout(patience.total)
             .build()?;
         let mut desks = HashMap::new();
-        for Account { name, base_url, credentials } in accounts {
-            let url = format!("{}/mra/v1/utils/parser", base_url.trim_end_matches('/'));
-            let url = url
-                .parse::<reqwest::Url>()
-                .ok()
-                .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-                .ok_or_else(|| Unusable::Address { account: name.clone(), url: base_url })?;
-            if desks.insert(name.clone(), Desk { url, keyholder: Keyholder::new(credentials) }).is_some() {
+        for Account { name, transport, base_url, credentials } in accounts {
+            let Some(url) = transport.address(&base_url) else {
+                return Err(Unusable::Address { account: name, url: base_url });
+            };
+            let desk = Desk { transport, url, keyholder: Keyholder::new(credentials) };
+            if desks.insert(name.clone(), desk).is_some() {
                 return Err(Unusable::Twice(name));
             }
         }
         Ok(Self { http, keys, accounts: desks })
     }
 
-    async fn send(&self, message_id: &str, account: &str, body: Bytes) -> Outcome {
+    async fn send(&self, parcel: &Parcel, body: Bytes) -> Outcome {
+        let account = parcel.head.account.as_str();
         let Some(desk) = self.accounts.get(account) else {
             return Outcome::Forbidden(format!("the push account `{account}` is not configured"));
         };
         if body.len() > mra::MOST_BODY_BYTES {
             return Outcome::TooLarge;
         }
-        let Ok(id) = HeaderValue::from_str(message_id) else {
-            return Outcome::Unacceptable { code: "BAD_MESSAGE_ID".to_owned(), member: None };
-        };
         let mut refused = None;
         loop {
             let pass = match desk.keyholder.pass(&self.http, refused).await {
@@ -161,12 +161,15 @@ impl Mra {
                     ));
                 }
             };
-            let mut request = self.http.post(desk.url.clone()).header("x-mra-submitid", id.clone());
+            let Some(headers) = desk.transport.headers(&parcel.head.message_id, &body) else {
+                return Outcome::Unacceptable { code: "BAD_MESSAGE_ID".to_owned(), member: None };
+            };
+            let mut request = self.http.post(desk.url.clone()).headers(headers.into_iter().collect());
             if let Some(header) = pass.header {
                 request = request.header(AUTHORIZATION, header);
             }
-            request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
-            let (status, outcome) = ask(request).await;
+            let meaning = |said: (u16, Option<Span>), body: &[u8]| desk.transport.meaning(said, body, parcel);
+            let (status, outcome) = ask(request.body(body.clone()), meaning).await;
             if status == 401 && pass.number > 0 && refused.is_none() {
                 refused = Some(pass.number);
                 continue;
@@ -176,18 +179,25 @@ impl Mra {
     }
 }
 
-impl PushService for Mra {
+impl PushService for Client {
     fn encode(&self, batch: &Batch<'_>) -> Result<Bytes, Unsendable> {
-        mra::encode(batch, &self.keys)
+        // What nobody configured is sent nowhere, whatever its bytes.
+        match self.accounts.get(&batch.head.account) {
+            Some(desk) => desk.transport.encode(batch, &self.keys),
+            None => Ok(Bytes::new()),
+        }
     }
 
-    fn submit<'a>(&'a self, message_id: &'a str, account: &'a str, body: Bytes) -> Answer<'a> {
-        Box::pin(self.send(message_id, account, body))
+    fn submit<'a>(&'a self, batch: &'a Parcel, body: Bytes) -> Answer<'a> {
+        Box::pin(self.send(batch, body))
     }
 }
 
-/// One request and what it means; the status is 0 when there was no answer.
-async fn ask(request: reqwest::RequestBuilder) -> (u16, Outcome) {
+/// One request and what its answer means; the status is 0 when there was none.
+async fn ask(
+    request: reqwest::RequestBuilder,
+    meaning: impl FnOnce((u16, Option<Span>), &[u8]) -> Outcome,
+) -> (u16, Outcome) {
     let answer = match request.send().await {
         Ok(answer) => answer,
         // No connection, so not a byte of the batch has left.
@@ -207,14 +217,13 @@ async fn ask(request: reqwest::RequestBuilder) -> (u16, Outcome) {
         .and_then(|value| value.to_str().ok())
         .and_then(|value| retry_after::read(value, clock::now()));
     // A refusal is one even when its explanation is cut off; an acceptance without its job id is none.
-    let body = whole_body(answer).await;
-    let outcome = match body {
+    let outcome = match whole_body(answer).await {
         Err(fault) if (200..=299).contains(&status) => Outcome::Unknown(match fault {
             NoBody::TooLong => "answer-too-long",
             NoBody::Cut => "connection-lost",
             NoBody::Late => "timeout",
         }),
-        body => Outcome::of_answer(status, after, &body.unwrap_or_default()),
+        body => meaning((status, after), &body.unwrap_or_default()),
     };
     (status, outcome)
 }

@@ -9,8 +9,9 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 
-use crate::event::{Batch, Span};
+use crate::event::{Batch, BatchHead, Member, Parcel, Span};
 
+pub mod appworks;
 pub mod backoff;
 mod base64url;
 pub mod category;
@@ -21,16 +22,21 @@ pub mod mra;
 pub mod outcome;
 pub mod reply_token;
 pub(crate) mod retry_after;
+pub mod signature;
+pub mod transport;
+pub mod webhook;
 
-pub use client::{Account, Mra};
+pub use client::{Account, Client};
 pub use credentials::Credentials;
 pub use reply_token::KeyRing;
 
 /// What became of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The push service took it; its job id.
+    /// The push service took it; its job id, empty where the transport has none.
     Accepted(String),
+    /// It said of each push what became of it, in the order of the members; not all were accepted.
+    Each(Vec<Item>),
     /// Not now. It may say when. [`Outcome::may_have_arrived`] tells whether it was certainly not accepted.
     TryLater {
         /// As `Retry-After` said, clamped to an hour.
@@ -51,6 +57,21 @@ pub enum Outcome {
     Forbidden(String),
     /// It was sent and no whole answer came: perhaps accepted. Only the same id may be sent again.
     Unknown(&'static str),
+}
+
+/// What became of one push of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item {
+    /// It was taken.
+    Accepted,
+    /// It is refused for good, with the service's code.
+    Refused(String),
+    /// The person has no device.
+    NoDevice,
+    /// It was not taken now; the batch may be sent again.
+    Later,
+    /// Nothing was said of it: nobody knows.
+    Unnamed,
 }
 
 /// Why a batch has no request at all. Every variant is a fault of ours or of the configuration; the
@@ -75,6 +96,20 @@ pub enum Unsendable {
         /// Which one was asked for, counted from 0.
         wanted: u32,
     },
+    /// The transport takes one text a request, and the batch, cut for another, has several.
+    #[error("batch `{message_id}` holds pushes that differ, and its account takes one text a request")]
+    Mixed {
+        /// The batch.
+        message_id: String,
+    },
+    /// The form of a webhook makes no request of the batch.
+    #[error("the form of the webhook makes no request of batch `{message_id}`: {fault}")]
+    Form {
+        /// The batch.
+        message_id: String,
+        /// What is wrong.
+        fault: String,
+    },
 }
 
 /// What a transport answers with, later.
@@ -89,12 +124,24 @@ pub trait PushService: Send + Sync {
     fn encode(&self, batch: &Batch<'_>) -> Result<Bytes, Unsendable>;
 
     /// Sends one request. Answers within about 15 s, whatever the other side does.
-    fn submit<'a>(&'a self, message_id: &'a str, account: &'a str, body: Bytes) -> Answer<'a>;
+    fn submit<'a>(&'a self, batch: &'a Parcel, body: Bytes) -> Answer<'a>;
 }
 
 // === impl Unsendable ===
 
 impl Unsendable {
+    fn unknown_key(head: &BatchHead) -> Self {
+        Self::UnknownKey { message_id: head.message_id.clone(), key: head.signing_key.clone() }
+    }
+
+    fn no_letter(batch: &Batch<'_>, member: &Member<'_>) -> Self {
+        Self::NoSuchLetter {
+            message_id: batch.head.message_id.clone(),
+            letters: batch.letters.len(),
+            wanted: member.letter,
+        }
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn hint(&self) -> String {
@@ -106,6 +153,8 @@ impl Unsendable {
                 "keep the batch's bytes and report them: no version of bugle may write such a batch"
                     .to_owned()
             }
+            Self::Mixed { .. } => "it is parted by itself; nothing need be done".to_owned(),
+            Self::Form { .. } => "mend the file that the account's `body` names, and start again".to_owned(),
         }
     }
 }

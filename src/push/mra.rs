@@ -47,10 +47,7 @@ thread_local! {
 /// When the ring lacks the batch's key, or a member names a letter that is not there.
 pub fn encode(batch: &Batch<'_>, keys: &KeyRing) -> Result<Bytes, Unsendable> {
     let head = batch.head;
-    let signer = keys.batch(head).ok_or_else(|| Unsendable::UnknownKey {
-        message_id: head.message_id.clone(),
-        key: head.signing_key.clone(),
-    })?;
+    let signer = keys.batch(head).ok_or_else(|| Unsendable::unknown_key(head))?;
     // The numbers after the template's own: a template may leave inserts of a letter unused, never reuse them.
     let own = batch.letters.iter().map(|letter| letter.inserts.len()).max().unwrap_or(0);
     WORK.with_borrow_mut(|(shared, inner)| {
@@ -165,14 +162,8 @@ fn destinations(
     let (letters, shared) = prepared;
     out.extend_from_slice(br#","destinations":["#);
     for (at, member) in batch.members.iter().enumerate() {
-        let letter =
-            usize::try_from(member.letter).ok().and_then(|letter| letters.get(letter)).ok_or_else(|| {
-                Unsendable::NoSuchLetter {
-                    message_id: batch.head.message_id.clone(),
-                    letters: letters.len(),
-                    wanted: member.letter,
-                }
-            })?;
+        let letter = usize::try_from(member.letter).ok().and_then(|letter| letters.get(letter));
+        let letter = letter.ok_or_else(|| Unsendable::no_letter(batch, member))?;
         out.extend_from_slice(if at == 0 { br#"{"ref":"d-"# } else { br#",{"ref":"d-"# });
         digits::hex(out, &letter.notice.delivery(member.user_id).to_be_bytes());
         out.extend_from_slice(br#"","push":"user:"#);
@@ -224,7 +215,7 @@ pub(super) mod tests {
     pub(in crate::push) use crate::event::push::example::{batch, head};
     use crate::push::reply_token::ANSWERABLE;
 
-    fn ring() -> KeyRing {
+    pub(in crate::push) fn ring() -> KeyRing {
         KeyRing::new([("k1".to_owned(), SecretString::from("a secret of the tests"))]).unwrap()
     }
 

@@ -34,29 +34,33 @@ struct Failure {
     error: Fault,
 }
 
+/// What a service says is wrong.
 #[derive(Deserialize, Default)]
-struct Fault {
+pub(super) struct Fault {
     #[serde(default)]
-    code: String,
+    pub(super) code: String,
     #[serde(default)]
-    message: String,
+    pub(super) message: String,
     #[serde(default)]
-    field: String,
+    pub(super) field: String,
 }
 
 // === impl Outcome ===
 
 impl Outcome {
-    /// What an answer means. `body` may be cut: then it is no JSON and proves nothing.
-    #[must_use]
-    pub fn of_answer(status: u16, after: Option<Span>, body: &[u8]) -> Self {
+    /// What an answer means, in the words of one transport: what a 2xx with this body is, and which fault
+    /// the body of a refusal names. `body` may be cut: then it is no JSON and proves nothing.
+    pub(super) fn of_answer(
+        (status, after): (u16, Option<Span>),
+        body: &[u8],
+        taken: impl FnOnce(&[u8]) -> Self,
+        fault: impl FnOnce(&[u8]) -> Fault,
+    ) -> Self {
         let later = |code| Self::TryLater { after, code };
         match status {
-            200..=299 => match serde_json::from_slice::<Job>(body) {
-                Ok(job) if !job.job_id.is_empty() => Self::Accepted(job.job_id),
-                _ => Self::Unknown("answer-unreadable"),
-            },
-            401 | 403 => Self::Forbidden(refused(status, body)),
+            200..=299 => taken(body),
+            // The account, not the batch: no right, no money, or nobody at this address who takes pushes.
+            401..=405 | 407 | 410 => Self::Forbidden(refused(status, &fault(body))),
             408 => later("request-timeout"),
             409 => later("conflict"),
             413 => Self::TooLarge,
@@ -65,7 +69,7 @@ impl Outcome {
             400..=499 => {
                 let fault = fault(body);
                 let member = index(&fault.field);
-                Self::Unacceptable { code: code(status, fault), member }
+                Self::Unacceptable { code: code(status, &fault), member }
             }
             502 => later("bad-gateway"),
             503 => later("unavailable"),
@@ -82,29 +86,37 @@ impl Outcome {
     #[must_use]
     pub fn may_have_arrived(&self) -> bool {
         match self {
-            Self::Accepted(_) | Self::Unknown(_) => true,
+            Self::Accepted(_) | Self::Each(_) | Self::Unknown(_) => true,
             Self::TryLater { code, .. } => LATER.iter().any(|(known, arrived)| known == code && *arrived),
             Self::Unacceptable { .. } | Self::TooLarge | Self::Forbidden(_) => false,
         }
     }
 }
 
-fn fault(body: &[u8]) -> Fault {
-    serde_json::from_slice::<Failure>(body).map(|failure| failure.error).unwrap_or_default()
-}
-
-/// The service's code when it looks like one, else the status: codes become verdicts and are shown.
-fn code(status: u16, fault: Fault) -> String {
-    let plain = |c: u8| c.is_ascii_alphanumeric() || c == b'_' || c == b'-';
-    if (1..=64).contains(&fault.code.len()) && fault.code.bytes().all(plain) {
-        fault.code
-    } else {
-        format!("HTTP_{status}")
+/// What a 2xx of cloud messaging means: only a job is an acceptance.
+pub(super) fn job(body: &[u8]) -> Outcome {
+    match serde_json::from_slice::<Job>(body) {
+        Ok(job) if !job.job_id.is_empty() => Outcome::Accepted(job.job_id),
+        _ => Outcome::Unknown("answer-unreadable"),
     }
 }
 
-fn refused(status: u16, body: &[u8]) -> String {
-    let fault = fault(body);
+/// The fault in `{"error": {"code": …}}`.
+pub(super) fn fault(body: &[u8]) -> Fault {
+    serde_json::from_slice::<Failure>(body).map(|failure| failure.error).unwrap_or_default()
+}
+
+/// A service's code when it looks like one: codes become verdicts and are shown.
+pub(super) fn plain_code(code: &str) -> Option<&str> {
+    let plain = |c: u8| c.is_ascii_alphanumeric() || c == b'_' || c == b'-';
+    ((1..=64).contains(&code.len()) && code.bytes().all(plain)).then_some(code)
+}
+
+fn code(status: u16, fault: &Fault) -> String {
+    plain_code(&fault.code).map_or_else(|| format!("HTTP_{status}"), str::to_owned)
+}
+
+fn refused(status: u16, fault: &Fault) -> String {
     let message: String = fault.message.chars().filter(|c| !c.is_control()).take(200).collect();
     let code = code(status, fault);
     if message.is_empty() { code } else { format!("{code}: {message}") }
@@ -120,7 +132,7 @@ mod tests {
     use super::*;
 
     fn of(status: u16, body: &str) -> Outcome {
-        Outcome::of_answer(status, None, body.as_bytes())
+        Outcome::of_answer((status, None), body.as_bytes(), job, fault)
     }
 
     #[test]
@@ -141,7 +153,7 @@ mod tests {
         assert_eq!(of(400, body), refused("INVALID_REQUEST", Some(3)));
         assert_eq!(of(400, r#"{"error":{"code":"X","field":"destinations"}}"#), refused("X", None));
         assert_eq!(of(400, r#"{"error":{"code":"<b>\u0000"}}"#), refused("HTTP_400", None));
-        assert_eq!(of(404, "not here"), refused("HTTP_404", None));
+        assert_eq!(of(404, "not here"), Outcome::Forbidden("HTTP_404".into()));
         assert_eq!(of(422, ""), refused("HTTP_422", None));
     }
 
@@ -166,7 +178,12 @@ mod tests {
             .collect();
         insta::assert_snapshot!(lines.join("\n"), @r#"
         Forbidden("HTTP_401"): 401
+        Forbidden("HTTP_402"): 402
         Forbidden("HTTP_403"): 403
+        Forbidden("HTTP_404"): 404
+        Forbidden("HTTP_405"): 405
+        Forbidden("HTTP_407"): 407
+        Forbidden("HTTP_410"): 410
         TooLarge: 413
         Unknown("answer-unreadable"): 100..299, 200 in all
         bad-gateway: 502
@@ -177,7 +194,7 @@ mod tests {
         request-timeout: 408
         server-error: 500..599, 97 in all
         too-early: 425
-        unacceptable: 400..499, 93 in all
+        unacceptable: 400..499, 88 in all
         unavailable: 503
         "#);
     }

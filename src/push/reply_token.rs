@@ -19,7 +19,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 use smallvec::SmallVec;
 
-use super::base64url;
+use super::{Unsendable, base64url};
 use crate::event::{BatchHead, Letter, Occasion, Span, Timestamp};
 
 /// How long after its cut a push can be answered at least. A conversation that ends earlier refuses by itself.
@@ -156,6 +156,17 @@ impl KeyRing {
         let letter = batch.letter(place, (claims.conversation, claims.occasion), &mut token);
         letter.append(&claims.person, &mut token);
         Some(String::from_utf8(token).expect("ids and base64url are ASCII"))
+    }
+
+    /// The token of one person's push.
+    ///
+    /// # Errors
+    /// When the ring lacks the batch's key.
+    pub fn token(&self, head: &BatchHead, letter: &Letter<'_>, person: &str) -> Result<String, Unsendable> {
+        let batch = self.batch(head).ok_or_else(|| Unsendable::unknown_key(head))?;
+        let mut token = batch.head().to_vec();
+        batch.of(letter, &mut token).append(person, &mut token);
+        Ok(String::from_utf8(token).expect("ids and base64url are ASCII"))
     }
 
     /// The claims of a token of ours that has not expired at `now`.

@@ -11,6 +11,7 @@ use crate::directory::key::{members_key, person_key};
 use crate::directory::{Decoded, Directory};
 use crate::event::answer::Answer;
 use crate::event::notice::Verb;
+use crate::event::push::fill;
 use crate::event::receipt::Exception;
 use crate::event::record::Input;
 use crate::event::{
@@ -18,8 +19,8 @@ use crate::event::{
     Span, Timestamp, Topic, Verdict,
 };
 use crate::flow::delivery;
-use crate::flow::line::{Heard, Line, fill};
-use crate::flow::{OutputIds, Parking, Plan, TenantDefaults, World};
+use crate::flow::line::{Heard, Line};
+use crate::flow::{Accounts, OutputIds, Parking, Plan, TenantDefaults, World};
 use crate::topology::Topology;
 
 use super::Ground;
@@ -283,7 +284,7 @@ fn plan(scenario: &Scenario) -> Plan {
         write_backs: 1,
         audit: 1,
         horizon: Span::from_secs(7 * 86_400),
-        account: "main".to_owned(),
+        accounts: Accounts::one("main"),
         target: "bugle".to_owned(),
         signing_key: "k1".to_owned(),
         tenants,

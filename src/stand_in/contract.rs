@@ -48,6 +48,9 @@ pub(super) struct Submit<'a> {
     pub(super) push_message: Message,
     #[serde(borrow)]
     pub(super) destinations: Vec<Destination<'a>>,
+    /// Of a transport without ids: what makes a repeat the same, so that it replaces itself on the device.
+    #[serde(skip)]
+    pub(super) same: Option<u128>,
 }
 
 #[derive(Deserialize, Default)]
@@ -59,7 +62,7 @@ pub(super) struct Choices {
     pub(super) billing_code: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 pub(super) struct Message {
     #[serde(default)]
     pub(super) title: String,
@@ -131,6 +134,13 @@ pub(super) fn read<'a>(inner: &'a [u8], poison: &[String]) -> Result<(Submit<'a>
             .map_err(|(part, message)| Refusal::invalid(format!("destinations[{at}].{part}"), message))?;
     }
     Ok((submit, texts))
+}
+
+/// A submit of which nobody gets anything.
+pub(super) fn nothing<'a>(id: &str) -> (Submit<'a>, Texts) {
+    let options = Choices { message_id: Some(id.to_owned()), ..Choices::default() };
+    let texts = Texts::of(&Message::default());
+    (Submit { options, push_message: Message::default(), destinations: Vec::new(), same: None }, texts)
 }
 
 fn check_message(submit: &Submit<'_>) -> Result<(), Refusal> {

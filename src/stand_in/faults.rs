@@ -40,6 +40,14 @@ pub struct Faults {
     pub poison: Vec<String>,
     /// Nobody listens for so many seconds from now.
     pub dead_seconds: f64,
+    /// Webhook: the share of pushes that are refused one by one.
+    pub refused_pushes: f64,
+    /// Webhook: the share of pushes that are not taken now, one by one.
+    pub later_pushes: f64,
+    /// Webhook: the share of pushes of which the first answer says nothing, though they were taken or refused.
+    pub unnamed_pushes: f64,
+    /// Webhook: the results come in another order than the pushes.
+    pub shuffled: bool,
 }
 
 /// How long an answer takes: `20ms`, between two (`5ms..50ms`), or spread around a mean as waiting times
@@ -116,13 +124,19 @@ impl Faults {
     /// Whether the destination with this reference ends in an error: the same one each time.
     #[must_use]
     pub(super) fn fails(&self, reference: u128) -> bool {
+        self.draws(self.partial, [&[], &reference.to_le_bytes()])
+    }
+
+    /// Whether one thing has a fault that a share of all such things have: the same one each time.
+    #[must_use]
+    pub(super) fn draws(&self, share: f64, [of, which]: [&[u8]; 2]) -> bool {
         const STEPS: u32 = 1_000_000;
-        if self.partial <= 0.0 {
+        if share <= 0.0 {
             return false;
         }
-        let drawn = hash128([&self.seed.to_le_bytes(), &reference.to_le_bytes()]) % u128::from(STEPS);
+        let drawn = hash128([&self.seed.to_le_bytes(), of, which]) % u128::from(STEPS);
         let drawn = f64::from(u32::try_from(drawn).unwrap_or(STEPS));
-        drawn < self.partial * f64::from(STEPS)
+        drawn < share * f64::from(STEPS)
     }
 }
 

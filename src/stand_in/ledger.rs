@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::contract::{Refusal, Submit, Texts};
 use super::faults::Faults;
+use super::foreign::Said;
 use super::inbox::{Inboxes, Push, Shown};
 use crate::event::{Timestamp, hash128};
 
@@ -30,6 +31,10 @@ pub(super) struct Ledger {
     /// What each job's submit said, as a hash.
     contents: Vec<u128>,
     references: HashSet<u128>,
+    /// Of a transport without ids: which references came in which request.
+    replaceable: HashSet<u128>,
+    /// What was said of the pushes of a webhook, by job.
+    results: HashMap<u64, Vec<Said>>,
     numbers: HashMap<Arc<str>, u32>,
     people: Vec<Account>,
     recent: VecDeque<Job>,
@@ -54,6 +59,9 @@ pub struct Totals {
     pub distinct: u64,
     /// Destinations whose reference an earlier job had: real duplicates.
     pub repeated: u64,
+    /// Destinations that came again in the very same request, on a transport without ids: what is on the
+    /// device is replaced by itself.
+    pub replaced: u64,
     /// Destinations that end in an error.
     pub failed: u64,
     /// People among the destinations.
@@ -140,6 +148,8 @@ impl Ledger {
             messages: HashMap::new(),
             contents: Vec::new(),
             references: HashSet::new(),
+            replaceable: HashSet::new(),
+            results: HashMap::new(),
             numbers: HashMap::new(),
             people: Vec::new(),
             recent: VecDeque::new(),
@@ -181,10 +191,26 @@ impl Ledger {
         if self.keep.refs {
             self.ref_messages.insert(number, message.unwrap_or("-").into());
         }
+        self.deliver(number, submit, texts, (at, faults));
+        Accepted::New(number)
+    }
+
+    /// The destinations of a submit get their pushes.
+    pub(super) fn deliver(
+        &mut self,
+        number: u64,
+        submit: &Submit<'_>,
+        texts: Texts,
+        (at, faults): (Timestamp, &Faults),
+    ) {
         let shown = Arc::new(Shown::of(&submit.push_message, texts, job_id(number)));
         for destination in &submit.destinations {
             let reference = reference_number(&destination.reference);
-            let repeat = !self.references.insert(reference);
+            let again = !self.references.insert(reference);
+            let same = submit.same.map(|same| hash128([&same.to_le_bytes(), &reference.to_le_bytes()]));
+            let replaced = same.is_some_and(|same| !self.replaceable.insert(same));
+            self.totals.replaced += u64::from(again && replaced);
+            let repeat = again && !replaced;
             let failed = faults.fails(reference);
             let person = self.number(&destination.push);
             self.note(person, at, (repeat, failed));
@@ -196,7 +222,16 @@ impl Ledger {
                 self.refs.push(Reference { job: number, reference, person, title });
             }
         }
-        Accepted::New(number)
+    }
+
+    /// Keeps what was said of the pushes of a job.
+    pub(super) fn keep_results(&mut self, number: u64, said: Vec<Said>) {
+        self.results.insert(number, said);
+    }
+
+    /// What was said of them.
+    pub(super) fn results(&self, number: u64) -> Option<Vec<Said>> {
+        self.results.get(&number).cloned()
     }
 
     /// Notes what the submit of a job said, and whether it is what was said for this job before.

@@ -1,14 +1,15 @@
 //! Stage set: a local push service that keeps the contract, counts what it gets and shows each inbox.
 //!
 //! It is for tests, benches and the demo: it reaches no phone, keeps everything in memory, and misbehaves
-//! exactly as it is told to ([`Faults`]). What the contract's webhooks and account rates ask for, it does
-//! not play.
+//! exactly as it is told to ([`Faults`]). What the contract's account rates ask for, it does not play.
 //!
 //! | call | |
 //! |---|---|
 //! | `POST /mra/v1/utils/parser` | submit |
 //! | `GET /mra/v1/outbound/push/status?job_id=` | what became of one of the last jobs |
 //! | `POST /tenants/{tenant}/oauth2/token` | a bearer token |
+//! | `POST /deployments/notifications/{app}/fcm-push` | the same as an AppWorks Gateway |
+//! | `POST /webhook` | the same as a service that takes signed webhooks |
 //! | `GET /ledger` | the sums; `?person=`, or `?offset=&limit=` for people in the order they came |
 //! | `GET /refs` | every accepted message id, reference, person and title, when kept |
 //! | `GET`, `POST /faults` | how it misbehaves |
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post};
+use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -33,6 +35,7 @@ mod books;
 mod connection;
 mod contract;
 mod faults;
+mod foreign;
 mod html;
 mod inbox;
 mod ledger;
@@ -42,6 +45,7 @@ mod submit;
 mod systems;
 mod text;
 
+use crate::push::signature::Secret;
 use connection::{Cut, Door, Shut};
 use faults::{Dice, Fate};
 pub use faults::{Faults, Latency, NoLatency};
@@ -65,6 +69,10 @@ pub struct Options {
     pub keep_refs: bool,
     /// Where Bugle hears answers; without it the buttons cannot be pressed.
     pub answers: Option<String>,
+    /// What the gateway asks for as `otagAppKey`; nothing when absent.
+    pub app_key: Option<SecretString>,
+    /// Secrets one of which must have signed a webhook; none: it need not be signed.
+    pub webhook_secrets: Vec<Secret>,
 }
 
 /// A stand-in at work.
@@ -85,6 +93,8 @@ struct Stage {
     shut: watch::Sender<Option<Shut>>,
     closing: watch::Sender<bool>,
     phone: answer::Phone,
+    app_key: Option<SecretString>,
+    webhook_secrets: Vec<Secret>,
 }
 
 /// How long those who are being answered get when it stops.
@@ -105,6 +115,8 @@ pub fn serve(listener: TcpListener, options: Options) -> io::Result<StandIn> {
         shut: watch::Sender::new(None),
         closing: watch::Sender::new(false),
         phone: answer::Phone::new(options.answers)?,
+        app_key: options.app_key,
+        webhook_secrets: options.webhook_secrets,
     });
     stage.set_faults(options.faults);
     let addr = listener.local_addr()?;
@@ -123,6 +135,8 @@ fn routes(stage: Arc<Stage>) -> Router {
         .route("/mra/v1/utils/parser", post(submit::submit))
         .route("/mra/v1/outbound/push/status", get(submit::status))
         .route("/tenants/{tenant}/oauth2/token", post(submit::token))
+        .route("/deployments/notifications/{app}/fcm-push", post(foreign::fcm_push))
+        .route("/webhook", post(foreign::webhook))
         .route("/ledger", get(books::ledger))
         .route("/refs", get(books::refs))
         .route("/faults", get(books::faults).post(books::set_faults))
@@ -153,6 +167,8 @@ impl Default for Options {
             jobs: 100,
             keep_refs: false,
             answers: None,
+            app_key: None,
+            webhook_secrets: Vec::new(),
         }
     }
 }

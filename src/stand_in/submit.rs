@@ -36,14 +36,15 @@ pub(super) async fn submit(
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
     let (fate, faults, delay) = stage.roll();
-    let result = take(&stage, (fate, &faults), &headers, body);
+    let signed_in = lock(&stage.gate).admit(&headers, faults.unauthorized_after);
+    let result = admitted(&stage, fate, signed_in, || accept(&stage, &faults, body));
     wait(delay).await;
     match (fate, result) {
         (Fate::CutBeforeAnswer, Ok(_)) => {
             cut.now();
             StatusCode::OK.into_response()
         }
-        (Fate::CutInsideAnswer, Ok(number)) => half_an_answer(number),
+        (Fate::CutInsideAnswer, Ok(number)) => half_of(&json!({ "job_id": job_id(number) }).to_string()),
         (_, Ok(number)) => Json(json!({ "job_id": job_id(number) })).into_response(),
         (_, Err(refusal)) => refuse(&refusal, faults.retry_after.as_deref()),
     }
@@ -56,30 +57,26 @@ pub(super) async fn wait(delay: Duration) {
     }
 }
 
-/// The number of the submit's job.
-fn take(
+/// Counts a request and what becomes of it: refused by the sign-in or by its fate, or taken.
+pub(super) fn admitted<T>(
     stage: &Stage,
-    (fate, faults): (Fate, &Arc<Faults>),
-    headers: &HeaderMap,
-    body: Option<Bytes>,
-) -> Result<u64, Refusal> {
+    fate: Fate,
+    signed_in: Result<(), Refusal>,
+    take: impl FnOnce() -> Result<T, Refusal>,
+) -> Result<T, Refusal> {
     lock(&stage.ledger).request();
-    let result = admit(stage, (fate, faults), headers).and_then(|()| accept(stage, faults, body));
+    let fated = || match fate {
+        Fate::RateLimited => Err(Refusal::new(429, "RATE_LIMITED", "too many messages in a minute")),
+        Fate::ServerError => Err(Refusal::new(500, "INTERNAL", "the gateway failed")),
+        Fate::Unavailable => Err(Refusal::new(503, "UNAVAILABLE", "the gateway is busy")),
+        Fate::Served | Fate::CutBeforeAnswer | Fate::CutInsideAnswer => Ok(()),
+    };
+    let result = signed_in.and_then(|()| fated()).and_then(|()| take());
     match &result {
         Ok(_) => stage.version.send_modify(|version| *version += 1),
         Err(refusal) => lock(&stage.ledger).refused(refusal),
     }
     result
-}
-
-fn admit(stage: &Stage, (fate, faults): (Fate, &Arc<Faults>), headers: &HeaderMap) -> Result<(), Refusal> {
-    lock(&stage.gate).admit(headers, faults.unauthorized_after)?;
-    match fate {
-        Fate::RateLimited => Err(Refusal::new(429, "RATE_LIMITED", "too many messages in a minute")),
-        Fate::ServerError => Err(Refusal::new(500, "INTERNAL", "the gateway failed")),
-        Fate::Unavailable => Err(Refusal::new(503, "UNAVAILABLE", "the gateway is busy")),
-        Fate::Served | Fate::CutBeforeAnswer | Fate::CutInsideAnswer => Ok(()),
-    }
 }
 
 fn accept(stage: &Stage, faults: &Arc<Faults>, body: Option<Bytes>) -> Result<u64, Refusal> {
@@ -103,19 +100,23 @@ fn accept(stage: &Stage, faults: &Arc<Faults>, body: Option<Bytes>) -> Result<u6
     }
 }
 
-fn refuse(refusal: &Refusal, retry_after: Option<&str>) -> Response {
+pub(super) fn refuse(refusal: &Refusal, retry_after: Option<&str>) -> Response {
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let Refusal { code, message, field, .. } = refusal;
     let body = Json(json!({ "error": { "code": code, "message": message, "field": field } }));
+    may_wait(refusal, retry_after, (status, body).into_response())
+}
+
+/// Says when to come back, where a refusal does.
+pub(super) fn may_wait(refusal: &Refusal, retry_after: Option<&str>, response: Response) -> Response {
     match retry_after.filter(|_| matches!(refusal.status, 429 | 503)) {
-        Some(after) => (status, [(RETRY_AFTER, after)], body).into_response(),
-        None => (status, body).into_response(),
+        Some(after) => ([(RETRY_AFTER, after)], response).into_response(),
+        None => response,
     }
 }
 
 /// The headers of a whole answer and half of its body, then the end of the connection.
-fn half_an_answer(number: u64) -> Response {
-    let whole = json!({ "job_id": job_id(number) }).to_string();
+pub(super) fn half_of(whole: &str) -> Response {
     let half = Bytes::copy_from_slice(&whole.as_bytes()[..whole.len() / 2]);
     let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
     let body = Body::from_stream(stream::iter([Ok(half), Err(broken)]));

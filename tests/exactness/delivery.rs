@@ -12,9 +12,9 @@ use bugle::event::frame::FrameHead;
 use bugle::event::push::{Letter, MOST_BATCH_BYTES};
 use bugle::event::{
     Batch, BatchHead, BoundAudience, Incoming, Member, NoticeId, Occasion, Parcel, Person, Priority, Reason,
-    Receipt, Sealed, Span, Template, Timestamp, Topic, message_id,
+    Receipt, Sealed, Span, Template, Timestamp, Topic, hash128, message_id,
 };
-use bugle::flow::delivery::{Answer, DeliveryLane, Reply};
+use bugle::flow::delivery::{Answer, DeliveryLane, Item, Reply};
 use bugle::flow::frames::{FrameItems, FrameSet};
 use bugle::flow::{Admitted, Cursor, Outbox, Want};
 use bytes::Bytes;
@@ -53,6 +53,11 @@ enum Kind {
     Lost {
         arrived: bool,
     },
+    /// A result for each push: some are taken, the poison is refused, some are put off; and perhaps one is
+    /// not named.
+    Each {
+        draw: u8,
+    },
 }
 
 struct Post<'t> {
@@ -64,6 +69,8 @@ struct Post<'t> {
     under_way: Vec<((i64, u32), Arc<Parcel>)>,
     /// The push service's own book: what it took, by id.
     ledger: BTreeMap<String, Arc<Parcel>>,
+    /// What was said of each push of a batch; whoever asks again hears the same.
+    each: BTreeMap<String, Vec<Item>>,
     poison: BTreeSet<String>,
     receipts: Vec<Receipt>,
     /// The lane's memory topic, and what a compacted log keeps of it.
@@ -90,6 +97,7 @@ impl<'t> Post<'t> {
             written: BTreeMap::new(),
             under_way: Vec::new(),
             ledger: BTreeMap::new(),
+            each: BTreeMap::new(),
             poison: poison.iter().map(|number| user(*number)).collect(),
             receipts: Vec::new(),
             memory: Vec::new(),
@@ -216,8 +224,49 @@ impl<'t> Post<'t> {
     /// The push service takes a batch; under an id it knows, nothing is sent again.
     fn take(&mut self, batch: &Arc<Parcel>) {
         let id = &batch.head.message_id;
-        if self.ledger.insert(id.clone(), Arc::clone(batch)).is_none() {
+        if !self.ledger.contains_key(id) && !self.each.contains_key(id) {
+            self.ledger.insert(id.clone(), Arc::clone(batch));
             self.taken.push(id.clone());
+        }
+    }
+
+    /// The push service says of each push what becomes of it, and says it again when it is asked again; what
+    /// it put off it takes then.
+    fn take_each(&mut self, batch: &Arc<Parcel>, draw: u8) -> Vec<Item> {
+        let id = &batch.head.message_id;
+        let open = batch.open();
+        if let Some(said) = self.each.get_mut(id) {
+            said.iter_mut().filter(|item| **item == Item::Open).for_each(|item| *item = Item::Accepted);
+            let said = said.clone();
+            self.take_some(batch, &said);
+            return said;
+        }
+        if self.ledger.contains_key(id) {
+            return vec![Item::Accepted; open.members.len()];
+        }
+        let put_off = |user: &str| hash128([user.as_bytes(), id.as_bytes(), &[draw]]).is_multiple_of(3);
+        let item = |member: &Member<'_>| match member.user_id {
+            user if self.poison.contains(user) => Item::Ended(Reason::Refused("poison".to_owned())),
+            user if put_off(user) => Item::Open,
+            _ => Item::Accepted,
+        };
+        let items: Vec<Item> = open.members.iter().map(item).collect();
+        self.take_some(batch, &items);
+        self.each.insert(id.clone(), items.clone());
+        items
+    }
+
+    /// Those of a batch that are accepted stand in the ledger.
+    fn take_some(&mut self, batch: &Parcel, items: &[Item]) {
+        let open = batch.open();
+        let taken = open.members.iter().zip(items).filter(|(_, item)| **item == Item::Accepted);
+        let members: Vec<Member<'_>> = taken.map(|(member, _)| *member).collect();
+        let id = &batch.head.message_id;
+        if !members.is_empty() {
+            let taken = Batch { head: &batch.head, letters: open.letters.clone(), members }.pack();
+            if self.ledger.insert(id.clone(), Arc::new(taken)).is_none() {
+                self.taken.push(id.clone());
+            }
         }
     }
 
@@ -232,6 +281,17 @@ impl<'t> Post<'t> {
         let (at, batch) = self.under_way.swap_remove(usize::from(number) % self.under_way.len());
         let take = |post: &mut Self| post.take(&batch);
         let answer = match kind {
+            Kind::Judged { .. } if self.each.contains_key(&batch.head.message_id) => {
+                Answer::Each(self.take_each(&batch, 0))
+            }
+            Kind::Each { draw } => {
+                let mut items = self.take_each(&batch, draw);
+                if draw.is_multiple_of(2) {
+                    let unnamed = usize::from(draw / 2) % items.len();
+                    items[unnamed] = Item::Open;
+                }
+                Answer::Each(items)
+            }
             Kind::Judged { .. } if self.takes(&batch) => {
                 take(self);
                 Answer::Accepted(format!("otp-{}", self.ledger.len()))
@@ -315,8 +375,10 @@ impl<'t> Post<'t> {
             if receipt.told > 0 {
                 let batch =
                     self.written.values().find(|batch| batch.head.message_id == receipt.message_id).unwrap();
-                assert_eq!(receipt.told, batch.count);
-                for telling in tellings(batch) {
+                assert_eq!(receipt.told as usize + receipt.exceptions.len(), batch.count as usize);
+                let but: BTreeSet<&str> =
+                    receipt.exceptions.iter().map(|exception| exception.user_id.as_str()).collect();
+                for telling in tellings(batch).into_iter().filter(|(_, user)| !but.contains(user.as_str())) {
                     ended.entry(telling).or_default().push(None);
                 }
             }
@@ -471,6 +533,7 @@ fn kinds() -> impl Strategy<Value = Kind> {
         1 => Just(Kind::Forbidden),
         1 => Just(Kind::TooLarge),
         3 => any::<bool>().prop_map(|arrived| Kind::Lost { arrived }),
+        3 => any::<u8>().prop_map(|draw| Kind::Each { draw }),
     ]
 }
 

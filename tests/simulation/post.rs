@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
-use bugle::event::Batch;
 use bugle::event::notice::Verb;
+use bugle::event::{Batch, Parcel};
 use bugle::push::{Answer, Outcome, PushService, Unsendable};
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -112,9 +112,9 @@ impl PushService for Post {
         Ok(Bytes::new())
     }
 
-    fn submit<'a>(&'a self, message_id: &'a str, _: &'a str, _: Bytes) -> Answer<'a> {
+    fn submit<'a>(&'a self, batch: &'a Parcel, _: Bytes) -> Answer<'a> {
         let (reply, answer) = oneshot::channel();
-        self.held().waiting.push((message_id.to_owned(), reply));
+        self.held().waiting.push((batch.head.message_id.clone(), reply));
         Box::pin(async move { answer.await.unwrap_or(Outcome::Unknown("gone")) })
     }
 }

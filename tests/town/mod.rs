@@ -9,7 +9,7 @@ use bugle::directory::key::person_key;
 use bugle::directory::{Decoded, Directory};
 use bugle::event::record::Input;
 use bugle::event::{Incoming, Person, Source, Span, Timestamp, Topic};
-use bugle::flow::{OutputIds, Plan, TenantDefaults, World};
+use bugle::flow::{Accounts, OutputIds, Plan, TenantDefaults, World};
 use bugle::sample;
 use bugle::topology::{Kinds, Topology};
 use serde_json::{Value as Json, json};
@@ -41,7 +41,7 @@ impl Town {
                 write_backs: partitions,
                 audit: partitions,
                 horizon: Span::from_secs(86_400),
-                account: "main".to_owned(),
+                accounts: Accounts::one("main"),
                 target: "bugle".to_owned(),
                 signing_key: "k1".to_owned(),
                 tenants: std::collections::BTreeMap::new(),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use secrecy::ExposeSecret;
 
 use super::fault::Problem;
-use super::{Config, KafkaSettings, PushSettings, SourcesSettings};
+use super::{AccountSettings, Config, KafkaSettings, PushSettings, SourcesSettings, Transport};
 use crate::event::Span;
 
 /// The fewest bytes of a secret that signs.
@@ -14,7 +14,7 @@ const LEAST_KEY_BYTES: usize = 16;
 /// Everything wrong, and everything somebody should know.
 pub(super) fn check(config: &Config, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) {
     kafka(&config.kafka, problems);
-    push(&config.push, problems);
+    push(config, problems, warnings);
     sources(&config.sources, problems, warnings);
     if config.registry.username.is_some() != config.registry.password.is_some() {
         problems.push(
@@ -62,25 +62,24 @@ fn kafka(kafka: &KafkaSettings, problems: &mut Vec<Problem>) {
     }
 }
 
-fn push(push: &PushSettings, problems: &mut Vec<Problem>) {
-    let basic = [push.username.is_some(), push.password.is_some()];
-    let bearer = [push.token_url.is_some(), push.client_id.is_some(), push.client_secret.is_some()];
-    let some = |set: &[bool]| set.contains(&true);
-    let part = |set: &[bool]| some(set) && set.contains(&false);
-    if part(&basic) {
-        let hint = "set both `push.username` and `push.password`, or neither";
-        problems.push(Problem::new("push", "username and password go together").hint(hint));
+fn push(config: &Config, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) {
+    let push = &config.push;
+    for (at, (name, settings)) in push.each().iter().enumerate() {
+        let place = if at == 0 { "push".to_owned() } else { format!("push.accounts.{name}") };
+        account(&place, settings, problems, warnings);
     }
-    if part(&bearer) {
-        let hint = "set all of `push.token_url`, `push.client_id` and `push.client_secret`, or none";
-        problems.push(Problem::new("push", "OAuth 2 needs a URL, a client and its secret").hint(hint));
+    if push.accounts.contains_key(&push.account) {
+        let fact = format!("`{}` is the usual account's name already", push.account);
+        let hint = "give the one under `push.accounts` another name";
+        problems.push(Problem::new("push.accounts", fact).hint(hint));
     }
-    if some(&basic) && some(&bearer) {
-        let hint = "keep `username` and `password`, or `token_url`, `client_id` and `client_secret`";
-        problems.push(Problem::new("push", "an account signs in one way, and two are set").hint(hint));
-    }
-    if !["http://", "https://"].iter().any(|scheme| push.url.starts_with(scheme)) {
-        problems.push(Problem::new("push.url", "this is no URL").hint("write `https://…`"));
+    let known = |name: &String| *name == push.account || push.accounts.contains_key(name);
+    for (tenant, own) in &config.tenants.each {
+        if let Some(name) = own.account.as_ref().filter(|name| !known(name)) {
+            let fact = format!("there is no push account `{name}`");
+            let hint = "name one of `push.accounts`, or the usual one of `push.account`";
+            problems.push(Problem::new(format!("tenants.each.{tenant}.account"), fact).hint(hint));
+        }
     }
     if push.in_flight == 0 || push.in_flight > 256 {
         problems
@@ -93,6 +92,44 @@ fn push(push: &PushSettings, problems: &mut Vec<Problem>) {
     }
     between("push.timeout", push.timeout, ["1s", "60s"], problems);
     keys(push, problems);
+}
+
+/// One account of the push service.
+fn account(place: &str, account: &AccountSettings, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) {
+    let basic = [account.username.is_some(), account.password.is_some()];
+    let bearer = [account.token_url.is_some(), account.client_id.is_some(), account.client_secret.is_some()];
+    let some = |set: &[bool]| set.contains(&true);
+    let part = |set: &[bool]| some(set) && set.contains(&false);
+    let mut wrong = |fact: &str, hint: String| problems.push(Problem::new(place, fact).hint(hint));
+    if part(&basic) {
+        let hint = format!("set both `{place}.username` and `{place}.password`, or neither");
+        wrong("username and password go together", hint);
+    }
+    if part(&bearer) {
+        let hint = format!(
+            "set all of `{place}.token_url`, `{place}.client_id` and `{place}.client_secret`, or none"
+        );
+        wrong("OAuth 2 needs a URL, a client and its secret", hint);
+    }
+    if some(&basic) && some(&bearer) {
+        let hint = "keep `username` and `password`, or `token_url`, `client_id` and `client_secret`";
+        wrong("an account signs in one way, and two are set", hint.to_owned());
+    }
+    let appworks = [account.app.is_some(), account.app_key.is_some()];
+    match account.transport {
+        Transport::Appworks if appworks.contains(&false) => {
+            let hint = format!("set `{place}.app` and `{place}.app_key`, the key the gateway gave that app");
+            wrong("an AppWorks Gateway is told by whom it is asked", hint);
+        }
+        Transport::Webhook if account.webhook_secrets.is_empty() => warnings.push(
+            Problem::new(place, "the webhook's requests are not signed, and anybody could send them")
+                .hint(format!("set `{place}.webhook_secrets`")),
+        ),
+        _ => {}
+    }
+    if !["http://", "https://"].iter().any(|scheme| account.url.starts_with(scheme)) {
+        problems.push(Problem::new(format!("{place}.url"), "this is no URL").hint("write `https://…`"));
+    }
 }
 
 fn sources(sources: &SourcesSettings, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) {

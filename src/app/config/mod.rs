@@ -19,7 +19,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub use fault::{ConfigFault, Problem};
-pub use push::{PushSettings, Transport, WhenBlocked};
+pub use push::{AccountSettings, PushSettings, Transport, WhenBlocked};
 pub use sections::{
     AdminSettings, AnswerSettings, KafkaSettings, LaneSettings, LogSettings, RegistrySettings,
     SchemaSettings, StartFrom, TenantSettings, TenantsSettings, TopicSettings, TopologySettings,
@@ -133,20 +133,34 @@ impl Reader<'_> {
 
     /// Fills in what the file takes from elsewhere.
     fn fill(&mut self, mut setting: Setting) -> Option<Setting> {
-        let Value::String(text) = &setting.value else { return Some(setting) };
-        match interpolation::fill(text, &setting.origin, self.environment) {
-            Ok(filled) => {
-                self.warnings.extend(filled.warnings);
-                setting.value = Value::String(filled.text);
-                setting.literal = !filled.changed;
-                setting.hidden = filled.changed;
-                Some(setting)
-            }
-            Err(problem) => {
-                self.problems.push(problem);
-                None
+        let texts: Vec<&mut String> = match &mut setting.value {
+            Value::String(text) => vec![text],
+            Value::Array(items) => items
+                .iter_mut()
+                .filter_map(|item| match item {
+                    Value::String(text) => Some(text),
+                    _ => None,
+                })
+                .collect(),
+            _ => return Some(setting),
+        };
+        let mut literal = false;
+        for text in texts {
+            match interpolation::fill(text, &setting.origin, self.environment) {
+                Ok(filled) => {
+                    self.warnings.extend(filled.warnings);
+                    *text = filled.text;
+                    literal |= !filled.changed;
+                    setting.hidden |= filled.changed;
+                }
+                Err(problem) => {
+                    self.problems.push(problem);
+                    return None;
+                }
             }
         }
+        setting.literal = literal;
+        Some(setting)
     }
 
     /// Tries one setting with everything else at its default.
@@ -238,7 +252,10 @@ fn unknown(fault: &str) -> Option<(String, Vec<String>)> {
 fn is_secret(path: &[String]) -> bool {
     let names: Vec<&str> = path.iter().map(String::as_str).collect();
     match names.as_slice() {
-        ["registry" | "push", "password"] | ["push", "client_secret"] | ["push", "signing_keys", _] => true,
+        ["registry", "password"] | ["push", "signing_keys", _] => true,
+        ["push", name] | ["push", "accounts", _, name] => {
+            matches!(*name, "password" | "client_secret" | "app_key" | "webhook_secrets")
+        }
         ["sources", _, "client_secret" | "token"] => true,
         ["kafka", "properties", name] => {
             ["password", "secret", "pem", "token", "jaas"].iter().any(|word| name.contains(word))

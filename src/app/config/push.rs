@@ -1,6 +1,7 @@
 //! Push: the settings of the push service and its accounts.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -8,15 +9,15 @@ use serde::Deserialize;
 use super::sections::span;
 use crate::event::Span;
 
-/// The push service.
+/// The push service: the usual account, others, and what all of them share.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PushSettings {
-    /// How it is spoken to.
+    /// How the usual account's service is spoken to.
     pub transport: Transport,
     /// Its base URL.
     pub url: String,
-    /// The account batches are sent with.
+    /// The usual account's name.
     pub account: String,
     /// Basic authentication.
     pub username: Option<String>,
@@ -28,6 +29,16 @@ pub struct PushSettings {
     pub client_id: Option<String>,
     /// OAuth 2: its secret.
     pub client_secret: Option<SecretString>,
+    /// AppWorks: the app whose notifications they are.
+    pub app: Option<String>,
+    /// AppWorks: the secret that the gateway shares with it (`otagAppKey`).
+    pub app_key: Option<SecretString>,
+    /// Webhook: the file with the form of a request; none: the form built in.
+    pub body: Option<PathBuf>,
+    /// Webhook: secrets (`whsec_…`) that sign each request.
+    pub webhook_secrets: Vec<SecretString>,
+    /// Other accounts, by name.
+    pub accounts: BTreeMap<String, AccountSettings>,
     /// The app pushes are for.
     pub target: String,
     /// The most requests under way at once, per process.
@@ -47,6 +58,34 @@ pub struct PushSettings {
     pub link_hosts: Vec<String>,
 }
 
+/// One account beside the usual one; each setting means what it means there.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AccountSettings {
+    /// How its service is spoken to.
+    pub transport: Transport,
+    /// Its base URL.
+    pub url: String,
+    /// Basic authentication.
+    pub username: Option<String>,
+    /// Basic authentication.
+    pub password: Option<SecretString>,
+    /// OAuth 2.
+    pub token_url: Option<String>,
+    /// OAuth 2.
+    pub client_id: Option<String>,
+    /// OAuth 2.
+    pub client_secret: Option<SecretString>,
+    /// AppWorks.
+    pub app: Option<String>,
+    /// AppWorks.
+    pub app_key: Option<SecretString>,
+    /// Webhook.
+    pub body: Option<PathBuf>,
+    /// Webhook.
+    pub webhook_secrets: Vec<SecretString>,
+}
+
 /// What becomes of batches for an account that may not send, when no more of them can be set aside.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -58,13 +97,41 @@ pub enum WhenBlocked {
     Pause,
 }
 
-/// How the push service is spoken to.
+/// How a push service is spoken to.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// OpenText Push Notifications for Cloud Messaging.
     #[default]
     Mra,
+    /// An OpenText AppWorks Gateway.
+    Appworks,
+    /// A service of any other kind: a signed request in a form of its own.
+    Webhook,
+}
+
+// === impl PushSettings ===
+
+impl PushSettings {
+    /// Every account with its name, the usual one first.
+    #[must_use]
+    pub fn each(&self) -> Vec<(&str, AccountSettings)> {
+        let usual = AccountSettings {
+            transport: self.transport,
+            url: self.url.clone(),
+            username: self.username.clone(),
+            password: self.password.clone(),
+            token_url: self.token_url.clone(),
+            client_id: self.client_id.clone(),
+            client_secret: self.client_secret.clone(),
+            app: self.app.clone(),
+            app_key: self.app_key.clone(),
+            body: self.body.clone(),
+            webhook_secrets: self.webhook_secrets.clone(),
+        };
+        let others = self.accounts.iter().map(|(name, account)| (name.as_str(), account.clone()));
+        std::iter::once((self.account.as_str(), usual)).chain(others).collect()
+    }
 }
 
 // === impl Default ===
@@ -80,6 +147,11 @@ impl Default for PushSettings {
             token_url: None,
             client_id: None,
             client_secret: None,
+            app: None,
+            app_key: None,
+            body: None,
+            webhook_secrets: Vec::new(),
+            accounts: BTreeMap::new(),
             target: "bugle".into(),
             in_flight: 8,
             timeout: Span::from_secs(10),

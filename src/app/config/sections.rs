@@ -108,6 +108,8 @@ pub struct TenantSettings {
     pub locale: Option<String>,
     /// IANA name.
     pub zone: Option<String>,
+    /// The push account its people are told by, where it is not the usual one.
+    pub account: Option<String>,
 }
 
 /// The lanes.

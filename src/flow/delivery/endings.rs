@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use crate::event::{Member, Parcel, Reason, Receipt, Timestamp};
 
-use super::DeliveryLane;
-use crate::flow::World;
+use super::{DeliveryLane, Item};
 use crate::flow::batch::child;
 use crate::flow::cursor::At;
 use crate::flow::finished::{Finished, blank, exception};
 use crate::flow::underway::Open;
+use crate::flow::{Outbox, World};
 
 /// How often a batch that may have been accepted is asked about under its own id.
 const MOST_ATTEMPTS_UNKNOWN: u32 = 20;
@@ -93,6 +93,45 @@ impl DeliveryLane {
         let exceptions =
             batch.members.iter().map(|member| exception(&batch, member, reason.clone())).collect();
         self.unsettled.push_back(Finished::Receipt(Receipt { exceptions, ..blank(batch.head, now) }));
+        self.finish(now, at, open, &[]);
+    }
+
+    /// The service said of each push what became of it. While one is open the whole batch is asked about again
+    /// under its id: the service knows which of them it took.
+    pub(super) fn each(
+        &mut self,
+        (now, at): (Timestamp, At),
+        mut open: Open,
+        items: &[Item],
+        out: &mut Outbox,
+    ) {
+        let batch = open.batch.open();
+        let said = || batch.members.iter().zip(items.iter().chain(std::iter::repeat(&Item::Open)));
+        if said().any(|(_, item)| *item == Item::Open) && open.attempts < MOST_ATTEMPTS_UNKNOWN {
+            open.perhaps_accepted = true;
+            let until = now + open.wait(None);
+            return self.put_off(at, open, until);
+        }
+        let exceptions: Vec<_> = said()
+            .filter_map(|(member, item)| match item {
+                Item::Ended(reason) => Some(exception(&batch, member, reason.clone())),
+                Item::Open => Some(exception(&batch, member, Reason::Unknown)),
+                Item::Accepted => None,
+            })
+            .collect();
+        let is_refused = |item: &Item| matches!(item, Item::Ended(Reason::Refused(_)));
+        let refused: Vec<_> =
+            said().filter(|(_, item)| is_refused(item)).map(|(member, _)| *member).collect();
+        if let Some(Item::Ended(reason)) = items.iter().find(|item| is_refused(item)) {
+            let poison = Arc::new(child(&batch, &refused));
+            self.unsettled.push_back(Finished::Poison(at, poison, reason.to_string()));
+        }
+        let told = batch.members.len() - exceptions.len();
+        if told > 0 {
+            out.tally.accepted_after_ms.push(now.since(batch.head.oldest).millis());
+        }
+        let told = u32::try_from(told).unwrap_or(u32::MAX);
+        self.unsettled.push_back(Finished::Receipt(Receipt { told, exceptions, ..blank(batch.head, now) }));
         self.finish(now, at, open, &[]);
     }
 

@@ -1,9 +1,10 @@
-//! Webhook: signatures of those who send answers on, by the Standard Webhooks specification.
+//! Signature: proof of who sent a request, by the Standard Webhooks specification, made and checked.
 //!
 //! `webhook-signature` holds one signature or several with spaces between, each `v1,` and base64 of
 //! HMAC-SHA256 over `webhook-id.webhook-timestamp.body`; several while a secret is being replaced.
 
-use axum::http::HeaderMap;
+use std::fmt;
+
 use base64_simd::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
@@ -22,10 +23,16 @@ pub struct Secret(Hmac<Sha256>);
 
 /// A secret that cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a secret of `answers.webhook_secrets` is not `whsec_` and base64 of at least 24 bytes")]
+#[error("a webhook secret is not `whsec_` and base64 of at least 24 bytes")]
 pub struct BadSecret;
 
 // === impl Secret ===
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
 
 impl Secret {
     /// Reads `whsec_…`.
@@ -44,24 +51,40 @@ impl Secret {
     fn signed(&self, signature: &str, parts: [&[u8]; 3]) -> bool {
         let Some(encoded) = signature.strip_prefix("v1,") else { return false };
         let Ok(mac) = STANDARD.decode_to_vec(encoded) else { return false };
-        let [id, time, body] = parts;
-        let state = self.0.clone().chain_update(id).chain_update(b".").chain_update(time);
         // Compared in constant time.
-        state.chain_update(b".").chain_update(body).verify_slice(&mac).is_ok()
+        self.over(parts).verify_slice(&mac).is_ok()
+    }
+
+    fn over(&self, [id, time, body]: [&[u8]; 3]) -> Hmac<Sha256> {
+        let state = self.0.clone().chain_update(id).chain_update(b".").chain_update(time);
+        state.chain_update(b".").chain_update(body)
     }
 }
 
+/// What `webhook-signature` says of a request: one signature by each secret. `time` is `webhook-timestamp`.
+#[must_use]
+pub fn sign(secrets: &[Secret], id: &str, time: &str, body: &[u8]) -> String {
+    let parts = [id.as_bytes(), time.as_bytes(), body];
+    let one = |secret: &Secret| {
+        let mac = secret.over(parts).finalize().into_bytes();
+        format!("v1,{}", STANDARD.encode_to_string(mac.as_slice()))
+    };
+    secrets.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
 /// The id of a signed request; `None` where no secret is shared, for then nothing need be signed.
-pub(super) fn check(
+///
+/// # Errors
+/// What is wrong with its signature, for whoever sent it.
+pub fn check<'h>(
     secrets: &[Secret],
-    headers: &HeaderMap,
+    header: impl Fn(&str) -> Option<&'h str>,
     body: &[u8],
     now: Timestamp,
 ) -> Result<Option<String>, &'static str> {
     if secrets.is_empty() {
         return Ok(None);
     }
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let (Some(id), Some(time), Some(signatures)) =
         (header("webhook-id"), header("webhook-timestamp"), header("webhook-signature"))
     else {
@@ -90,12 +113,17 @@ mod tests {
     const SIGNATURE: &str = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
 
     fn checked(signature: &str, body: &[u8], later: i64) -> Result<Option<String>, &'static str> {
-        let mut headers = HeaderMap::new();
-        headers.insert("webhook-id", ID.parse().unwrap());
-        headers.insert("webhook-timestamp", TIME.to_string().parse().unwrap());
-        headers.insert("webhook-signature", signature.parse().unwrap());
-        let secret = Secret::read(&SECRET.into()).unwrap();
-        check(&[secret], &headers, body, Timestamp::from_millis((TIME + later) * 1_000))
+        let time = TIME.to_string();
+        let header = |name: &str| match name {
+            "webhook-id" => Some(ID),
+            "webhook-timestamp" => Some(time.as_str()),
+            _ => Some(signature),
+        };
+        check(&[secret()], header, body, Timestamp::from_millis((TIME + later) * 1_000))
+    }
+
+    fn secret() -> Secret {
+        Secret::read(&SECRET.into()).unwrap()
     }
 
     #[test]
@@ -105,20 +133,24 @@ mod tests {
     }
 
     #[test]
+    fn a_request_is_signed_as_the_specification_does_by_each_secret() {
+        assert_eq!(sign(&[secret()], ID, &TIME.to_string(), BODY), SIGNATURE);
+        let both = sign(&[secret(), secret()], ID, &TIME.to_string(), BODY);
+        assert_eq!(both, format!("{SIGNATURE} {SIGNATURE}"));
+    }
+
+    #[test]
     fn what_was_changed_or_is_old_or_from_the_future_is_refused() {
         assert!(checked(SIGNATURE, b"{}", 0).is_err());
         assert!(checked("v1,AAAA", BODY, 0).is_err());
         assert!(checked(SIGNATURE, BODY, 301).is_err());
         assert!(checked(SIGNATURE, BODY, -301).is_err());
-        assert!(
-            check(&[Secret::read(&SECRET.into()).unwrap()], &HeaderMap::new(), BODY, Timestamp::default())
-                .is_err()
-        );
+        assert!(check(&[secret()], |_| None, BODY, Timestamp::default()).is_err());
     }
 
     #[test]
     fn without_a_shared_secret_nothing_need_be_signed() {
-        assert_eq!(check(&[], &HeaderMap::new(), BODY, Timestamp::default()), Ok(None));
+        assert_eq!(check(&[], |_| None, BODY, Timestamp::default()), Ok(None));
         for short in ["whsec_AAAA", "whsec_?", ""] {
             assert!(Secret::read(&short.into()).is_err());
         }
