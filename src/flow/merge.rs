@@ -29,6 +29,9 @@ pub struct OnItsWay {
     pub claim: Claim,
     /// Its number, given by the caller.
     pub number: usize,
+    /// Since when it could be told. What is remembered is asked whether it lasts until then: the lane may have
+    /// committed nothing for long, and news of today is not the news of last week.
+    pub since: Timestamp,
     /// How long the same news is no news after it; the horizon where the rule says nothing.
     pub within: Option<Span>,
 }
@@ -63,7 +66,7 @@ impl Told {
 
     /// A telling for one person.
     pub fn meet(&mut self, key: u128, telling: OnItsWay) -> Met {
-        if self.told.get(&key).is_some() {
+        if self.told.outlives(&key, telling.since) {
             return Met::Loses;
         }
         match self.open.get(&key).copied() {
@@ -156,7 +159,7 @@ mod tests {
     }
 
     fn telling(claim: Claim, number: usize) -> OnItsWay {
-        OnItsWay { claim, number, within: None }
+        OnItsWay { claim, number, since: Timestamp::default(), within: None }
     }
 
     #[test]
@@ -195,6 +198,20 @@ mod tests {
             told.settle(Timestamp::from_millis(secs * 1_000));
             assert_eq!(told.meet(1, telling(claim(9, Priority::High, 0), 0)), met, "{secs}");
         }
+    }
+
+    #[test]
+    fn news_after_a_silence_is_news_though_nothing_was_committed_meanwhile() {
+        let mut told = Told::new(Span::from_secs(60));
+        told.meet(1, telling(claim(0, Priority::Normal, 0), 0));
+        told.cut(Timestamp::default());
+        told.settle(Timestamp::default());
+        let at = |secs: i64| OnItsWay {
+            since: Timestamp::from_millis(secs * 1_000),
+            ..telling(claim(0, Priority::Normal, 0), 1)
+        };
+        assert_eq!(told.meet(1, at(60)), Met::Loses);
+        assert_eq!(told.meet(1, at(61)), Met::First);
     }
 
     #[test]

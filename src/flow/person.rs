@@ -153,7 +153,8 @@ impl PersonLane {
             let key = merge::key(notice.tenant, user_id, notice.news, notice.occasion);
             let (claim, number) = (telling.claim, self.replaceable.len());
             let within = telling.rule.plan.within;
-            match self.told.meet(key, OnItsWay { claim, number, within }) {
+            let since = notice.appended_at;
+            match self.told.meet(key, OnItsWay { claim, number, since, within }) {
                 Met::First => {}
                 Met::Loses => return Err(Reason::Merged),
                 Met::Wins(weaker) => self.take_back(weaker, out),

@@ -140,6 +140,12 @@ impl<K: Copy + Eq + Hash, V: Copy> Expiring<K, V> {
         (entry.deadline >= self.now).then_some(entry.value)
     }
 
+    /// Whether there is an entry that has not ended at `at`, however long ago [`Expiring::expire`] was called.
+    pub fn outlives(&self, key: &K, at: Timestamp) -> bool {
+        let entry = self.place(key).and_then(|place| self.entry(place));
+        entry.is_some_and(|entry| entry.deadline >= self.now.max(at))
+    }
+
     /// Notes an entry until `deadline`; an older one under the same key is replaced.
     pub fn insert(&mut self, key: K, value: V, deadline: Timestamp) {
         let lifetime = deadline.since(self.now).millis();

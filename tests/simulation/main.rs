@@ -5,6 +5,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a play that cannot be set up has failed")]
 
+#[path = "../town/crooked.rs"]
+mod crooked;
+#[path = "../town/forgetful.rs"]
+mod forgetful;
+#[path = "../town/instance.rs"]
+mod instance;
 mod office;
 #[path = "../town/owed.rs"]
 mod owed;
@@ -114,6 +120,12 @@ fn memory_that_is_forgotten_is_found() {
 fn what_is_due_and_told_twice_is_found() {
     let violation = found(Bug::RingsTwice);
     assert!(matches!(violation, Violation::Twice(_) | Violation::Books(_)), "{violation}");
+}
+
+#[test]
+fn a_batch_that_was_taken_and_denied_is_found() {
+    let violation = found(Bug::DeniesWhatItTook);
+    assert!(matches!(violation, Violation::Twice(_)), "{violation}");
 }
 
 #[test]

@@ -9,18 +9,18 @@ use std::time::Duration;
 use bugle::app::books::Ledgers;
 use bugle::broker::model::{Fault, Model};
 use bugle::broker::names::Names;
-use bugle::broker::{Broker, Outgoing, StartFrom, Topic};
+use bugle::broker::{Broker, Outgoing, Topic};
 use bugle::clock::{self, Still};
 use bugle::directory::Directory;
 use bugle::engine::by_hand::ByHand;
-use bugle::engine::{Parts, Settings};
 use bugle::event::answer::Answer;
 use bugle::event::frame::FrameHead;
 use bugle::event::notice::Verb;
 use bugle::event::{Lane, Occasion, hash128};
 use bugle::flow::frames;
-use bugle::store::view::Board;
 
+use super::crooked::Crooked;
+use super::instance::{Site, group, transactional_id};
 use super::office::{Office, Turn};
 use super::owed::{Event, Telling, WHATS, owed, written};
 use super::planted::{Bug, Planted};
@@ -91,6 +91,7 @@ pub(crate) struct Play<'t> {
     /// What was answered: whose telling, and what.
     answers: Vec<(Telling, Verb)>,
     counted: Counted,
+    bug: Option<Bug>,
     _still: Still,
 }
 
@@ -146,7 +147,8 @@ impl<'t> Play<'t> {
         model.create(&Names::default().specs(PARTITIONS)).unwrap();
         let broker: Arc<dyn Broker> = match bug {
             Some(bug) => {
-                Arc::new(Planted { model: model.clone(), bug, commits: Arc::new(AtomicU64::new(seed % 7)) })
+                let twist = Arc::new(Planted { bug, commits: AtomicU64::new(seed % 7) });
+                Arc::new(Crooked { model: model.clone(), twist })
             }
             None => Arc::new(model.clone()),
         };
@@ -167,6 +169,7 @@ impl<'t> Play<'t> {
             published: Vec::new(),
             answers: Vec::new(),
             counted: Counted::default(),
+            bug,
             _still: still,
         };
         play.confirm();
@@ -286,18 +289,23 @@ impl<'t> Play<'t> {
     }
 
     fn answer(&mut self, step: u32) {
-        let (waiting, members) = {
+        let (at, members, was_taken) = {
             let held = self.post.held();
-            let waiting = held.waiting.len();
-            let at = if waiting > 0 { self.rng.usize(..waiting) } else { 0 };
-            (waiting, held.waiting.get(at).map(|(id, _)| (at, held.asked[id].len())))
+            if held.waiting.is_empty() {
+                return;
+            }
+            let at = self.rng.usize(..held.waiting.len());
+            let id = &held.waiting[at].0;
+            (at, held.asked[id].len(), held.accepted.contains_key(id))
         };
-        let Some((at, members)) = members.filter(|_| waiting > 0) else { return };
+        let denies = self.bug == Some(Bug::DeniesWhatItTook) && members > 1;
         let fate = match self.rng.u8(..10) {
             0 => Fate::AcceptInSilence,
             1 => Fate::Lose,
             2 => Fate::Refuse,
             3 if members > 1 => Fate::TooLarge,
+            _ if denies && was_taken => Fate::TooLarge,
+            _ if denies => Fate::Deny,
             _ => Fate::Accept,
         };
         let fate = match self.outage {
@@ -339,29 +347,16 @@ impl<'t> Play<'t> {
 
     fn start(&mut self, instance: usize) {
         if self.instances[instance].is_none() {
-            let parts = Parts {
-                broker: Arc::clone(&self.broker),
-                topology: Arc::clone(&self.town.town.topology),
-                codec: Arc::clone(&self.town.town.codec),
-                directory: Arc::clone(&self.directory),
+            let site = Site {
+                town: &self.town.town,
+                broker: &self.broker,
+                directory: &self.directory,
                 push: Arc::clone(&self.post) as _,
                 sources: Arc::clone(&self.office) as _,
-                plan: Arc::new(self.town.town.plan.clone()),
                 runtime: self.runtime.handle().clone(),
-                board: Arc::new(Board::new(clock::now())),
-            };
-            let settings = Settings {
-                name: "sim".to_owned(),
-                instance: instance.to_string(),
-                static_member: false,
-                threads: 1,
-                commit_every: Duration::from_millis(100),
                 commit_most: 4,
-                in_flight: 64,
-                start_from: StartFrom::Earliest,
             };
-            let lanes = Lane::ALL.into_iter().map(|lane| ByHand::new(lane, &parts, &settings));
-            self.instances[instance] = Some(lanes.collect());
+            self.instances[instance] = Some(site.open(instance));
         } else if self.rng.u8(..3) == 0
             && let Some(lanes) = self.instances[instance].take()
         {
@@ -376,10 +371,10 @@ impl<'t> Play<'t> {
             return;
         }
         self.stalled[instance] = step + self.rng.u32(5..60);
-        for lane in Lane::ALL.into_iter().map(Lane::as_str) {
+        for lane in Lane::ALL {
             if self.rng.bool() {
-                let id = format!("sim-{instance}-{lane}-0");
-                self.counted.stalls += u64::from(self.model.evict(&format!("sim-{lane}"), &id));
+                let id = transactional_id(instance, lane);
+                self.counted.stalls += u64::from(self.model.evict(&group(lane), &id));
             }
         }
     }

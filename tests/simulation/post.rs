@@ -51,6 +51,8 @@ pub(crate) enum Fate {
     /// The account may not send.
     Forbid,
     TooLarge,
+    /// It takes it, and says that it did not.
+    Deny,
 }
 
 // === impl Post ===
@@ -64,13 +66,13 @@ impl Post {
     pub(crate) fn answer(&self, at: usize, fate: Fate) {
         let mut held = self.held();
         let (id, reply) = held.waiting.swap_remove(at);
-        if matches!(fate, Fate::Accept | Fate::AcceptInSilence) {
+        if matches!(fate, Fate::Accept | Fate::AcceptInSilence | Fate::Deny) {
             *held.accepted.entry(id.clone()).or_default() += 1;
         }
         let outcome = match fate {
             Fate::Accept => Outcome::Accepted(format!("job of {id}")),
             Fate::AcceptInSilence | Fate::Lose => Outcome::Unknown("timeout"),
-            Fate::Refuse => Outcome::TryLater { after: None, code: "unavailable" },
+            Fate::Refuse | Fate::Deny => Outcome::TryLater { after: None, code: "unavailable" },
             Fate::Forbid => Outcome::Forbidden("suspended".to_owned()),
             Fate::TooLarge => Outcome::TooLarge,
         };

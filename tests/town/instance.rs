@@ -1,0 +1,71 @@
+//! Instance: the lanes of one Bugle, turned by hand.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bugle::broker::{Broker, StartFrom};
+use bugle::clock;
+use bugle::directory::Directory;
+use bugle::engine::by_hand::ByHand;
+use bugle::engine::{Parts, Settings};
+use bugle::event::Lane;
+use bugle::push::PushService;
+use bugle::source_systems::SourceSystems;
+use bugle::store::view::Board;
+
+use super::town::Town;
+
+/// What begins the names of all groups and transactional ids.
+pub(crate) const NAME: &str = "sim";
+
+/// What instances run on.
+pub(crate) struct Site<'s> {
+    pub(crate) town: &'s Town,
+    pub(crate) broker: &'s Arc<dyn Broker>,
+    pub(crate) directory: &'s Arc<Directory>,
+    pub(crate) push: Arc<dyn PushService>,
+    pub(crate) sources: Arc<dyn SourceSystems>,
+    pub(crate) runtime: tokio::runtime::Handle,
+    /// The most records of one transaction.
+    pub(crate) commit_most: u64,
+}
+
+/// The name of a lane's group.
+pub(crate) fn group(lane: Lane) -> String {
+    format!("{NAME}-{lane}")
+}
+
+/// The transactional id of a lane of an instance.
+pub(crate) fn transactional_id(instance: usize, lane: Lane) -> String {
+    format!("{NAME}-{instance}-{lane}-0")
+}
+
+// === impl Site ===
+
+impl Site<'_> {
+    /// The lanes of instance number `instance`, in the order of the flow.
+    pub(crate) fn open(&self, instance: usize) -> Vec<ByHand> {
+        let parts = Parts {
+            broker: Arc::clone(self.broker),
+            topology: Arc::clone(&self.town.topology),
+            codec: Arc::clone(&self.town.codec),
+            directory: Arc::clone(self.directory),
+            push: Arc::clone(&self.push),
+            sources: Arc::clone(&self.sources),
+            plan: Arc::new(self.town.plan.clone()),
+            runtime: self.runtime.clone(),
+            board: Arc::new(Board::new(clock::now())),
+        };
+        let settings = Settings {
+            name: NAME.to_owned(),
+            instance: instance.to_string(),
+            static_member: false,
+            threads: 1,
+            commit_every: Duration::from_millis(100),
+            commit_most: self.commit_most,
+            in_flight: 64,
+            start_from: StartFrom::Earliest,
+        };
+        Lane::ALL.into_iter().map(|lane| ByHand::new(lane, &parts, &settings)).collect()
+    }
+}
