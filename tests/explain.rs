@@ -7,8 +7,10 @@ mod kit;
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use kit::process::{done, ended};
+use kit::site::Site;
 use serde_json::{Value as Json, json};
 
 const PEOPLE: &str = "tests/fixtures/explain/people.csv";
@@ -149,15 +151,11 @@ fn a_copy_says_that_it_is_one_and_what_nobody_hears_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let event = example("devadmin.change.requested", |_| {});
     let both = explained(&file(&folder, "twice.jsonl", &[event.clone(), event]), &[]);
-    let ended: Vec<&Json> = both["events"].as_array().unwrap().iter().map(|event| &event["ended"]).collect();
-    assert_eq!(ended, [&Json::Null, &json!("duplicate")]);
-    let (code, said) = ended_of("no-such-thing");
+    let words: Vec<&Json> = both["events"].as_array().unwrap().iter().map(|event| &event["ended"]).collect();
+    assert_eq!(words, [&Json::Null, &json!("duplicate")]);
+    let (code, said) = ended(&["explain", "no-such.json", "--people", PEOPLE]);
     assert_eq!(code, Some(1));
-    assert!(said.contains("`no-such-thing` is neither a file nor a kind"), "{said}");
-}
-
-fn ended_of(event: &str) -> (Option<i32>, String) {
-    ended(&["explain", event, "--people", PEOPLE])
+    assert!(said.contains("`no-such.json`: No such file"), "{said}");
 }
 
 #[test]
@@ -166,4 +164,83 @@ fn what_time_brings_is_told_when_time_is_given() {
     let occasions: Vec<&str> =
         later.as_array().unwrap().iter().map(|telling| telling["occasion"].as_str().unwrap()).collect();
     assert!(occasions.contains(&"reminder-1") && occasions.contains(&"step-1"), "{occasions:?}");
+}
+
+#[test]
+fn a_live_event_is_explained_by_its_id_as_before_it_happened_and_the_same_after_the_directory_changed() {
+    let site = Site::open(kit::registry(), 2, &["--poison", "user:zoe"]);
+    let people = fs::read_to_string(PEOPLE).unwrap().replace("acme,", "delta,");
+    let load = |text: &str| {
+        let file = site.file("people.csv");
+        fs::write(&file, text).unwrap();
+        site.bugle(&["directory", "load", &file.to_string_lossy()]);
+    };
+    load(&format!("{people}delta,zoe,,qa,Munich Works,Operations,,,,,\n"));
+    let mut bugle = site.run();
+    let file = publish(&site, "chg-1", "ben");
+    publish(&site, "chg-2", "zoe");
+    site.until_the_books_close(2, Duration::from_secs(60), |_| bugle.lives());
+
+    let ask = |what: &str| -> Json {
+        serde_json::from_str(&site.bugle(&["explain", what, "--output", "json"])).unwrap()
+    };
+    let live = ask("chg-1");
+    let offline = ask(&file.to_string_lossy());
+    let tellings = timeless(&live["events"][0]["tellings"]);
+    assert_eq!(tellings, timeless(&offline["events"][0]["rules"][0]["tellings"]), "{live:#} {offline:#}");
+    let telling = &tellings[0];
+    assert_eq!(
+        (telling["owed"].as_u64(), telling["audience"].as_str()),
+        (Some(3), Some("person:ben || role:approver never person:ada"))
+    );
+    assert_eq!(live["events"][0]["topologies"][0], offline["topology"], "the rules are known by their hash");
+    assert_eq!(live["on_their_way"], 0);
+    let said = site.bugle(&["explain", "chg-1", "--person", "ada"]);
+    assert!(said.contains("ada: never person:ada"), "{said}");
+
+    let refused = &ask("chg-2")["events"][0]["tellings"][0]["not_told"];
+    let zoe = refused.as_array().unwrap().iter().find(|fate| fate["people"][0] == "zoe");
+    assert!(
+        zoe.unwrap()["word"].as_str().unwrap().starts_with("refused"),
+        "a receipt is known by its notice: {refused}"
+    );
+
+    // Ben leaves, Cid is back, Eve holds another role: what was decided stays what it was.
+    let changed = people
+        .replace("delta,ben,,", "delta,ben,no,")
+        .replace("dora,yes", "dora,")
+        .replace("delta,eve,,approver", "delta,eve,,legal");
+    load(&changed);
+    assert_eq!(ask("chg-1"), live);
+    let now = ask(&file.to_string_lossy());
+    assert_ne!(
+        timeless(&now["events"][0]["rules"][0]["tellings"]),
+        tellings,
+        "the next one would go to others"
+    );
+    let (code, said) = site.try_bugle(&["explain", "chg-3"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("nothing was decided about it"), "{said}");
+    assert_eq!(bugle.terminate(), Some(0));
+}
+
+/// Without when it was decided: a plan and the day itself are never at the same time.
+fn timeless(tellings: &Json) -> Json {
+    let mut tellings = tellings.clone();
+    for telling in tellings.as_array_mut().unwrap() {
+        telling["at"] = Json::Null;
+    }
+    tellings
+}
+
+/// Publishes a change request of this id that names this approver; the file it stands in.
+fn publish(site: &Site, id: &str, approver: &str) -> PathBuf {
+    let mut event: Json =
+        serde_json::from_str(&done(&["schemas", "example", "devadmin.change.requested"])).unwrap();
+    (event["tenant"], event["event_id"]) = ("delta".into(), id.into());
+    (event["data"]["request_id"], event["data"]["approvers"]) = (id.into(), json!([approver]));
+    let file = site.file(&format!("{id}.json"));
+    fs::write(&file, event.to_string()).unwrap();
+    site.bugle(&["publish", &file.to_string_lossy()]);
+    file
 }

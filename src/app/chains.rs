@@ -244,7 +244,7 @@ mod tests {
     fn written(count: i64) -> Vec<Vec<u8>> {
         let (mut records, mut prev) = (Vec::new(), [0; 16]);
         for seq in 0..count {
-            let link = Link { chain: "subject-0".to_owned(), seq, prev };
+            let link = Link { chain: "subject-0".to_owned(), seq, prev, ..Link::default() };
             let record = outputs::encode_verdicts(7, &link, &[verdict(seq)]);
             prev = outputs::digest(&record);
             records.push(record);

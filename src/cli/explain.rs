@@ -1,7 +1,9 @@
-//! Explain: `bugle explain FILE` says of each event which rules wanted it, whom they told and why.
+//! Explain: `bugle explain` says of an event which rules wanted it, whom they told and why.
 //!
-//! It sends nothing. The lanes are those of `bugle run`; clock and push service are others.
+//! It sends nothing. Of an event in a file the lanes of `bugle run` are asked, with another clock and push service;
+//! of one that was read, by its id, the audit topic: whatever became of directory and rules since.
 
+mod live;
 mod tree;
 
 use std::io::Write;
@@ -14,10 +16,12 @@ use super::directory::show::print_json;
 use super::directory::unprintable;
 use super::offline::{self, Event, Town, TownArgs};
 use super::{Done, Failure};
-use crate::codec::Codec;
+use crate::clock;
+use crate::codec::{Codec, Schemas};
 use crate::event::{Person, Span, Timestamp};
 use crate::explain::{Explanation, Question, explain};
 use crate::scenario::Ground;
+use live::Asking;
 
 const AFTER_HELP: &str = "\
 For every rule that hears the event's kind: the tests of `match` and `if` with the values they met; for every rule
@@ -30,14 +34,16 @@ Examples:
   bugle explain xecm.task.assigned --people people.csv          the example of a kind
   bugle explain event.json --people people.csv --person ben     why Ben did, or did not
   bugle explain event.json --people people.csv --for 3d         and what is told later, if nothing else happens
-  bugle explain event.json --people people.csv --output json";
+  bugle explain event.json --people people.csv --output json
+  bugle explain evt-1001 --brokers localhost:9092               what was decided, from the audit topic";
 
 /// Arguments of `bugle explain`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
-    /// A file of events, as `bugle publish` takes it (`-`: standard input), or a kind, for its example.
-    #[arg(value_name = "FILE|KIND")]
+    /// A file of events, as `bugle publish` takes it (`-`: standard input); a kind, for its example; or the id of an
+    /// event that was read, for what was decided then.
+    #[arg(value_name = "FILE|KIND|ID")]
     pub event: String,
     /// The folder with the rules.
     #[arg(long, value_name = "FOLDER", default_value = "topology")]
@@ -57,6 +63,9 @@ pub struct Args {
     /// Say of each rule where this person stands.
     #[arg(long, value_name = "USER")]
     pub person: Option<String>,
+    /// Of events with this id, only this tenant's.
+    #[arg(long)]
+    pub tenant: Option<String>,
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
@@ -80,10 +89,15 @@ pub enum Output {
 /// A [`Failure`] when events, rules or people cannot be read.
 pub fn run(args: &Args, reach: &Reach<'_>, out: &mut dyn Write) -> Done {
     let schemas = offline::schemas(args.schemas.as_deref())?;
+    if !is_ahead(&args.event, &schemas) {
+        let (event_id, tenant) = (args.event.as_str(), args.tenant.as_deref());
+        let asking = Asking { event_id, tenant, person: args.person.as_deref(), output: args.output };
+        return live::run(&asking, &*(reach.open)(&args.broker)?, out);
+    }
     let topology = offline::topology(&args.topology, &schemas)?;
     let codec = Codec::new(schemas.into(), None);
     let events = events(args, &codec)?;
-    let town = Town::load(&args.town, &args.broker, reach)?;
+    let town = Town::load(&args.town, args.tenant.as_deref(), &args.broker, reach)?;
     let question = Question {
         events: events.into_iter().map(|event| (event.at, event.source, event.value)).collect(),
         rest: args.rest,
@@ -103,19 +117,16 @@ pub fn run(args: &Args, reach: &Reach<'_>, out: &mut dyn Write) -> Done {
     Ok(0)
 }
 
+/// Whether it is asked of an event that need not have happened: a file, or a kind. All else is an id.
+fn is_ahead(event: &str, schemas: &Schemas) -> bool {
+    let is_file = event == "-" || Path::new(event).exists();
+    is_file || event.ends_with(".json") || event.ends_with(".jsonl") || schemas.shape(event).is_some()
+}
+
 fn events(args: &Args, codec: &Codec) -> Result<Vec<Event>, Failure> {
-    let file = Path::new(&args.event);
-    let mut events = if args.event == "-" || file.exists() {
-        offline::events(file, codec)?
-    } else {
-        let at = args.at.unwrap_or_else(crate::clock::now);
-        match offline::example_of(&args.event, codec, at) {
-            Some(event) => vec![event?],
-            None => {
-                let fact = format!("`{}` is neither a file nor a kind", args.event);
-                return Err(Failure::failed(fact).hint("`bugle schemas example` lists the kinds"));
-            }
-        }
+    let mut events = match offline::example_of(&args.event, codec, args.at.unwrap_or_else(clock::now)) {
+        Some(event) => vec![event?],
+        None => offline::events(Path::new(&args.event), codec)?,
     };
     if events.is_empty() {
         return Err(Failure::failed(format!("`{}` holds no event", args.event))

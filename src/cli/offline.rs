@@ -48,10 +48,16 @@ pub(super) struct Event {
 // === impl Town ===
 
 impl Town {
-    pub(super) fn load(args: &TownArgs, broker: &BrokerArgs, reach: &Reach<'_>) -> Result<Self, Failure> {
+    /// `tenant` stands in where a line of the file names none.
+    pub(super) fn load(
+        args: &TownArgs,
+        tenant: Option<&str>,
+        broker: &BrokerArgs,
+        reach: &Reach<'_>,
+    ) -> Result<Self, Failure> {
         let config = broker.load()?;
         let (people, members) = match &args.people {
-            Some(file) => (from_file(file, None)?, args.members.as_deref().map(members_of).transpose()?),
+            Some(file) => (from_file(file, tenant)?, args.members.as_deref().map(members_of).transpose()?),
             None => {
                 let broker = (reach.open)(broker)?;
                 let people = present(&*broker, reach)?.people.into_values().collect();
@@ -78,7 +84,7 @@ fn tenants(config: &Config, people: &[Person]) -> (Vec<(String, String, String)>
     (each.collect(), settings.zone.clone())
 }
 
-fn members_of(file: &Path) -> Result<Vec<Members>, Failure> {
+pub(super) fn members_of(file: &Path) -> Result<Vec<Members>, Failure> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| Failure::failed(format!("`{}` cannot be read: {error}", file.display())))?;
     let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());

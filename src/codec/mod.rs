@@ -3,6 +3,7 @@
 //! There is one way into a change: a plan compiled from the writer's schema and ours decodes Avro in
 //! place; CloudEvents are written as our Avro first. Nothing here does I/O except the registry client.
 
+mod audited;
 mod cloud_events;
 pub mod decode;
 mod event_plan;

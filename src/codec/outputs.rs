@@ -5,6 +5,7 @@
 
 use sha2::{Digest, Sha256};
 
+use super::audited;
 use super::fault::{Code, Fault};
 use super::wire::{
     Cursor, FRAMING, put_count, put_framing, put_long, put_maybe_text, put_text, put_texts, schema_id,
@@ -21,6 +22,10 @@ pub struct Link {
     pub seq: i64,
     /// [`digest`] of the record before; zeros in the first.
     pub prev: [u8; 16],
+    /// The hash of the rules in force; 0 in records of versions that did not write it.
+    pub topology: u64,
+    /// How far the directory had been read when the transaction ended.
+    pub directory: Vec<i64>,
 }
 
 /// The first 16 bytes of the SHA-256 of a record's whole value.
@@ -46,6 +51,9 @@ pub fn encode_verdicts(id: u32, link: &Link, verdicts: &[Verdict]) -> Vec<u8> {
         put_verdict(&mut out, verdict);
     }
     out.push(0);
+    out.extend_from_slice(&link.topology.to_be_bytes());
+    put_longs(&mut out, &link.directory);
+    audited::put(&mut out, verdicts, &link.directory);
     out
 }
 
@@ -106,7 +114,14 @@ pub fn decode_verdicts(value: &[u8]) -> Result<(Link, Vec<Verdict>), Fault> {
             verdicts.push(verdict(cursor)?);
             Ok(())
         })?;
-        Ok((Link { chain, seq, prev }, verdicts))
+        let mut link = Link { chain, seq, prev, ..Link::default() };
+        // A record of a version before has nothing behind its verdicts.
+        if cursor.left() > 0 {
+            link.topology = u64::from_be_bytes(cursor.take(8)?.try_into().map_err(|_| Code::Truncated)?);
+            link.directory = longs(cursor)?;
+            audited::read(cursor, &mut verdicts, &link.directory)?;
+        }
+        Ok((link, verdicts))
     })
 }
 
@@ -211,7 +226,24 @@ pub(super) fn maybe_text(cursor: &mut Cursor<'_>) -> Result<Option<String>, Code
     }
 }
 
-fn texts(cursor: &mut Cursor<'_>) -> Result<Vec<String>, Code> {
+pub(super) fn put_longs(out: &mut Vec<u8>, longs: &[i64]) {
+    if !longs.is_empty() {
+        put_count(out, longs.len());
+    }
+    longs.iter().for_each(|long| put_long(out, *long));
+    out.push(0);
+}
+
+pub(super) fn longs(cursor: &mut Cursor<'_>) -> Result<Vec<i64>, Code> {
+    let mut longs = Vec::new();
+    cursor.blocks(1, |cursor| {
+        longs.push(cursor.long()?);
+        Ok(())
+    })?;
+    Ok(longs)
+}
+
+pub(super) fn texts(cursor: &mut Cursor<'_>) -> Result<Vec<String>, Code> {
     let mut texts = Vec::new();
     cursor.blocks(1, |cursor| {
         texts.push(cursor.text()?.to_owned());
@@ -282,7 +314,7 @@ fn reason_of(index: usize, code: Option<String>) -> Reason {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::LazyLock;
+    use std::sync::{Arc, LazyLock};
 
     use apache_avro::Schema;
     use apache_avro::reader::datum::GenericDatumReader;
@@ -291,6 +323,8 @@ mod tests {
 
     use super::*;
     use crate::codec::{Name, Schemas};
+    use crate::event::Asked;
+    use crate::event::asked::{How, Standing};
 
     static SCHEMAS: LazyLock<Schemas> = LazyLock::new(Schemas::built_in);
 
@@ -344,12 +378,28 @@ mod tests {
         }
     }
 
+    prop_compose! {
+        fn asked()(
+            audience in ".{0,9}", directory in prop::collection::vec(any::<i64>(), 1..3),
+            groups in prop::collection::vec((0..How::ALL.len(), ".{0,9}", any::<u32>(), prop::collection::vec(".{0,9}", 0..3)), 0..3),
+        ) -> Arc<Asked> {
+            let groups = groups.into_iter();
+            let group = |(how, term, count, people)| Standing { how: How::ALL[how], term, count, people };
+            Arc::new(Asked { audience, directory, groups: groups.map(group).collect() })
+        }
+    }
+
     proptest! {
         #[test]
         fn verdicts_are_read_as_written_and_by_others_too(
-            verdicts in prop::collection::vec(verdict(), 0..4), seq in any::<i64>(), prev in any::<[u8; 16]>(),
+            verdicts in prop::collection::vec((verdict(), prop::option::of(0..2usize)), 0..4), shared in [asked(), asked()],
+            seq in any::<i64>(), prev in any::<[u8; 16]>(), topology in any::<u64>(), directory in prop::collection::vec(any::<i64>(), 1..3),
         ) {
-            let link = Link { chain: "subject-3".into(), seq, prev };
+            let verdicts: Vec<Verdict> = verdicts
+                .into_iter()
+                .map(|(verdict, at)| Verdict { asked: at.map(|at| Arc::clone(&shared[at])), ..verdict })
+                .collect();
+            let link = Link { chain: "subject-3".into(), seq, prev, topology, directory };
             let bytes = encode_verdicts(7, &link, &verdicts);
             let theirs = theirs(Name::Verdict, &bytes);
             let Value::Array(items) = field(&theirs, "verdicts") else { panic!("no list") };
@@ -361,6 +411,9 @@ mod tests {
                     prop_assert_eq!(word, reason.as_str());
                 }
             }
+            let apart: std::collections::BTreeSet<_> = verdicts.iter().filter_map(|verdict| verdict.asked.as_ref().map(Arc::as_ptr)).collect();
+            let Value::Array(answers) = field(&theirs, "asked") else { panic!("no list") };
+            prop_assert_eq!(answers.len(), apart.len(), "each answer is written once");
             prop_assert_eq!(decode_verdicts(&bytes).unwrap(), (link, verdicts));
         }
 
@@ -398,12 +451,30 @@ mod tests {
     #[test]
     fn a_record_changed_or_cut_no_longer_fits_its_chain() {
         let first = encode_verdicts(7, &Link { chain: "source-0".into(), ..Link::default() }, &[]);
-        let next = Link { chain: "source-0".into(), seq: 1, prev: digest(&first) };
+        let next = Link { seq: 1, prev: digest(&first), ..Link::default() };
         let mut forged = first.clone();
         forged[10] ^= 1;
         assert_ne!(digest(&forged), next.prev);
-        for end in 0..first.len() {
+        // Behind the verdicts a record of a version before ends: eight bytes and two lists were not written then.
+        let before = first.len() - 10;
+        for end in (0..first.len()).filter(|end| *end != before) {
             assert!(decode_verdicts(&first[..end]).is_err(), "{end}");
         }
+    }
+
+    #[test]
+    fn a_record_of_a_version_before_is_still_read() {
+        let link = Link { chain: "person-1".into(), seq: 4, ..Link::default() };
+        let bytes = encode_verdicts(7, &link, &[]);
+        assert_eq!(decode_verdicts(&bytes[..bytes.len() - 10]), Ok((link, Vec::new())));
+    }
+
+    #[test]
+    fn how_people_stand_is_told_in_the_order_of_the_schema() {
+        let schema = Schema::parse_str(Schemas::built_in().text(Name::Verdict)).unwrap();
+        let mut names = std::collections::HashMap::new();
+        crate::codec::reader::collect(&schema, &mut names);
+        let Schema::Enum(how) = names["com.opentext.bugle.How"] else { panic!("not an enum") };
+        assert_eq!(how.symbols, How::ALL.map(How::as_str));
     }
 }

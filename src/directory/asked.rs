@@ -42,7 +42,10 @@ impl People {
         if rest > 0 {
             let is_new = |id: &&&str| asked.standing_of(id).is_none();
             let people = user_ids.iter().filter(is_new).take(most).map(|id| (*id).to_owned()).collect();
-            let term = asked.audience.clone();
+            let term = match asked.audience.contains(' ') {
+                true => format!("({})", asked.audience),
+                false => asked.audience.clone(),
+            };
             asked.groups.push(Standing { how: How::Lacks, term, count: rest, people });
         }
         asked
@@ -53,7 +56,7 @@ impl People {
 
 impl Asked {
     fn of(audience: &BoundAudience, groups: Vec<Standing>) -> Self {
-        Self { audience: short(audience.to_string()), groups }
+        Self { audience: short(audience.to_string()), directory: Vec::new(), groups }
     }
 }
 
@@ -270,4 +273,40 @@ fn short(mut text: String) -> String {
         text.push('…');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Person;
+
+    #[test]
+    fn a_hundred_thousand_of_a_role_are_one_line_and_the_few_beside_them_have_names() {
+        let mut people = People::new();
+        for number in 0..100_000 {
+            people.apply(&Person {
+                tenant: "north".into(),
+                user_id: format!("user-{number}"),
+                active: true,
+                roles: vec!["staff".into()],
+                ..Person::default()
+            });
+        }
+        let bound = |table, name: &str| Bound::In(table, vec![name.to_owned()]);
+        let audience = BoundAudience {
+            tell: bound(Table::Role, "staff"),
+            fallback: None,
+            never: Some(bound(Table::Person, "user-7")),
+        };
+        let asked = people.asked("north", &audience, 12);
+        let group = |how, term: &str, count, people: &[&str]| Standing {
+            how,
+            term: term.to_owned(),
+            count,
+            people: people.iter().map(|id| (*id).to_owned()).collect(),
+        };
+        let never = group(How::Never, "person", 1, &["user-7"]);
+        assert_eq!(asked.groups, [group(How::Named, "role:staff", 99_999, &[]), never]);
+        assert!(asked.bytes() < 150, "{asked:?}");
+    }
 }

@@ -10,6 +10,8 @@ pub struct Asked {
     /// The expression with the change's values, such as `role:approver && location:"Hamburg Harbour"`;
     /// behind it, where there are such, ` else ` and the fallback, ` never ` and whom not.
     pub audience: String,
+    /// How far the directory had been read.
+    pub directory: Vec<i64>,
     /// Everybody it came near, each in one of them.
     pub groups: Vec<Standing>,
 }
@@ -117,6 +119,14 @@ impl Standing {
 // === impl Asked ===
 
 impl Asked {
+    /// About how many bytes it has.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let people = |group: &Standing| group.people.iter().map(|person| person.len() + 2).sum::<usize>();
+        let groups = self.groups.iter().map(|group| group.term.len() + 16 + people(group));
+        self.audience.len() + 8 * self.directory.len() + 16 + groups.sum::<usize>()
+    }
+
     /// How many are to be told.
     #[must_use]
     pub fn belonging(&self) -> u32 {

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::{Occasion, Source};
+
 /// A 128-bit hash of `parts`, the tenant first. The length of each part is hashed with it, so
 /// `("ab", "c")` and `("a", "bc")` differ. Unseeded: stored hashes must never change.
 #[must_use]
@@ -62,6 +64,19 @@ impl FromStr for NoticeId {
 }
 
 impl NoticeId {
+    /// What a rule says of an event (tenant, source, id) to the people of a subject, on an occasion, in a round.
+    #[must_use]
+    pub fn of(
+        (tenant, source, event_id): (&str, Source, &str),
+        (rule, subject): (&str, &str),
+        (occasion, round): (Occasion, u32),
+    ) -> Self {
+        let event = hash128([tenant, source.as_str(), event_id].map(str::as_bytes));
+        let [tenant, rule, subject] = [tenant, rule, subject].map(str::as_bytes);
+        let (occasion, round) = (occasion.to_string(), round.to_le_bytes());
+        Self(hash128([tenant, rule, subject, &event.to_le_bytes(), occasion.as_bytes(), &round]))
+    }
+
     /// One person's push of this notice, as a number: hash(notice, person).
     #[must_use]
     pub fn delivery(self, user_id: &str) -> u128 {

@@ -128,6 +128,8 @@ impl Telling {
                 why.or_else(|| groups.iter().find(|group| group.people.iter().any(|name| name == person)));
             telling.put(reason.to_string(), why.map(|why| why.because(Some(person))), person);
         }
+        // The same whichever partitions the people lie in.
+        telling.told.iter_mut().chain(&mut telling.not_told).for_each(|fate| fate.people.sort_unstable());
         telling
     }
 

@@ -3,10 +3,14 @@
 //! One chain per writer, that is per lane and input partition: nobody else can write into it, and its
 //! head moves with the cursor, so that an aborted transaction takes its link back.
 
+use std::sync::Arc;
+
+use hashbrown::HashSet;
+
 use crate::codec::outputs::{self, Link};
 use crate::event::{Topic, Verdict};
 
-use super::{Cursor, Outbox, Plan};
+use super::{Cursor, Outbox, World};
 
 /// The chain of one lane and partition.
 #[derive(Debug)]
@@ -34,17 +38,23 @@ impl Chain {
     }
 
     /// Writes the outbox's verdicts into it as audit records.
-    pub fn close(&mut self, plan: &Plan, out: &mut Outbox) {
+    pub fn close(&mut self, world: &World<'_>, out: &mut Outbox) {
         let verdicts = std::mem::take(&mut out.verdicts);
-        let partitions = i32::try_from(plan.audit.max(1)).unwrap_or(1);
+        let partitions = i32::try_from(world.plan.audit.max(1)).unwrap_or(1);
         let mut rest = verdicts.as_slice();
         while !rest.is_empty() {
             let (part, after) = rest.split_at(fitting(rest));
             rest = after;
             let (number, digest) = self.head;
             let seq = i64::try_from(number).unwrap_or(i64::MAX);
-            let link = Link { chain: self.name.clone(), seq, prev: digest.to_be_bytes() };
-            let record = outputs::encode_verdicts(plan.ids.verdict, &link, part);
+            let link = Link {
+                chain: self.name.clone(),
+                seq,
+                prev: digest.to_be_bytes(),
+                topology: world.topology.generation,
+                directory: world.directory.to_vec(),
+            };
+            let record = outputs::encode_verdicts(world.plan.ids.verdict, &link, part);
             self.head = (number + 1, u128::from_be_bytes(outputs::digest(&record)));
             let key = self.name.clone().into_bytes().into();
             out.write(Topic::Audit, self.partition.rem_euclid(partitions), Some(key), record);
@@ -70,10 +80,14 @@ impl Chain {
 
 /// How many of the verdicts one record takes; at least one.
 fn fitting(verdicts: &[Verdict]) -> usize {
-    let mut bytes = 0;
+    let (mut bytes, mut asked) = (0, HashSet::new());
     for (index, verdict) in verdicts.iter().take(MOST_VERDICTS).enumerate() {
         let people: usize = verdict.people.iter().map(|person| person.len() + 2).sum();
         bytes += 256 + verdict.event_id.len() + verdict.subject.as_ref().map_or(0, String::len) + people;
+        // What several verdicts share is written once.
+        if let Some(shared) = verdict.asked.as_ref().filter(|shared| asked.insert(Arc::as_ptr(shared))) {
+            bytes += shared.bytes();
+        }
         if bytes > MOST_BYTES && index > 0 {
             return index;
         }

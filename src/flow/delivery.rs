@@ -349,7 +349,7 @@ impl Rooms for DeliveryLane {
         let (offset, place) = self.unfinished.low_water();
         self.progress.reach(offset, place);
         self.begun.1 = self.begun.1.max(self.unfinished.next());
-        self.progress.close(world.plan, out);
+        self.progress.close(world, out);
         self.state.0 = self.progress.position().1.sequence;
         let (offset, cursor) = self.position();
         memory::write_place(Topic::Parked, self.partition, (offset, &cursor), out);

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use crate::directory::Resolved;
-use crate::event::asked::Standing;
 use crate::event::frame::append;
 use crate::event::ids::person_partition;
 use crate::event::{Asked, Reason};
@@ -90,9 +89,7 @@ impl Named {
 
     fn bytes(&self) -> usize {
         let names: usize = self.parts.iter().map(|part| part.names.len()).sum();
-        let asked = |group: &Standing| group.term.len() + 64 + group.people.len() * 48;
-        let asked = self.asked.audience.len() + self.asked.groups.iter().map(asked).sum::<usize>();
-        names + self.no_channel.iter().map(String::len).sum::<usize>() + asked + 128
+        names + self.no_channel.iter().map(String::len).sum::<usize>() + 2 * self.asked.bytes() + 128
     }
 }
 

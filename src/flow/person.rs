@@ -272,7 +272,7 @@ impl Rooms for PersonLane {
             }
         }
         self.frames.cut(out);
-        self.progress.close(world.plan, out);
+        self.progress.close(world, out);
         let (offset, cursor) = self.progress.position();
         memory::write(Topic::Told, self.partition, (offset, &cursor), self.told.told(now), out);
     }
@@ -308,7 +308,8 @@ impl Rooms for PersonLane {
 /// Why people who were named no longer are.
 fn why_left(notice: &Notice<'_>, people: &[&str], world: &World<'_>) -> Option<Arc<Asked>> {
     let audience = notice.audience.open().ok()?;
-    Some(Arc::new(world.people.asked_of(notice.tenant, &audience, people, MOST_STANDING)))
+    let asked = world.people.asked_of(notice.tenant, &audience, people, MOST_STANDING);
+    Some(Arc::new(Asked { directory: world.directory.to_vec(), ..asked }))
 }
 
 /// The most tellings gathered for one cut: a bound on memory, and enough to fill every batch.

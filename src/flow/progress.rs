@@ -1,7 +1,7 @@
 //! Progress: how far a lane has come, and how far it had come at its last commit.
 
 use super::audit::Chain;
-use super::{Cursor, Outbox, Plan};
+use super::{Cursor, Outbox, World};
 
 /// A lane's place in its input.
 ///
@@ -62,8 +62,8 @@ impl Progress {
     }
 
     /// The outbox's verdicts become audit records.
-    pub fn close(&mut self, plan: &Plan, out: &mut Outbox) {
-        self.chain.close(plan, out);
+    pub fn close(&mut self, world: &World<'_>, out: &mut Outbox) {
+        self.chain.close(world, out);
     }
 
     /// What to commit.

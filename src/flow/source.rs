@@ -233,7 +233,7 @@ impl Rooms for SourceLane {
 
     fn cut(&mut self, _now: Timestamp, world: &World<'_>, out: &mut Outbox) {
         self.frames.cut(out);
-        self.progress.close(world.plan, out);
+        self.progress.close(world, out);
     }
 
     fn position(&self) -> (i64, Cursor) {

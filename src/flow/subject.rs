@@ -166,7 +166,7 @@ impl Rooms for SubjectLane {
 
     fn cut(&mut self, _now: Timestamp, world: &World<'_>, out: &mut Outbox) {
         self.voice.cut(out);
-        self.progress.close(world.plan, out);
+        self.progress.close(world, out);
         self.talks.cut(self.progress.position(), out);
         let (offset, cursor) = self.position();
         memory::write(Topic::Seen, self.partition, (offset, &cursor), self.seen.heard(), out);

@@ -12,7 +12,8 @@ use crate::event::audience::{Bound, Table};
 use crate::event::frame::{FrameHead, SubjectItem};
 use crate::event::record::Header;
 use crate::event::{
-    BoundAudience, Change, Ending, Notice, NoticeId, Occasion, Reason, Sealed, Timestamp, Verdict, hash128,
+    Asked, BoundAudience, Change, Ending, Notice, NoticeId, Occasion, Reason, Sealed, Timestamp, Verdict,
+    hash128,
 };
 use crate::topology::KindRule;
 use crate::topology::schedule::To;
@@ -104,6 +105,7 @@ impl Voice {
         let named = self.kept.named(key, world.directory, || {
             let found = world.people.resolve(tenant, &words.audience, channels);
             let asked = world.people.asked(tenant, &words.audience, MOST_STANDING);
+            let asked = Asked { directory: world.directory.to_vec(), ..asked };
             Named::of(&found, asked, tenant, world.plan.people)
         });
         let asked = Some(Arc::clone(&named.asked));
@@ -192,14 +194,10 @@ impl<'h> Hearing<'h> {
     {
         let Self { item, change, rule, .. } = *self;
         let (occasion, conversation) = (words.occasion, words.conversation);
-        let event = self.event();
-        let [tenant, id, subject] = [change.tenant(), &rule.rule.id, item.subject].map(str::as_bytes);
-        let named = occasion.to_string();
-        let round = words.round.to_le_bytes();
-        let notice = hash128([tenant, id, subject, &event.to_le_bytes(), named.as_bytes(), &round]);
+        let event = (change.tenant(), item.at.source, change.event_id());
         let news = rule.news(change);
         Notice {
-            id: NoticeId(notice),
+            id: NoticeId::of(event, (&rule.rule.id, item.subject), (occasion, words.round)),
             tenant: change.tenant(),
             rule: &rule.rule.id,
             subject: item.subject,

@@ -295,7 +295,7 @@ impl Rooms for WriteBackLane {
     }
 
     fn cut(&mut self, _now: Timestamp, world: &World<'_>, out: &mut Outbox) {
-        self.progress.close(world.plan, out);
+        self.progress.close(world, out);
         let (offset, mut cursor) = self.progress.position();
         let mut changed = self.kept.changed().peekable();
         if changed.peek().is_none() {

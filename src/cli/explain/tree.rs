@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use crate::event::Person;
-use crate::explain::{Considered, Explained, Explanation, Fate, Telling};
+use crate::explain::{Considered, Explained, Explanation, Fate, Recalled, Telling};
 
 /// A line and what hangs on it.
 #[derive(Debug, Default)]
@@ -52,6 +52,50 @@ pub(super) fn text(explanation: &Explanation, people: &[Person]) -> String {
         Node::of("later").with(later).print("", &mut out);
     }
     out
+}
+
+/// What was decided about events with one id.
+pub(super) fn recalled(events: &[Recalled], (open, person): (u64, Option<&str>)) -> String {
+    let (mut out, rows) = (String::new(), Rows::new());
+    for event in events {
+        let (partition, offset) = event.place;
+        let head = format!("{} of {}: {} {partition}-{offset}", event.event_id, event.tenant, event.source);
+        let subjects = event.subjects.iter().map(|subject| Node::of(format!("about {subject}")));
+        let rules = event.topologies.iter().map(|hash| Node::of(format!("decided by rules {hash}")));
+        let ended = event.ended.iter().map(|ended| Node::of(format!("ended as {ended}")));
+        let tellings = event.tellings.iter().map(|telling| match person {
+            None => self::telling(telling, (&event.tenant, &rows)),
+            Some(person) => of_person(telling, person),
+        });
+        Node::of(head).with(subjects).with(rules).with(ended).with(tellings).print("", &mut out);
+    }
+    if open > 0 {
+        let _ = writeln!(
+            out,
+            "{open} pushes of all events are still on their way: who is told here may be among them"
+        );
+    }
+    out
+}
+
+/// Where one person stands to a telling.
+fn of_person(telling: &Telling, person: &str) -> Node {
+    let fates = telling.told.iter().chain(&telling.not_told);
+    let own: Vec<Node> = fates
+        .filter(|fate| fate.people.iter().any(|id| id == person))
+        .map(|fate| {
+            let fate = Fate { people: vec![person.to_owned()], count: 1, ..fate.clone() };
+            Node::of(format!("{}: {}", fate.word, self::fate(&fate, "", &Rows::new()).remove(0).text))
+        })
+        .collect();
+    let counted = telling.told.iter().chain(&telling.not_told).any(|fate| fate.people.is_empty());
+    let none = own.is_empty().then(|| match counted {
+        true => format!("{person} is not named; groups of many are counted, and may hold them"),
+        false => format!("{person} was not near: they lack more than one term"),
+    });
+    let audience = Node::of(format!("asked for {}", telling.audience));
+    let head = format!("{} {} at {}", telling.rule, telling.occasion, telling.at);
+    Node::of(head).with([audience]).with(own).with(none.map(Node::of))
 }
 
 /// Everybody an explanation names, with their tenant.
