@@ -2,6 +2,8 @@
 //!
 //! It tells nobody anything. The answer is the directory's own: border, deputies and `never` included.
 
+mod change;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,13 +15,15 @@ use serde_json::json as object;
 
 use super::broker_args::{BrokerArgs, Reach};
 use super::directory::show::{Output, grid, print_json};
-use super::directory::{people_of, unprintable};
+use super::directory::{from_file, unprintable};
+use super::offline::{Town, TownArgs, members_of};
 use super::{Done, Failure};
 use crate::codec::{Codec, Name, json};
 use crate::directory::{ExpressionFault, People, Resolved, bind_rule, parse};
 use crate::event::audience::{Audience, BoundAudience};
 use crate::event::frame::Format;
-use crate::event::{Change, Person, Shape, Source};
+use crate::event::{Change, Members, Person, Shape, Source};
+use change::{Asking, Changes, Moved};
 
 const AFTER_HELP: &str = "\
 An expression joins terms with &&, ||, ! and ( ):
@@ -35,7 +39,8 @@ An expression joins terms with &&, ||, ! and ( ):
 Examples:
   bugle audience 'role:approver && unit:EMEA && !location:FR' --tenant north
   bugle audience 'supervisor(assignees)' --event task.json
-  bugle audience 'party:acme' --channel mobile --people people.csv --output json";
+  bugle audience 'party:acme' --channel mobile --people people.csv --output json
+  bugle audience 'role:approver' --against people-last-week.csv  who is in now, who is out, and why";
 
 /// Arguments of `bugle audience`.
 #[derive(Debug, clap::Args)]
@@ -56,9 +61,15 @@ pub struct Args {
     /// An event as JSON, whose values fill the expression.
     #[arg(long, value_name = "FILE")]
     pub event: Option<PathBuf>,
-    /// Ask this `people.csv` or `people.jsonl` instead of the topic.
+    /// Who is asked.
+    #[command(flatten)]
+    pub town: TownArgs,
+    /// Compare with an older `people.csv` or `people.jsonl`: who is in now, who is out, and why.
     #[arg(long, value_name = "FILE")]
-    pub people: Option<PathBuf>,
+    pub against: Option<PathBuf>,
+    /// The members that went with it; the same as now, when left out.
+    #[arg(long, value_name = "FILE", requires = "against")]
+    pub against_members: Option<PathBuf>,
     /// Only through these channels.
     #[arg(long = "channel", value_name = "CHANNEL")]
     pub channels: Vec<String>,
@@ -82,15 +93,24 @@ pub fn run(args: &Args, reach: &Reach<'_>, out: &mut dyn Write) -> Done {
     let never = args.never.as_deref().map(read).transpose()?;
     let event = args.event.as_deref().map(|file| event(file, reach.codec)).transpose()?;
     let change = event.as_ref().map(|event| event.change(reach.codec)).transpose()?;
-    let all = people_of(args.people.as_deref(), args.tenant.as_deref(), &args.broker, reach)?;
-    let mut people = People::new();
-    all.iter().for_each(|person| people.apply(person));
+    let Town { people: all, members, .. } =
+        Town::load(&args.town, args.tenant.as_deref(), &args.broker, reach)?;
+    let people = known(&all, &members);
     let tenant = tenant(args, change.as_ref(), &people)?;
     let change = change.unwrap_or_else(nothing);
     let audience = bind_rule(&tell, fallback.as_ref(), never.as_ref(), &change);
     let resolved = people.resolve(&tenant, &audience, &args.channels);
-    let answer =
-        Answer { args, all: &all, tenant: &tenant, advice: advice(&people, &tenant, &audience), resolved };
+    let changes = match &args.against {
+        None => None,
+        Some(file) => {
+            let older = args.against_members.as_deref().map(members_of).transpose()?;
+            let old = known(&from_file(file, args.tenant.as_deref())?, &older.unwrap_or(members));
+            let asking = Asking { tenant: &tenant, audience: &audience, channels: &args.channels };
+            Some(Changes::between(&old, &people, asking))
+        }
+    };
+    let advice = advice(&people, &tenant, &audience);
+    let answer = Answer { args, all: &all, tenant: &tenant, advice, resolved, changes };
     match args.output {
         Output::Table => answer.table(out),
         Output::Json => answer.json(&tell, out),
@@ -105,6 +125,7 @@ struct Answer<'a> {
     tenant: &'a str,
     advice: Vec<String>,
     resolved: Resolved<'a>,
+    changes: Option<Changes>,
 }
 
 // === impl Answer ===
@@ -138,7 +159,24 @@ impl Answer<'_> {
         if no_channel > 0 {
             writeln!(out, "{no_channel} more belong but have no approved channel")?;
         }
-        self.advice.iter().try_for_each(|line| writeln!(out, "note: {line}"))
+        self.advice.iter().try_for_each(|line| writeln!(out, "note: {line}"))?;
+        self.changes.as_ref().map_or(Ok(()), |changes| self.changed(changes, out))
+    }
+
+    /// Who is in now, and who is out.
+    fn changed(&self, changes: &Changes, out: &mut dyn Write) -> std::io::Result<()> {
+        let (entered, left) = (changes.entered.len(), changes.left.len());
+        let file = self.args.against.as_deref().unwrap_or(Path::new("")).display();
+        writeln!(out, "against {file}: {entered} in, {left} out")?;
+        for (sign, moved) in [('+', &changes.entered), ('-', &changes.left)] {
+            for Moved { user_id, why, was } in moved.iter().take(self.args.first) {
+                writeln!(out, "  {sign} {user_id}: {why} (was: {was})")?;
+            }
+            if moved.len() > self.args.first {
+                writeln!(out, "  {sign} … and {} more", moved.len() - self.args.first)?;
+            }
+        }
+        Ok(())
     }
 
     fn json(&self, tell: &Audience, out: &mut dyn Write) -> std::io::Result<()> {
@@ -154,8 +192,23 @@ impl Answer<'_> {
             "nobody": nobody.map(|nobody| object!({ "reason": nobody.reason().as_str(), "text": nobody.text() })),
             "notes": self.advice,
         });
+        let answer = match &self.changes {
+            None => answer,
+            Some(changes) => {
+                let mut answer = answer;
+                answer["against"] = object!(changes);
+                answer
+            }
+        };
         print_json(&answer, out)
     }
+}
+
+fn known(all: &[Person], members: &[Members]) -> People {
+    let mut people = People::new();
+    all.iter().for_each(|person| people.apply(person));
+    members.iter().for_each(|members| people.apply_members(members));
+    people
 }
 
 /// An event of a file, as its source would have published it.
@@ -306,6 +359,32 @@ mod tests {
         };
         assert_eq!(ask("assignees"), "    \"bob\"");
         assert_eq!(ask("role:{event.entity.name} && !assignees"), "    \"ada\"");
+    }
+
+    #[test]
+    fn it_says_who_is_in_now_and_who_is_out_by_an_older_directory_and_why() {
+        let stage = Stage::new();
+        stage.load(PEOPLE, &[]);
+        let older = PEOPLE
+            .replace("north,ada,legal", "north,ada,buyer")
+            .replace("north,cid,buyer,P1,APAC", "north,cid,legal,P1,EMEA")
+            .replace("north,bob,legal,P2,EMEA", "north,bob,legal,P2,APAC")
+            + "north,zoe,legal,P1,EMEA,,\n";
+        let older = stage.file("older.csv", &older);
+        let ask = |more: &[&str]| {
+            stage
+                .ask(&[&["role:legal && unit:EMEA", "--tenant", "north", "--against", &older], more].concat())
+        };
+        let said = ask(&["--first", "9"]);
+        insta::assert_snapshot!(said.split_once("against ").unwrap().1.replace(&older, "older.csv"), @r"
+        older.csv: 2 in, 2 out
+          + ada: role:legal && unit:EMEA (was: not role:legal)
+          + bob: role:legal && unit:EMEA (was: not unit:EMEA)
+          - cid: not (role:legal && unit:EMEA) (was: role:legal && unit:EMEA)
+          - zoe: no entry in the directory (was: role:legal && unit:EMEA)
+        ");
+        let json: serde_json::Value = serde_json::from_str(&ask(&["--output", "json"])).unwrap();
+        assert_eq!(json["against"]["out"][1]["user_id"], "zoe");
     }
 
     #[test]

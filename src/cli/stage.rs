@@ -65,6 +65,13 @@ impl Stage {
         file.to_str().unwrap().to_owned()
     }
 
+    /// A file of this text.
+    pub(super) fn file(&self, name: &str, text: &str) -> String {
+        let file = self.folder.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        file.to_str().unwrap().to_owned()
+    }
+
     /// The keys written so far; a tombstone is `gone`.
     pub(super) fn written(&self) -> Vec<String> {
         let key = |record: &Outgoing| {
