@@ -30,6 +30,7 @@ pub use self::settings::KafkaSettings;
 use super::names::faults_of;
 use super::terms::check_record;
 use super::{Broker, BrokerError, Follow, Input, Link, LinkSpec, Outgoing, Topic, TopicSpec, Unread};
+use crate::event::Timestamp;
 
 /// A cluster.
 pub struct Kafka {
@@ -84,6 +85,13 @@ impl Broker for Kafka {
     fn follow(&self, topic: Topic) -> Result<Box<dyn Follow>, BrokerError> {
         let partitions = i32::try_from(self.partitions(topic)?).unwrap_or(i32::MAX);
         Ok(Box::new(Follower::open(&self.settings, topic, (0..partitions).collect())?))
+    }
+
+    fn follow_since(&self, topic: Topic, since: Timestamp) -> Result<Box<dyn Follow>, BrokerError> {
+        let partitions = i32::try_from(self.partitions(topic)?).unwrap_or(i32::MAX);
+        let mut follower = Follower::open(&self.settings, topic, (0..partitions).collect())?;
+        follower.skip_to(since)?;
+        Ok(Box::new(follower))
     }
 
     fn recall(&self, topic: Topic, partitions: &[i32]) -> Result<Box<dyn Follow>, BrokerError> {

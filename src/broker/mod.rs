@@ -17,6 +17,7 @@ pub mod terms;
 
 use std::time::Duration;
 
+use crate::event::Timestamp;
 pub use crate::event::record::{Header, Incoming, Input, Outgoing, Topic};
 
 /// How far one lane has come in one input partition.
@@ -281,6 +282,14 @@ pub trait Broker: Send + Sync {
     /// # Errors
     /// [`BrokerError::Unavailable`] or [`BrokerError::Topic`].
     fn follow(&self, topic: Topic) -> Result<Box<dyn Follow>, BrokerError>;
+
+    /// Follows a whole topic; records appended before `since` may be passed over unread.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unavailable`] or [`BrokerError::Topic`].
+    fn follow_since(&self, topic: Topic, _since: Timestamp) -> Result<Box<dyn Follow>, BrokerError> {
+        self.follow(topic)
+    }
 
     /// Reads some partitions of a topic from their beginning: what their lanes remember. The follower
     /// counts them in the order given here.

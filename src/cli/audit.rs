@@ -16,7 +16,7 @@ use super::directory::{unprintable, unreachable};
 use super::{Done, Failure};
 use crate::app::chains::{Chains, Heads};
 use crate::app::wiring;
-use crate::broker::Broker;
+use crate::broker::{Broker, Follow};
 use crate::clock::Tick;
 use crate::event::{Ending, Incoming, Timestamp, Topic, Verdict};
 
@@ -244,12 +244,22 @@ fn as_json(verdict: &Verdict) -> Json {
 pub(super) fn each(
     broker: &dyn Broker,
     topic: Topic,
-    mut take: impl FnMut(Incoming) -> Result<(), Failure>,
+    take: impl FnMut(Incoming) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut follow = broker.follow(topic).map_err(unreachable)?;
+    each_of(follow.as_mut(), topic, take)
+}
+
+/// Reads what is left of a topic, to the end it has now.
+pub(super) fn each_of(
+    follow: &mut dyn Follow,
+    topic: Topic,
+    mut take: impl FnMut(Incoming) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let ends = follow.ends().map_err(unreachable)?;
-    let all: i64 = ends.iter().sum();
-    let bar = progress(all.unsigned_abs());
+    let read = |positions: &[i64]| positions.iter().sum::<i64>().unsigned_abs();
+    let before = read(&follow.positions());
+    let bar = progress(read(&ends).saturating_sub(before));
     let (mut records, mut last) = (Vec::new(), Tick::now());
     let at_end = |positions: &[i64]| ends.iter().zip(positions).all(|(end, next)| next >= end);
     while !at_end(&follow.positions()) {
@@ -261,7 +271,7 @@ pub(super) fn each(
             return Err(Failure::failed(message).hint("see whether the cluster is well, and try again"));
         }
         records.drain(..).try_for_each(&mut take)?;
-        bar.set_position(follow.positions().iter().sum::<i64>().unsigned_abs());
+        bar.set_position(read(&follow.positions()).saturating_sub(before));
     }
     bar.finish_and_clear();
     Ok(())

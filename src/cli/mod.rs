@@ -13,6 +13,7 @@ pub mod explain;
 pub mod graph;
 pub mod offline;
 pub mod publish;
+pub mod replay;
 pub mod run;
 pub mod schemas;
 #[cfg(test)]
@@ -64,6 +65,8 @@ enum Verb {
     Audience(audience::Args),
     /// Say why an event reached whom it reached, and nobody else: rule by rule, person by person.
     Explain(explain::Args),
+    /// Play recorded events through new rules, and say who would hear more, less or at another time.
+    Replay(replay::Args),
     /// Prove, show or export what was decided.
     Audit(audit::Args),
     /// List, show and redrive dead letters.
@@ -110,6 +113,9 @@ pub fn main() -> ExitCode {
         }
         Verb::Explain(args) => {
             broker_args::with_reach(&args.broker, |reach, out| explain::run(&args, reach, out))
+        }
+        Verb::Replay(args) => {
+            broker_args::with_reach(&args.broker, |reach, out| replay::run(&args, reach, out))
         }
         Verb::Audit(args) => audit::run(&args),
         Verb::Dlq(args) => dlq::run(&args),

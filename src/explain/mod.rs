@@ -3,6 +3,8 @@
 //! [`explain`] plays events through the lanes of production in virtual time and lays out what they said
 //! beside what the rules asked. [`Telling`] reads verdicts, wherever they come from. Nothing here decides.
 
+mod difference;
+mod recalled;
 mod telling;
 
 use std::sync::Arc;
@@ -17,6 +19,8 @@ use crate::scenario::{Act, Clock, Expected, Ground, Moment, Scenario, Step, Told
 use crate::topology::plan::RulePlan;
 use crate::topology::{Rule, Tried};
 
+pub use difference::{Difference, Example, Row, compare};
+pub use recalled::{Memory, Recalled};
 pub use telling::{Fate, Taken, Telling};
 
 /// Events to be explained, and the world they meet.

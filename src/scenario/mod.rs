@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub use compare::{Finding, compare};
 pub use coverage::{Branch, Coverage};
 pub use moment::Clock;
-pub use play::{Moment, Played, Told, play};
+pub use play::{Moment, Played, Told, play, play_watched};
 pub use script::{Act, Expected, Scenario, Step, Who};
 
 use crate::codec::{Codec, Schemas};

@@ -87,6 +87,11 @@ pub struct Told {
 /// Plays a scenario.
 #[must_use]
 pub fn play(scenario: &Scenario, ground: Ground<'_>) -> Played {
+    play_watched(scenario, ground, &mut || {})
+}
+
+/// Plays a scenario and calls `stepped` behind every step.
+pub fn play_watched(scenario: &Scenario, ground: Ground<'_>, stepped: &mut dyn FnMut()) -> Played {
     let mut stage = Stage::new(scenario, ground);
     let mut played = Played::default();
     for step in &scenario.steps {
@@ -99,6 +104,7 @@ pub fn play(scenario: &Scenario, ground: Ground<'_>) -> Played {
         }
         stage.until(step.end, &mut moment);
         played.steps.push(moment);
+        stepped();
     }
     let said: BTreeMap<NoticeId, u16> = stage.sayings.into_iter().collect();
     let told = played.steps.iter().flat_map(|moment| &moment.told);
@@ -111,6 +117,16 @@ pub fn play(scenario: &Scenario, ground: Ground<'_>) -> Played {
         })
         .collect();
     played
+}
+
+// === impl Told ===
+
+impl Told {
+    /// The key of the subject it is about.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
 }
 
 /// What is due at a time belongs to what happens then, and not to what went before.

@@ -11,9 +11,10 @@ use super::super::{BrokerError, Follow, Incoming, Topic};
 use super::bell::Bell;
 use super::bounds;
 use super::faults::{is_passing, unavailable};
-use super::settings::KafkaSettings;
+use super::settings::{ANSWER_WITHIN, KafkaSettings};
 use super::wire::incoming;
 use crate::clock::Tick;
+use crate::event::Timestamp;
 
 /// The most records one poll hands out, and about the most bytes: pages of memory are large.
 const MOST_AT_ONCE: usize = 10_000;
@@ -64,6 +65,25 @@ impl Follower {
         }
         follower.consumer.assign(&list).map_err(unavailable)?;
         Ok(follower)
+    }
+
+    /// Goes on with the first record of each partition that was appended at this time or later.
+    pub(super) fn skip_to(&mut self, since: Timestamp) -> Result<(), BrokerError> {
+        let unavailable = |error: KafkaError| unavailable(&self.settings.brokers, &error);
+        let found = self.consumer.offsets_for_timestamp(since.millis().max(0), ANSWER_WITHIN);
+        let found = found.map_err(unavailable)?;
+        let name = self.settings.names.of(self.topic);
+        let mut list = TopicPartitionList::new();
+        let ends: Vec<i64> = self.bounds()?.into_iter().map(|(_, end)| end).collect();
+        for ((partition, start), end) in self.partitions.iter().zip(&mut self.starts).zip(ends) {
+            // Nothing is that young: there is nothing to be read.
+            *start = match found.find_partition(name, *partition).map(|one| one.offset()) {
+                Some(Offset::Offset(offset)) => offset,
+                _ => end,
+            };
+            list.add_partition_offset(name, *partition, Offset::Offset(*start)).map_err(unavailable)?;
+        }
+        self.consumer.assign(&list).map_err(unavailable)
     }
 
     fn bounds(&self) -> Result<Vec<(i64, i64)>, BrokerError> {
