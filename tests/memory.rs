@@ -12,6 +12,7 @@ use bugle::clock;
 use bugle::codec::{Name, example, person};
 use bugle::event::{Outgoing, Span, Timestamp, Topic};
 use bugle::sample;
+use kit::process::Process;
 use kit::site::Site;
 
 const SOON: Duration = Duration::from_secs(120);
@@ -126,6 +127,59 @@ fn a_copy_is_known_after_a_kill_and_after_a_partition_has_moved() {
         third.lives();
     });
     assert_eq!(books.changes.routed, routed, "{books:#?}");
+    assert_eq!(site.ledger()["repeated"], 0);
+}
+
+/// What a lane of a process says of the memory it read back: where from, and how many offsets it passed.
+fn read_back(bugle: &Process, lane: &str) -> Vec<(String, u64)> {
+    let said = bugle.said();
+    let lines = said.lines().filter(|line| line.contains("memory is read back"));
+    let of = |line: &str, name: &str| -> Option<String> {
+        let value = line.split_once(&format!("{name}="))?.1.split(' ').next()?;
+        Some(value.trim_matches('"').to_owned())
+    };
+    lines
+        .filter(|line| of(line, "lane").as_deref() == Some(lane))
+        .filter_map(|line| Some((of(line, "from")?, of(line, "read")?.parse().ok()?)))
+        .collect()
+}
+
+#[test]
+fn a_restart_with_snapshots_reads_only_what_came_since() {
+    let site = Site::open(kit::registry(), 2, &[]);
+    people(&site);
+    let dir = format!("state.dir={}", site.file("state").display());
+    let settings = ["--set", dir.as_str(), "--set", "state.snapshot_every=1s"];
+    let mut first = site.run_with(&settings);
+    for number in 0..30 {
+        task(&site, "xecm.task.assigned", number, clock::now() + Span::from_secs(86_400));
+    }
+    let books = site.until_the_books_close(30, SOON, |_| first.lives());
+    assert_eq!(first.terminate(), Some(0));
+
+    // At the end all of it was written: only the last record of each topic is looked at again.
+    let mut second = site.run_with(&settings);
+    for lane in ["subject", "person"] {
+        kit::until("both partitions are read back", SOON, || {
+            second.lives();
+            read_back(&second, lane).len() == 2
+        });
+        for (from, read) in read_back(&second, lane) {
+            assert_eq!(from, "snapshot", "{}", second.said());
+            // Each of up to two topics: a record, and the end of its transaction.
+            assert!(read <= 4, "{lane}: {read} offsets were read");
+        }
+    }
+    publish(&site);
+    let both = site.until_the_books_close(30 + EVENTS, SOON, |_| second.lives());
+    assert!(both.changes.routed > books.changes.routed);
+    // Whatever a kill leaves on the disk, nothing is told twice.
+    second.kill();
+    publish(&site);
+    let mut third = site.run_with(&settings);
+    let all = site.until_the_books_close(30 + 2 * EVENTS, SOON, |_| third.lives());
+    assert_eq!(all.changes.routed, both.changes.routed, "{all:#?}");
+    assert!(read_back(&third, "subject").iter().all(|(from, _)| from == "snapshot"), "{}", third.said());
     assert_eq!(site.ledger()["repeated"], 0);
 }
 

@@ -29,6 +29,7 @@ use crate::push::reply_token::BadKey;
 use crate::push::signature::{BadSecret, Secret};
 use crate::serve::{self, CannotListen, Limits, Window};
 use crate::source_systems;
+use crate::store::folder::BadFolder;
 use crate::store::view::Board;
 use crate::telemetry::Meters;
 use crate::topology::Fault;
@@ -83,6 +84,9 @@ pub enum Unready {
         /// How long the memory topics keep.
         kept: Span,
     },
+    /// The folder of snapshots cannot be used.
+    #[error(transparent)]
+    State(#[from] BadFolder),
     /// A socket cannot be opened.
     #[error(transparent)]
     Listen(#[from] CannotListen),
@@ -118,6 +122,10 @@ impl Unready {
             Self::Memory { .. } => {
                 "raise `lanes.dedupe_horizon`, or shorten the rule's `for` or `within`".to_owned()
             }
+            Self::State(BadFolder::Taken(_)) => "give each process a `state.dir` of its own".to_owned(),
+            Self::State(BadFolder::Io(..)) => {
+                "make the folder writable, or name another one in `state.dir`".to_owned()
+            }
             Self::Listen(fault) => fault.hint(),
             Self::Runtime(_) => "check the limits on threads and files of this process".to_owned(),
         }
@@ -136,6 +144,7 @@ impl Unready {
                 | Self::SigningKey(_)
                 | Self::WebhookSecret(_)
                 | Self::Memory { .. }
+                | Self::State(_)
                 | Self::Broker(BrokerError::Setting { .. })
         )
     }
@@ -172,6 +181,7 @@ impl App {
         let push = wiring::push(config)?;
         let sources = wiring::sources(config)?;
         let plan = wiring::plan(config, broker.as_ref(), &codec)?;
+        let shelf = wiring::shelf(config)?;
         let board = Arc::new(Board::new(clock::now()));
         board.connected(true);
         let (closing, closed) = watch::channel(false);
@@ -186,6 +196,7 @@ impl App {
             plan,
             runtime: runtime.handle().clone(),
             board: Arc::clone(&board),
+            shelf,
         };
         let (answers, door) = Self::open_door(config, &parts, &runtime, closed)?;
         let engine = Engine::start(&parts, &wiring::settings(config))?;

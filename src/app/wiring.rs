@@ -13,6 +13,7 @@ use crate::broker::names::Names;
 use crate::broker::{Broker, StartFrom, TopicSpec};
 use crate::codec::{Codec, Name, Registry, Schemas};
 use crate::engine::Settings;
+use crate::engine::shelf::Shelf;
 use crate::event::{Span, Topic};
 use crate::flow::accounts::{Accounts, Holds, Terms};
 use crate::flow::{OutputIds, Parking, Plan, TenantDefaults};
@@ -22,6 +23,7 @@ use crate::push::transport::Transport;
 use crate::push::webhook::{self, Form};
 use crate::push::{Account, Client, Credentials, KeyRing};
 use crate::source_systems::{Addresses, ContentServer, Offices, Service};
+use crate::store::folder::Folder;
 use crate::topology::{Kinds, Topology};
 
 /// The name and secret of the key that signs reply tokens where no key is configured: for `demo` and
@@ -329,6 +331,15 @@ pub fn plan(config: &Config, broker: &dyn Broker, codec: &Codec) -> Result<Arc<P
     }))
 }
 
+/// What is kept of memory on this machine.
+///
+/// # Errors
+/// [`Unready::State`].
+pub fn shelf(config: &Config) -> Result<Arc<Shelf>, Unready> {
+    let folder = config.state.dir.as_deref().map(Folder::take).transpose()?;
+    Ok(Arc::new(Shelf::new(folder)))
+}
+
 /// How the engine runs.
 #[must_use]
 pub fn settings(config: &Config) -> Settings {
@@ -349,5 +360,6 @@ pub fn settings(config: &Config) -> Settings {
             config::StartFrom::Earliest => StartFrom::Earliest,
             config::StartFrom::Now => StartFrom::Now,
         },
+        snapshot_every: config.state.snapshot_every.to_duration(),
     }
 }

@@ -61,6 +61,12 @@ impl Kafka {
         &self.settings.names
     }
 
+    /// All partitions of a topic, from their beginnings.
+    fn all_of(&self, topic: Topic) -> Result<Vec<(i32, Option<i64>)>, BrokerError> {
+        let partitions = i32::try_from(self.partitions(topic)?).unwrap_or(i32::MAX);
+        Ok((0..partitions).map(|partition| (partition, None)).collect())
+    }
+
     /// Looks for the topics of records: the client library would wait for a missing one until it times out.
     fn know(&self, records: &[Outgoing]) -> Result<(), BrokerError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -83,20 +89,22 @@ impl Broker for Kafka {
     }
 
     fn follow(&self, topic: Topic) -> Result<Box<dyn Follow>, BrokerError> {
-        let partitions = i32::try_from(self.partitions(topic)?).unwrap_or(i32::MAX);
-        Ok(Box::new(Follower::open(&self.settings, topic, (0..partitions).collect())?))
+        Ok(Box::new(Follower::open(&self.settings, topic, &self.all_of(topic)?)?))
     }
 
     fn follow_since(&self, topic: Topic, since: Timestamp) -> Result<Box<dyn Follow>, BrokerError> {
-        let partitions = i32::try_from(self.partitions(topic)?).unwrap_or(i32::MAX);
-        let mut follower = Follower::open(&self.settings, topic, (0..partitions).collect())?;
+        let mut follower = Follower::open(&self.settings, topic, &self.all_of(topic)?)?;
         follower.skip_to(since)?;
         Ok(Box::new(follower))
     }
 
-    fn recall(&self, topic: Topic, partitions: &[i32]) -> Result<Box<dyn Follow>, BrokerError> {
+    fn recall(&self, topic: Topic, from: &[(i32, Option<i64>)]) -> Result<Box<dyn Follow>, BrokerError> {
         self.partitions(topic)?;
-        Ok(Box::new(Follower::open(&self.settings, topic, partitions.to_vec())?))
+        Ok(Box::new(Follower::open(&self.settings, topic, from)?))
+    }
+
+    fn identity(&self, topic: Topic) -> Result<String, BrokerError> {
+        Ok(format!("{}/{}", self.admin.cluster()?, self.settings.names.of(topic)))
     }
 
     fn unread(&self, group: &str, topics: &[Topic]) -> Result<Vec<Unread>, BrokerError> {

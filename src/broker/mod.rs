@@ -291,12 +291,19 @@ pub trait Broker: Send + Sync {
         self.follow(topic)
     }
 
-    /// Reads some partitions of a topic from their beginning: what their lanes remember. The follower
-    /// counts them in the order given here.
+    /// Reads some partitions of a topic: what their lanes remember. Each is read from an offset, or from its
+    /// beginning: where none is given, and where the log begins after it or ends before it. At first
+    /// [`Follow::positions`] says which it was. The follower counts them in the order given here.
     ///
     /// # Errors
     /// [`BrokerError::Unavailable`] or [`BrokerError::Topic`].
-    fn recall(&self, topic: Topic, partitions: &[i32]) -> Result<Box<dyn Follow>, BrokerError>;
+    fn recall(&self, topic: Topic, from: &[(i32, Option<i64>)]) -> Result<Box<dyn Follow>, BrokerError>;
+
+    /// What tells a topic from those of other clusters, and from others here.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unavailable`].
+    fn identity(&self, topic: Topic) -> Result<String, BrokerError>;
 
     /// What a group has not read of these topics, asked from outside of it. Asked rarely.
     ///

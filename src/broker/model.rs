@@ -30,6 +30,7 @@ use super::{
     Broker, BrokerError, Follow, Input, Link, LinkSpec, Outgoing, Position, Topic, TopicSpec, Unread,
 };
 use crate::clock::{self, Tick};
+use crate::event::Timestamp;
 
 /// What a commit shall answer instead of doing its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,8 +54,9 @@ pub struct Model {
     shared: Arc<Shared>,
 }
 
-#[derive(Default)]
 struct Shared {
+    /// No two were made at the same time on one machine.
+    born: Timestamp,
     state: Mutex<State>,
     /// Something was written, or somebody joined, left or released.
     changed: Condvar,
@@ -76,6 +78,14 @@ struct State {
     /// What transactions write is not seen in their partitions yet.
     markers_late: bool,
     last_id: MemberId,
+}
+
+// === impl Shared ===
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self { born: clock::now(), state: Mutex::default(), changed: Condvar::new() }
+    }
 }
 
 // === impl Model ===
@@ -227,13 +237,21 @@ impl Broker for Model {
         Ok(Box::new(ModelFollow::whole(self.clone(), id, topic, starts)))
     }
 
-    fn recall(&self, topic: Topic, partitions: &[i32]) -> Result<Box<dyn Follow>, BrokerError> {
+    fn recall(&self, topic: Topic, from: &[(i32, Option<i64>)]) -> Result<Box<dyn Follow>, BrokerError> {
         let mut state = self.lock();
         let log = state.log(topic)?;
-        let starts = partitions.iter().map(|partition| (*partition, log.bounds(*partition).0)).collect();
+        let start = |(partition, from): &(i32, Option<i64>)| {
+            let (first, end) = log.bounds(*partition);
+            (*partition, from.filter(|from| (first..=end).contains(from)).unwrap_or(first))
+        };
+        let starts = from.iter().map(start).collect();
         let id = state.next_id();
         drop(state);
         Ok(Box::new(ModelFollow::part(self.clone(), id, topic, starts)))
+    }
+
+    fn identity(&self, topic: Topic) -> Result<String, BrokerError> {
+        Ok(format!("memory of {}/{topic}", self.shared.born))
     }
 
     fn unread(&self, group: &str, topics: &[Topic]) -> Result<Vec<Unread>, BrokerError> {

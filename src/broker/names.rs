@@ -22,6 +22,9 @@ const MEMORY_MS: &str = "1814400000";
 /// How much of memory is dropped at once: six hours.
 const MEMORY_SEGMENT_MS: &str = "21600000";
 
+/// For how long compacted memory says of what ended that it did: a day, longer than any copy of it is believed.
+const ENDED_MS: &str = "86400000";
+
 /// The name of each topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
@@ -106,9 +109,11 @@ impl Names {
                 &[("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")]
             }
             // What ended is written over with nothing; what is open stays for as long as it is.
-            Topic::State | Topic::Parked | Topic::WritebackState => {
-                &[("cleanup.policy", "compact"), ("segment.ms", MEMORY_SEGMENT_MS)]
-            }
+            Topic::State | Topic::Parked | Topic::WritebackState => &[
+                ("cleanup.policy", "compact"),
+                ("segment.ms", MEMORY_SEGMENT_MS),
+                ("delete.retention.ms", ENDED_MS),
+            ],
             Topic::Seen | Topic::Told => &[
                 ("cleanup.policy", "delete"),
                 ("retention.ms", MEMORY_MS),
@@ -216,6 +221,9 @@ fn setting_fault(spec: &TopicSpec, name: &str, wanted: &str, is: &str) -> Option
         "retention.ms" if spec.topic.is_memory() && number(is) >= 0 && number(is) < number(wanted) => {
             set("and would forget what must be remembered")
         }
+        "delete.retention.ms" if number(is) < number(wanted) => {
+            set("and would let an old copy of it bring back what ended")
+        }
         "message.timestamp.type" if spec.topic.is_memory() && is != wanted => {
             set("and would be dropped by another clock than the cluster's")
         }
@@ -275,6 +283,12 @@ mod tests {
     #[test]
     fn a_directory_that_is_not_compacted_is_refused() {
         assert_eq!(with(Topic::Directory, "cleanup.policy", "delete").len(), 1);
+    }
+
+    #[test]
+    fn state_that_forgets_early_what_ended_is_refused() {
+        let [told] = with(Topic::State, "delete.retention.ms", "1000").try_into().unwrap();
+        assert!(told.ends_with("bring back what ended; set it to 86400000"), "{told}");
     }
 
     #[test]

@@ -139,8 +139,12 @@ impl Broker for Log {
         Ok(Box::new(Reading { log: self.clone(), next: 0 }))
     }
 
-    fn recall(&self, topic: Topic, _: &[i32]) -> Result<Box<dyn Follow>, BrokerError> {
+    fn recall(&self, topic: Topic, _: &[(i32, Option<i64>)]) -> Result<Box<dyn Follow>, BrokerError> {
         self.follow(topic)
+    }
+
+    fn identity(&self, topic: Topic) -> Result<String, BrokerError> {
+        Ok(topic.to_string())
     }
 
     fn unread(&self, _: &str, _: &[Topic]) -> Result<Vec<Unread>, BrokerError> {

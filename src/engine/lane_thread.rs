@@ -251,7 +251,7 @@ impl LaneThread {
                     self.assigned.push((input, position));
                 } else {
                     link.start(input, position.as_ref())?;
-                    let station = self.station(input, position.as_ref())?;
+                    let station = Station::begin(input, position.as_ref(), &self.parts.plan)?;
                     self.stations.insert(input, station);
                 }
             }
@@ -262,13 +262,6 @@ impl LaneThread {
             }
         }
         Ok(())
-    }
-
-    pub(super) fn station(&self, input: Input, position: Option<&Position>) -> Result<Station, BrokerError> {
-        // Where a lane begins is known with its first record when nothing was ever committed.
-        let position = position.cloned().unwrap_or_default();
-        Station::open(input, &position, &self.parts.plan)
-            .map_err(|error| BrokerError::Fatal(format!("{input}: {error}")))
     }
 
     fn hear_replies(&mut self) {
@@ -372,6 +365,7 @@ impl LaneThread {
         self.forget_restoring(inputs);
         for input in inputs {
             self.stations.remove(input);
+            self.parts.shelf.let_go(*input);
             count::tell(&self.parts.board, &Fact::Released { lane: self.lane, input: *input });
         }
     }

@@ -19,7 +19,10 @@ mod recall;
 mod report;
 mod restore;
 mod sender;
+pub mod shelf;
+pub mod snapshots;
 mod station;
+mod waiting;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -35,6 +38,8 @@ use crate::push::PushService;
 use crate::source_systems::SourceSystems;
 use crate::store::view::Board;
 use crate::topology::Topology;
+use shelf::Shelf;
+use snapshots::Snapshots;
 
 /// Everything the lanes run on.
 #[derive(Clone)]
@@ -57,6 +62,8 @@ pub struct Parts {
     pub runtime: tokio::runtime::Handle,
     /// What the live page shows.
     pub board: Arc<Board>,
+    /// What is kept of memory beside the lanes.
+    pub shelf: Arc<Shelf>,
 }
 
 /// How the engine runs.
@@ -78,6 +85,8 @@ pub struct Settings {
     pub in_flight: usize,
     /// Where the source lanes begin when nothing was committed.
     pub start_from: StartFrom,
+    /// Between two snapshots of a partition's memory.
+    pub snapshot_every: Duration,
 }
 
 /// The most calls of source systems under way at once.
@@ -87,6 +96,8 @@ const MOST_CALLS: usize = 8;
 pub struct Engine {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+    /// Ends after the lanes, with what they knew last.
+    snapshots: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
 }
 
 /// The topics a lane reads.
@@ -124,7 +135,14 @@ impl Engine {
                 threads.push(spawned.map_err(|error| BrokerError::Fatal(error.to_string()))?);
             }
         }
-        Ok(Self { stop, threads })
+        let snapshots = Snapshots::new(parts).map(|snapshots| {
+            let (every, stop) = (settings.snapshot_every, Arc::new(AtomicBool::new(false)));
+            let stopped = Arc::clone(&stop);
+            let thread = std::thread::Builder::new().name("snapshots".to_owned());
+            thread.spawn(move || snapshots.run(every, &stopped)).map(|thread| (stop, thread))
+        });
+        let snapshots = snapshots.transpose().map_err(|error| BrokerError::Fatal(error.to_string()))?;
+        Ok(Self { stop, threads, snapshots })
     }
 
     /// Asks every lane to commit what is done and to let go. Does not wait.
@@ -132,12 +150,18 @@ impl Engine {
         self.stop.store(true, Ordering::Relaxed);
     }
 
-    /// Waits until every lane has let go.
+    /// Waits until every lane has let go, and what they remember lies in snapshots.
     pub fn join(self) {
         self.stop();
         for thread in self.threads {
             if thread.join().is_err() {
                 tracing::error!("a lane thread panicked; what it had not committed is done again");
+            }
+        }
+        if let Some((stop, thread)) = self.snapshots {
+            stop.store(true, Ordering::Relaxed);
+            if thread.join().is_err() {
+                tracing::error!("the thread that writes snapshots panicked; memory is in its topics");
             }
         }
     }

@@ -4,12 +4,11 @@
 
 use std::time::Duration;
 
-use crate::broker::{Broker, BrokerError, Follow, Input, Position};
+use super::Parts;
+use super::waiting::Waiting;
+use crate::broker::{BrokerError, Follow, Input};
 use crate::clock::Tick;
-use crate::event::{Incoming, Origin, ReadBack, Topic};
-use crate::flow::memory::BrokenMemory;
-
-use super::station::Station;
+use crate::event::{ReadBack, Topic};
 
 /// How long one look at the memory topics waits for records.
 const LOOK: Duration = Duration::from_millis(2);
@@ -18,8 +17,11 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 /// Between two lines about how far memory is.
 const SAY_EVERY: Duration = Duration::from_secs(3);
 
-/// Partitions that were assigned together, and whose memory is being read.
+/// Partitions that were assigned together, and whose memory is being read: snapshots first, then the topics.
 pub(super) struct Restoring {
+    parts: Parts,
+    topic: Topic,
+    /// None before the snapshots are read.
     logs: Vec<Log>,
     /// As the follower counts them; `None` once one runs, or is gone.
     pub(super) waiting: Vec<(Input, Option<Waiting>)>,
@@ -47,46 +49,28 @@ struct Log {
     asked: Option<Tick>,
 }
 
-/// A partition that does not run yet.
-pub(super) struct Waiting {
-    pub(super) station: Station,
-    pub(super) from: Option<Position>,
-    /// The sequence of the committed note.
-    pub(super) wanted: u64,
-    /// By log, the last sequence read.
-    pub(super) reached: Vec<u64>,
-    /// Why it must not run.
-    pub(super) broken: Option<BrokenMemory>,
-    pub(super) entries: usize,
-    pub(super) origin: Origin,
-}
-
 // === impl Restoring ===
 
 impl Restoring {
-    /// Opens the memory topics of these partitions of `topic`.
-    pub(super) fn open(
-        broker: &dyn Broker,
-        topic: Topic,
-        waiting: Vec<(Input, Option<Waiting>)>,
-    ) -> Result<Self, BrokerError> {
-        let numbers: Vec<i32> = waiting.iter().map(|(input, _)| input.partition).collect();
-        let log = |topic: &Topic| {
-            let follow = broker.recall(*topic, &numbers)?;
-            let starts = follow.positions();
-            Ok(Log { follow, topic: *topic, starts, ends: Vec::new(), ends_asked: None, asked: None })
-        };
-        let logs = topic.memories().iter().map(log).collect::<Result<Vec<_>, BrokerError>>()?;
+    /// Begins with these partitions of `topic`.
+    pub(super) fn new(parts: &Parts, topic: Topic, waiting: Vec<(Input, Option<Waiting>)>) -> Self {
         let now = Tick::now();
-        Ok(Self { logs, waiting, began: now, said: now })
+        Self { parts: parts.clone(), topic, logs: Vec::new(), waiting, began: now, said: now }
     }
 
-    /// Reads on in all logs; says how far each partition is.
+    /// Reads on; says how far each partition is.
     pub(super) fn look(&mut self) -> Result<Vec<Looked>, BrokerError> {
-        let mut ready = vec![true; self.waiting.len()];
+        let mut ready = vec![false; self.waiting.len()];
         let mut progress = vec![(0, 0); self.waiting.len()];
-        for number in 0..self.logs.len() {
-            self.read(number, &mut ready, &mut progress)?;
+        if self.logs.is_empty() && !self.read_snapshots()? {
+            self.open_logs()?;
+        }
+        if !self.logs.is_empty() {
+            ready.fill(true);
+            for number in 0..self.logs.len() {
+                self.read(number, &mut ready, &mut progress)?;
+            }
+            self.check(&mut ready)?;
         }
         let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let mut looked = Vec::with_capacity(ready.len());
@@ -98,6 +82,86 @@ impl Restoring {
         }
         self.say(&looked);
         Ok(looked)
+    }
+
+    /// Reads on in the snapshots; whether there is more of them.
+    fn read_snapshots(&mut self) -> Result<bool, BrokerError> {
+        let mut more = false;
+        for (_, waiting) in &mut self.waiting {
+            if let Some(waiting) = waiting {
+                more |= waiting.read_snapshot(&self.parts)?;
+            }
+        }
+        Ok(more)
+    }
+
+    /// Opens the memory topics where the snapshots end, and of the other partitions at their beginnings.
+    fn open_logs(&mut self) -> Result<(), BrokerError> {
+        loop {
+            let mut logs = Vec::new();
+            for (number, topic) in self.topic.memories().iter().enumerate() {
+                let next =
+                    |waiting: &Option<Waiting>| waiting.as_ref().and_then(|it| it.logs.get(number)?.next);
+                let from: Vec<_> =
+                    self.waiting.iter().map(|(input, waiting)| (input.partition, next(waiting))).collect();
+                let follow = self.parts.broker.recall(*topic, &from)?;
+                let starts = follow.positions();
+                for (at, (_, waiting)) in self.waiting.iter_mut().enumerate() {
+                    let (from, start) = (from.get(at).and_then(|(_, from)| *from), starts.get(at).copied());
+                    if let Some(waiting) = waiting.as_mut().filter(|_| from.is_some() && from != start) {
+                        waiting.doubt(*topic);
+                    }
+                }
+                logs.push(Log {
+                    follow,
+                    topic: *topic,
+                    starts,
+                    ends: Vec::new(),
+                    ends_asked: None,
+                    asked: None,
+                });
+            }
+            if !self.start_over()? {
+                self.logs = logs;
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether some partition had to forget what it knew.
+    fn start_over(&mut self) -> Result<bool, BrokerError> {
+        let mut some = false;
+        for (_, waiting) in &mut self.waiting {
+            if let Some(waiting) = waiting {
+                some |= waiting.start_over(&self.parts)?;
+            }
+        }
+        Ok(some)
+    }
+
+    /// Where a topic turned out to be another one than before, its partition is read from the beginning, and
+    /// the others go on where they are.
+    fn check(&mut self, ready: &mut [bool]) -> Result<(), BrokerError> {
+        for ((_, waiting), ready) in self.waiting.iter_mut().zip(ready.iter()) {
+            let Some(waiting) = waiting.as_mut().filter(|_| *ready) else { continue };
+            for (number, log) in self.logs.iter().enumerate() {
+                if !waiting.has_met(number, log.topic) {
+                    waiting.doubt(log.topic);
+                }
+            }
+        }
+        for (number, log) in self.logs.iter().enumerate() {
+            for ((_, waiting), position) in self.waiting.iter_mut().zip(log.follow.positions()) {
+                if let Some(known) = waiting.as_mut().and_then(|waiting| waiting.logs.get_mut(number)) {
+                    known.next = Some(position);
+                }
+            }
+        }
+        if self.start_over()? {
+            self.logs.clear();
+            ready.fill(false);
+        }
+        Ok(())
     }
 
     /// Reads on in one log; says which partitions still wait for it, and how far they are.
@@ -113,13 +177,13 @@ impl Restoring {
         for record in &records {
             let owner = waiting.iter_mut().find(|(input, _)| input.partition == record.input.partition);
             if let Some((_, Some(waiting))) = owner {
-                waiting.take_in(number, record);
+                waiting.read(number, record);
             }
         }
         // A log without any page, whose transactions have all ended, was made anew, or all of it was dropped.
         // Asked before the ends are: an end of a transaction that arrives between moves them.
         let topic = log.topic;
-        let lacking = |waiting: &Waiting| waiting.lacks(number, topic) && waiting.reached[number] == 0;
+        let lacking = |waiting: &Waiting| waiting.lacks(number, topic) && waiting.logs[number].reached == 0;
         let mut settled = waiting.iter().filter_map(|(_, waiting)| waiting.as_ref()).any(lacking)
             && log.asked.is_none_or(|asked| asked.elapsed() >= ASK_EVERY);
         if settled {
@@ -155,9 +219,9 @@ impl Restoring {
             let ReadBack { origin, read, of, entries, entries_per_second, eta_seconds } = looked.read_back;
             let from = origin.as_str();
             tracing::info!(%input, from, read, of, entries, entries_per_second, eta_seconds, "memory is being read");
-            for (log, reached) in self.logs.iter().zip(&waiting.reached) {
-                let (memory, wanted) = (log.topic, waiting.wanted_of(log.topic));
-                if read >= of && *reached < wanted {
+            for (log, known) in self.logs.iter().zip(&waiting.logs) {
+                let (memory, wanted, reached) = (log.topic, waiting.wanted_of(log.topic), known.reached);
+                if read >= of && reached < wanted {
                     tracing::warn!(
                         %input, %memory, wanted, reached,
                         "the partition waits: its memory does not reach its offset yet"
@@ -181,35 +245,5 @@ impl Log {
             self.ends_asked = Some(Tick::now());
         }
         Ok(())
-    }
-}
-
-// === impl Waiting ===
-
-impl Waiting {
-    fn take_in(&mut self, log: usize, record: &Incoming) {
-        if self.broken.is_some() {
-            return;
-        }
-        match self.station.lane.restore(record, self.from.is_some()) {
-            Ok(restored) => {
-                self.entries += restored.entries;
-                if let (Some(sequence), Some(reached)) = (restored.sequence, self.reached.get_mut(log)) {
-                    *reached = sequence;
-                }
-            }
-            Err(broken) => self.broken = Some(broken),
-        }
-    }
-
-    /// The transaction that a log must be read up to: the last one; of state, the last that changed it.
-    fn wanted_of(&self, topic: Topic) -> u64 {
-        if topic.is_state() { self.station.lane.position().1.state } else { self.wanted }
-    }
-
-    /// Whether something that was committed has not been read.
-    fn lacks(&self, log: usize, topic: Topic) -> bool {
-        let reached = self.reached.get(log).copied().unwrap_or_default();
-        self.broken.is_none() && reached < self.wanted_of(topic)
     }
 }

@@ -8,12 +8,12 @@
 use std::collections::BTreeMap;
 
 use crate::broker::{BrokerError, Input, Link, Position};
-use crate::event::{Fact, Origin, ReadBack, Topic};
-use crate::flow::Cursor;
+use crate::event::{Fact, ReadBack, Topic};
 
 use super::count;
 use super::lane_thread::LaneThread;
-use super::recall::{Restoring, Waiting};
+use super::recall::Restoring;
+use super::waiting::Waiting;
 
 // === impl LaneThread ===
 
@@ -28,7 +28,7 @@ impl LaneThread {
             let waiting =
                 partitions.into_iter().map(|(input, from)| Ok((input, Some(self.wait(input, from)?))));
             let waiting = waiting.collect::<Result<_, BrokerError>>()?;
-            self.restoring.push(Restoring::open(self.parts.broker.as_ref(), topic, waiting)?);
+            self.restoring.push(Restoring::new(&self.parts, topic, waiting));
         }
         for mut restoring in std::mem::take(&mut self.restoring) {
             self.read_back(link, &mut restoring)?;
@@ -39,13 +39,11 @@ impl LaneThread {
         Ok(())
     }
 
-    /// A partition that was assigned, before anything of its memory was read.
     fn wait(&self, input: Input, from: Option<Position>) -> Result<Waiting, BrokerError> {
-        let station = self.station(input, from.as_ref())?;
-        let read_back = ReadBack::default();
+        let waiting = Waiting::new(&self.parts, input, from)?;
+        let read_back = ReadBack { origin: waiting.origin, ..ReadBack::default() };
         count::tell(&self.parts.board, &Fact::Restoring { lane: self.lane, input, read_back });
-        let (wanted, reached) = (note_of(from.as_ref())?.sequence, vec![0; input.topic.memories().len()]);
-        Ok(Waiting { station, from, wanted, reached, broken: None, entries: 0, origin: Origin::Log })
+        Ok(waiting)
     }
 
     fn read_back(&mut self, link: &mut dyn Link, restoring: &mut Restoring) -> Result<(), BrokerError> {
@@ -77,18 +75,19 @@ impl LaneThread {
         input: Input,
         waiting: Waiting,
     ) -> Result<(), BrokerError> {
-        let Waiting { mut station, from, reached, broken, .. } = waiting;
+        let Waiting { mut station, from, logs, broken, .. } = waiting;
         if let Some(broken) = broken {
             tracing::error!(%input, %broken, "the partition stops: what it remembers cannot be read");
             station.stopped = Some(format!("its memory cannot be read: {broken}"));
         } else {
             // The group forgot its offsets after a week without members; memory has not.
             let (offset, cursor) = station.lane.position();
-            let remembered =
-                (reached.first() > Some(&0)).then(|| Position { offset, note: cursor.note(offset) });
+            let remembered = logs.first().is_some_and(|known| known.reached > 0);
+            let remembered = remembered.then(|| Position { offset, note: cursor.note(offset) });
             let position = from.or(remembered);
             link.start(input, position.as_ref())?;
             station.committed = position.map_or(0, |position| position.offset);
+            self.parts.shelf.hold(input);
         }
         self.stations.insert(input, station);
         Ok(())
@@ -112,9 +111,4 @@ impl LaneThread {
         }
         self.restoring.retain(|restoring| restoring.waiting.iter().any(|(_, waiting)| waiting.is_some()));
     }
-}
-
-fn note_of(from: Option<&Position>) -> Result<Cursor, BrokerError> {
-    let Some(Position { offset, note }) = from else { return Ok(Cursor::default()) };
-    Cursor::parse(note, *offset).map_err(|error| BrokerError::Fatal(error.to_string()))
 }

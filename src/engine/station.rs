@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::catch_up::CatchUp;
-use crate::broker::{Input, Position};
+use crate::broker::{BrokerError, Input, Position};
 use crate::event::Topic;
 use crate::event::{Incoming, Timestamp};
 use crate::flow::cursor::UnreadableCursor;
@@ -59,8 +59,14 @@ fn size(record: &Incoming) -> usize {
 // === impl Station ===
 
 impl Station {
-    /// A station that goes on at a committed position.
-    pub(super) fn open(input: Input, from: &Position, plan: &Plan) -> Result<Self, UnreadableCursor> {
+    /// A station that goes on at a committed position, or begins where there is none: where is known with its
+    /// first record then.
+    pub(super) fn begin(input: Input, from: Option<&Position>, plan: &Plan) -> Result<Self, BrokerError> {
+        let from = from.cloned().unwrap_or_default();
+        Self::open(input, &from, plan).map_err(|error| BrokerError::Fatal(format!("{input}: {error}")))
+    }
+
+    fn open(input: Input, from: &Position, plan: &Plan) -> Result<Self, UnreadableCursor> {
         let cursor = Cursor::parse(&from.note, from.offset)?;
         let at = (from.offset, &cursor);
         let lane: Box<dyn Rooms> = match input.topic {

@@ -6,7 +6,9 @@
 
 use std::time::Duration;
 
-pub use super::outcome::{AnswerEnding, CallOutcome, CommitResult, RefusalClass, SendOutcome};
+pub use super::outcome::{
+    AnswerEnding, CallOutcome, CommitResult, RefusalClass, SendOutcome, SnapshotResult,
+};
 use super::record::Input;
 use super::{Carried, Lane, Origin, ReadBack, Reason, Source, Span, Timestamp};
 
@@ -175,6 +177,11 @@ pub enum Fact {
         entries: u64,
         /// Where most of them come from.
         origin: Origin,
+    },
+    /// A partition's memory was written to this machine's disk, or was to be read from there.
+    Snapshot {
+        /// What became of it.
+        result: SnapshotResult,
     },
     /// A lane holds so many partitions.
     Assigned {

@@ -66,6 +66,17 @@ pub enum CommitResult {
     Fatal,
 }
 
+/// What became of a snapshot of a partition's memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SnapshotResult {
+    /// It lies on the disk.
+    Written,
+    /// It could not be written; the one before is still there.
+    Failed,
+    /// It was found to be of no use.
+    Discarded,
+}
+
 /// How an answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AnswerEnding {
@@ -161,6 +172,23 @@ impl CommitResult {
             Self::Committed => "committed",
             Self::Aborted => "aborted",
             Self::Fatal => "fatal",
+        }
+    }
+}
+
+// === impl SnapshotResult ===
+
+impl SnapshotResult {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Written, Self::Failed, Self::Discarded];
+
+    /// The stable word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Written => "written",
+            Self::Failed => "failed",
+            Self::Discarded => "discarded",
         }
     }
 }

@@ -11,7 +11,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Span, Timestamp, Topic};
+use crate::event::{Incoming, Span, Timestamp, Topic};
 
 use super::{Cursor, Outbox};
 
@@ -98,6 +98,43 @@ pub fn write_place(topic: Topic, partition: i32, (offset, cursor): (i64, &Cursor
     let page =
         postcard::to_extend(&head, vec![VERSION, 0, 0, 0, 0]).expect("a place has nothing postcard refuses");
     out.write(topic, partition, Some(Bytes::from_static(PLACE_KEY)), page);
+}
+
+/// What a record of memory says of itself, whichever lane it is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gist {
+    /// The transaction up to which everything was read with it, where it says so.
+    pub sequence: Option<u64>,
+    /// Whether it says anything beside that.
+    pub is_empty: bool,
+    /// The newest time it tells of.
+    pub newest: Timestamp,
+    /// Until when anything in it counts.
+    pub until: Timestamp,
+}
+
+impl Gist {
+    /// Reads a record of a memory topic.
+    ///
+    /// # Errors
+    /// [`BrokenMemory`].
+    pub fn of(record: &Incoming) -> Result<Self, BrokenMemory> {
+        let state = record.input.topic.is_state();
+        // For as long as nothing else is said under its key.
+        let until = if state { Timestamp::from_millis(i64::MAX) } else { START.1 };
+        let mut gist = Self { sequence: None, is_empty: true, newest: START.0, until };
+        if state && record.key.as_deref() != Some(PLACE_KEY) {
+            return Ok(Self { is_empty: record.value.is_none(), ..gist });
+        }
+        let page = Page::read(record.value.as_deref().unwrap_or_default())?;
+        gist.sequence = Some(page.cursor.sequence);
+        for entry in page.entries() {
+            let Remembered { at, until, .. } = entry?;
+            (gist.is_empty, gist.newest) = (false, gist.newest.max(at));
+            gist.until = gist.until.max(until);
+        }
+        Ok(gist)
+    }
 }
 
 /// What the times of a page's first entry are told from.
@@ -188,6 +225,24 @@ mod tests {
     fn a_transaction_that_came_to_know_nothing_says_where_it_is() {
         let pages = written(0);
         assert_eq!(Page::read(&pages[0]).unwrap().entries().count(), 0);
+    }
+
+    #[test]
+    fn a_record_says_how_long_it_counts_without_a_lane() {
+        let of = |topic, key: Option<&'static [u8]>, value: Option<Vec<u8>>| {
+            let (input, timestamp) = (crate::event::record::Input { topic, partition: 1 }, START.0);
+            let (key, value) = (key.map(Bytes::from_static), value.map(Bytes::from));
+            Gist::of(&Incoming { input, offset: 0, timestamp, key, value, headers: Vec::new() })
+        };
+        let page = of(Topic::Seen, None, Some(written(10).remove(0))).unwrap();
+        assert_eq!((page.sequence, page.newest, page.until), (Some(9), entry(9).at, entry(9).until));
+        assert!(of(Topic::Seen, None, Some(written(0).remove(0))).unwrap().is_empty);
+        let (end, some) = (Timestamp::from_millis(i64::MAX), Some(vec![1, 2, 3]));
+        let open = of(Topic::State, Some(b"a key of 16 byte"), some.clone()).unwrap();
+        assert_eq!((open.sequence, open.until, open.is_empty), (None, end, false));
+        let place = of(Topic::State, Some(PLACE_KEY), Some(written(0).remove(0))).unwrap();
+        assert_eq!((place.sequence, place.until), (Some(9), end));
+        assert!(of(Topic::Told, None, some).is_err());
     }
 
     #[test]

@@ -1,12 +1,15 @@
-//! Memory: maps that know their deadlines and can take a transaction back, and what the live page shows.
+//! Memory: maps that know their deadlines and can take a transaction back, its copies on this machine, and what
+//! the live page shows.
 //!
 //! A lane's memory moves with its transaction: what was noted since the last commit is forgotten when
 //! the transaction is aborted, or a change that was never told would be called a duplicate.
 
 pub mod expiring;
+pub mod folder;
 pub mod keyed;
 mod quantiles;
 pub mod snapshot;
+pub mod snapshot_file;
 pub mod view;
 
 pub use expiring::Expiring;

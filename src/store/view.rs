@@ -149,6 +149,7 @@ impl Board {
                 self.restoring.insert((*lane, *input), *read_back);
             }
             Fact::Restored { lane, input, .. } => drop(self.restoring.remove(&(*lane, *input))),
+            Fact::Snapshot { result } => self.add("snapshots", result.as_str(), 1),
             Fact::Assigned { lane, partitions } => {
                 self.lanes.entry(*lane).or_default().partitions = *partitions;
             }

@@ -4,7 +4,9 @@
 //! when the meters start, so that `rate()` sees the first failure; only `topic` and `partition` come
 //! with what is assigned. A subject, a person or an error text is never a label.
 
-use crate::event::fact::{AnswerEnding, CallOutcome, CommitResult, RefusalClass, SendOutcome};
+use crate::event::fact::{
+    AnswerEnding, CallOutcome, CommitResult, RefusalClass, SendOutcome, SnapshotResult,
+};
 use crate::event::{Lane, Origin, Reason, Source};
 
 /// One series' labels: name and value.
@@ -78,6 +80,7 @@ names! {
     RESTORES = "bugle_engine_restores_total";
     RESTORE_LEFT = "bugle_engine_restore_left_records";
     RESTORE_ETA = "bugle_engine_restore_eta_seconds";
+    SNAPSHOTS = "bugle_engine_snapshots_total";
     PROGRESS = "bugle_engine_last_progress_timestamp_seconds";
     PEOPLE = "bugle_directory_people";
     CONFIRMED = "bugle_directory_confirmed_timestamp_seconds";
@@ -222,6 +225,13 @@ pub const METRICS: &[Metric] = &[
         &["lane", "topic", "partition"],
         assigned,
     ),
+    metric(
+        SNAPSHOTS,
+        Kind::Counter,
+        "Snapshots of a partition's memory on this machine, by what became of them.",
+        &["result"],
+        by_snapshot,
+    ),
     metric(PROGRESS, Kind::Gauge, "When a lane last got on, in Unix time.", &["lane"], by_lane),
     metric(PEOPLE, Kind::Gauge, "People in the directory.", NO_LABELS, alone),
     metric(
@@ -323,6 +333,10 @@ fn by_lane() -> Vec<Labels> {
 
 fn by_origin() -> Vec<Labels> {
     pairs(("lane", Lane::ALL.map(Lane::as_str)), ("origin", Origin::ALL.map(Origin::as_str)))
+}
+
+fn by_snapshot() -> Vec<Labels> {
+    SnapshotResult::ALL.iter().map(|result| vec![("result", result.as_str())]).collect()
 }
 
 fn by_outcome() -> Vec<Labels> {

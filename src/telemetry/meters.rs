@@ -150,6 +150,7 @@ pub fn count(fact: &Fact) {
         }
         Fact::Restoring { lane, input, read_back } => restoring(*lane, *input, read_back),
         Fact::Restored { lane, input, entries, origin } => restored((*lane, *input), *entries, *origin),
+        Fact::Snapshot { result } => counter!(names::SNAPSHOTS, "result" => result.as_str()).increment(1),
         Fact::Assigned { lane, partitions } => {
             gauge!(names::PARTITIONS, "lane" => lane.as_str()).set(*partitions);
         }

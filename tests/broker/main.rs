@@ -39,6 +39,7 @@ on_both! {
     a_rewind_hands_out_again_what_was_not_committed
     a_paused_partition_is_silent_and_goes_on_where_it_was_told_to
     a_follower_reads_from_the_beginning_and_hears_what_comes_later
+    partitions_are_read_on_where_somebody_was_or_from_their_beginning
     a_reader_reaches_the_end_although_transactions_end_in_offsets_of_their_own
     a_group_that_starts_from_now_hears_only_what_comes
     a_position_whose_records_are_gone_is_a_loud_error
@@ -221,6 +222,24 @@ fn a_follower_reads_from_the_beginning_and_hears_what_comes_later(ground: &Groun
     assert_eq!((later[0].key.as_deref(), later[0].value.as_deref()), (Some(&b"ada"[..]), None));
     assert_eq!(later[0].headers, person("ada", None).headers);
     assert!(bugle::clock::now().since(later[0].timestamp).millis().abs() < 60_000);
+}
+
+fn partitions_are_read_on_where_somebody_was_or_from_their_beginning(ground: &Ground) {
+    for partition in 0..4 {
+        ground.publish(partition, 0..5);
+    }
+    ground.broker.trim(&[(subjects(2), 3)]).unwrap();
+    // Somewhere in it, at its end, before its beginning, and beyond its end.
+    let from = [(0, Some(3)), (1, Some(5)), (2, Some(2)), (3, Some(6))];
+    let mut follow = ground.broker.recall(Topic::Subjects, &from).unwrap();
+    assert_eq!(follow.positions(), [3, 5, 3, 0]);
+    let mut read = read_to_the_end(follow.as_mut());
+    read.sort_by_key(|record| (record.input, record.offset));
+    assert_eq!(values(&read), ["3", "4", "3", "4", "0", "1", "2", "3", "4"]);
+    assert_eq!(follow.positions(), [5; 4]);
+    let names = [Topic::Subjects, Topic::People].map(|topic| ground.broker.identity(topic).unwrap());
+    assert_ne!(names[0], names[1]);
+    assert_eq!(names[0], ground.broker.identity(Topic::Subjects).unwrap());
 }
 
 fn a_reader_reaches_the_end_although_transactions_end_in_offsets_of_their_own(ground: &Ground) {

@@ -86,7 +86,7 @@ fn the_end_of_a_transaction_takes_an_offset_of_its_own(ground: &Ground) {
             (ground.end(people(0)), ground.end(people(1))) == (3 * round, 2 * round)
         });
     }
-    let mut follow = ground.broker.recall(Topic::People, &[0]).unwrap();
+    let mut follow = ground.broker.recall(Topic::People, &[(0, None)]).unwrap();
     let offsets: Vec<i64> = read_to_the_end(follow.as_mut()).iter().map(|record| record.offset).collect();
     assert_eq!(offsets, [0, 1, 3, 4, 6, 7]);
 }

@@ -164,7 +164,7 @@ impl Ground {
 
     /// The end of a partition as everybody sees it.
     pub(crate) fn end(&self, input: Input) -> i64 {
-        let mut follow = self.broker.recall(input.topic, &[input.partition]).unwrap();
+        let mut follow = self.broker.recall(input.topic, &[(input.partition, None)]).unwrap();
         follow.ends().unwrap()[0]
     }
 

@@ -11,6 +11,7 @@ mod crooked;
 mod forgetful;
 #[path = "../town/instance.rs"]
 mod instance;
+mod kept;
 mod office;
 #[path = "../town/owed.rs"]
 mod owed;
@@ -22,8 +23,9 @@ mod tapped;
 mod town;
 
 use bugle::event::Person;
+use bugle::telemetry::Meters;
 use planted::Bug;
-use play::{Counted, Play, Violation};
+use play::{Counted, Play, Violation, has_disks};
 use town::{Town, company};
 
 const PARTITIONS: u32 = 2;
@@ -60,13 +62,20 @@ fn no_order_of_events_and_faults_loses_repeats_or_misdirects() {
     };
     let mut sum = Counted::default();
     for seed in seeds.clone() {
-        let counted = Play::new(&town, &town, seed, None).run(STEPS).unwrap_or_else(|violation| {
+        let play = || Play::new(&town, &town, seed, None).run(STEPS);
+        let played = if has_disks(seed) {
+            Meters::apart(|meters| play().map(|counted| counted.with_snapshots(&meters.render())))
+        } else {
+            play()
+        };
+        let counted = played.unwrap_or_else(|violation| {
             panic!("{violation}\nseen again with: BUGLE_SEED={seed} cargo test --test simulation")
         });
         let busy = counted.events > 0 && counted.told > 0 && counted.timers > 0 && counted.faults > 0;
         assert!(busy, "{seed} is idle: {counted:?}");
         sum.add(&counted);
     }
+    assert!(sum.snapshots > 0 || seeds.end - seeds.start < 100, "no snapshot was of any use");
     println!("{} seeds, 0 violations: {sum}", seeds.end - seeds.start);
 }
 

@@ -66,10 +66,10 @@ impl Twist for Planted {
         on.link.commit(effects, positions)
     }
 
-    fn recall(&self, model: &Model, topic: Topic, partitions: &[i32]) -> Done<Box<dyn Follow>> {
+    fn recall(&self, model: &Model, topic: Topic, from: &[(i32, Option<i64>)]) -> Done<Box<dyn Follow>> {
         match self.bug {
-            Bug::ForgetsMemory => Ok(Box::new(Nothing(partitions.len()))),
-            _ => model.recall(topic, partitions),
+            Bug::ForgetsMemory => Ok(Box::new(Nothing(from.len()))),
+            _ => model.recall(topic, from),
         }
     }
 }

@@ -13,11 +13,14 @@ use bugle::broker::{Broker, Outgoing, Topic};
 use bugle::clock::{self, Still};
 use bugle::directory::Directory;
 use bugle::engine::by_hand::ByHand;
+use bugle::engine::shelf::Shelf;
+use bugle::engine::snapshots::Snapshots;
 use bugle::event::answer::Answer;
 use bugle::event::frame::FrameHead;
 use bugle::event::notice::Verb;
 use bugle::event::{Lane, Occasion, hash128};
 use bugle::flow::frames;
+use bugle::store::folder::Folder;
 
 use super::crooked::Crooked;
 use super::instance::{Site, group, transactional_id};
@@ -50,6 +53,8 @@ pub(crate) struct Counted {
     pub(crate) outages: u64,
     /// Answers carried into the source systems.
     pub(crate) carried: u64,
+    /// Partitions that were read back from a snapshot.
+    pub(crate) snapshots: u64,
     /// Of everything the push service accepted, in the order of its ids.
     pub(crate) digest: u128,
 }
@@ -75,13 +80,15 @@ pub(crate) struct Play<'t> {
     town: &'t Company,
     judge: &'t Company,
     rng: fastrand::Rng,
-    model: Model,
+    pub(crate) model: Model,
     broker: Arc<dyn Broker>,
     post: Arc<Post>,
     office: Arc<Office>,
     directory: Arc<Directory>,
     runtime: tokio::runtime::Runtime,
-    instances: Vec<Option<Vec<ByHand>>>,
+    pub(crate) instances: Vec<Option<Instance>>,
+    /// Where the instances keep their snapshots; in some plays they have no disks.
+    pub(crate) disk: Option<tempfile::TempDir>,
     /// Until which step an instance does nothing.
     stalled: Vec<u32>,
     /// The push service does this with every request, until that step.
@@ -93,6 +100,12 @@ pub(crate) struct Play<'t> {
     counted: Counted,
     bug: Option<Bug>,
     _still: Still,
+}
+
+/// What dies with a process.
+pub(crate) struct Instance {
+    pub(crate) lanes: Vec<ByHand>,
+    pub(crate) snapshots: Option<Snapshots>,
 }
 
 impl Counted {
@@ -110,18 +123,25 @@ impl Counted {
         self.bad_answers += other.bad_answers;
         self.outages += other.outages;
         self.carried += other.carried;
+        self.snapshots += other.snapshots;
+    }
+
+    /// And what the meters say of snapshots.
+    pub(crate) fn with_snapshots(self, page: &str) -> Self {
+        Self { snapshots: super::kept::counted(page, "restores_total", r#"origin="snapshot""#), ..self }
     }
 }
 
 impl fmt::Display for Counted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { events, tellings, told, timers, answers, faults, crashes, stalls, .. } = self;
-        let Self { commit_faults, late_markers, bad_answers, outages, carried, .. } = self;
+        let Self { commit_faults, late_markers, bad_answers, outages, carried, snapshots, .. } = self;
         write!(
             f,
             "{events} events, {tellings} tellings owed, {told} told, {timers} of them by timers, {answers} answers that counted, {carried} of them carried back; {faults} faults: {crashes} crashes, \
              {stalls} stalls, {commit_faults} failed commits, {late_markers} late ends of transactions, \
-             {bad_answers} bad answers of the push service and the source systems, {outages} outages"
+             {bad_answers} bad answers of the push service and the source systems, {outages} outages; \
+             {snapshots} partitions read back from snapshots"
         )
     }
 }
@@ -164,6 +184,7 @@ impl<'t> Play<'t> {
             directory: directory_of(town),
             runtime: tokio::runtime::Builder::new_current_thread().build().unwrap(),
             instances: (0..INSTANCES).map(|_| None).collect(),
+            disk: has_disks(seed).then(|| tempfile::tempdir().unwrap()),
             stalled: vec![0; INSTANCES],
             outage: None,
             published: Vec::new(),
@@ -190,7 +211,7 @@ impl<'t> Play<'t> {
         let instance = self.rng.usize(..INSTANCES);
         match self.rng.u32(..100) {
             0..=60 => self.turn(step, instance),
-            61 => self.begin_outage(step),
+            61 => self.begin_outage(step, instance),
             62..=68 => self.publish(),
             69..=70 => self.tap(),
             71..=80 => self.answer(step),
@@ -225,7 +246,7 @@ impl<'t> Play<'t> {
         if self.stalled[instance] > step {
             return;
         }
-        let Some(lanes) = &mut self.instances[instance] else { return };
+        let Some(Instance { lanes, .. }) = &mut self.instances[instance] else { return };
         for _ in 0..self.rng.usize(1..6) {
             let lane = self.rng.usize(..lanes.len());
             lanes[lane].turn();
@@ -233,7 +254,7 @@ impl<'t> Play<'t> {
         self.let_tasks_run();
     }
 
-    fn publish(&mut self) {
+    pub(crate) fn publish(&mut self) {
         let count = self.rng.u8(1..4);
         let events: Vec<Event> =
             (0..count).map(|_| (self.rng.u8(..WHATS), self.rng.u8(..4), self.rng.u8(..5) > 0)).collect();
@@ -279,12 +300,15 @@ impl<'t> Play<'t> {
         self.answers.push((asked.telling, verb));
     }
 
-    /// Nothing is taken for a while, in which time goes on: what waits is set aside.
-    fn begin_outage(&mut self, step: u32) {
+    /// Nothing is taken for a while, in which time goes on: what waits is set aside. Or an instance finds time
+    /// to write its snapshots.
+    fn begin_outage(&mut self, step: u32, instance: usize) {
         if self.rng.u8(..3) == 0 {
             let fate = if self.rng.bool() { Fate::Refuse } else { Fate::Forbid };
             self.outage = Some((fate, step + self.rng.u32(20..120)));
             self.counted.outages += 1;
+        } else if let Some(Instance { snapshots: Some(snapshots), .. }) = &mut self.instances[instance] {
+            snapshots.write_all(Duration::from_secs(60));
         }
     }
 
@@ -343,9 +367,25 @@ impl<'t> Play<'t> {
     /// It is gone without a word.
     fn crash(&mut self, instance: usize) {
         self.counted.crashes += u64::from(self.instances[instance].take().is_some());
+        let Some(disk) = self.disk.as_ref().map(|disk| disk.path().join(instance.to_string())) else {
+            return;
+        };
+        // Now and then a part of the disk goes with it.
+        for file in std::fs::read_dir(disk).into_iter().flatten().map(Result::unwrap) {
+            if self.rng.u8(..4) == 0 {
+                let bytes = std::fs::read(file.path()).unwrap();
+                let left = self.rng.usize(..=bytes.len());
+                std::fs::write(file.path(), &bytes[..left]).unwrap();
+            }
+        }
     }
 
-    fn start(&mut self, instance: usize) {
+    fn shelf(&self, instance: usize) -> Arc<Shelf> {
+        let folder = self.disk.as_ref().map(|disk| disk.path().join(instance.to_string()));
+        Arc::new(Shelf::new(folder.map(|folder| Folder::take(&folder).unwrap())))
+    }
+
+    pub(crate) fn start(&mut self, instance: usize) {
         if self.instances[instance].is_none() {
             let site = Site {
                 town: &self.town.town,
@@ -355,13 +395,16 @@ impl<'t> Play<'t> {
                 sources: Arc::clone(&self.office) as _,
                 runtime: self.runtime.handle().clone(),
                 commit_most: 4,
+                shelf: self.shelf(instance),
             };
-            self.instances[instance] = Some(site.open(instance));
+            let (lanes, snapshots) = (site.open(instance), Snapshots::new(&site.parts()));
+            self.instances[instance] = Some(Instance { lanes, snapshots });
         } else if self.rng.u8(..3) == 0
-            && let Some(lanes) = self.instances[instance].take()
+            && let Some(Instance { lanes, snapshots }) = self.instances[instance].take()
         {
             // Asked to stop in order.
             lanes.into_iter().for_each(ByHand::end);
+            snapshots.into_iter().for_each(|mut snapshots| snapshots.write_all(Duration::from_secs(60)));
         }
     }
 
@@ -379,7 +422,7 @@ impl<'t> Play<'t> {
         }
     }
 
-    fn pass(&mut self, span: Duration) {
+    pub(crate) fn pass(&mut self, span: Duration) {
         Still::pass(span);
         // Whoever follows the directory hangs now and then: then nobody may be told anything.
         if self.rng.u8(..8) > 0 {
@@ -406,24 +449,29 @@ impl<'t> Play<'t> {
         self.model.land(|_| true);
         self.start_all();
         for round in 0..4_000 {
-            for lane in self.instances.iter_mut().flatten().flatten() {
-                lane.turn();
-            }
-            self.let_tasks_run();
-            while !self.post.held().waiting.is_empty() {
-                self.post.answer(0, Fate::Accept);
-            }
-            while !self.office.held().waiting.is_empty() {
-                self.office.answer(0, Turn::Answer);
-            }
-            self.let_tasks_run();
-            self.pass(Duration::from_millis(250));
+            self.go_round();
             if round % 8 == 7 && self.is_at_rest() {
                 return Ok(());
             }
         }
         let books = self.ledgers.keeper.books();
         Err(Violation::Lost(format!("after 1 000 s without faults the flow is not at rest: {books:?}")))
+    }
+
+    /// Every lane turns, and whoever is asked answers.
+    pub(crate) fn go_round(&mut self) {
+        for Instance { lanes, .. } in self.instances.iter_mut().flatten() {
+            lanes.iter_mut().for_each(ByHand::turn);
+        }
+        self.let_tasks_run();
+        while !self.post.held().waiting.is_empty() {
+            self.post.answer(0, Fate::Accept);
+        }
+        while !self.office.held().waiting.is_empty() {
+            self.office.answer(0, Turn::Answer);
+        }
+        self.let_tasks_run();
+        self.pass(Duration::from_millis(250));
     }
 
     /// A day goes by: what is due is told, and what would come twice comes.
@@ -525,6 +573,11 @@ impl<'t> Play<'t> {
             + counted.bad_answers;
         Ok(counted)
     }
+}
+
+/// Whether the instances of a play have disks to keep snapshots on: what lies on a real disk takes its time.
+pub(crate) fn has_disks(seed: u64) -> bool {
+    seed.is_multiple_of(16)
 }
 
 /// A copy of the town's directory that nobody has confirmed yet: a play begins where time does.

@@ -172,6 +172,7 @@ impl House {
             sources: Arc::new(Willing),
             runtime: self.runtime.handle().clone(),
             commit_most: self.commit_most,
+            shelf: Arc::default(),
         };
         let lanes = site.open(instance);
         self.instances.insert(instance, lanes);
@@ -397,12 +398,14 @@ pub(crate) fn on_arrivals(
 
 /// A twist of what is read back.
 pub(crate) fn on_recall(
-    recall: impl Fn(&Model, Topic, &[i32]) -> Done<Box<dyn Follow>> + Send + Sync + 'static,
+    recall: impl Fn(&Model, Topic, &[(i32, Option<i64>)]) -> Done<Box<dyn Follow>> + Send + Sync + 'static,
 ) -> Option<Arc<dyn Twist>> {
     struct OnRecall<F>(F);
-    impl<F: Fn(&Model, Topic, &[i32]) -> Done<Box<dyn Follow>> + Send + Sync> Twist for OnRecall<F> {
-        fn recall(&self, model: &Model, topic: Topic, partitions: &[i32]) -> Done<Box<dyn Follow>> {
-            (self.0)(model, topic, partitions)
+    impl<F: Fn(&Model, Topic, &[(i32, Option<i64>)]) -> Done<Box<dyn Follow>> + Send + Sync> Twist
+        for OnRecall<F>
+    {
+        fn recall(&self, model: &Model, topic: Topic, from: &[(i32, Option<i64>)]) -> Done<Box<dyn Follow>> {
+            (self.0)(model, topic, from)
         }
     }
     Some(Arc::new(OnRecall(recall)))

@@ -33,8 +33,8 @@ pub(crate) trait Twist: Send + Sync {
         on.link.commit(effects, positions)
     }
 
-    fn recall(&self, model: &Model, topic: Topic, partitions: &[i32]) -> Done<Box<dyn Follow>> {
-        model.recall(topic, partitions)
+    fn recall(&self, model: &Model, topic: Topic, from: &[(i32, Option<i64>)]) -> Done<Box<dyn Follow>> {
+        model.recall(topic, from)
     }
 
     fn unread(&self, model: &Model, group: &str, topics: &[Topic]) -> Done<Vec<Unread>> {
@@ -115,8 +115,12 @@ impl Broker for Crooked {
         self.model.follow(topic)
     }
 
-    fn recall(&self, topic: Topic, partitions: &[i32]) -> Done<Box<dyn Follow>> {
-        self.twist.recall(&self.model, topic, partitions)
+    fn recall(&self, topic: Topic, from: &[(i32, Option<i64>)]) -> Done<Box<dyn Follow>> {
+        self.twist.recall(&self.model, topic, from)
+    }
+
+    fn identity(&self, topic: Topic) -> Done<String> {
+        self.model.identity(topic)
     }
 
     fn unread(&self, group: &str, topics: &[Topic]) -> Done<Vec<Unread>> {

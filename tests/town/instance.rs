@@ -7,6 +7,7 @@ use bugle::broker::{Broker, StartFrom};
 use bugle::clock;
 use bugle::directory::Directory;
 use bugle::engine::by_hand::ByHand;
+use bugle::engine::shelf::Shelf;
 use bugle::engine::{Parts, Settings};
 use bugle::event::Lane;
 use bugle::push::PushService;
@@ -28,6 +29,8 @@ pub(crate) struct Site<'s> {
     pub(crate) runtime: tokio::runtime::Handle,
     /// The most records of one transaction.
     pub(crate) commit_most: u64,
+    /// What is kept of memory beside the lanes.
+    pub(crate) shelf: Arc<Shelf>,
 }
 
 /// The name of a lane's group.
@@ -43,9 +46,9 @@ pub(crate) fn transactional_id(instance: usize, lane: Lane) -> String {
 // === impl Site ===
 
 impl Site<'_> {
-    /// The lanes of instance number `instance`, in the order of the flow.
-    pub(crate) fn open(&self, instance: usize) -> Vec<ByHand> {
-        let parts = Parts {
+    /// What the lanes of an instance share.
+    pub(crate) fn parts(&self) -> Parts {
+        Parts {
             broker: Arc::clone(self.broker),
             topology: Arc::clone(&self.town.topology),
             codec: Arc::clone(&self.town.codec),
@@ -55,7 +58,13 @@ impl Site<'_> {
             plan: Arc::new(self.town.plan.clone()),
             runtime: self.runtime.clone(),
             board: Arc::new(Board::new(clock::now())),
-        };
+            shelf: Arc::clone(&self.shelf),
+        }
+    }
+
+    /// The lanes of instance number `instance`, in the order of the flow.
+    pub(crate) fn open(&self, instance: usize) -> Vec<ByHand> {
+        let parts = self.parts();
         let settings = Settings {
             name: NAME.to_owned(),
             instance: instance.to_string(),
@@ -65,6 +74,7 @@ impl Site<'_> {
             commit_most: self.commit_most,
             in_flight: 64,
             start_from: StartFrom::Earliest,
+            snapshot_every: Duration::from_secs(300),
         };
         Lane::ALL.into_iter().map(|lane| ByHand::new(lane, &parts, &settings)).collect()
     }

@@ -22,7 +22,8 @@ pub use fault::{ConfigFault, Problem};
 pub use push::{AccountSettings, PushSettings, Transport, WhenBlocked};
 pub use sections::{
     AdminSettings, AnswerSettings, KafkaSettings, LaneSettings, LogSettings, RegistrySettings,
-    SchemaSettings, StartFrom, TenantSettings, TenantsSettings, TopicSettings, TopologySettings,
+    SchemaSettings, StartFrom, StateSettings, TenantSettings, TenantsSettings, TopicSettings,
+    TopologySettings,
 };
 pub use sources::{ContentServerSettings, ServiceSettings, SourcesSettings};
 pub use topic_role::TopicRole;
@@ -46,6 +47,8 @@ pub struct Config {
     pub tenants: TenantsSettings,
     /// The lanes.
     pub lanes: LaneSettings,
+    /// What is kept on this machine.
+    pub state: StateSettings,
     /// Where answers come in.
     pub answers: AnswerSettings,
     /// Where answers are carried to.

@@ -128,6 +128,17 @@ pub struct LaneSettings {
     pub dedupe_horizon: Span,
 }
 
+/// What is kept on this machine of what the lanes remember.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StateSettings {
+    /// A folder for snapshots, this process's own; without one a restart reads everything from Kafka.
+    pub dir: Option<PathBuf>,
+    /// Between two snapshots of a partition.
+    #[serde(deserialize_with = "span")]
+    pub snapshot_every: Span,
+}
+
 /// Metrics, health and the live page.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -218,6 +229,12 @@ impl Default for LaneSettings {
             commit_most: 10_000,
             dedupe_horizon: Span::from_secs(24 * 60 * 60),
         }
+    }
+}
+
+impl Default for StateSettings {
+    fn default() -> Self {
+        Self { dir: None, snapshot_every: Span::from_secs(5 * 60) }
     }
 }
 

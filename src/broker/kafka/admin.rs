@@ -38,6 +38,12 @@ impl Admin {
         Ok(Self { client, settings: settings.clone() })
     }
 
+    /// The cluster's id.
+    pub(super) fn cluster(&self) -> Result<String, BrokerError> {
+        let id = self.client.inner().fetch_cluster_id(ANSWER_WITHIN);
+        id.ok_or_else(|| self.unavailable(&KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut)))
+    }
+
     /// How many partitions a topic has; `None` when it does not exist.
     pub(super) fn partitions(&self, name: &str) -> Result<Option<u32>, BrokerError> {
         let asked = self.client.inner().fetch_metadata(Some(name), ANSWER_WITHIN);

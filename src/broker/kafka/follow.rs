@@ -1,4 +1,4 @@
-//! Follow: a topic, or some of its partitions, read from its beginning and then as it grows, outside any group.
+//! Follow: a topic, or some of its partitions, read from some offset on and then as it grows, outside any group.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub(super) struct Follower {
     settings: KafkaSettings,
     topic: Topic,
     partitions: Vec<i32>,
-    /// Where each partition begins, for as long as nothing was read.
+    /// Where reading began in each partition: that is its position until something was read.
     starts: Vec<i64>,
 }
 
@@ -50,18 +50,20 @@ impl Follower {
     pub(super) fn open(
         settings: &KafkaSettings,
         topic: Topic,
-        partitions: Vec<i32>,
+        from: &[(i32, Option<i64>)],
     ) -> Result<Self, BrokerError> {
         let unavailable = |error: KafkaError| unavailable(&settings.brokers, &error);
         let mut consumer = settings.follower().create_with_context(Quiet).map_err(unavailable)?;
         let bell = Bell::on(&mut consumer);
+        let partitions = from.iter().map(|(partition, _)| *partition).collect();
         let mut follower =
             Self { consumer, bell, settings: settings.clone(), topic, partitions, starts: Vec::new() };
-        follower.starts = follower.bounds()?.into_iter().map(|(first, _)| first).collect();
-        let mut list = TopicPartitionList::new();
-        for partition in &follower.partitions {
-            let name = settings.names.of(topic);
-            list.add_partition_offset(name, *partition, Offset::Beginning).map_err(unavailable)?;
+        let (mut list, name) = (TopicPartitionList::new(), settings.names.of(topic));
+        for ((partition, from), (first, end)) in from.iter().zip(follower.bounds()?) {
+            let from = from.filter(|from| (first..=end).contains(from));
+            follower.starts.push(from.unwrap_or(first));
+            let offset = from.map_or(Offset::Beginning, Offset::Offset);
+            list.add_partition_offset(name, *partition, offset).map_err(unavailable)?;
         }
         follower.consumer.assign(&list).map_err(unavailable)?;
         Ok(follower)

@@ -1,4 +1,4 @@
-//! Follow: a topic of the model, or some of its partitions, read from its beginning and then as it grows.
+//! Follow: a topic of the model, or some of its partitions, read from some offset on and then as it grows.
 
 use std::time::Duration;
 
