@@ -8,7 +8,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use super::{Done, Failure};
-use crate::app::config::Config;
+use crate::app::config::{Config, DirectorySettings};
 use crate::app::wiring;
 use crate::broker::Broker;
 use crate::codec::Codec;
@@ -59,7 +59,10 @@ pub fn with_reach(args: &BrokerArgs, verb: impl FnOnce(&Reach<'_>, &mut dyn Writ
     let codec = wiring::codec(&config)?;
     let open = |_: &BrokerArgs| Ok(wiring::kafka(&config)?);
     let directory = config.kafka.topics.name(Topic::Directory);
-    verb(&Reach { open: &open, codec: &codec, directory: &directory }, &mut std::io::stdout())
+    verb(
+        &Reach { open: &open, codec: &codec, directory: &directory, people: &config.directory },
+        &mut std::io::stdout(),
+    )
 }
 
 /// Opens the cluster of these options.
@@ -73,4 +76,6 @@ pub struct Reach<'r> {
     pub codec: &'r Codec,
     /// What the topic of the directory is called; the registry knows its schema by it.
     pub directory: &'r str,
+    /// Where people come from.
+    pub people: &'r DirectorySettings,
 }

@@ -1,7 +1,9 @@
-//! Directory: `bugle directory load` fills `opentext.directory`, `bugle directory show` looks into it.
+//! Directory: `bugle directory load` and `sync` fill `opentext.directory`, `show` looks into it.
 
+mod change;
 pub mod load;
 pub mod show;
+pub mod sync;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -35,6 +37,8 @@ pub struct Args {
 enum Verb {
     /// Publish what a file of people changes.
     Load(load::LoadArgs),
+    /// Publish what OTDS or a SCIM service says differently, once or ever again.
+    Sync(sync::SyncArgs),
     /// Show a person, or who holds a role, works in a location or belongs to a unit.
     Show(show::ShowArgs),
 }
@@ -56,6 +60,10 @@ pub fn run(args: &Args, reach: &Reach<'_>, out: &mut dyn Write) -> Done {
         Verb::Load(load) => {
             let broker = (reach.open)(&args.broker)?;
             load::run(load, &*broker, reach, out)
+        }
+        Verb::Sync(sync) => {
+            let broker = (reach.open)(&args.broker)?;
+            sync::run(sync, &*broker, reach, out)
         }
         Verb::Show(show) => show::run(show, &args.broker, reach, out),
     }

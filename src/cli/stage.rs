@@ -7,6 +7,7 @@ use clap::Parser;
 
 use super::broker_args::{BrokerArgs, Reach};
 use super::{audience, directory};
+use crate::app::config::DirectorySettings;
 use crate::broker::{
     Broker, BrokerError, Follow, Incoming, Input, Link, LinkSpec, Outgoing, Topic, TopicSpec, Unread,
 };
@@ -86,7 +87,8 @@ impl Stage {
         let line = Line::parse_from([&["bugle"], words].concat());
         let open = |_: &BrokerArgs| Ok(Arc::new(self.log.clone()) as Arc<dyn Broker>);
         let codec = Codec::new(Arc::new(Schemas::built_in()), None);
-        let reach = Reach { open: &open, codec: &codec, directory: "opentext.directory" };
+        let people = DirectorySettings::default();
+        let reach = Reach { open: &open, codec: &codec, directory: "opentext.directory", people: &people };
         let mut out = Vec::new();
         let done = match &line {
             Line::Directory(args) => directory::run(args, &reach, &mut out),

@@ -229,11 +229,16 @@ async fn ask(
 }
 
 /// The body, when it ends before [`MOST_ANSWER_BYTES`].
-pub(crate) async fn whole_body(mut answer: reqwest::Response) -> Result<Vec<u8>, NoBody> {
+pub(crate) async fn whole_body(answer: reqwest::Response) -> Result<Vec<u8>, NoBody> {
+    body_up_to(MOST_ANSWER_BYTES, answer).await
+}
+
+/// The body, when it has at most so many bytes.
+pub(crate) async fn body_up_to(most: usize, mut answer: reqwest::Response) -> Result<Vec<u8>, NoBody> {
     let mut body = Vec::new();
     loop {
         match answer.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() > MOST_ANSWER_BYTES => return Err(NoBody::TooLong),
+            Ok(Some(chunk)) if body.len() + chunk.len() > most => return Err(NoBody::TooLong),
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => return Ok(body),
             Err(error) if error.is_timeout() => return Err(NoBody::Late),

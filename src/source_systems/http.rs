@@ -1,7 +1,7 @@
 //! Http: one request to a source system and its whole answer, whatever the other side does.
 //!
-//! No redirect is followed, no proxy is taken from the environment, no answer is read past 64 KiB, and none is
-//! waited for longer than the time it has.
+//! No redirect is followed, no proxy is taken from the environment, no answer is read past 64 KiB (a page of
+//! people: 16 MiB), and none is waited for longer than the time it has.
 
 use std::time::Duration;
 
@@ -12,9 +12,11 @@ use super::Unusable;
 use crate::clock;
 use crate::event::Span;
 use crate::event::write_back::Came;
-use crate::push::client::whole_body;
+use crate::push::client::{NoBody, body_up_to, whole_body};
 use crate::push::retry_after;
 
+/// The longest page of people.
+const MOST_PAGE_BYTES: usize = 16 * 1024 * 1024;
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -61,17 +63,36 @@ impl Http {
 /// # Errors
 /// [`Lost`]: there is no answer.
 pub(super) async fn send(request: reqwest::RequestBuilder) -> Result<Answered, Lost> {
-    let answer = request.send().await.map_err(|error| match error {
+    let answer = begun(request).await?;
+    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+    answered(status, headers, whole_body(answer).await)
+}
+
+/// Sends a request for a page of people.
+///
+/// # Errors
+/// [`Lost`]: there is no answer.
+pub(super) async fn send_for_page(request: reqwest::RequestBuilder) -> Result<Answered, Lost> {
+    let answer = begun(request).await?;
+    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+    answered(status, headers, body_up_to(MOST_PAGE_BYTES, answer).await)
+}
+
+async fn begun(request: reqwest::RequestBuilder) -> Result<reqwest::Response, Lost> {
+    request.send().await.map_err(|error| match error {
         error if error.is_connect() || error.is_builder() => Lost::NotSent,
         error if error.is_timeout() => Lost::Perhaps("timeout"),
         _ => Lost::Perhaps("connection-lost"),
-    })?;
-    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-    match whole_body(answer).await {
+    })
+}
+
+fn answered(status: u16, headers: HeaderMap, body: Result<Vec<u8>, NoBody>) -> Result<Answered, Lost> {
+    match body {
         Ok(body) => Ok(Answered { status, headers, body }),
         // A refusal is one even when its explanation is cut off.
         Err(_) if status >= 400 => Ok(Answered { status, headers, body: Vec::new() }),
-        Err(_) => Err(Lost::Perhaps("answer-cut")),
+        Err(NoBody::TooLong) => Err(Lost::Perhaps("answer-too-long")),
+        Err(NoBody::Cut | NoBody::Late) => Err(Lost::Perhaps("answer-cut")),
     }
 }
 
@@ -81,6 +102,13 @@ impl Answered {
     /// The body as JSON; null when it is none.
     pub(super) fn json(&self) -> Json {
         serde_json::from_slice(&self.body).unwrap_or(Json::Null)
+    }
+
+    /// The beginning of the body, in one line.
+    pub(super) fn text(&self, most: usize) -> String {
+        let text = String::from_utf8_lossy(&self.body);
+        let clean = |char: char| if char.is_control() { ' ' } else { char };
+        text.trim().chars().take(most).map(clean).collect()
     }
 
     pub(super) fn is_success(&self) -> bool {
@@ -107,7 +135,7 @@ impl Answered {
         }
     }
 
-    fn retry_after(&self) -> Option<Span> {
+    pub(super) fn retry_after(&self) -> Option<Span> {
         let value = self.headers.get(RETRY_AFTER)?.to_str().ok()?;
         retry_after::read(value, clock::now())
     }
@@ -137,11 +165,11 @@ impl Lost {
 ///
 /// # Errors
 /// [`Unusable::Address`].
-pub(super) fn check(system: &'static str, url: &str) -> Result<(), Unusable> {
+pub(super) fn check(setting: &'static str, url: &str) -> Result<(), Unusable> {
     let sound = url
         .parse::<reqwest::Url>()
         .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    if sound { Ok(()) } else { Err(Unusable::Address { system, url: url.to_owned() }) }
+    if sound { Ok(()) } else { Err(Unusable::Address { setting, url: url.to_owned() }) }
 }
 
 /// A part of a path, so that what a source system calls its things cannot lead elsewhere.
@@ -175,7 +203,10 @@ mod tests {
         assert_eq!(part("a/../b?c=d#e"), "a%2F..%2Fb%3Fc%3Dd%23e");
         assert_eq!((part(".."), part("."), part("1.2")), ("%2E%2E".into(), "%2E".into(), "1.2".into()));
         assert_eq!(form(&[("comment", "a b&c=ä")]), "comment=a%20b%26c%3D%C3%A4");
-        assert!(check("xecm", "https://cs.example.com/otcs/cs.exe").is_ok());
-        assert!(check("xecm", "cs.example.com").is_err() && check("xecm", "file:///etc").is_err());
+        assert!(check("sources.xecm.url", "https://cs.example.com/otcs/cs.exe").is_ok());
+        assert!(
+            check("sources.xecm.url", "cs.example.com").is_err()
+                && check("sources.xecm.url", "file:///etc").is_err()
+        );
     }
 }

@@ -16,6 +16,7 @@ use crate::event::{Source, Span};
 mod content_server;
 mod developer_admin;
 mod http;
+pub mod people;
 mod tickets;
 mod workspaces;
 mod xconnector;
@@ -75,10 +76,10 @@ pub struct Service {
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
     /// An address is none.
-    #[error("`sources.{system}.url`: `{url}` is not an http or https address")]
+    #[error("`{setting}`: `{url}` is not an http or https address")]
     Address {
-        /// Which.
-        system: &'static str,
+        /// Which setting.
+        setting: &'static str,
         /// What was given.
         url: String,
     },
@@ -106,8 +107,8 @@ impl Unusable {
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
-            Self::Address { system, .. } => {
-                format!("give `sources.{system}.url` an address such as https://{system}.example.com")
+            Self::Address { setting, .. } => {
+                format!("give `{setting}` an address such as https://service.example.com")
             }
             Self::Client(_) => "check that the machine's certificate store can be read".to_owned(),
         }
@@ -122,15 +123,18 @@ impl Offices {
     /// # Errors
     /// When an address is none, or the machine cannot do TLS.
     pub fn new(addresses: Addresses, patience: Duration) -> Result<Self, Unusable> {
-        let services = [("xconnector", &addresses.xconnector), ("devadmin", &addresses.devadmin)];
-        for (system, service) in services {
+        let services = [
+            ("sources.xconnector.url", &addresses.xconnector),
+            ("sources.devadmin.url", &addresses.devadmin),
+        ];
+        for (setting, service) in services {
             if let Some(service) = service {
-                http::check(system, &service.url)?;
+                http::check(setting, &service.url)?;
             }
         }
         if let Some(server) = &addresses.content_server {
-            http::check("xecm", &server.url)?;
-            http::check("xecm", &server.otds_url)?;
+            http::check("sources.xecm.url", &server.url)?;
+            http::check("sources.xecm.otds_url", &server.otds_url)?;
         }
         Ok(Self { http: Http::new(patience)?, addresses, tickets: Tickets::default() })
     }

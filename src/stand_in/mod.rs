@@ -52,7 +52,7 @@ pub use faults::{Faults, Latency, NoLatency};
 pub use ledger::{Account, Totals};
 use ledger::{Keep, Ledger};
 pub use sign_in::SignIn;
-pub use systems::{Applied, Node, Trouble, Troubles, WorkItem, Workflow};
+pub use systems::{Applied, Employee, Node, PageTrouble, Trouble, Troubles, WorkItem, Workflow};
 
 /// What the stand-in remembers and how it behaves.
 #[derive(Debug, Clone)]

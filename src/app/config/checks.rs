@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use secrecy::ExposeSecret;
 
+use super::directory;
 use super::fault::Problem;
 use super::{AccountSettings, Config, KafkaSettings, PushSettings, SourcesSettings, Transport};
 use crate::event::Span;
@@ -16,6 +17,7 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>, warnings: &mut
     kafka(&config.kafka, problems);
     push(config, problems, warnings);
     sources(&config.sources, problems, warnings);
+    directory::check(&config.directory, problems, warnings);
     if config.registry.username.is_some() != config.registry.password.is_some() {
         problems.push(
             Problem::new("registry", "username and password go together")
@@ -143,17 +145,7 @@ fn sources(sources: &SourcesSettings, problems: &mut Vec<Problem>, warnings: &mu
     ];
     for (name, url, secret) in urls {
         let Some(url) = url else { continue };
-        match url.split_once("://") {
-            Some(("https", _)) => {}
-            Some(("http", rest)) => {
-                let host = rest.split('/').next().unwrap_or_default();
-                if secret && !on_loopback(host) {
-                    let fact = format!("the secret it is asked with would be readable on its way to {host}");
-                    warnings.push(Problem::new(name, fact).hint("write `https://…`"));
-                }
-            }
-            _ => problems.push(Problem::new(name, "this is no URL").hint("write `https://…`")),
-        }
+        address(name, url, secret, (problems, warnings));
     }
     let parts = [xecm.otds_url.is_some(), xecm.client_id.is_some(), xecm.client_secret.is_some()];
     if xecm.url.is_some() && parts.contains(&false) {
@@ -188,7 +180,27 @@ fn keys(push: &PushSettings, problems: &mut Vec<Problem>) {
     }
 }
 
-fn between(name: &str, span: Span, [least, most]: [&str; 2], problems: &mut Vec<Problem>) {
+/// A URL that is none, or over which a secret would be readable.
+pub(super) fn address(
+    name: &str,
+    url: &str,
+    secret: bool,
+    (problems, warnings): (&mut Vec<Problem>, &mut Vec<Problem>),
+) {
+    match url.split_once("://") {
+        Some(("https", _)) => {}
+        Some(("http", rest)) => {
+            let host = rest.split('/').next().unwrap_or_default();
+            if secret && !on_loopback(host) {
+                let fact = format!("the secret it is asked with would be readable on its way to {host}");
+                warnings.push(Problem::new(name, fact).hint("write `https://…`"));
+            }
+        }
+        _ => problems.push(Problem::new(name, "this is no URL").hint("write `https://…`")),
+    }
+}
+
+pub(super) fn between(name: &str, span: Span, [least, most]: [&str; 2], problems: &mut Vec<Problem>) {
     let bound = |text: &str| text.parse::<Span>().unwrap_or_default();
     if span < bound(least) || span > bound(most) {
         let fact = format!("it lies between {least} and {most}, and {span} does not");

@@ -4,6 +4,7 @@
 //! place to open and what to write. Secrets are typed so that no log and no `Debug` can show them.
 
 mod checks;
+mod directory;
 mod fault;
 mod interpolation;
 mod push;
@@ -18,6 +19,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+pub use directory::{DirectoryKind, DirectorySettings};
 pub use fault::{ConfigFault, Problem};
 pub use push::{AccountSettings, PushSettings, Transport, WhenBlocked};
 pub use sections::{
@@ -53,6 +55,8 @@ pub struct Config {
     pub answers: AnswerSettings,
     /// Where answers are carried to.
     pub sources: SourcesSettings,
+    /// Where people come from.
+    pub directory: DirectorySettings,
     /// Metrics, health and the live page.
     pub admin: AdminSettings,
     /// Logs.
@@ -259,7 +263,7 @@ fn is_secret(path: &[String]) -> bool {
         ["push", name] | ["push", "accounts", _, name] => {
             matches!(*name, "password" | "client_secret" | "app_key" | "webhook_secrets")
         }
-        ["sources", _, "client_secret" | "token"] => true,
+        ["sources", _, "client_secret" | "token"] | ["directory", "client_secret" | "password"] => true,
         ["kafka", "properties", name] => {
             ["password", "secret", "pem", "token", "jaas"].iter().any(|word| name.contains(word))
         }

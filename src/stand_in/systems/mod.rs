@@ -8,6 +8,7 @@
 //! | `POST /flows/{flow}/responses` | xConnector: a response, once for each `Idempotency-Key` |
 //! | `GET`, `PATCH /v1/work-items/{id}` | Developer Admin: a work item, changed only as it was seen |
 //! | `/otdsws/oauth2/token`, `/otcs/cs.exe/api/…` | Content Server: sign-in as somebody, tasks, categories |
+//! | `/otdsws/rest/…`, `/otdsws/scim/…` | directory services: who there is, page by page |
 //! | `GET /systems` | a page that shows how they stand |
 //! | `POST /systems` | things there are, as JSON |
 //! | `GET /systems/ledger` | what was done, by whom, and how the things stand |
@@ -34,14 +35,18 @@ use crate::event::Timestamp;
 mod categories;
 mod flows;
 mod page;
+mod people;
 mod words;
 mod work_items;
 mod workflows;
 
 pub use categories::Node;
+pub use people::{Employee, PageTrouble};
 pub use work_items::WorkItem;
 pub use workflows::Workflow;
 
+/// A secret and a password that nobody has.
+const WRONG: &str = "wrong";
 /// How long an answer takes that hangs: longer than a client waits.
 const HANGS: Duration = Duration::from_secs(60);
 
@@ -65,6 +70,8 @@ pub struct Troubles {
     pub drop_answer: f64,
     /// The share of writes refused with 401, for their sign-in is no longer known.
     pub expired: f64,
+    /// What becomes of the next pages of people, one after the other.
+    pub pages: VecDeque<PageTrouble>,
 }
 
 /// What becomes of one write.
@@ -117,6 +124,7 @@ pub(super) struct Systems {
     items: BTreeMap<String, WorkItem>,
     workflows: workflows::Workflows,
     nodes: BTreeMap<String, Node>,
+    people: people::People,
 }
 
 /// Things to be there.
@@ -131,6 +139,14 @@ pub(super) struct Things {
     workflows: Vec<Workflow>,
     #[serde(default)]
     nodes: Vec<Node>,
+    #[serde(default)]
+    people: Vec<Employee>,
+    /// Groups, and the groups they belong to.
+    #[serde(default)]
+    groups: BTreeMap<String, Vec<String>>,
+    /// Names of people who are gone.
+    #[serde(default)]
+    gone: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -139,6 +155,7 @@ struct Ledger<'l> {
     work_items: Vec<&'l WorkItem>,
     workflows: Vec<&'l Workflow>,
     nodes: Vec<&'l Node>,
+    lists_asked: &'l VecDeque<String>,
 }
 
 /// The calls of the source systems.
@@ -148,6 +165,11 @@ pub(super) fn routes() -> Router<Arc<Stage>> {
         .route("/v1/work-items/{id}", get(work_items::read).patch(work_items::change))
         .route("/otdsws/oauth2/token", post(workflows::token))
         .nest("/otcs/cs.exe/api", content_server())
+        .route("/otdsws/rest/authentication/credentials", post(people::credentials))
+        .route("/otdsws/rest/users", get(people::users))
+        .route("/otdsws/rest/groups", get(people::groups))
+        .route("/otdsws/scim/{partition}/Users", get(people::scim_users))
+        .route("/otdsws/scim/{partition}/Groups", get(people::scim_groups))
         .route("/systems", get(page::page).post(add))
         .route("/systems/events", get(page::events))
         .route("/systems/ledger", get(ledger))
@@ -189,6 +211,7 @@ async fn ledger(State(stage): State<Arc<Stage>>) -> Response {
         work_items: systems.items.values().collect(),
         workflows: systems.workflows.tasks.values().collect(),
         nodes: systems.nodes.values().collect(),
+        lists_asked: systems.people.asked(),
     };
     Json(ledger).into_response()
 }
@@ -291,6 +314,9 @@ impl Systems {
         self.items.extend(things.work_items.into_iter().map(|item| (item.id.clone(), item)));
         self.nodes.extend(things.nodes.into_iter().map(|node| (node.id.clone(), node)));
         things.workflows.into_iter().for_each(|task| self.workflows.add(task));
+        self.people.groups.extend(things.groups);
+        things.people.into_iter().for_each(|employee| self.people.add(employee));
+        self.people.employees.retain(|name, _| !things.gone.contains(name));
     }
 
     pub(super) fn applied(&self) -> Vec<Applied> {

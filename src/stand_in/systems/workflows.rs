@@ -99,16 +99,22 @@ fn ways() -> Vec<(String, String)> {
     [("Approve", "Approve"), ("Reject", "Reject")].map(|(key, label)| (key.into(), label.into())).to_vec()
 }
 
-/// `POST /otdsws/oauth2/token`: a token for somebody else.
+/// `POST /otdsws/oauth2/token`: a token for the client, or for somebody else.
 pub(super) async fn token(State(stage): State<Arc<Stage>>, body: String) -> Response {
     super::look(&stage, |systems| {
         let form = form(&body);
         let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
-        let exchanges = field("grant_type") == "urn:ietf:params:oauth:grant-type:token-exchange";
-        if !exchanges || field("client_id").is_empty() || field("client_secret").is_empty() {
+        let whose = match field("grant_type") {
+            "urn:ietf:params:oauth:grant-type:token-exchange" => Some(field("subject_token")),
+            "client_credentials" => Some(field("client_id")),
+            _ => None,
+        };
+        let is_known =
+            !field("client_id").is_empty() && !["", super::WRONG].contains(&field("client_secret"));
+        let Some(whose) = whose.filter(|_| is_known) else {
             return (StatusCode::UNAUTHORIZED, Json(json!({ "error": "invalid_client" }))).into_response();
-        }
-        let token = systems.workflows.sign_in(field("subject_token"));
+        };
+        let token = systems.workflows.sign_in(whose);
         let granted = json!({ "access_token": token, "token_type": "Bearer", "expires_in": 3_600 });
         Json(granted).into_response()
     })
@@ -307,7 +313,12 @@ impl Workflows {
         self.signed_in.clear();
     }
 
-    fn sign_in(&mut self, person: &str) -> String {
+    /// Whether a ticket or a token is somebody's.
+    pub(super) fn knows(&self, ticket: &str) -> bool {
+        self.signed_in.contains_key(ticket)
+    }
+
+    pub(super) fn sign_in(&mut self, person: &str) -> String {
         self.given += 1;
         let ticket = format!("t-{}", self.given);
         self.signed_in.insert(ticket.clone(), person.to_owned());
