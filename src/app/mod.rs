@@ -259,6 +259,16 @@ impl App {
         Ok((address, serving))
     }
 
+    /// Ends when the lanes cannot go on in this process, and says why.
+    pub async fn given_up(&self) -> String {
+        let mut given_up = self.engine.given_up();
+        match given_up.wait_for(Option::is_some).await {
+            Ok(why) => why.clone().unwrap_or_default(),
+            // The engine outlives whoever holds the app.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
     /// Finishes what is under way, commits it, and stops.
     pub fn stop(self) {
         self.engine.join();

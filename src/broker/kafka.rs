@@ -67,6 +67,16 @@ impl Kafka {
         Ok((0..partitions).map(|partition| (partition, None)).collect())
     }
 
+    /// Removes all topics and these groups, for good; `false` while a group still has members. For what was
+    /// made for a while, by whoever made it.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unavailable`].
+    pub fn remove(&self, groups: &[String]) -> Result<bool, BrokerError> {
+        let topics: Vec<&str> = Topic::ALL.into_iter().map(|topic| self.settings.names.of(topic)).collect();
+        self.admin.remove(&topics, &groups.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
     /// Looks for the topics of records: the client library would wait for a missing one until it times out.
     fn know(&self, records: &[Outgoing]) -> Result<(), BrokerError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

@@ -61,6 +61,12 @@ pub enum BrokerError {
     /// Nobody knows whether it was committed, or the producer is fenced: treat every partition as newly assigned.
     #[error("the producer cannot go on: {0}")]
     Fatal(String),
+    /// Another process takes part under this one's name: whatever this one does is refused from now on.
+    #[error("another process takes part as `{instance}` and has taken this one's place")]
+    Replaced {
+        /// The name both have.
+        instance: String,
+    },
     /// One record is larger than the broker takes.
     #[error("a record of {size} bytes for `{topic}` is larger than the broker takes")]
     TooLarge {
@@ -148,7 +154,7 @@ pub trait Link: Send {
     /// Waits at most `wait` for something to happen and appends it to `into`; at most `most` records.
     ///
     /// # Errors
-    /// [`BrokerError::Fatal`] or [`BrokerError::Unavailable`]: rebuild the link.
+    /// [`BrokerError::Fatal`] or [`BrokerError::Unavailable`]: rebuild the link. [`BrokerError::Replaced`]: end.
     fn poll(&mut self, wait: Duration, most: usize, into: &mut Vec<Arrival>) -> Result<(), BrokerError>;
 
     /// Begins reading an assigned partition at `from`, or where [`LinkSpec::start_from`] says. One that is
@@ -185,7 +191,7 @@ pub trait Link: Send {
     /// Before anything was written: [`BrokerError::NoPosition`], [`BrokerError::NotHeld`],
     /// [`BrokerError::NoteTooLarge`], [`BrokerError::TooLarge`]. After everything was rolled back:
     /// [`BrokerError::Aborted`], and [`BrokerError::Topic`] when a record has no topic or partition to go
-    /// to. [`BrokerError::Fatal`] otherwise.
+    /// to. [`BrokerError::Replaced`] when another process has this one's name, [`BrokerError::Fatal`] otherwise.
     fn commit(&mut self, effects: Vec<Effect>, positions: &[(Input, Position)]) -> Result<(), BrokerError>;
 
     /// After an abort: goes back to the committed positions of everything assigned, and returns them.

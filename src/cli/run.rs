@@ -1,12 +1,14 @@
 //! Run: `bugle run` starts the lanes and stops them when it is told to.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::broker_args::BrokerArgs;
 use super::{Done, Failure, say};
 use crate::app::{App, wiring};
-use crate::broker::Broker;
 use crate::broker::model::Model;
+use crate::broker::{Broker, BrokerError, TopicSpec};
+use crate::clock::Tick;
 use crate::telemetry::logs;
 
 /// Arguments of `bugle run`.
@@ -29,6 +31,10 @@ pub struct Args {
     pub embedded: bool,
 }
 
+/// Between two looks for a cluster that is away, and between two words about it.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const SAY_EVERY: Duration = Duration::from_secs(30);
+
 /// Runs until interrupted.
 ///
 /// # Errors
@@ -49,7 +55,7 @@ pub fn run(args: &Args) -> Done {
         Arc::new(model)
     } else {
         let kafka = wiring::kafka(&config)?;
-        refuse_faulty_topics(kafka.as_ref(), &wiring::specs(&config)?)?;
+        refuse_faulty_topics(&wait_for_topics(kafka.as_ref(), &wiring::specs(&config)?)?)?;
         kafka
     };
     let runtime =
@@ -58,14 +64,42 @@ pub fn run(args: &Args) -> Done {
     name_unbuilt(&config)?;
     let app = App::start(&config, broker, Arc::clone(&runtime))?;
     tracing::info!(admin = %format!("http://{}", app.admin), "running");
-    runtime.block_on(interrupted()).map_err(Failure::failed)?;
+    let given_up = runtime.block_on(async {
+        tokio::select! {
+            asked = interrupted() => asked.map(|()| None),
+            why = app.given_up() => Ok(Some(why)),
+        }
+    });
+    let given_up = given_up.map_err(Failure::failed)?;
     tracing::info!("stopping: what is under way is finished first");
     app.stop();
-    Ok(0)
+    match given_up {
+        None => Ok(0),
+        Some(why) => {
+            Err(Failure::failed(why).hint("give each process a `kafka.instance_id` of its own, or none"))
+        }
+    }
 }
 
-fn refuse_faulty_topics(broker: &dyn Broker, specs: &[crate::broker::TopicSpec]) -> Result<(), Failure> {
-    let faults = broker.check(specs).map_err(Failure::failed)?;
+/// What is wrong with the topics. A cluster that is away is waited for, as the lanes do later.
+fn wait_for_topics(broker: &dyn Broker, specs: &[TopicSpec]) -> Result<Vec<BrokerError>, Failure> {
+    let mut said: Option<Tick> = None;
+    loop {
+        match broker.check(specs) {
+            Err(error @ BrokerError::Unavailable { .. }) => {
+                if said.is_none_or(|said| said.elapsed() > SAY_EVERY) {
+                    let hint = "check `kafka.brokers`, or start the cluster; nothing is lost meanwhile";
+                    tracing::warn!(%error, hint, "Kafka is waited for");
+                    said = Some(Tick::now());
+                }
+                std::thread::park_timeout(LOOK_AGAIN);
+            }
+            faults => return faults.map_err(Failure::failed),
+        }
+    }
+}
+
+fn refuse_faulty_topics(faults: &[BrokerError]) -> Result<(), Failure> {
     if faults.is_empty() {
         return Ok(());
     }

@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicUsize;
 
 use super::fetch::Fetches;
 use super::lane_thread::LaneThread;
 use super::sender::Requests;
-use super::{Parts, Settings};
+use super::{Parts, Settings, Stop};
 use crate::event::record::Input;
 use crate::event::{Lane, Timestamp};
 
@@ -23,7 +23,7 @@ impl ByHand {
     /// The lane of this kind, which joins its group with the first turn.
     #[must_use]
     pub fn new(lane: Lane, parts: &Parts, settings: &Settings) -> Self {
-        let (stop, held) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (stop, held) = (Arc::<Stop>::default(), Arc::new(AtomicUsize::new(0)));
         let (requests, fetches) = (Requests::new(settings.in_flight), Fetches::default());
         Self(LaneThread::new((lane, 0), parts, settings, (&stop, &held, &requests, &fetches)))
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::recall::Restoring;
 use super::report::TRIM_EVERY;
 use super::sender::{Back, Requests};
 use super::station::{Pumped, Station};
-use super::{Parts, Settings, count, inputs};
+use super::{Parts, Settings, Stop, count, inputs};
 
 /// How long a poll waits when nothing is under way.
 const IDLE_WAIT: Duration = Duration::from_millis(100);
@@ -49,7 +49,7 @@ pub(super) struct LaneThread {
     slot: usize,
     pub(super) parts: Parts,
     settings: Settings,
-    stop: Arc<AtomicBool>,
+    stop: Arc<Stop>,
     /// Partitions that all threads of this lane hold, and those of this one among them.
     pub(super) held: Arc<AtomicUsize>,
     pub(super) holds: usize,
@@ -82,7 +82,7 @@ impl LaneThread {
         which: (Lane, usize),
         parts: &Parts,
         settings: &Settings,
-        shared: (&Arc<AtomicBool>, &Arc<AtomicUsize>, &Requests, &Fetches),
+        shared: (&Arc<Stop>, &Arc<AtomicUsize>, &Requests, &Fetches),
     ) -> Self {
         let (lane, slot) = which;
         let (stop, held, requests, fetches) = shared;
@@ -146,7 +146,14 @@ impl LaneThread {
         // An answer to the old lanes must not be taken for one to the new.
         self.replies = mpsc::channel();
         self.under_way = 0;
-        tracing::warn!(lane = self.lane.as_str(), %error, "the link is built anew");
+        if matches!(error, BrokerError::Replaced { .. }) {
+            // Taken back from it, the name would be taken back from us, for ever.
+            tracing::error!(lane = self.lane.as_str(), %error, "this process ends");
+            self.stop.given_up.send_replace(Some(error.to_string()));
+            self.stop.asked.store(true, Ordering::Relaxed);
+        } else {
+            tracing::warn!(lane = self.lane.as_str(), %error, "the link is built anew");
+        }
         count::commit(&self.parts.board, self.lane, CommitResult::Fatal, (0, Duration::ZERO));
         self.pause(TRY_AGAIN);
     }
@@ -175,7 +182,7 @@ impl LaneThread {
     }
 
     fn stopping(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.stop.asked.load(Ordering::Relaxed)
     }
 
     pub(super) fn pause(&self, span: Duration) {

@@ -40,6 +40,7 @@ use crate::store::view::Board;
 use crate::topology::Topology;
 use shelf::Shelf;
 use snapshots::Snapshots;
+use tokio::sync::watch;
 
 /// Everything the lanes run on.
 #[derive(Clone)]
@@ -92,9 +93,17 @@ pub struct Settings {
 /// The most calls of source systems under way at once.
 const MOST_CALLS: usize = 8;
 
+/// When to stop, and why.
+#[derive(Default)]
+struct Stop {
+    asked: Arc<AtomicBool>,
+    /// Why the engine stops although nobody asked.
+    given_up: watch::Sender<Option<String>>,
+}
+
 /// The running threads.
 pub struct Engine {
-    stop: Arc<AtomicBool>,
+    stop: Arc<Stop>,
     threads: Vec<JoinHandle<()>>,
     /// Ends after the lanes, with what they knew last.
     snapshots: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
@@ -119,8 +128,8 @@ impl Engine {
     /// # Errors
     /// What the broker said when a link could not be opened.
     pub fn start(parts: &Parts, settings: &Settings) -> Result<Self, BrokerError> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut threads = follow::start(parts, &stop)?;
+        let stop = Arc::<Stop>::default();
+        let mut threads = follow::start(parts, &stop.asked)?;
         let requests = sender::Requests::new(settings.in_flight);
         let calls = sender::Requests::new(MOST_CALLS);
         let fetches = fetch::Fetches::default();
@@ -147,7 +156,13 @@ impl Engine {
 
     /// Asks every lane to commit what is done and to let go. Does not wait.
     pub fn stop(&self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.stop.asked.store(true, Ordering::Relaxed);
+    }
+
+    /// Says why, should every lane have to end although nobody asked for it.
+    #[must_use]
+    pub fn given_up(&self) -> watch::Receiver<Option<String>> {
+        self.stop.given_up.subscribe()
     }
 
     /// Waits until every lane has let go, and what they remember lies in snapshots.

@@ -20,6 +20,7 @@ mod groups;
 mod kit;
 mod stalled;
 mod transactions;
+mod traps;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

@@ -20,7 +20,7 @@ const STEPS: [(&str, Api, Does); 4] = [
 fn f1_to_f4_a_kill_between_any_two_steps_of_a_commit_loses_and_repeats_nothing() {
     let mut stage = Stage::open(14);
     let proxy = kit::proxy();
-    let mut bugle = stage.run_behind(&proxy, "a");
+    let mut bugle = stage.run_behind(&proxy.servers(), "a");
     stage.publish(40);
     stage.until_told(40, &mut [&mut bugle]);
     for (place, (_, api, does)) in STEPS.iter().enumerate() {
@@ -31,7 +31,7 @@ fn f1_to_f4_a_kill_between_any_two_steps_of_a_commit_loses_and_repeats_nothing()
             trap.until_sprung();
             bugle.kill();
             drop(trap);
-            bugle = stage.run_behind(&proxy, "a");
+            bugle = stage.run_behind(&proxy.servers(), "a");
         }
     }
     stage.close(bugle);

@@ -14,7 +14,7 @@ const PRODUCER_FENCED: i16 = 90;
 fn f21_a_producer_told_that_it_is_fenced_is_replaced_and_the_process_goes_on() {
     let mut stage = Stage::open(21);
     let proxy = kit::proxy();
-    let mut bugle = stage.run_behind(&proxy, "a");
+    let mut bugle = stage.run_behind(&proxy.servers(), "a");
     stage.publish(40);
     stage.until_told(40, &mut [&mut bugle]);
     let codes = [PRODUCER_FENCED, INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE];
@@ -34,4 +34,21 @@ fn f21_a_producer_told_that_it_is_fenced_is_replaced_and_the_process_goes_on() {
         stage.settle(&mut [&mut bugle]);
     }
     stage.close(bugle);
+}
+
+#[test]
+fn f10_of_two_processes_with_one_name_the_older_one_ends_and_says_why() {
+    let mut stage = Stage::open(10);
+    let mut older = stage.run("twin");
+    stage.publish(100);
+    stage.until_told(60, &mut [&mut older]);
+    let mut newer = stage.run("twin");
+    stage.publish(100);
+    assert_eq!(older.until_ended(), Some(1));
+    let said = older.said();
+    assert!(said.contains("another process takes part as `twin-"), "{said}");
+    assert!(said.contains("give each process a `kafka.instance_id` of its own"), "{said}");
+    stage.publish(100);
+    stage.settle(&mut [&mut newer]);
+    stage.close(newer);
 }

@@ -94,9 +94,15 @@ log: {{ format: human }}
         self.start(&self.brokers, &["--set", &format!("kafka.instance_id={name}")])
     }
 
-    /// The same, with a proxy between it and the broker.
-    pub(crate) fn run_behind(&self, proxy: &kit::proxy::Proxy, name: &str) -> Process {
-        self.start(&proxy.servers(), &["--set", &format!("kafka.instance_id={name}")])
+    /// The same, at other servers: with a proxy between it and the broker.
+    pub(crate) fn run_behind(&self, servers: &str, name: &str) -> Process {
+        self.start(servers, &["--set", &format!("kafka.instance_id={name}")])
+    }
+
+    /// The same, with further arguments.
+    pub(crate) fn run_with(&self, name: &str, more: &[&str]) -> Process {
+        let name = format!("kafka.instance_id={name}");
+        self.start(&self.brokers, &[&["--set", &name], more].concat())
     }
 
     /// Starts `bugle run` without a name.

@@ -13,7 +13,7 @@ const SOON: Duration = Duration::from_secs(60);
 fn f7_a_process_stopped_inside_a_commit_is_refused_when_it_goes_on_and_joins_again() {
     let mut stage = Stage::open(7);
     let proxy = kit::proxy();
-    let mut stalled = stage.run_behind(&proxy, "a");
+    let mut stalled = stage.run_behind(&proxy.servers(), "a");
     let mut other = stage.run("b");
     stage.publish(60);
     stage.until_told(60, &mut [&mut stalled, &mut other]);

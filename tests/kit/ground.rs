@@ -81,11 +81,20 @@ impl Ground {
 
     /// On the real Kafka, with librdkafka's settings as given.
     pub(crate) fn kafka_with(overrides: BTreeMap<String, String>) -> Self {
+        Self::kafka_at(super::kafka(), overrides)
+    }
+
+    /// On the real Kafka, with the proxy of this process in between.
+    pub(crate) fn behind_the_proxy() -> Self {
+        Self::kafka_at(&super::proxy().servers(), BTreeMap::new())
+    }
+
+    fn kafka_at(servers: &str, overrides: BTreeMap<String, String>) -> Self {
         static LAST: AtomicU32 = AtomicU32::new(0);
         let name = format!("t{}-{}.", std::process::id(), LAST.fetch_add(1, Ordering::Relaxed));
         let names = Names::with_prefixes(&format!("{name}bugle."), &format!("{name}opentext."));
         Self::new(names, name, |names| {
-            let settings = KafkaSettings { names, overrides, ..KafkaSettings::local(super::kafka()) };
+            let settings = KafkaSettings { names, overrides, ..KafkaSettings::local(servers) };
             Box::new(Kafka::new(settings).unwrap())
         })
     }

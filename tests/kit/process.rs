@@ -98,6 +98,19 @@ impl Process {
     pub(crate) fn terminate(mut self) -> Option<i32> {
         self.lives();
         self.signal("-TERM");
+        self.until_ended()
+    }
+
+    /// CPU seconds it has used.
+    pub(crate) fn cpu_seconds(&self) -> f64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let ticks = rest.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok());
+        ticks.sum::<f64>() / 100.0
+    }
+
+    /// Waits until it has ended by itself: its exit code.
+    pub(crate) fn until_ended(&mut self) -> Option<i32> {
         let mut status = None;
         until(&format!("{} has ended", self.what), WITHIN, || {
             status = self.child.try_wait().expect("it is our child");

@@ -127,6 +127,13 @@ impl Admin {
         failed.map_or(Ok(()), |error| Err(self.unavailable(&error)))
     }
 
+    /// Removes topics and groups, as far as they are there; `false` while a group still has members.
+    pub(super) fn remove(&self, topics: &[&str], groups: &[&str]) -> Result<bool, BrokerError> {
+        self.ask(self.client.delete_topics(topics, &options()))?;
+        let answers = self.ask(self.client.delete_groups(groups, &options()))?;
+        Ok(answers.iter().all(|answer| !matches!(answer, Err((_, RDKafkaErrorCode::NonEmptyGroup)))))
+    }
+
     fn ask<T>(&self, answer: impl Future<Output = Result<T, KafkaError>>) -> Result<T, BrokerError> {
         block_on(answer).map_err(|error| self.unavailable(&error))
     }

@@ -69,3 +69,52 @@ pub(super) fn is_passing(code: RDKafkaErrorCode) -> bool {
 pub(super) fn unavailable(brokers: &str, error: &KafkaError) -> BrokerError {
     BrokerError::Unavailable { brokers: brokers.to_owned(), reason: error.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use RDKafkaErrorCode as Code;
+
+    use super::*;
+
+    /// What has no flag nor a place here is rolled back where a record failed, and gives the producer up where
+    /// a transactional call did: in doubt nothing is committed. What a real cluster answers to the end of a
+    /// transaction, and what comes of it, is in `tests/broker/traps.rs`.
+    #[test]
+    fn every_error_has_one_way_out() {
+        let of_delivery = [
+            (Code::QueueFull, Way::Again),
+            (Code::Fatal, Way::GiveUp),
+            (Code::Fenced, Way::GiveUp),
+            (Code::State, Way::GiveUp),
+            (Code::InvalidProducerEpoch, Way::GiveUp),
+            (Code::OutOfOrderSequenceNumber, Way::GiveUp),
+            (Code::MessageTimedOut, Way::RollBack),
+            (Code::MessageSizeTooLarge, Way::RollBack),
+            (Code::NotEnoughReplicas, Way::RollBack),
+            (Code::NotEnoughReplicasAfterAppend, Way::RollBack),
+            (Code::KafkaStorageError, Way::RollBack),
+            (Code::TopicAuthorizationFailed, Way::RollBack),
+            (Code::UnknownTopicOrPartition, Way::RollBack),
+            (Code::InvalidTimestamp, Way::RollBack),
+            (Code::PurgeQueue, Way::RollBack),
+            (Code::PurgeInflight, Way::RollBack),
+        ];
+        for (code, way) in of_delivery {
+            assert_eq!(way_out_of_delivery(code), way, "{code:?}");
+        }
+        let unflagged = [
+            (KafkaError::Flush(Code::OperationTimedOut), Way::RollBack),
+            (KafkaError::Global(Code::Fatal), Way::GiveUp),
+            (KafkaError::Canceled, Way::GiveUp),
+        ];
+        for (error, way) in unflagged {
+            assert_eq!(way_out(&error), way, "{error:?}");
+        }
+        let of_reading =
+            [Code::BrokerTransportFailure, Code::AllBrokersDown, Code::NotCoordinator, Code::PollExceeded];
+        assert!(of_reading.into_iter().all(is_passing));
+        let never =
+            [Code::AutoOffsetReset, Code::FencedInstanceId, Code::GroupAuthorizationFailed, Code::BadMessage];
+        assert!(!never.into_iter().any(is_passing));
+    }
+}

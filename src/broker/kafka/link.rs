@@ -11,16 +11,23 @@ use super::reader::Reader;
 use super::settings::KafkaSettings;
 use super::writer::Writer;
 
+/// On its way, a heartbeat's answer takes this long at most, or nearly.
+const A_MOMENT: Duration = Duration::from_millis(500);
+
 /// One link. The reader is dropped first: the group goes on while the producer winds up.
 pub(super) struct KafkaLink {
     reader: Reader,
     writing: Writing,
+    /// The name of a static member.
+    instance: Option<String>,
+    /// How long after its producer was fenced a static member may take to hear that it was replaced.
+    heard_within: Duration,
 }
 
 /// How a commit is written.
 enum Writing {
     /// All of it or nothing.
-    AtOnce(Writer),
+    AtOnce(Box<Writer>),
     /// The records, and then the positions: what a bench compares with.
     InTurn(Publisher),
 }
@@ -32,12 +39,24 @@ impl KafkaLink {
     /// the predecessor may still move.
     pub(super) fn open(settings: &KafkaSettings, spec: &LinkSpec) -> Result<Self, BrokerError> {
         let writing = if settings.exactly_once {
-            Writing::AtOnce(Writer::open(settings, spec)?)
+            Writing::AtOnce(Box::new(Writer::open(settings, spec)?))
         } else {
             Writing::InTurn(Publisher::open(settings, &settings.untransacted())?)
         };
         let reader = Reader::join(settings, spec)?;
-        Ok(Self { reader, writing })
+        let heartbeat = settings.consumer(spec).get("heartbeat.interval.ms").and_then(|ms| ms.parse().ok());
+        let heard_within = Duration::from_millis(heartbeat.unwrap_or(3_000)) + A_MOMENT;
+        Ok(Self { reader, writing, instance: spec.instance_id.clone(), heard_within })
+    }
+
+    /// Whether the other who fenced us, or took our place, has our name: the group says so with a heartbeat.
+    fn judged(&self, error: BrokerError, within: Duration) -> BrokerError {
+        match &self.instance {
+            Some(instance) if self.reader.is_replaced(within) => {
+                BrokerError::Replaced { instance: instance.clone() }
+            }
+            _ => error,
+        }
     }
 }
 
@@ -46,7 +65,10 @@ impl Link for KafkaLink {
         if let Writing::AtOnce(writer) = &self.writing {
             writer.serve();
         }
-        self.reader.poll(wait, most, into)
+        self.reader.poll(wait, most, into).map_err(|error| match error {
+            BrokerError::Fatal(_) => self.judged(error, Duration::ZERO),
+            error => error,
+        })
     }
 
     fn start(&mut self, input: Input, from: Option<&Position>) -> Result<(), BrokerError> {
@@ -78,7 +100,12 @@ impl Link for KafkaLink {
                 let Some(member) = self.reader.membership() else {
                     return Err(BrokerError::Fatal("the reader is in no group".to_owned()));
                 };
-                writer.commit(records, &list, &member)
+                let done = writer.commit(records, &list, &member);
+                let fenced = writer.is_fenced();
+                done.map_err(|error| match error {
+                    BrokerError::Fatal(_) if fenced => self.judged(error, self.heard_within),
+                    error => error,
+                })
             }
             Writing::InTurn(publisher) => {
                 publisher.publish(&self.reader.settings, records)?;

@@ -172,14 +172,23 @@ impl KafkaSettings {
 
     /// For a lane's writer. A commit hands over all it has at once, so that waiting for more is of little use.
     pub(super) fn transactional(&self, spec: &LinkSpec) -> ClientConfig {
-        let open = spec.transaction_timeout.as_millis();
+        let open = self.transaction_timeout(spec).as_millis();
         let mut config = self.config(PRODUCER, "producer.");
+        config.set("transactional.id", &spec.transactional_id).set("linger.ms", self.linger());
+        let ours = [
+            ("transaction.timeout.ms", open.to_string()),
+            ("message.timeout.ms", (open - open / 10).to_string()),
+        ];
+        for (key, value) in ours {
+            config.set(key, self.for_a_producer(key).unwrap_or(&value));
+        }
         config
-            .set("transactional.id", &spec.transactional_id)
-            .set("transaction.timeout.ms", open.to_string())
-            .set("message.timeout.ms", (open - open / 10).to_string())
-            .set("linger.ms", self.linger());
-        config
+    }
+
+    /// How long a lane's transaction may stay open.
+    pub(super) fn transaction_timeout(&self, spec: &LinkSpec) -> Duration {
+        let given = self.for_a_producer("transaction.timeout.ms").and_then(|millis| millis.parse().ok());
+        given.map_or(spec.transaction_timeout, Duration::from_millis)
     }
 
     /// For a lane's writer without transactions.
@@ -190,7 +199,7 @@ impl KafkaSettings {
     }
 
     fn linger(&self) -> &str {
-        self.overrides.get("producer.linger.ms").map_or("1", String::as_str)
+        self.for_a_producer("linger.ms").unwrap_or("1")
     }
 
     /// For the front desk's writer.
@@ -219,6 +228,11 @@ impl KafkaSettings {
             }
         }
         config
+    }
+
+    /// What somebody set for producers, or for all clients.
+    fn for_a_producer(&self, key: &str) -> Option<&str> {
+        self.override_of(&format!("producer.{key}")).or_else(|| self.override_of(key))
     }
 
     fn override_of(&self, key: &str) -> Option<&str> {
@@ -285,6 +299,106 @@ mod tests {
         assert_eq!(writer.get("compression.type"), Some("zstd"));
         let reader = settings.follower();
         assert_eq!((reader.get("compression.type"), reader.get("session.timeout.ms")), (None, Some("6000")));
+    }
+
+    fn spec() -> LinkSpec {
+        LinkSpec {
+            group: "bugle-subject".to_owned(),
+            transactional_id: "bugle-i1-subject-0".to_owned(),
+            instance_id: None,
+            inputs: Vec::new(),
+            start_from: crate::broker::StartFrom::Earliest,
+            transaction_timeout: Duration::from_secs(10),
+        }
+    }
+
+    #[test]
+    fn every_pinned_setting_is_as_it_is_written_here() {
+        let settings = KafkaSettings::local("localhost:9092");
+        let written = |config: &ClientConfig| {
+            let mut lines: Vec<_> = config.config_map().iter().map(|(k, v)| format!("{k}={v}")).collect();
+            lines.sort();
+            lines.join("\n")
+        };
+        insta::assert_snapshot!(written(&settings.consumer(&spec())), @"
+        allow.auto.create.topics=false
+        auto.offset.reset=error
+        bootstrap.servers=localhost:9092
+        check.crcs=true
+        client.id=bugle
+        enable.auto.commit=false
+        enable.auto.offset.store=false
+        enable.partition.eof=false
+        fetch.error.backoff.ms=100
+        fetch.queue.backoff.ms=50
+        fetch.wait.max.ms=50
+        group.id=bugle-subject
+        heartbeat.interval.ms=3000
+        isolation.level=read_committed
+        max.poll.interval.ms=60000
+        partition.assignment.strategy=cooperative-sticky
+        queued.max.messages.kbytes=16384
+        queued.min.messages=10000
+        reconnect.backoff.max.ms=5000
+        reconnect.backoff.ms=50
+        session.timeout.ms=15000
+        socket.keepalive.enable=true
+        topic.metadata.refresh.interval.ms=60000
+        ");
+        insta::assert_snapshot!(written(&settings.transactional(&spec())), @"
+        acks=all
+        allow.auto.create.topics=false
+        bootstrap.servers=localhost:9092
+        client.id=bugle
+        compression.type=lz4
+        enable.idempotence=true
+        linger.ms=1
+        message.max.bytes=1040000
+        message.timeout.ms=9000
+        partitioner=murmur2_random
+        queue.buffering.max.kbytes=65536
+        reconnect.backoff.max.ms=5000
+        reconnect.backoff.ms=50
+        socket.keepalive.enable=true
+        topic.metadata.propagation.max.ms=3000
+        topic.metadata.refresh.interval.ms=60000
+        transaction.timeout.ms=10000
+        transactional.id=bugle-i1-subject-0
+        ");
+    }
+
+    #[test]
+    fn every_pinned_setting_but_those_a_promise_rests_on_can_be_overruled() {
+        let made = KafkaSettings::local("localhost:9092");
+        let (reader, writer) = (made.consumer(&spec()), made.transactional(&spec()));
+        let sides = [("consumer.", reader), ("producer.", writer)];
+        for (side, pinned) in sides {
+            for key in pinned.config_map().keys().filter(|key| **key != "client.id") {
+                let name = format!("{side}{key}");
+                let overrides = BTreeMap::from([(name.clone(), "4711".to_owned())]);
+                let settings = KafkaSettings { overrides, ..KafkaSettings::local("localhost:9092") };
+                if NOT_TO_BE_OVERRULED.contains(key) {
+                    assert!(settings.check().is_err(), "{name}");
+                    continue;
+                }
+                settings.check().unwrap();
+                let now = if side == "consumer." {
+                    settings.consumer(&spec())
+                } else {
+                    settings.transactional(&spec())
+                };
+                assert_eq!(now.get(key), Some("4711"), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_transaction_may_stay_open_for_as_long_as_it_is_told() {
+        let mut settings = KafkaSettings::local("localhost:9092");
+        assert_eq!(settings.transaction_timeout(&spec()), Duration::from_secs(10));
+        settings.overrides.insert("producer.transaction.timeout.ms".to_owned(), "20000".to_owned());
+        assert_eq!(settings.transaction_timeout(&spec()), Duration::from_secs(20));
+        assert_eq!(settings.transactional(&spec()).get("message.timeout.ms"), Some("18000"));
     }
 
     #[test]

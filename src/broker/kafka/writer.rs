@@ -6,6 +6,11 @@
 //! Nobody but the lane's own thread asks the producer what was delivered, and only while something is under
 //! way: the crate's threaded producer would spin half a millisecond ten times a second. An abort alone needs
 //! a second thread, since the client library waits in it until somebody has heard of every record.
+//!
+//! **Invariant:** an end of a transaction that may have been asked for twice is the last of its producer. The
+//! library asks again by itself when an answer is late or a link breaks, and the protocol it speaks does not
+//! say which transaction is meant: the first request, arriving late, would end the next transaction half way.
+//! A new producer has a new epoch, and the cluster refuses what comes from the old one.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -19,7 +24,6 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::util::Timeout;
 use rdkafka::{ClientContext, TopicPartitionList};
 
-use super::super::names::Names;
 use super::super::terms::size_of;
 use super::super::{BrokerError, LinkSpec, Outgoing};
 use super::faults::{Way, unavailable, way_out, way_out_of_delivery};
@@ -39,17 +43,25 @@ const SETTLE_WITHIN: Duration = Duration::from_secs(1);
 /// takes 42 ms back to back, 12 ms after a pause of 5 ms.
 const APART: Duration = Duration::from_millis(5);
 
+/// An end that takes longer may have been asked for twice, also when no link broke. It takes milliseconds.
+const ASKED_ONCE_WITHIN: Duration = Duration::from_secs(2);
+
+/// The library does not ask again sooner.
+const ASKS_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
 /// How long to wait before the same call is tried again.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// The writing half of a link.
 pub(super) struct Writer {
     producer: BaseProducer<Deliveries>,
-    names: Names,
-    transactional_id: String,
+    settings: KafkaSettings,
+    spec: LinkSpec,
     within: Duration,
     /// When the last transaction was committed.
     committed: Option<Tick>,
+    /// The last end may have been asked for twice.
+    doubtful: AtomicBool,
     /// After [`BrokerError::Fatal`] nothing works any more.
     dead: bool,
 }
@@ -58,6 +70,8 @@ pub(super) struct Writer {
 #[derive(Debug, Default)]
 struct Deliveries {
     failed: Mutex<Option<(String, RDKafkaErrorCode)>>,
+    /// A link broke since the last end was asked for.
+    broke: AtomicBool,
 }
 
 /// Why a transaction is not committed.
@@ -78,6 +92,7 @@ impl Deliveries {
 
 impl ClientContext for Deliveries {
     fn error(&self, error: KafkaError, reason: &str) {
+        self.broke.store(true, Ordering::Relaxed);
         tracing::warn!(%error, reason, "Kafka producer");
     }
 }
@@ -99,24 +114,13 @@ impl ProducerContext for Deliveries {
 impl Writer {
     /// Takes the transactional id over: who used it before is fenced, and its open transaction ended.
     pub(super) fn open(settings: &KafkaSettings, spec: &LinkSpec) -> Result<Self, BrokerError> {
-        let producer: BaseProducer<Deliveries> = settings
-            .transactional(spec)
-            .create_with_context(Deliveries::default())
-            .map_err(|error| unavailable(&settings.brokers, &error))?;
-        let begun = Tick::now();
-        loop {
-            let Err(error) = producer.init_transactions(TAKE_OVER_WITHIN) else { break };
-            if way_out(&error) != Way::Again || begun.elapsed() > TAKE_OVER_WITHIN {
-                return Err(unavailable(&settings.brokers, &error));
-            }
-            thread::park_timeout(AGAIN_AFTER);
-        }
         Ok(Self {
-            producer,
-            names: settings.names.clone(),
-            transactional_id: spec.transactional_id.clone(),
-            within: spec.transaction_timeout,
+            producer: take_over(settings, spec)?,
+            settings: settings.clone(),
+            spec: spec.clone(),
+            within: settings.transaction_timeout(spec),
             committed: None,
+            doubtful: AtomicBool::new(false),
             dead: false,
         })
     }
@@ -129,8 +133,9 @@ impl Writer {
         member: &ConsumerGroupMetadata,
     ) -> Result<(), BrokerError> {
         if self.dead {
-            return Err(BrokerError::Fatal(format!("`{}` has failed before", self.transactional_id)));
+            return Err(BrokerError::Fatal(format!("`{}` has failed before", self.spec.transactional_id)));
         }
+        self.leave_doubt()?;
         self.keep_apart();
         let trouble = match self.transact(records, positions, member) {
             Ok(()) => {
@@ -144,7 +149,42 @@ impl Writer {
             Err(Trouble::GiveUp(reason)) => reason,
         };
         self.dead = true;
-        Err(BrokerError::Fatal(format!("`{}`: {trouble}", self.transactional_id)))
+        Err(BrokerError::Fatal(format!("`{}`: {trouble}", self.spec.transactional_id)))
+    }
+
+    /// After an end that may have been asked for twice there comes a new producer.
+    fn leave_doubt(&mut self) -> Result<(), BrokerError> {
+        if !self.doubtful.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let transactional_id = &self.spec.transactional_id;
+        tracing::info!(transactional_id, "an end of a transaction was in doubt: a new producer goes on");
+        let taken = take_over(&self.settings, &self.spec);
+        self.producer = taken.map_err(|error| BrokerError::Fatal(error.to_string()))?;
+        self.doubtful.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Asks for the end of the transaction, and notes whether the library may have asked twice.
+    fn end(&self, begun: Tick, call: impl Fn() -> Result<(), KafkaError>) -> Result<(), Trouble> {
+        let asked = Tick::now();
+        self.producer.context().broke.store(false, Ordering::Relaxed);
+        let ended = self.until_done(begun, call);
+        let took = asked.elapsed();
+        if took > ASKS_AGAIN_AFTER {
+            // What it has to say about links by now.
+            (0..8).for_each(|_| self.serve());
+            let broke = self.producer.context().broke.load(Ordering::Relaxed);
+            self.doubtful.store(broke || took > ASKED_ONCE_WITHIN, Ordering::Relaxed);
+        }
+        ended
+    }
+
+    /// Whether somebody else has taken the transactional id over, as far as the library knows.
+    pub(super) fn is_fenced(&self) -> bool {
+        use RDKafkaErrorCode as Code;
+        let fatal = self.producer.client().fatal_error().map(|(code, _)| code);
+        matches!(fatal, Some(Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch))
     }
 
     fn transact<'a>(
@@ -166,7 +206,7 @@ impl Writer {
         if let Some((topic, code)) = self.producer.context().take() {
             return Err(undelivered(&topic, code));
         }
-        self.until_done(begun, || self.producer.commit_transaction(Timeout::Never))
+        self.end(begun, || self.producer.commit_transaction(Timeout::Never))
     }
 
     fn keep_apart(&self) {
@@ -179,7 +219,7 @@ impl Writer {
 
     /// Hands a record over, and waits while the queue is full.
     fn send(&self, record: &Outgoing, begun: Tick) -> Result<(), Trouble> {
-        let topic = self.names.of(record.topic);
+        let topic = self.settings.names.of(record.topic);
         let mut out: BaseRecord<'_, [u8], [u8]> = wire::record(topic, record, ());
         while let Err((error, back)) = self.producer.send(out) {
             let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
@@ -241,7 +281,7 @@ impl Writer {
                     thread::park_timeout(Duration::from_millis(1));
                 }
             });
-            let aborted = self.until_done(begun, || self.producer.abort_transaction(Timeout::Never));
+            let aborted = self.end(begun, || self.producer.abort_transaction(Timeout::Never));
             ended.store(true, Ordering::Relaxed);
             aborted
         });
@@ -249,6 +289,22 @@ impl Writer {
             Trouble::RollBack(answer) => answer.to_string(),
             Trouble::GiveUp(reason) => reason,
         })
+    }
+}
+
+/// A producer with the transactional id: who had it before is fenced, and its open transaction ended.
+fn take_over(settings: &KafkaSettings, spec: &LinkSpec) -> Result<BaseProducer<Deliveries>, BrokerError> {
+    let producer: BaseProducer<Deliveries> = settings
+        .transactional(spec)
+        .create_with_context(Deliveries::default())
+        .map_err(|error| unavailable(&settings.brokers, &error))?;
+    let begun = Tick::now();
+    loop {
+        let Err(error) = producer.init_transactions(TAKE_OVER_WITHIN) else { return Ok(producer) };
+        if way_out(&error) != Way::Again || begun.elapsed() > TAKE_OVER_WITHIN {
+            return Err(unavailable(&settings.brokers, &error));
+        }
+        thread::park_timeout(AGAIN_AFTER);
     }
 }
 

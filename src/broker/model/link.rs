@@ -39,7 +39,9 @@ impl ModelLink {
     fn take(&mut self, state: &mut State, most: usize, into: &mut Vec<Arrival>) -> Result<(), BrokerError> {
         self.alive(state)?;
         if self.is_replaced(state) {
-            return Err(self.die("a newer member has taken its instance id"));
+            let gone = self.die("the group does not know it");
+            let instance = self.spec.instance_id.clone();
+            return Err(instance.map_or(gone, |instance| BrokerError::Replaced { instance }));
         }
         let undecided = self.undecided(state);
         let Some(group) = state.groups.get_mut(&self.spec.group) else { return Ok(()) };
