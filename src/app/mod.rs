@@ -7,6 +7,7 @@ pub mod chaos;
 pub mod config;
 pub mod demo;
 pub mod letters;
+mod outside;
 pub mod weight;
 pub mod wiring;
 

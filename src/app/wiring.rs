@@ -155,7 +155,7 @@ pub fn kafka_at_least_once(config: &Config) -> Result<Arc<dyn Broker>, Unready> 
 ///
 /// # Errors
 /// [`Unready::Broker`] when two topics share a name.
-fn kafka_settings(config: &Config) -> Result<KafkaSettings, Unready> {
+pub(super) fn kafka_settings(config: &Config) -> Result<KafkaSettings, Unready> {
     let settings = &config.kafka;
     let overrides: BTreeMap<String, String> = settings
         .properties

@@ -186,7 +186,7 @@ fn span(written: &str) -> Result<Span, String> {
     written.parse().map_err(|_| format!("`{written}` is not a span such as 30s or 5m"))
 }
 
-fn on_this_machine(server: &str) -> bool {
+pub(super) fn on_this_machine(server: &str) -> bool {
     let server = server.trim();
     let host = server.rsplit_once(':').map_or(server, |(host, _)| host).trim_matches(['[', ']']);
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())

@@ -4,6 +4,7 @@ pub mod audience;
 pub mod audit;
 pub mod bench;
 pub mod broker_args;
+pub mod chaos;
 pub mod check;
 pub mod completions;
 pub mod demo;
@@ -75,6 +76,8 @@ enum Verb {
     StandIn(stand_in::Args),
     /// Measure the whole way on a Kafka of your choice.
     Bench(bench::Args),
+    /// End and stop processes of its own on a Kafka of your choice, and judge what came of it.
+    Chaos(chaos::Args),
     /// Print a completion script for a shell.
     Completions(completions::Args),
 }
@@ -121,6 +124,7 @@ pub fn main() -> ExitCode {
         Verb::Dlq(args) => dlq::run(&args),
         Verb::StandIn(args) => stand_in::run(&args),
         Verb::Bench(args) => bench::run(&args),
+        Verb::Chaos(args) => chaos::run(&args),
         Verb::Completions(args) => completions::run(&args),
     };
     match done {

@@ -15,3 +15,4 @@ mod scaling;
 mod stage;
 mod stalls;
 mod stops;
+mod verb;

@@ -4,7 +4,6 @@
 //! lanes run, which shows how long a change takes to be accepted. What must come out is computed from the
 //! load alone, and a run whose pushes are not exactly those is no result.
 
-mod outside;
 mod publishing;
 
 use std::collections::BTreeMap;
@@ -19,13 +18,13 @@ use tokio::runtime::Runtime;
 
 use super::config::{Config, TopicRole};
 
+use super::outside::{self, Counted, Service};
 use super::{App, Unready, wiring};
 use crate::broker::{Broker, BrokerError};
 use crate::clock::{self, Tick};
 use crate::codec::{Name, person};
 use crate::event::{Outgoing, Source, Span, Topic};
 use crate::sample::load::{self, Load};
-use outside::{Counted, Service};
 use publishing::Publishing;
 
 /// What is measured.
@@ -182,7 +181,7 @@ impl Bench {
         let folder = std::env::temp_dir().join(prefix.trim_end_matches('.'));
         load::write_rules(&folder)
             .map_err(|error| NoResult::Machine("the rules cannot be written", error))?;
-        let service = Service::start(&settings.latency)
+        let service = Service::start(&["--jobs", "0", "--latency", &settings.latency])
             .map_err(|error| NoResult::Machine("the push service stand-in", error))?;
         config.kafka.topics.source_prefix = format!("{prefix}opentext.");
         config.kafka.topics.own_prefix = format!("{prefix}bugle.");

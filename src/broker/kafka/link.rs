@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
 
 use super::super::terms::check_commit;
 use super::super::{Arrival, BrokerError, Effect, Input, Link, LinkSpec, Position};
@@ -10,6 +11,10 @@ use super::publisher::Publisher;
 use super::reader::Reader;
 use super::settings::KafkaSettings;
 use super::writer::Writer;
+use crate::clock::Tick;
+
+/// Between two looks whether the library has heard something.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// On its way, a heartbeat's answer takes this long at most, or nearly.
 const A_MOMENT: Duration = Duration::from_millis(500);
@@ -49,10 +54,25 @@ impl KafkaLink {
         Ok(Self { reader, writing, instance: spec.instance_id.clone(), heard_within })
     }
 
+    /// Whether another member with our instance id is there in our place, or comes so soon.
+    fn is_replaced(&self, within: Duration) -> bool {
+        let begun = Tick::now();
+        loop {
+            let fatal = self.reader.consumer().client().fatal_error();
+            if fatal.is_some_and(|(code, _)| code == RDKafkaErrorCode::FencedInstanceId) {
+                return true;
+            }
+            if begun.elapsed() >= within {
+                return false;
+            }
+            std::thread::park_timeout(LOOK_AGAIN);
+        }
+    }
+
     /// Whether the other who fenced us, or took our place, has our name: the group says so with a heartbeat.
     fn judged(&self, error: BrokerError, within: Duration) -> BrokerError {
         match &self.instance {
-            Some(instance) if self.reader.is_replaced(within) => {
+            Some(instance) if self.is_replaced(within) => {
                 BrokerError::Replaced { instance: instance.clone() }
             }
             _ => error,

@@ -26,9 +26,6 @@ use crate::clock::Tick;
 /// coordinator's round that notices it.
 const POSITION_WITHIN: Duration = Duration::from_secs(30);
 
-/// Between two looks whether the library has heard something.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
-
 /// Handed out at once, about: frames are large, and a lane has to use up what it gets before it asks again.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
 
@@ -94,21 +91,6 @@ impl Reader {
     /// Who we are in the group now; it changes with every rebalance.
     pub(super) fn membership(&self) -> Option<ConsumerGroupMetadata> {
         self.consumer().group_metadata()
-    }
-
-    /// Whether another member with our instance id is there in our place, or comes so soon.
-    pub(super) fn is_replaced(&self, within: Duration) -> bool {
-        let begun = Tick::now();
-        loop {
-            let fatal = self.consumer().client().fatal_error();
-            if fatal.is_some_and(|(code, _)| code == RDKafkaErrorCode::FencedInstanceId) {
-                return true;
-            }
-            if begun.elapsed() >= within {
-                return false;
-            }
-            std::thread::park_timeout(LOOK_AGAIN);
-        }
     }
 
     /// The positions as the client library wants them.

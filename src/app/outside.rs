@@ -1,4 +1,4 @@
-//! Outside: what a bench reads of the machine, and the push service it runs beside itself.
+//! Outside: what a bench or a chaos reads of the machine, and the push service it runs beside itself.
 //!
 //! Linux only: times and memory come from `/proc`. Nothing here is measured by what is measured.
 
@@ -32,25 +32,18 @@ pub(super) struct Counted {
     pub(super) jobs: u64,
     pub(super) distinct: u64,
     pub(super) repeated: u64,
+    pub(super) resubmitted: u64,
+    pub(super) altered: u64,
 }
 
 // === impl Service ===
 
 impl Service {
-    /// Starts this very program as a stand-in that answers after `latency`.
-    pub(super) fn start(latency: &str) -> io::Result<Self> {
+    /// Starts this very program as a stand-in, with further arguments.
+    pub(super) fn start(more: &[&str]) -> io::Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
-            .args([
-                "stand-in",
-                "--listen",
-                "127.0.0.1:0",
-                "--inboxes",
-                "0",
-                "--jobs",
-                "0",
-                "--latency",
-                latency,
-            ])
+            .args(["stand-in", "--listen", "127.0.0.1:0", "--inboxes", "0"])
+            .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -75,13 +68,23 @@ impl Service {
 
     /// Its sums.
     pub(super) fn counted(&self) -> io::Result<Counted> {
+        serde_json::from_str(&self.ask("GET", "/ledger?limit=0", "")?).map_err(io::Error::other)
+    }
+
+    /// Asks it something over HTTP: the body of its answer.
+    pub(super) fn ask(&self, method: &str, path: &str, body: &str) -> io::Result<String> {
         let mut socket = TcpStream::connect(&self.address)?;
         socket.set_read_timeout(Some(ANSWER_WITHIN))?;
-        write!(socket, "GET /ledger?limit=0 HTTP/1.0\r\nHost: {}\r\n\r\n", self.address)?;
+        write!(
+            socket,
+            "{method} {path} HTTP/1.0\r\nHost: {}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            self.address,
+            body.len()
+        )?;
         let mut answer = String::new();
         socket.read_to_string(&mut answer)?;
-        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-        serde_json::from_str(body).map_err(io::Error::other)
+        Ok(answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned())
     }
 }
 
@@ -123,6 +126,17 @@ pub(super) fn peak_mebibytes() -> f64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kibibytes = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok());
     kibibytes.unwrap_or(0.0) / 1_024.0
+}
+
+/// What a process holds now: bytes of memory, open files, threads.
+pub(super) fn held_by(process: u32) -> (u64, u64, u64) {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let number = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0)
+    };
+    let files = fs::read_dir(format!("/proc/{process}/fd")).map_or(0, Iterator::count);
+    (number("VmRSS:") * 1_024, files as u64, number("Threads:"))
 }
 
 /// Bytes of all logs in a broker's data folder.
