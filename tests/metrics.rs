@@ -64,6 +64,7 @@ fn names_say_room_what_and_unit() {
         "bugle_deliver_in_flight",
         "bugle_engine_assigned_partitions",
         "bugle_process_open_fds",
+        "bugle_topology_generation",
     ];
     for metric in METRICS {
         assert!(metric.name.starts_with("bugle_"), "{}", metric.name);

@@ -51,6 +51,8 @@ fn facts() -> Vec<Fact> {
         Fact::InFlight { requests: 2 },
         Fact::BackedOff,
         Fact::DirectoryRead { people: 50, at: now - Span::from_secs(90) },
+        Fact::RulesInForce { generation: 1, hash: 7, rules: 40, before: Some(6) },
+        Fact::RulesRefused,
         Fact::Answered { count: 2 },
         Fact::AnswerEnded { ending: AnswerEnding::Accepted, count: 1 },
         Fact::WriteBackOwed { count: 3 },
@@ -76,6 +78,7 @@ fn facts() -> Vec<Fact> {
             Fact::Assigned { lane, partitions: 4 },
             Fact::Progress { lane, at: now - Span::from_secs(121) },
             Fact::DeadLetter { lane, class: RefusalClass::Content },
+            Fact::RulesAwaited { lane, input, waited: Span::from_secs(61) },
         ]);
     }
     facts.extend(SendOutcome::ALL.map(|outcome| Fact::Sent { outcome, took }));

@@ -31,7 +31,7 @@ use crate::push::reply_token::{Claims, Refusal};
 use crate::push::signature::{self, Secret};
 use crate::store::view::Board;
 use crate::telemetry;
-use crate::topology::Topology;
+use crate::topology::InForce;
 
 /// The most bytes of a request.
 const MOST_BYTES: usize = 64 * 1024;
@@ -46,7 +46,7 @@ pub struct Door {
     /// Where answers go.
     pub broker: Arc<dyn Broker>,
     /// The rules that ask.
-    pub topology: Arc<Topology>,
+    pub rules: Arc<InForce>,
     /// What the live page shows.
     pub board: Arc<Board>,
     /// With any, a request must be signed by one of them (Standard Webhooks).
@@ -117,7 +117,8 @@ impl Door {
             let told = format!("`{}` is no answer; send one of {verbs}", given.answer);
             Refused::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_answer", told)
         })?;
-        let Some(rule) = self.topology.rule(&claims.rule) else {
+        let rules = self.rules.newest();
+        let Some(rule) = rules.rule(&claims.rule) else {
             let told = format!("rule `{}` is gone", claims.rule);
             return Err(Refused::new(StatusCode::GONE, "rule_removed", told));
         };
@@ -142,7 +143,7 @@ impl Door {
             received_at: now,
         };
         let item = answer.item(rule.source, (&claims.subject, &claims.rule));
-        self.hand_on(&claims, item).await?;
+        self.hand_on(&claims, rules.generation, item).await?;
         let fact = Fact::Answered { count: 1 };
         telemetry::meters::count(&fact);
         self.board.note(&fact);
@@ -150,12 +151,12 @@ impl Door {
     }
 
     /// Writes it down; the answer to the phone waits until it is safe.
-    async fn hand_on(&self, claims: &Claims, item: Vec<u8>) -> Result<(), Refused> {
+    async fn hand_on(&self, claims: &Claims, generation: u64, item: Vec<u8>) -> Result<(), Refused> {
         let record = Outgoing {
             topic: Topic::Subjects,
             partition: Some(claims.subject_partition),
             key: None,
-            value: Some(frames::single(&FrameHead::default(), &item).into()),
+            value: Some(frames::single(&FrameHead { generation, ..FrameHead::default() }, &item).into()),
             headers: Vec::new(),
         };
         let broker = Arc::clone(&self.broker);

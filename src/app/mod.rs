@@ -8,6 +8,7 @@ pub mod config;
 pub mod demo;
 pub mod letters;
 mod outside;
+pub mod reload;
 pub mod weight;
 pub mod wiring;
 
@@ -24,7 +25,6 @@ use crate::clock;
 use crate::codec::{BadSchema, RegistryError};
 use crate::directory::Directory;
 use crate::engine::{Engine, Parts};
-use crate::event::Span;
 use crate::push::client::Unusable;
 use crate::push::reply_token::BadKey;
 use crate::push::signature::{BadSecret, Secret};
@@ -33,8 +33,8 @@ use crate::source_systems;
 use crate::store::folder::BadFolder;
 use crate::store::view::Board;
 use crate::telemetry::Meters;
-use crate::topology::Fault;
 use config::Config;
+use reload::{Publisher, Reload};
 
 /// Why Bugle cannot start. Every variant says what to open or to run.
 #[derive(Debug, thiserror::Error)]
@@ -42,9 +42,9 @@ pub enum Unready {
     /// A schema file is wrong.
     #[error(transparent)]
     Schemas(#[from] BadSchema),
-    /// The rules are wrong; `bugle check` shows each fault in its place.
-    #[error("the topology has {} faults", .0.len())]
-    Topology(Vec<Fault>),
+    /// The rules are wrong: a line for each fault.
+    #[error("the topology cannot be used:\n  {}", .0.join("\n  "))]
+    Topology(Vec<String>),
     /// The registry cannot be used.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -73,18 +73,6 @@ pub enum Unready {
     /// A key that signs reply tokens is unusable.
     #[error(transparent)]
     SigningKey(#[from] BadKey),
-    /// A rule remembers for longer than memory is kept.
-    #[error(
-        "rule `{rule}` remembers for {longest}, but memory is kept for {kept}, which must be twice as long"
-    )]
-    Memory {
-        /// The rule.
-        rule: String,
-        /// The longest it looks back.
-        longest: Span,
-        /// How long the memory topics keep.
-        kept: Span,
-    },
     /// The folder of snapshots cannot be used.
     #[error(transparent)]
     State(#[from] BadFolder),
@@ -120,9 +108,6 @@ impl Unready {
                 "write `whsec_` and base64 of 24 bytes or more, such as `openssl rand -base64 32`".to_owned()
             }
             Self::SigningKey(_) => "give `push.signing_keys` secrets of at least 16 bytes".to_owned(),
-            Self::Memory { .. } => {
-                "raise `lanes.dedupe_horizon`, or shorten the rule's `for` or `within`".to_owned()
-            }
             Self::State(BadFolder::Taken(_)) => "give each process a `state.dir` of its own".to_owned(),
             Self::State(BadFolder::Io(..)) => {
                 "make the folder writable, or name another one in `state.dir`".to_owned()
@@ -144,7 +129,6 @@ impl Unready {
                 | Self::Form { .. }
                 | Self::SigningKey(_)
                 | Self::WebhookSecret(_)
-                | Self::Memory { .. }
                 | Self::State(_)
                 | Self::Broker(BrokerError::Setting { .. })
         )
@@ -155,6 +139,7 @@ impl Unready {
 pub struct App {
     runtime: Arc<Runtime>,
     engine: Engine,
+    reload: Arc<Reload>,
     /// What the lanes have done.
     pub board: Arc<Board>,
     /// The address of the admin server.
@@ -163,6 +148,20 @@ pub struct App {
     pub answers: std::net::SocketAddr,
     closing: watch::Sender<bool>,
     serving: [JoinHandle<std::io::Result<()>>; 2],
+}
+
+/// Looks at the files now and then, until the app is closed.
+async fn watch_files(reload: Arc<Reload>, every: Duration, mut closed: watch::Receiver<bool>) {
+    let mut every = tokio::time::interval(every);
+    loop {
+        tokio::select! {
+            _ = every.tick() => {}
+            _ = closed.changed() => return,
+        }
+        let reload = Arc::clone(&reload);
+        // A look that panicked said so itself; the next one comes.
+        let _ = tokio::task::spawn_blocking(move || reload.look()).await;
+    }
 }
 
 /// How often histograms are folded.
@@ -177,19 +176,24 @@ impl App {
     /// [`Unready`].
     pub fn start(config: &Config, broker: Arc<dyn Broker>, runtime: Arc<Runtime>) -> Result<Self, Unready> {
         let codec = wiring::codec(config)?;
-        let topology = wiring::topology(&config.topology.folder, codec.schemas())?;
-        wiring::check_memory(config, &topology)?;
         let push = wiring::push(config)?;
         let sources = wiring::sources(config)?;
         let plan = wiring::plan(config, broker.as_ref(), &codec)?;
         let shelf = wiring::shelf(config)?;
         let board = Arc::new(Board::new(clock::now()));
         board.connected(true);
+        let publisher = Publisher {
+            broker: Arc::clone(&broker),
+            compile: reload::compile(config, codec.schemas()),
+            by: wiring::instance(config),
+        };
+        let folder = &config.topology.folder;
+        let (rules, versions) = reload::begin(folder, &publisher, &board)?;
         let (closing, closed) = watch::channel(false);
         let (admin, window) = Self::open_window(config, &board, &runtime, closed.clone())?;
         let parts = Parts {
             broker,
-            topology,
+            rules,
             codec,
             directory: Arc::new(Directory::new()),
             push,
@@ -199,9 +203,14 @@ impl App {
             board: Arc::clone(&board),
             shelf,
         };
-        let (answers, door) = Self::open_door(config, &parts, &runtime, closed)?;
-        let engine = Engine::start(&parts, &wiring::settings(config))?;
-        Ok(Self { runtime, engine, board, admin, answers, closing, serving: [window, door] })
+        let (answers, door) = Self::open_door(config, &parts, &runtime, closed.clone())?;
+        let compile = Arc::clone(&publisher.compile);
+        let engine = Engine::start(&parts, &wiring::settings(config), (versions, compile))?;
+        let reload = Arc::new(Reload::new(publisher, folder, Arc::clone(&parts.rules), Arc::clone(&board)));
+        if let Some(every) = config.topology.watch {
+            runtime.spawn(watch_files(Arc::clone(&reload), every.to_duration(), closed));
+        }
+        Ok(Self { runtime, engine, reload, board, admin, answers, closing, serving: [window, door] })
     }
 
     fn open_window(
@@ -248,7 +257,7 @@ impl App {
         let door = Door {
             keys: wiring::keys(config)?,
             broker: Arc::clone(&parts.broker),
-            topology: Arc::clone(&parts.topology),
+            rules: Arc::clone(&parts.rules),
             board: Arc::clone(&parts.board),
             secrets: secrets.collect::<Result<Vec<_>, _>>()?.into(),
         };
@@ -268,6 +277,11 @@ impl App {
             // The engine outlives whoever holds the app.
             Err(_) => std::future::pending().await,
         }
+    }
+
+    /// Publishes the rules of the folder, whole or not at all; what became of that is said in the log.
+    pub fn reload(&self) {
+        self.reload.now();
     }
 
     /// Finishes what is under way, commits it, and stops.

@@ -1,7 +1,6 @@
 //! Wiring: settings become the parts that the engine runs on.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -25,7 +24,7 @@ use crate::push::{Account, Client, Credentials, KeyRing};
 use crate::source_systems::people::{self, Access, PeopleSource};
 use crate::source_systems::{Addresses, ContentServer, Offices, Service};
 use crate::store::folder::Folder;
-use crate::topology::{Kinds, Topology};
+use crate::topology::Kinds;
 
 /// The name and secret of the key that signs reply tokens where no key is configured: for `demo` and
 /// for a first look, never for answers that count.
@@ -70,14 +69,6 @@ pub fn kinds(schemas: &Schemas) -> Kinds {
     Kinds::new(shapes)
 }
 
-/// The rules of a folder.
-///
-/// # Errors
-/// [`Unready::Topology`] with every fault.
-pub fn topology(folder: &Path, schemas: &Schemas) -> Result<Arc<Topology>, Unready> {
-    Topology::load(folder, &kinds(schemas)).map(Arc::new).map_err(Unready::Topology)
-}
-
 /// What the topics are called.
 ///
 /// # Errors
@@ -114,25 +105,10 @@ pub fn specs(config: &Config) -> Result<Vec<TopicSpec>, Unready> {
 
 /// How long the memory topics keep: two horizons, for the partitions of a source may lag behind one
 /// another by one, and an outage of a week. A rule may look back for a week whatever the horizon is.
-fn memory_kept(config: &Config) -> Span {
+pub(super) fn memory_kept(config: &Config) -> Span {
     const WEEK: Span = Span::from_secs(7 * 24 * 60 * 60);
     let horizon = config.lanes.dedupe_horizon.max(WEEK);
     Span::from_millis(horizon.millis().saturating_mul(2).saturating_add(WEEK.millis()))
-}
-
-/// Refuses a rule that remembers for longer than memory is kept.
-///
-/// # Errors
-/// [`Unready::Memory`].
-pub fn check_memory(config: &Config, topology: &Topology) -> Result<(), Unready> {
-    let kept = memory_kept(config);
-    for rule in &topology.rules {
-        let longest = rule.dedupe_for().max(rule.plan.within).unwrap_or(Span::ZERO);
-        if Span::from_millis(longest.millis().saturating_mul(2)) > kept {
-            return Err(Unready::Memory { rule: rule.id.clone(), longest, kept });
-        }
-    }
-    Ok(())
 }
 
 /// The configured cluster.
@@ -375,13 +351,19 @@ pub fn shelf(config: &Config) -> Result<Arc<Shelf>, Unready> {
     Ok(Arc::new(Shelf::new(folder)))
 }
 
+/// What this instance is called.
+#[must_use]
+pub fn instance(config: &Config) -> String {
+    config.kafka.instance_id.clone().unwrap_or_else(|| format!("i{}", std::process::id()))
+}
+
 /// How the engine runs.
 #[must_use]
 pub fn settings(config: &Config) -> Settings {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Settings {
         name: config.kafka.group.clone(),
-        instance: config.kafka.instance_id.clone().unwrap_or_else(|| format!("i{}", std::process::id())),
+        instance: instance(config),
         static_member: config.kafka.instance_id.is_some(),
         // There are several lanes, and each has its turn: more threads than that would only take turns.
         threads: match config.lanes.threads {

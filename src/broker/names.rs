@@ -93,7 +93,7 @@ impl Names {
         self.names.iter().find(|(_, known)| *known == name).map(|(topic, _)| *topic)
     }
 
-    /// How all topics are to be made, those of the directory with one partition, the others with `partitions`.
+    /// How all topics are to be made, those that every instance holds whole with one partition, the others with `partitions`.
     #[must_use]
     pub fn specs(&self, partitions: u32) -> Vec<TopicSpec> {
         Topic::ALL.into_iter().map(|topic| self.spec(topic, partitions)).collect()
@@ -103,7 +103,7 @@ impl Names {
         let mut config = vec![("max.message.bytes", MAX_MESSAGE_BYTES)];
         config.extend_from_slice(match topic {
             Topic::Events(_) => &[("cleanup.policy", "delete")],
-            Topic::Directory | Topic::Members => &[("cleanup.policy", "compact")],
+            Topic::Directory | Topic::Members | Topic::Topology => &[("cleanup.policy", "compact")],
             // Expiry is a verdict given by a lane, never by the broker: see `Broker::trim`.
             Topic::Subjects | Topic::People | Topic::Pushes | Topic::Writebacks => {
                 &[("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")]
@@ -216,6 +216,7 @@ fn setting_fault(spec: &TopicSpec, name: &str, wanted: &str, is: &str) -> Option
             _ if is == wanted => None,
             Topic::Parked => set("and would forget batches that wait"),
             topic if topic.is_state() => set("and would forget what is open"),
+            Topic::Topology => set("and would forget the rules"),
             _ => set("and would forget people who do not change"),
         },
         "retention.ms" if spec.topic.is_memory() && number(is) >= 0 && number(is) < number(wanted) => {
@@ -238,7 +239,7 @@ fn setting_fault(spec: &TopicSpec, name: &str, wanted: &str, is: &str) -> Option
 
 /// Whether the topic is held as a whole by every instance, and not shared out.
 const fn is_whole(topic: Topic) -> bool {
-    matches!(topic, Topic::Directory | Topic::Members)
+    matches!(topic, Topic::Directory | Topic::Members | Topic::Topology)
 }
 
 /// Whether the topic is Bugle's own.

@@ -213,7 +213,7 @@ fn as_json(loaded: Result<&Topology, &Vec<Fault>>) -> Json {
             let rules: Vec<Json> = topology.rules.iter().map(|rule| rule_json(rule)).collect();
             json!({
                 "ok": true,
-                "generation": format!("{:016x}", topology.generation),
+                "hash": format!("{:032x}", topology.hash),
                 "use_cases": use_cases(topology).len(),
                 "messages": topology.messages(),
                 "rules": rules,

@@ -22,6 +22,7 @@ mod stage;
 pub mod stand_in;
 pub mod test;
 pub mod topics;
+pub mod topology;
 
 use std::fmt;
 use std::io::Write;
@@ -58,6 +59,8 @@ enum Verb {
     Publish(publish::Args),
     /// Make the topics, or check those there are.
     Topics(topics::Args),
+    /// Publish rules to every running instance, list what was published, and show it.
+    Topology(topology::Args),
     /// Register the schemas, check them, or print an example event.
     Schemas(schemas::Args),
     /// Load people into the directory, or look into it.
@@ -107,6 +110,7 @@ pub fn main() -> ExitCode {
         Verb::Graph(args) => graph::run(&args),
         Verb::Publish(args) => publish::run(&args),
         Verb::Topics(args) => topics::run(&args),
+        Verb::Topology(args) => topology::run(&args),
         Verb::Schemas(args) => schemas::run(&args),
         Verb::Directory(args) => {
             broker_args::with_reach(&args.broker, |reach, out| directory::run(&args, reach, out))

@@ -107,7 +107,7 @@ pub fn run(args: &Args, reach: &Reach<'_>, out: &mut dyn Write) -> Done {
     let (before, after) = (played(&old), played(&new));
     bar.finish_and_clear();
     let difference = compare(&before, &after, (question.events.len(), args.examples));
-    let hashes = (old.generation, new.generation);
+    let hashes = (old.short_hash(), new.short_hash());
     match args.output {
         Output::Text => {
             let heading = report::Heading { args, hashes, unreadable: recorded.unreadable };

@@ -19,7 +19,8 @@ use crate::telemetry::logs;
 ///   bugle topics create --brokers kafka-1:9092
 ///   bugle run --config bugle.yaml --set push.in_flight=32
 ///
-/// SIGTERM and Ctrl-C finish what is under way, commit it, and leave the groups.
+/// SIGTERM and Ctrl-C finish what is under way, commit it, and leave the groups. SIGHUP reads the rules of
+/// `topology.folder` again and publishes them: every instance switches to them, whole or not at all.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -61,12 +62,11 @@ pub fn run(args: &Args) -> Done {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;
     let runtime = Arc::new(runtime);
-    name_unbuilt(&config)?;
     let app = App::start(&config, broker, Arc::clone(&runtime))?;
     tracing::info!(admin = %format!("http://{}", app.admin), "running");
     let given_up = runtime.block_on(async {
         tokio::select! {
-            asked = interrupted() => asked.map(|()| None),
+            asked = until_interrupted(&app) => asked.map(|()| None),
             why = app.given_up() => Ok(Some(why)),
         }
     });
@@ -108,14 +108,17 @@ fn refuse_faulty_topics(faults: &[BrokerError]) -> Result<(), Failure> {
         .hint("run `bugle topics create`, then `bugle topics check`"))
 }
 
-/// Says which operators of the rules are not carried out yet, once, so that nobody waits for them.
-fn name_unbuilt(config: &crate::app::config::Config) -> Result<(), Failure> {
-    let schemas = wiring::schemas(config)?;
-    let topology = wiring::topology(&config.topology.folder, &schemas)?;
-    for rule in topology.rules.iter().filter(|rule| !rule.unbuilt.is_empty()) {
-        tracing::warn!(rule = rule.id, operators = rule.unbuilt.join(", "), "not carried out yet");
+/// Ends with SIGTERM or Ctrl-C; with SIGHUP the rules are read again, and published.
+async fn until_interrupted(app: &App) -> std::io::Result<()> {
+    let mut hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
+    let ended = interrupted();
+    tokio::pin!(ended);
+    loop {
+        tokio::select! {
+            ended = &mut ended => return ended,
+            _ = hangup.recv() => tokio::task::block_in_place(|| app.reload()),
+        }
     }
-    Ok(())
 }
 
 /// Ends with SIGTERM or Ctrl-C.

@@ -20,14 +20,14 @@ use crate::broker::{Broker, BrokerError, TopicSpec};
   bugle topics check --output json
 
 Topics between Bugle's own lanes never expire: what nobody has read yet is kept, however long a system
-was down. The directory and the members are compacted. `check` fails when a topic is made otherwise.")]
+was down. The directory, the members and the rules are compacted. `check` fails when a topic is made otherwise.")]
 pub struct Args {
     #[command(subcommand)]
     verb: Verb,
     #[command(flatten)]
     settings: BrokerArgs,
     /// How many partitions each topic has; wins over `kafka.topics.default_partitions`. The directory and
-    /// the members have one.
+    /// the members have one, and the rules.
     #[arg(long, global = true, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     partitions: Option<u32>,
     /// What to print.

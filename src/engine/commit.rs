@@ -19,7 +19,7 @@ impl LaneThread {
         {
             let people = self.parts.directory.view();
             let position = people.position();
-            let world = world(&self.parts, &people, &position);
+            let world = world(&self.parts, &self.rules, (&people, &position));
             for station in self.stations.values_mut().filter(|station| station.touched) {
                 let mut out = std::mem::take(&mut station.out);
                 station.lane.cut(self.now, &world, &mut out);

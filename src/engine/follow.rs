@@ -1,4 +1,4 @@
-//! Follow: keeps this process's copy of the directory at the end of its topics.
+//! Follow: keeps this process's copies of the directory and the rules at the ends of their topics.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +11,7 @@ use crate::codec::{Codec, Unreadable, person};
 use crate::directory::Decoded;
 use crate::event::{Fact, Incoming, Topic};
 
+use super::versions::{Compile, Versions};
 use super::{Parts, count};
 
 /// How often the ends of the topics are asked for. The copy counts as fresh for ten seconds after it
@@ -29,6 +30,18 @@ pub(super) fn start(parts: &Parts, stop: &Arc<AtomicBool>) -> Result<Vec<JoinHan
         threads.push(spawned.map_err(|error| BrokerError::Fatal(error.to_string()))?);
     }
     Ok(threads)
+}
+
+/// Follows the rules on a thread of its own.
+pub(super) fn rules(
+    parts: &Parts,
+    stop: &Arc<AtomicBool>,
+    (versions, compile): (Versions, Compile),
+) -> Result<JoinHandle<()>, BrokerError> {
+    let (rules, board, stop) = (Arc::clone(&parts.rules), Arc::clone(&parts.board), Arc::clone(stop));
+    let follow = move || versions.follow(&compile, (&rules, &board), &stop);
+    let spawned = std::thread::Builder::new().name("follow-rules".to_owned()).spawn(follow);
+    spawned.map_err(|error| BrokerError::Fatal(error.to_string()))
 }
 
 struct Follower {

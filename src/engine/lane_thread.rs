@@ -11,6 +11,7 @@ use crate::clock::{self, Tick};
 use crate::event::fact::CommitResult;
 use crate::event::{Fact, Lane, Span, Timestamp, Topic};
 use crate::flow::{Want, World};
+use crate::topology::Topology;
 
 use super::fetch::Fetches;
 use super::recall::Restoring;
@@ -48,6 +49,8 @@ pub(super) struct LaneThread {
     pub(super) lane: Lane,
     slot: usize,
     pub(super) parts: Parts,
+    /// The rules of the open transaction.
+    pub(super) rules: Arc<Topology>,
     settings: Settings,
     stop: Arc<Stop>,
     /// Partitions that all threads of this lane hold, and those of this one among them.
@@ -90,6 +93,7 @@ impl LaneThread {
             lane,
             slot,
             parts: parts.clone(),
+            rules: parts.rules.newest(),
             settings: settings.clone(),
             stop: Arc::clone(stop),
             held: Arc::clone(held),
@@ -212,6 +216,7 @@ impl LaneThread {
             }
         }
         self.restore(link)?;
+        self.take_newer_rules(link)?;
         self.hear_replies();
         self.catch_up(link)?;
         let full = self.pump(link)?;
@@ -274,7 +279,7 @@ impl LaneThread {
     fn hear_replies(&mut self) {
         let people = self.parts.directory.view();
         let position = people.position();
-        let world = world(&self.parts, &people, &position);
+        let world = world(&self.parts, &self.rules, (&people, &position));
         while let Ok((partition, reply)) = self.replies.1.try_recv() {
             self.under_way = self.under_way.saturating_sub(1);
             let topic = if self.lane == Lane::WriteBack { Topic::Writebacks } else { Topic::Pushes };
@@ -300,7 +305,7 @@ impl LaneThread {
         {
             let people = self.parts.directory.view();
             let position = people.position();
-            let world = world(&self.parts, &people, &position);
+            let world = world(&self.parts, &self.rules, (&people, &position));
             for station in self.stations.values_mut() {
                 full |= station.pump(self.now, &world, self.settings.commit_most) == Pumped::Full;
                 if station.may_ring && station.lane.wake_at().is_some_and(|at| at <= self.now) {
@@ -380,8 +385,8 @@ impl LaneThread {
 
 pub(super) fn world<'w>(
     parts: &'w Parts,
-    people: &'w crate::directory::View<'w>,
-    directory: &'w [i64],
+    topology: &'w Topology,
+    (people, directory): (&'w crate::directory::View<'w>, &'w [i64]),
 ) -> World<'w> {
-    World { topology: &parts.topology, codec: &parts.codec, people, directory, plan: &parts.plan }
+    World { topology, codec: &parts.codec, people, directory, plan: &parts.plan }
 }

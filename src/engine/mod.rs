@@ -22,6 +22,8 @@ mod sender;
 pub mod shelf;
 pub mod snapshots;
 mod station;
+mod switch;
+pub mod versions;
 mod waiting;
 
 use std::sync::Arc;
@@ -37,10 +39,11 @@ use crate::flow::Plan;
 use crate::push::PushService;
 use crate::source_systems::SourceSystems;
 use crate::store::view::Board;
-use crate::topology::Topology;
+use crate::topology::InForce;
 use shelf::Shelf;
 use snapshots::Snapshots;
 use tokio::sync::watch;
+use versions::{Compile, Versions};
 
 /// Everything the lanes run on.
 #[derive(Clone)]
@@ -48,7 +51,7 @@ pub struct Parts {
     /// Kafka, or what stands in for it.
     pub broker: Arc<dyn Broker>,
     /// The rules.
-    pub topology: Arc<Topology>,
+    pub rules: Arc<InForce>,
     /// How bytes are read.
     pub codec: Arc<Codec>,
     /// The people.
@@ -123,13 +126,18 @@ fn inputs(lane: Lane) -> Vec<Topic> {
 // === impl Engine ===
 
 impl Engine {
-    /// Reads the directory to its end, then starts the lanes.
+    /// Reads the directory to its end, then starts the lanes, and follows the rules.
     ///
     /// # Errors
     /// What the broker said when a link could not be opened.
-    pub fn start(parts: &Parts, settings: &Settings) -> Result<Self, BrokerError> {
+    pub fn start(
+        parts: &Parts,
+        settings: &Settings,
+        (versions, compile): (Versions, Compile),
+    ) -> Result<Self, BrokerError> {
         let stop = Arc::<Stop>::default();
         let mut threads = follow::start(parts, &stop.asked)?;
+        threads.push(follow::rules(parts, &stop.asked, (versions, compile))?);
         let requests = sender::Requests::new(settings.in_flight);
         let calls = sender::Requests::new(MOST_CALLS);
         let fetches = fetch::Fetches::default();

@@ -28,6 +28,7 @@ impl LaneThread {
             }
         }
         self.tell_held();
+        self.tell_awaited();
         if self.gathering.is_none() && self.stations.values().all(|station| station.backlog.is_empty()) {
             count::progress(&self.parts.board, self.lane, self.now);
         }

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::catch_up::CatchUp;
 use crate::broker::{BrokerError, Input, Position};
+use crate::clock::Tick;
 use crate::event::Topic;
 use crate::event::{Incoming, Timestamp};
 use crate::flow::cursor::UnreadableCursor;
@@ -29,6 +30,8 @@ pub(super) struct Station {
     /// The offset last committed.
     pub(super) committed: i64,
     pub(super) want: Option<Want>,
+    /// Since when it has waited for newer rules, and when that was said last.
+    pub(super) awaits: Option<(Tick, Tick)>,
     /// How far it is from knowing what was known.
     pub(super) catch_up: CatchUp,
     /// What is due may be told.
@@ -86,6 +89,7 @@ impl Station {
             paused: false,
             committed: from.offset,
             want: None,
+            awaits: None,
             catch_up: CatchUp::default(),
             may_ring: input.topic != Topic::Subjects,
             stopped: None,

@@ -204,6 +204,28 @@ pub enum Fact {
         /// When its end was confirmed.
         at: Timestamp,
     },
+    /// These rules are in force from now on.
+    RulesInForce {
+        /// Which version.
+        generation: u64,
+        /// Of their files.
+        hash: u128,
+        /// How many.
+        rules: u64,
+        /// Of the files of those before, where there were any.
+        before: Option<u128>,
+    },
+    /// Rules cannot be used; those before stay in force.
+    RulesRefused,
+    /// A partition has waited for newer rules for so long; zero when it no longer does.
+    RulesAwaited {
+        /// The lane.
+        lane: Lane,
+        /// The partition.
+        input: Input,
+        /// For how long.
+        waited: Span,
+    },
     /// Answers came in.
     Answered {
         /// How many.

@@ -12,12 +12,12 @@ use super::change::Coordinates;
 pub const MOST_FRAME_BYTES: usize = 256 * 1024;
 
 /// The format version every frame starts with.
-pub const FRAME_VERSION: u8 = 2;
+pub const FRAME_VERSION: u8 = 3;
 
 /// What a reader must know before it may look at the items.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrameHead {
-    /// The topology the items were decided with.
+    /// The rules the items were decided by; a reader that has older ones waits for these.
     pub generation: u64,
     /// How far the directory had been read, by partition; a reader waits until its copy is there too.
     pub directory: Vec<i64>,

@@ -15,6 +15,8 @@ pub enum Topic {
     Directory,
     /// `opentext.members`: who belongs to a workspace, process, app or record, compacted.
     Members,
+    /// `bugle.topology`: the rules, each version of them whole, compacted.
+    Topology,
     /// `bugle.subjects`: frames of changes by subject.
     Subjects,
     /// `bugle.subjects.seen`: which changes each partition of subjects has heard.
@@ -89,13 +91,14 @@ pub struct Outgoing {
 
 impl Topic {
     /// Every topic Bugle reads or writes.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Events(Source::XConnector),
         Self::Events(Source::Xecm),
         Self::Events(Source::Bws),
         Self::Events(Source::DevAdmin),
         Self::Directory,
         Self::Members,
+        Self::Topology,
         Self::Subjects,
         Self::Seen,
         Self::State,
@@ -143,6 +146,7 @@ impl fmt::Display for Topic {
             Self::Events(source) => write!(f, "opentext.{source}.events"),
             Self::Directory => f.write_str("opentext.directory"),
             Self::Members => f.write_str("opentext.members"),
+            Self::Topology => f.write_str("bugle.topology"),
             Self::Subjects => f.write_str("bugle.subjects"),
             Self::Seen => f.write_str("bugle.subjects.seen"),
             Self::State => f.write_str("bugle.subjects.state"),

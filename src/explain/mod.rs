@@ -129,7 +129,7 @@ pub fn explain(question: &Question, ground: Ground<'_>) -> Explanation {
             _ => later.extend(Telling::all(&moment.verdicts, Some(&taken(&moment.told)))),
         }
     }
-    Explanation { topology: format!("{:016x}", ground.topology.generation), events, later }
+    Explanation { topology: format!("{:016x}", ground.topology.short_hash()), events, later }
 }
 
 /// The events as steps of a scenario that expects nothing; what time alone brings about stands between them.

@@ -51,7 +51,7 @@ impl Chain {
                 chain: self.name.clone(),
                 seq,
                 prev: digest.to_be_bytes(),
-                topology: world.topology.generation,
+                topology: world.topology.short_hash(),
                 directory: world.directory.to_vec(),
             };
             let record = outputs::encode_verdicts(world.plan.ids.verdict, &link, part);

@@ -25,6 +25,8 @@ pub struct Group {
     pub external: bool,
     /// The rule's place in the topology.
     pub rule: usize,
+    /// Which topology.
+    pub generation: u64,
     /// Which of the rule's sayings.
     pub saying: u16,
     /// Whether it stands for several changes, and says for how many.
@@ -48,6 +50,8 @@ pub struct Grouped<'g> {
     pub external: bool,
     /// The rule's place in the topology.
     pub rule: usize,
+    /// Which topology.
+    pub generation: u64,
     /// Which of the rule's sayings.
     pub saying: u16,
     /// Whether it stands for several changes, and says for how many.
@@ -111,9 +115,10 @@ pub fn ttl_seconds(now: Timestamp, expires_at: Option<Timestamp>) -> u32 {
 
 impl From<&Grouped<'_>> for Group {
     fn from(group: &Grouped<'_>) -> Self {
-        let Grouped { tenant, external, rule, saying, counted, locale, zone, answers, ttl_seconds } = *group;
+        let Grouped { tenant, external, rule, generation, saying, counted, locale, zone, .. } = *group;
+        let Grouped { answers, ttl_seconds, .. } = *group;
         let [tenant, locale, zone] = [tenant, locale, zone].map(str::to_owned);
-        Self { tenant, external, rule, saying, counted, locale, zone, answers, ttl_seconds }
+        Self { tenant, external, rule, generation, saying, counted, locale, zone, answers, ttl_seconds }
     }
 }
 
@@ -125,17 +130,17 @@ impl Equivalent<Group> for Grouped<'_> {
 
 impl Group {
     fn borrowed(&self) -> Grouped<'_> {
-        let Self { tenant, external, rule, saying, counted, locale, zone, answers, ttl_seconds } = self;
         Grouped {
-            tenant,
-            external: *external,
-            rule: *rule,
-            saying: *saying,
-            counted: *counted,
-            locale,
-            zone,
-            answers: *answers,
-            ttl_seconds: *ttl_seconds,
+            tenant: &self.tenant,
+            external: self.external,
+            rule: self.rule,
+            generation: self.generation,
+            saying: self.saying,
+            counted: self.counted,
+            locale: &self.locale,
+            zone: &self.zone,
+            answers: self.answers,
+            ttl_seconds: self.ttl_seconds,
         }
     }
 }
@@ -329,6 +334,7 @@ mod tests {
             tenant: "acme".into(),
             external: false,
             rule: 0,
+            generation: 0,
             saying: 0,
             counted: false,
             locale: "en".into(),

@@ -22,6 +22,8 @@ pub struct Cursor {
     pub audit_hash: u128,
     /// The transaction that wrote to the lane's state topic last: what was read back must reach it.
     pub state: u64,
+    /// The newest rules anything was decided by: whoever goes on needs those, or newer ones.
+    pub generation: u64,
     /// Batches done beyond the offset, as places of whole or part frames. Delivery lane only.
     pub done: Vec<At>,
     /// Batches before this place, and not done, may have been sent. Delivery lane only.
@@ -53,6 +55,9 @@ impl Cursor {
         if self.state > 0 {
             let _ = write!(note, " state={}", self.state);
         }
+        if self.generation > 0 {
+            let _ = write!(note, " rules={}", self.generation);
+        }
         if self.begun != (0, 0) {
             let _ = write!(note, " begun={}.{}", self.begun.0 - offset, self.begun.1);
         }
@@ -81,6 +86,7 @@ impl Cursor {
             match name {
                 "seq" => cursor.sequence = value.parse().ok()?,
                 "state" => cursor.state = value.parse().ok()?,
+                "rules" => cursor.generation = value.parse().ok()?,
                 "place" => cursor.place = value.parse().ok()?,
                 "audit" => {
                     let (number, hash) = value.split_once(':')?;
@@ -116,6 +122,7 @@ mod tests {
             audit: 12,
             audit_hash: 0xfeed,
             state: 6,
+            generation: 4,
             done: vec![(100, 2), (105, 0)],
             begun: (106, 1),
         };
@@ -140,6 +147,7 @@ mod tests {
             audit: u64::MAX,
             audit_hash: u128::MAX,
             state: u64::MAX,
+            generation: u64::MAX,
             done,
             begun: (i64::MAX, u32::MAX),
         };

@@ -159,6 +159,8 @@ pub enum Want {
     Schema(u32),
     /// A copy of the directory that has come this far.
     Directory(Vec<i64>),
+    /// Rules of this generation, or newer ones.
+    Rules(u64),
     /// Fewer batches under way.
     Room,
 }

@@ -72,7 +72,10 @@ impl PersonLane {
         out: &mut Outbox,
     ) {
         let ((notice, people), (now, head)) = (item, read);
-        let Some((place, rule)) = world.topology.placed(notice.rule) else {
+        // In the words of the rules it was decided by, as long as there is such a rule.
+        let decided_by = world.topology.at(head.generation);
+        let placed = decided_by.placed(notice.rule).filter(|_| world.topology.rule(notice.rule).is_some());
+        let Some((place, rule)) = placed else {
             out.verdicts.push(ended(now, notice, Reason::RuleRemoved, people));
             return;
         };
@@ -102,6 +105,7 @@ impl PersonLane {
             priority: saying.priority,
             message,
             place,
+            generation: decided_by.generation,
             claim: Claim {
                 answers: notice.answers.len(),
                 priority: saying.priority,
@@ -109,8 +113,7 @@ impl PersonLane {
             },
             from: head.from,
             moved,
-            if_merged: world
-                .topology
+            if_merged: decided_by
                 .shares_news(place)
                 .then(|| Arc::new(ended(now, notice, Reason::Merged, &[]))),
             found: SmallVec::new(),
@@ -228,6 +231,9 @@ impl Rooms for PersonLane {
             Ok(read) => read,
             Err(broken) => return Admitted::Stop(broken.to_string()),
         };
+        if let Err(want) = self.progress.decide_by(world.topology, head.generation) {
+            return Admitted::Wait(want);
+        }
         if !world.people.reached(&head.directory) {
             return Admitted::Wait(Want::Directory(head.directory));
         }

@@ -1,7 +1,8 @@
 //! Progress: how far a lane has come, and how far it had come at its last commit.
 
 use super::audit::Chain;
-use super::{Cursor, Outbox, World};
+use super::{Cursor, Outbox, Want, World};
+use crate::topology::Topology;
 
 /// A lane's place in its input.
 ///
@@ -13,6 +14,8 @@ pub struct Progress {
     place: u32,
     sequence: u64,
     settled: (i64, u32),
+    /// The newest rules anything was decided by, and those at the last commit.
+    generation: (u64, u64),
     chain: Chain,
 }
 
@@ -27,6 +30,7 @@ impl Progress {
             place: cursor.place,
             sequence: cursor.sequence,
             settled: (offset, cursor.place),
+            generation: (cursor.generation, cursor.generation),
             chain: Chain::new(lane, partition, cursor),
         }
     }
@@ -36,9 +40,26 @@ impl Progress {
     pub fn restore(&mut self, (lane, partition): (&str, i32), page: &super::memory::Page<'_>, placed: bool) {
         if placed {
             self.sequence = self.sequence.max(page.cursor.sequence);
+            let generation = self.generation.1.max(page.cursor.generation);
+            self.generation = (generation, generation);
         } else {
             *self = Self::new(lane, partition, page.offset, &page.cursor);
         }
+    }
+
+    /// What is decided from now on is decided by these rules. Where something here was decided by newer ones,
+    /// or the record at hand was (`head`), those are what is wanted, and nothing may be decided without them:
+    /// a rule they brought would be taken for one that was removed.
+    ///
+    /// # Errors
+    /// The rules wanted.
+    pub fn decide_by(&mut self, topology: &Topology, head: u64) -> Result<(), Want> {
+        let wanted = self.generation.0.max(head);
+        if wanted > topology.generation {
+            return Err(Want::Rules(wanted));
+        }
+        self.generation.0 = topology.generation;
+        Ok(())
     }
 
     /// The items of the record at `offset` that are done already; `None` when all of it is.
@@ -69,7 +90,8 @@ impl Progress {
     /// What to commit.
     #[must_use]
     pub fn position(&self) -> (i64, Cursor) {
-        let mut cursor = Cursor { sequence: self.sequence + 1, place: self.place, ..Cursor::default() };
+        let (sequence, generation) = (self.sequence + 1, self.generation.0);
+        let mut cursor = Cursor { sequence, place: self.place, generation, ..Cursor::default() };
         self.chain.note(&mut cursor);
         (self.next, cursor)
     }
@@ -78,12 +100,41 @@ impl Progress {
     pub fn settle(&mut self) {
         self.sequence += 1;
         self.settled = (self.next, self.place);
+        self.generation.1 = self.generation.0;
         self.chain.settle();
     }
 
     /// The transaction was aborted.
     pub fn undo(&mut self) {
         (self.next, self.place) = self.settled;
+        self.generation.0 = self.generation.1;
         self.chain.undo();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(generation: u64) -> Topology {
+        let mut rules = Topology::default();
+        rules.generation = generation;
+        rules
+    }
+
+    #[test]
+    fn nothing_is_decided_by_older_rules_than_those_it_was_decided_by_before() {
+        let cursor = Cursor { generation: 3, ..Cursor::default() };
+        let mut progress = Progress::new("subject", 0, 7, &cursor);
+        assert_eq!(progress.decide_by(&rules(2), 0), Err(Want::Rules(3)), "its owner before had newer ones");
+        assert_eq!(progress.decide_by(&rules(4), 5), Err(Want::Rules(5)), "its writer had newer ones");
+        assert_eq!(progress.decide_by(&rules(4), 1), Ok(()));
+        assert_eq!(progress.position().1.generation, 4);
+        progress.undo();
+        assert_eq!(progress.position().1.generation, 3, "an aborted transaction decided nothing");
+        assert_eq!(progress.decide_by(&rules(5), 0), Ok(()));
+        progress.settle();
+        progress.undo();
+        assert_eq!(progress.decide_by(&rules(4), 0), Err(Want::Rules(5)));
     }
 }

@@ -191,6 +191,9 @@ impl Rooms for SourceLane {
         if self.progress.place_in(record.offset).is_none() {
             return Admitted::Done;
         }
+        if let Err(want) = self.progress.decide_by(world.topology, 0) {
+            return Admitted::Wait(want);
+        }
         let head =
             FrameHead { generation: world.topology.generation, directory: Vec::new(), from: self.partition };
         self.frames.set_head(&head, out);

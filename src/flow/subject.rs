@@ -132,10 +132,13 @@ impl Rooms for SubjectLane {
     fn admit(&mut self, now: Timestamp, record: &Incoming, world: &World<'_>, out: &mut Outbox) -> Admitted {
         let Some(place) = self.progress.place_in(record.offset) else { return Admitted::Done };
         let frame = record.value.as_deref().unwrap_or_default();
-        let (_, items) = match FrameItems::read(frame) {
+        let (head, items) = match FrameItems::read(frame) {
             Ok(read) => read,
             Err(broken) => return Admitted::Stop(broken.to_string()),
         };
+        if let Err(want) = self.progress.decide_by(world.topology, head.generation) {
+            return Admitted::Wait(want);
+        }
         self.voice.set_head(self.partition, world, out);
         for (item, at) in items.zip(0u32..) {
             if at < place {
@@ -173,6 +176,9 @@ impl Rooms for SubjectLane {
     }
 
     fn wake(&mut self, now: Timestamp, world: &World<'_>, out: &mut Outbox) -> Option<Want> {
+        if let Err(want) = self.progress.decide_by(world.topology, 0) {
+            return Some(want);
+        }
         self.voice.set_head(self.partition, world, out);
         self.talks.ring(now, &mut self.voice, world, out)
     }

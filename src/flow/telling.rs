@@ -22,6 +22,8 @@ pub(super) struct Telling<'t> {
     pub(super) priority: Priority,
     pub(super) message: &'t Message,
     pub(super) place: usize,
+    /// The rules it was decided by.
+    pub(super) generation: u64,
     pub(super) claim: Claim,
     /// The partition of `bugle.subjects` that spoke.
     pub(super) from: i32,
@@ -51,6 +53,7 @@ impl<'t> Telling<'t> {
             tenant: self.notice.tenant,
             external: entry.party().is_some(),
             rule: self.place,
+            generation: self.generation,
             saying: self.notice.saying,
             counted: self.notice.count > 1,
             locale: &cut.locale,

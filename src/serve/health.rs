@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::Shared;
 use crate::clock;
 use crate::event::Span;
-use crate::store::view::{LaneView, ReadBackView, RestoringView, Snapshot};
+use crate::store::view::{LaneView, ReadBackView, RestoringView, RulesView, Snapshot};
 
 /// From when on silence is a fault.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +40,9 @@ pub struct Health {
     /// The partitions whose memory is being read back, and how far each is.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub restoring: Vec<ReadBackView>,
+    /// The rules in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules: Option<RulesView>,
     /// What is not well, one sentence each.
     pub reasons: Vec<String>,
 }
@@ -104,7 +107,15 @@ impl Health {
             })
         };
         let stuck: Vec<_> = snapshot.lanes.iter().filter_map(stuck).collect();
-        let progressing = stuck.is_empty();
+        let RulesView { generation, awaiting, awaited_ms, .. } = snapshot.rules;
+        let behind = awaited_ms > limits.progress.millis();
+        if behind {
+            let waited = Span::from_millis(awaited_ms);
+            reasons.push(format!(
+                "{awaiting} partitions wait for newer rules than those of generation {generation}, for {waited}"
+            ));
+        }
+        let progressing = stuck.is_empty() && !behind;
         reasons.extend(stuck);
         Self {
             ok: reasons.is_empty(),
@@ -112,6 +123,7 @@ impl Health {
             restored: Some(restored),
             progressing: Some(progressing),
             restoring: snapshot.restoring.clone(),
+            rules: snapshot.rules.hash.is_some().then(|| snapshot.rules.clone()),
             reasons,
         }
     }

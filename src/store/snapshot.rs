@@ -25,6 +25,8 @@ pub struct Snapshot {
     pub hops: Hops,
     /// The directory.
     pub directory: DirectoryView,
+    /// The rules in force.
+    pub rules: RulesView,
     /// The push service.
     pub push: PushView,
     /// The books.
@@ -126,6 +128,21 @@ pub struct DirectoryView {
     pub people: i64,
     /// Milliseconds since it was known to be read to its end; absent before the first time.
     pub age_ms: Option<i64>,
+}
+
+/// The rules in force.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct RulesView {
+    /// The hash of their files; absent before any are in force.
+    pub hash: Option<String>,
+    /// The offset they were published at.
+    pub generation: u64,
+    /// How many.
+    pub count: u64,
+    /// Partitions that wait for newer ones.
+    pub awaiting: u64,
+    /// For how long the first of them has, in milliseconds.
+    pub awaited_ms: i64,
 }
 
 /// The push service.

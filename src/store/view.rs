@@ -13,7 +13,7 @@ use dashmap::DashMap;
 use super::quantiles::Latencies;
 pub use super::snapshot::{
     BookView, DirectoryView, Hops, LaneView, PushView, ReadBackView, ReasonView, RecentVerdict,
-    RestoringView, Snapshot, SourceView,
+    RestoringView, RulesView, Snapshot, SourceView,
 };
 use crate::event::fact::{CommitResult, SendOutcome};
 use crate::event::record::Input;
@@ -39,6 +39,9 @@ pub struct Board {
     beats: DashMap<(Lane, usize), Timestamp>,
     people: AtomicI64,
     confirmed: AtomicI64,
+    rules: Mutex<RulesView>,
+    /// Partitions that wait for newer rules.
+    awaiting: DashMap<(Lane, Input), Span>,
     in_flight: AtomicU32,
     requests: Latencies,
     latency: Latencies,
@@ -74,6 +77,8 @@ impl Board {
             beats: DashMap::new(),
             people: AtomicI64::new(0),
             confirmed: AtomicI64::new(i64::MIN),
+            rules: Mutex::default(),
+            awaiting: DashMap::new(),
             in_flight: AtomicU32::new(0),
             requests: Latencies::default(),
             latency: Latencies::default(),
@@ -158,6 +163,7 @@ impl Board {
                 self.people.store(i64::try_from(*people).unwrap_or(i64::MAX), Ordering::Relaxed);
                 self.confirmed.store(at.millis(), Ordering::Relaxed);
             }
+            Fact::RulesInForce { .. } | Fact::RulesRefused | Fact::RulesAwaited { .. } => self.ruled(fact),
             Fact::Answered { count } => self.add("answers", "", *count),
             Fact::AnswerEnded { count, .. } => self.add("ended", "answers", *count),
             Fact::WriteBackOwed { count } => self.add("write_backs", "", *count),
@@ -166,10 +172,28 @@ impl Board {
         }
     }
 
+    /// What is in force, and who waits for it.
+    fn ruled(&self, fact: &Fact) {
+        match fact {
+            Fact::RulesInForce { generation, hash, rules, .. } => self.in_force(*generation, *hash, *rules),
+            Fact::RulesRefused => self.add("rules refused", "", 1),
+            Fact::RulesAwaited { lane, input, waited } => {
+                self.awaiting.insert((*lane, *input), *waited);
+            }
+            _ => {}
+        }
+    }
+
+    fn in_force(&self, generation: u64, hash: u128, count: u64) {
+        let mut shown = self.rules.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *shown = RulesView { hash: Some(format!("{hash:032x}")), generation, count, ..RulesView::default() };
+    }
+
     fn release(&self, lane: Lane, input: Input) {
         self.lag.remove(&(lane, input));
         self.open.remove(&input);
         self.restoring.remove(&(lane, input));
+        self.awaiting.remove(&(lane, input));
     }
 
     /// The board as it stands.
@@ -187,6 +211,7 @@ impl Board {
             restoring: self.restoring(),
             hops: self.hops(),
             directory: self.directory(now),
+            rules: self.rules(),
             push: self.push(),
             books: self.books(),
             verdicts: self.reasons(),
@@ -282,6 +307,13 @@ impl Board {
     pub fn forget_latencies(&self) {
         self.requests.forget();
         self.latency.forget();
+    }
+
+    fn rules(&self) -> RulesView {
+        let shown = self.rules.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let waited = self.awaiting.iter().map(|entry| entry.millis()).filter(|millis| *millis > 0);
+        let (awaiting, awaited_ms) = waited.fold((0, 0), |(all, most), one| (all + 1, most.max(one)));
+        RulesView { awaiting, awaited_ms, ..shown }
     }
 
     fn push(&self) -> PushView {

@@ -84,6 +84,10 @@ names! {
     PROGRESS = "bugle_engine_last_progress_timestamp_seconds";
     PEOPLE = "bugle_directory_people";
     CONFIRMED = "bugle_directory_confirmed_timestamp_seconds";
+    RULES = "bugle_topology_info";
+    GENERATION = "bugle_topology_generation";
+    RULES_REFUSED = "bugle_topology_refused_total";
+    RULES_AWAITED = "bugle_topology_awaited_seconds";
     OWED = "bugle_book_owed_total";
     ENDED = "bugle_book_ended_total";
     CPU = "bugle_process_cpu_seconds_total";
@@ -109,6 +113,7 @@ const LATE_BOUNDS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 60.0, 600.0, 3_600.0, 86_400.
 const MEMBER_BOUNDS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 250.0, 500.0];
 
 const NO_LABELS: &[&str] = &[];
+const PLACE: &[&str] = &["lane", "topic", "partition"];
 
 /// Every metric, in the order of the flow.
 pub const METRICS: &[Metric] = &[
@@ -241,6 +246,10 @@ pub const METRICS: &[Metric] = &[
         NO_LABELS,
         alone,
     ),
+    metric(RULES, Kind::Gauge, "1 for the rules in force, 0 for those that were.", &["hash"], assigned),
+    metric(GENERATION, Kind::Gauge, "The offset the rules in force were published at.", NO_LABELS, alone),
+    metric(RULES_REFUSED, Kind::Counter, "Rules that could not be used.", NO_LABELS, alone),
+    metric(RULES_AWAITED, Kind::Gauge, "How long newer rules have been waited for.", PLACE, assigned),
     metric(
         OWED,
         Kind::Counter,

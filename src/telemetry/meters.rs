@@ -147,6 +147,7 @@ pub fn count(fact: &Fact) {
             lag(*lane, *input, 0, Span::ZERO);
             open(*input, 0);
             restoring(*lane, *input, &ReadBack::default());
+            awaited(*lane, *input, Span::ZERO);
         }
         Fact::Restoring { lane, input, read_back } => restoring(*lane, *input, read_back),
         Fact::Restored { lane, input, entries, origin } => restored((*lane, *input), *entries, *origin),
@@ -159,12 +160,28 @@ pub fn count(fact: &Fact) {
             gauge!(names::PEOPLE).set(number(*people));
             gauge!(names::CONFIRMED).set(unix(*at));
         }
+        Fact::RulesInForce { generation, hash, before, .. } => in_force(*generation, *hash, *before),
+        Fact::RulesRefused => counter!(names::RULES_REFUSED).increment(1),
+        Fact::RulesAwaited { lane, input, waited } => awaited(*lane, *input, *waited),
         Fact::Answered { count } => owe(book::ANSWERS, *count),
         Fact::AnswerEnded { ending, count } => end(book::ANSWERS, ending.as_str(), *count),
         Fact::WriteBackOwed { count } => owe(book::WRITE_BACKS, *count),
         Fact::WriteBackEnded { ending, count } => end(book::WRITE_BACKS, ending.as_str(), *count),
         Fact::Called { source, outcome, took } => called(*source, *outcome, *took),
     }
+}
+
+fn in_force(generation: u64, hash: u128, before: Option<u128>) {
+    let series = |hash: u128| gauge!(names::RULES, "hash" => format!("{hash:032x}"));
+    if let Some(before) = before {
+        series(before).set(0.0);
+    }
+    series(hash).set(1.0);
+    gauge!(names::GENERATION).set(number(generation));
+}
+
+fn awaited(lane: Lane, input: Input, waited: Span) {
+    gauge!(names::RULES_AWAITED, &place(lane, input)).set(seconds(waited));
 }
 
 fn read(source: Source, count: u64) {
@@ -252,23 +269,24 @@ fn restoring(lane: Lane, input: Input, read_back: &ReadBack) {
     if input.topic.memories().is_empty() {
         return;
     }
-    let labels = [
-        ("lane", lane.as_str().to_owned()),
-        ("topic", input.topic.to_string()),
-        ("partition", input.partition.to_string()),
-    ];
+    let labels = place(lane, input);
     gauge!(names::RESTORE_LEFT, &labels).set(number(read_back.of - read_back.read));
     gauge!(names::RESTORE_ETA, &labels).set(number(read_back.eta_seconds.unwrap_or_default()));
 }
 
 fn lag(lane: Lane, input: Input, records: u64, oldest: Span) {
-    let labels = [
+    let labels = place(lane, input);
+    gauge!(names::LAG, &labels).set(number(records));
+    gauge!(names::OLDEST, &labels).set(seconds(oldest));
+}
+
+/// The labels of a partition that a lane holds.
+fn place(lane: Lane, input: Input) -> [(&'static str, String); 3] {
+    [
         ("lane", lane.as_str().to_owned()),
         ("topic", input.topic.to_string()),
         ("partition", input.partition.to_string()),
-    ];
-    gauge!(names::LAG, &labels).set(number(records));
-    gauge!(names::OLDEST, &labels).set(seconds(oldest));
+    ]
 }
 
 fn of_source(name: &'static str, source: Source, count: u64) {

@@ -64,7 +64,7 @@ pub enum Paint {
 }
 
 /// The faults found so far.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Faults(Vec<Fault>);
 
 // === impl Sheet ===

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use xxhash_rust::xxh3::Xxh3;
 
 use super::compile::Compiler;
 use super::fault::{Faults, Place, Sheet, nearest};
+use super::files::Files;
 use super::kinds::Kinds;
 use super::message::{self, Message};
 use super::plan::RulePlan;
@@ -23,66 +23,56 @@ impl Topology {
     /// # Errors
     /// Every fault of every file, in reading order.
     pub fn load(folder: &Path, kinds: &Kinds) -> Result<Self, Vec<Fault>> {
-        let mut faults = Faults::default();
-        let rules = sheets(folder, &mut faults);
-        let texts = sheets(&folder.join("messages"), &mut faults);
-        if rules.is_empty() {
-            let sheet = Arc::new(Sheet { path: folder.display().to_string(), text: String::new() });
-            let hint = "name a folder with files such as topology/xecm.yaml";
-            faults.add(&sheet, Place::default(), "no-rules", ("no rules here: no `*.yaml`", hint));
-        }
-        Self::read(&rules, &texts, (kinds, faults))
+        Files::read(folder).compile(kinds)
     }
+}
 
-    fn read(
-        rules: &[Arc<Sheet>],
-        texts: &[Arc<Sheet>],
-        (kinds, mut faults): (&Kinds, Faults),
-    ) -> Result<Self, Vec<Fault>> {
-        let messages = messages(texts, &mut faults);
-        let files: Vec<(&Arc<Sheet>, RulesFile)> =
-            rules.iter().filter_map(|sheet| Some((sheet, rules_file::read(sheet, &mut faults)?))).collect();
-        ids(&files, &mut faults);
-        let (mut uses, mut ordered) = (Vec::new(), Vec::new());
-        let mut by_kind: HashMap<String, Vec<super::KindRule>> = HashMap::new();
-        let mut closers: HashMap<String, Vec<super::Closer>> = HashMap::new();
-        for (sheet, file) in &files {
-            let source = file.source.as_ref().map(|source| source.value);
-            let mut compiler = Compiler {
-                kinds,
-                messages: &messages,
-                uses: Vec::new(),
-                faults: &mut faults,
-                sheet: Arc::clone(sheet),
-            };
-            for plan in &file.rules {
-                let compiled = compiler.rule(plan, source);
-                if let Some((_, form)) = compiled.first() {
-                    ordered.push(Arc::clone(&form.rule));
-                    for (kind, closer) in compiler.closers(&form.rule, source) {
-                        closers.entry(kind).or_default().push(closer);
-                    }
-                }
-                for (kind, form) in compiled {
-                    by_kind.entry(kind).or_default().push(form);
+/// The rules that files hold.
+pub(super) fn read(files: &Files, kinds: &Kinds) -> Result<Topology, Vec<Fault>> {
+    let (rules, mut faults) = (&files.rules, files.faults.clone());
+    let messages = messages(&files.texts, &mut faults);
+    let parsed: Vec<(&Arc<Sheet>, RulesFile)> =
+        rules.iter().filter_map(|sheet| Some((sheet, rules_file::read(sheet, &mut faults)?))).collect();
+    ids(&parsed, &mut faults);
+    let (mut uses, mut ordered) = (Vec::new(), Vec::new());
+    let mut by_kind: HashMap<String, Vec<super::KindRule>> = HashMap::new();
+    let mut closers: HashMap<String, Vec<super::Closer>> = HashMap::new();
+    for (sheet, file) in &parsed {
+        let source = file.source.as_ref().map(|source| source.value);
+        let mut compiler = Compiler {
+            kinds,
+            messages: &messages,
+            uses: Vec::new(),
+            faults: &mut faults,
+            sheet: Arc::clone(sheet),
+        };
+        for plan in &file.rules {
+            let compiled = compiler.rule(plan, source);
+            if let Some((_, form)) = compiled.first() {
+                ordered.push(Arc::clone(&form.rule));
+                for (kind, closer) in compiler.closers(&form.rule, source) {
+                    closers.entry(kind).or_default().push(closer);
                 }
             }
-            uses.extend(compiler.uses);
-        }
-        for (name, shape) in uses {
-            if let Some(message) = messages.get(&name) {
-                message::check(message, &shape, &mut faults);
+            for (kind, form) in compiled {
+                by_kind.entry(kind).or_default().push(form);
             }
         }
-        sense::rules((&ordered, &by_kind), kinds, &mut faults);
-        if !faults.is_empty() {
-            return Err(faults.sorted());
-        }
-        let generation = generation(rules.iter().chain(texts));
-        let by_id = ordered.iter().enumerate().map(|(place, rule)| (rule.id.clone(), place)).collect();
-        let shared = ordered.iter().map(|rule| ordered.iter().any(|other| may_meet(rule, other))).collect();
-        Ok(Self { generation, rules: ordered, by_kind, closers, by_id, shared, messages: messages.len() })
+        uses.extend(compiler.uses);
     }
+    for (name, shape) in uses {
+        if let Some(message) = messages.get(&name) {
+            message::check(message, &shape, &mut faults);
+        }
+    }
+    sense::rules((&ordered, &by_kind), kinds, &mut faults);
+    if !faults.is_empty() {
+        return Err(faults.sorted());
+    }
+    let by_id = ordered.iter().enumerate().map(|(place, rule)| (rule.id.clone(), place)).collect();
+    let shared = ordered.iter().map(|rule| ordered.iter().any(|other| may_meet(rule, other))).collect();
+    let (hash, messages) = (files.hash(), messages.len());
+    Ok(Topology { hash, rules: ordered, by_kind, closers, by_id, shared, messages, ..Topology::default() })
 }
 
 /// Whether two rules may tell a person the same news: they hear the same kind, or name the same fields.
@@ -176,17 +166,4 @@ fn ids(files: &[(&Arc<Sheet>, RulesFile)], faults: &mut Faults) {
             }
         }
     }
-}
-
-/// Files in the same order with the same content are the same generation, wherever they lie.
-fn generation<'s>(sheets: impl Iterator<Item = &'s Arc<Sheet>>) -> u64 {
-    let mut hash = Xxh3::new();
-    for sheet in sheets {
-        let name = sheet.path.rsplit(['/', '\\']).next().unwrap_or_default();
-        for part in [name, sheet.text.as_str()] {
-            hash.update(&(part.len() as u64).to_le_bytes());
-            hash.update(part.as_bytes());
-        }
-    }
-    hash.digest()
 }

@@ -10,6 +10,8 @@ mod compile;
 pub mod condition;
 pub mod editor;
 pub mod fault;
+mod files;
+mod in_force;
 mod key;
 pub mod kinds;
 mod load;
@@ -31,6 +33,8 @@ use hashbrown::HashMap;
 
 pub use condition::RuleFault;
 pub use fault::{Fault, Paint};
+pub use files::{BrokenFiles, Files};
+pub use in_force::InForce;
 pub use key::text_of;
 pub use kinds::Kinds;
 pub(crate) use load::sheets;
@@ -40,9 +44,11 @@ pub use schedule::Saying;
 pub use tried::{Test, Tried};
 
 /// All rules of a folder, ready to be asked.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 pub struct Topology {
     /// A hash of every file's name and content.
+    pub hash: u128,
+    /// Which version of the rules this is: the offset they were published at, 0 where they were not.
     pub generation: u64,
     /// The rules in the order of their files' names, and in each in the order written.
     pub rules: Vec<Arc<Rule>>,
@@ -52,6 +58,8 @@ pub struct Topology {
     /// For each rule, whether another one may tell a person the same news.
     shared: Vec<bool>,
     messages: usize,
+    /// The versions before, oldest first.
+    earlier: Vec<Arc<Self>>,
 }
 
 // === impl Topology ===
@@ -93,6 +101,13 @@ impl Topology {
     #[must_use]
     pub fn shares_news(&self, place: usize) -> bool {
         self.shared.get(place).copied().unwrap_or(true)
+    }
+
+    /// The first half of the hash, as verdicts carry it; `bugle topology show` finds the rules by it.
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
+    pub const fn short_hash(&self) -> u64 {
+        (self.hash >> 64) as u64
     }
 
     /// How many messages were read.

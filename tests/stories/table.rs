@@ -10,6 +10,7 @@ type Row = (u8, &'static str, &'static [(&'static str, &'static str)]);
 const MEMORY: &str = "tests/stories/memory.rs";
 const OWNERSHIP: &str = "tests/stories/ownership.rs";
 const POISON: &str = "tests/stories/poison.rs";
+const RELOAD: &str = "tests/reload.rs";
 const SENDING: &str = "tests/stories/sending.rs";
 const TIME: &str = "tests/stories/time.rs";
 const DELIVERY: &str = "tests/exactness/delivery.rs";
@@ -141,6 +142,15 @@ const TABLE: &[Row] = &[
         &[
             (OWNERSHIP, "story_13_an_audit_chain_has_one_writer_and_goes_back_with_it"),
             ("tests/audit.rs", "the_chains_of_a_run_are_whole_and_a_record_put_in_is_named"),
+        ],
+    ),
+    (
+        14,
+        "two topologies at once",
+        &[
+            (RELOAD, "two_versions_at_once_lose_nothing_while_they_differ"),
+            (RELOAD, "an_instance_left_behind_never_puts_its_old_rules_in_force_again"),
+            ("src/flow/progress.rs", "nothing_is_decided_by_older_rules_than_those_it_was_decided_by_before"),
         ],
     ),
     (

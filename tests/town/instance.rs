@@ -13,6 +13,7 @@ use bugle::event::Lane;
 use bugle::push::PushService;
 use bugle::source_systems::SourceSystems;
 use bugle::store::view::Board;
+use bugle::topology::InForce;
 
 use super::town::Town;
 
@@ -50,7 +51,7 @@ impl Site<'_> {
     pub(crate) fn parts(&self) -> Parts {
         Parts {
             broker: Arc::clone(self.broker),
-            topology: Arc::clone(&self.town.topology),
+            rules: Arc::new(InForce::new(Arc::clone(&self.town.topology))),
             codec: Arc::clone(&self.town.codec),
             directory: Arc::clone(self.directory),
             push: Arc::clone(&self.push),

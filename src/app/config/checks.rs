@@ -27,6 +27,9 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>, warnings: &mut
     between("lanes.commit_every", config.lanes.commit_every, ["10ms", "5s"], problems);
     between("lanes.dedupe_horizon", config.lanes.dedupe_horizon, ["1m", "30d"], problems);
     between("state.snapshot_every", config.state.snapshot_every, ["1s", "1h"], problems);
+    if let Some(watch) = config.topology.watch {
+        between("topology.watch", watch, ["1s", "1h"], problems);
+    }
     if config.lanes.commit_most == 0 {
         problems.push(
             Problem::new("lanes.commit_most", "no transaction could hold a record").hint("write 1 or more"),

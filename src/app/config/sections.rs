@@ -54,7 +54,8 @@ pub struct TopicSettings {
     pub own_prefix: String,
     /// Whole names for single topics.
     pub names: BTreeMap<TopicRole, String>,
-    /// Partitions of every topic that `partitions` does not name; the directory and the members have one.
+    /// Partitions of every topic that `partitions` does not name; what every
+    /// process reads whole has one.
     pub default_partitions: u32,
     /// Partitions of single topics.
     pub partitions: BTreeMap<TopicRole, u32>,
@@ -86,6 +87,10 @@ pub struct SchemaSettings {
 pub struct TopologySettings {
     /// YAML files, one per source system.
     pub folder: PathBuf,
+    /// How often a running instance looks at the files, and publishes them when they changed; without it only
+    /// when it is told to (SIGHUP).
+    #[serde(deserialize_with = "some_span")]
+    pub watch: Option<Span>,
 }
 
 /// Language and clock of people whose directory entry says nothing.
@@ -175,6 +180,11 @@ pub(super) fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Span, D
     text.parse().map_err(serde::de::Error::custom)
 }
 
+fn some_span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Span>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
+}
+
 // === impl Default ===
 
 impl Default for KafkaSettings {
@@ -211,7 +221,7 @@ impl Default for SchemaSettings {
 
 impl Default for TopologySettings {
     fn default() -> Self {
-        Self { folder: "topology".into() }
+        Self { folder: "topology".into(), watch: None }
     }
 }
 
@@ -278,7 +288,7 @@ impl TopicSettings {
     pub fn partitions(&self, topic: Topic) -> u32 {
         let usual = match topic {
             // Every process reads them whole; several partitions would only lose their order.
-            Topic::Directory | Topic::Members => 1,
+            Topic::Directory | Topic::Members | Topic::Topology => 1,
             // A partition and its memory belong together.
             Topic::Seen | Topic::State => self.partitions(Topic::Subjects),
             Topic::Told => self.partitions(Topic::People),

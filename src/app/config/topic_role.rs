@@ -22,6 +22,8 @@ pub enum TopicRole {
     Directory,
     /// Members of scopes.
     Members,
+    /// The rules.
+    Topology,
     /// Changes by subject.
     Subjects,
     /// What was heard.
@@ -59,6 +61,7 @@ impl From<Topic> for TopicRole {
             Topic::Events(Source::DevAdmin) => Self::DevAdmin,
             Topic::Directory => Self::Directory,
             Topic::Members => Self::Members,
+            Topic::Topology => Self::Topology,
             Topic::Subjects => Self::Subjects,
             Topic::Seen => Self::Seen,
             Topic::State => Self::State,
