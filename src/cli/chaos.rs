@@ -22,7 +22,7 @@ use crate::telemetry::logs;
 /// events, and every ten seconds ends one process with kill -9. Now and then one stands still for longer
 /// than its session, one is asked to end, or the push service is away, in doubt or slow. Then everything
 /// is healed, and eight checks are made of what was told. Exit 0 only when all of them are clean. The
-/// topics are removed afterwards.
+/// topics are removed afterwards, unless a check is not clean.
 ///
 ///   bugle chaos --brokers localhost:9092 --minutes 10
 ///
@@ -154,6 +154,9 @@ fn print(outcome: &Outcome) {
         "{} events, seed {}; {:.0} s from the last fault until all was told",
         outcome.events, outcome.seed, outcome.healed_in_seconds
     ));
+    if !outcome.clean {
+        say(format_args!("topics: {}* are kept", outcome.prefix));
+    }
     outcome.logs.iter().for_each(|log| say(format_args!("log: {}", log.display())));
 }
 

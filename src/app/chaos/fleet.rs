@@ -4,6 +4,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -13,6 +14,9 @@ use crate::clock::Tick;
 
 /// How long a process may take to end when it is asked to.
 const END_WITHIN: Duration = Duration::from_secs(60);
+
+/// The signal by which it is asked.
+const SIGTERM: i32 = 15;
 
 /// Processes of this very program.
 pub(super) struct Fleet {
@@ -98,7 +102,8 @@ impl Fleet {
         let asked = Tick::now();
         loop {
             match child.try_wait()? {
-                Some(status) if status.success() => return Ok(()),
+                // Asked while it was still starting, it ends at once.
+                Some(status) if status.success() || status.signal() == Some(SIGTERM) => return Ok(()),
                 Some(status) => {
                     self.unasked.push(format!("instance {number}, asked to end, ended with {status}"));
                     return Ok(());

@@ -115,7 +115,8 @@ pub struct Faults {
     pub push_service: u64,
 }
 
-/// A run whose topics are made. When it is dropped, topics, groups and processes are gone.
+/// A run whose topics are made. When it is dropped, its processes are gone, and topics and groups, too, unless a
+/// check was not clean: then they are what there is to look at.
 pub struct Chaos {
     settings: ChaosSettings,
     fleet: Fleet,
@@ -130,6 +131,8 @@ pub struct Chaos {
     meanwhile: (u64, u64),
     last_told: u64,
     clean: bool,
+    /// Something is wrong: it is to be looked at.
+    keep: bool,
 }
 
 /// A member that stands still is missed after this.
@@ -168,6 +171,7 @@ impl Chaos {
             meanwhile: (0, 0),
             last_told: 0,
             clean: false,
+            keep: false,
         };
         chaos.cluster.publish(chaos.load.directory(Name::Person.local_id()))?;
         Ok(chaos)
@@ -192,6 +196,7 @@ impl Chaos {
         }
         let checks = self.checks(stop)?;
         self.clean = checks.iter().all(|check| check.clean);
+        self.keep = !self.clean && !stop.load(Ordering::Relaxed);
         Ok(Outcome {
             prefix: self.ground.prefix.clone(),
             seed: self.settings.seed,
@@ -301,14 +306,9 @@ impl Chaos {
         }
         Ok(())
     }
-}
 
-impl Drop for Chaos {
-    fn drop(&mut self) {
-        for number in 0..self.fleet.len() {
-            // What cannot be ended here is ended with the fleet.
-            let _ = self.fleet.kill(number);
-        }
+    /// Removes topics and groups; those of static members stay for as long as their session.
+    fn remove(&self) {
         let begun = Tick::now();
         loop {
             match self.cluster.remove(&self.groups) {
@@ -323,6 +323,18 @@ impl Drop for Chaos {
                     break;
                 }
             }
+        }
+    }
+}
+
+impl Drop for Chaos {
+    fn drop(&mut self) {
+        for number in 0..self.fleet.len() {
+            // What cannot be ended here is ended with the fleet.
+            let _ = self.fleet.kill(number);
+        }
+        if !self.keep {
+            self.remove();
         }
         if self.clean {
             let _ = fs::remove_dir_all(&self.ground.folder);

@@ -120,7 +120,7 @@ impl Link for KafkaLink {
                 let Some(member) = self.reader.membership() else {
                     return Err(BrokerError::Fatal("the reader is in no group".to_owned()));
                 };
-                let done = writer.commit(records, &list, &member);
+                let done = writer.commit(records, &list, member);
                 let fenced = writer.is_fenced();
                 done.map_err(|error| match error {
                     BrokerError::Fatal(_) if fenced => self.judged(error, self.heard_within),

@@ -46,6 +46,7 @@ pub(super) struct Reader {
     pub(super) waiting: Vec<Input>,
     /// Read up to a batch that does not fit its checksum, and no further.
     pub(super) damaged: BTreeSet<Input>,
+    member: Option<ConsumerGroupMetadata>,
 }
 
 /// How far an assigned partition is.
@@ -80,6 +81,7 @@ impl Reader {
             released: Vec::new(),
             waiting: Vec::new(),
             damaged: BTreeSet::new(),
+            member: None,
         })
     }
 
@@ -88,9 +90,10 @@ impl Reader {
         self.held.contains_key(&input)
     }
 
-    /// Who we are in the group now; it changes with every rebalance.
-    pub(super) fn membership(&self) -> Option<ConsumerGroupMetadata> {
-        self.consumer().group_metadata()
+    /// **Invariant:** who we were when the lane was last told what it holds, never who we are now: the library joins
+    /// again by itself, Kafka asks no member what it holds, and a lane that lost it would write over its successor.
+    pub(super) fn membership(&self) -> Option<&ConsumerGroupMetadata> {
+        self.member.as_ref()
     }
 
     /// The positions as the client library wants them.
@@ -112,6 +115,15 @@ impl Reader {
         most: usize,
         into: &mut Vec<Arrival>,
     ) -> Result<(), BrokerError> {
+        self.take_all(wait, most, into)?;
+        let member = self.consumer().group_metadata();
+        if !self.has_turn() && !self.consumer().assignment_lost() {
+            self.member = member;
+        }
+        Ok(())
+    }
+
+    fn take_all(&mut self, wait: Duration, most: usize, into: &mut Vec<Arrival>) -> Result<(), BrokerError> {
         let (begun, before) = (Tick::now(), into.len());
         let mut bytes = 0;
         loop {
