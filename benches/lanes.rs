@@ -187,7 +187,12 @@ fn deliver(mut lane: DeliveryLane, frames: &[Incoming], keys: &KeyRing, world: &
         lane.wake(NOW, world, out);
         for send in std::mem::take(&mut out.sends) {
             bytes += mra::encode(&send.batch.open(), keys).expect("the key is there").len();
-            lane.answered(NOW, Reply { at: send.at, answer: Answer::Accepted(String::new()) }, world, out);
+            lane.answered(
+                NOW,
+                Reply { at: send.at, answer: Answer::Accepted(String::new()), took: Span::ZERO },
+                world,
+                out,
+            );
         }
     };
     for frame in frames {

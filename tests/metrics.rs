@@ -62,6 +62,10 @@ fn names_say_room_what_and_unit() {
     let countable = [
         "bugle_conversation_open_subjects",
         "bugle_deliver_in_flight",
+        "bugle_deliver_account_breaker",
+        "bugle_deliver_account_limit",
+        "bugle_deliver_account_in_flight",
+        "bugle_deliver_account_retries_left",
         "bugle_engine_assigned_partitions",
         "bugle_process_open_fds",
         "bugle_topology_generation",

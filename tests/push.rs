@@ -377,6 +377,27 @@ async fn an_account_that_may_not_send_is_halted() {
     assert_eq!(outcome, Outcome::Forbidden("PERMISSION_DENIED: suspended".into()));
 }
 
+// === a service that cannot be found or proved (F33) ===
+
+#[tokio::test]
+async fn without_an_address_or_a_certificate_nothing_is_sent() {
+    let (plain, requests) = scripted(|mut stream| async move {
+        _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 18\r\n\r\n{\"job_id\":\"otp-1\"}").await;
+    })
+    .await;
+    for url in [
+        // It speaks no TLS.
+        plain.replace("http://", "https://"),
+        "http://no-such-host.invalid".to_owned(),
+        "https://127.0.0.1:9".to_owned(),
+    ] {
+        let outcome = send(&client(&url, Credentials::None), &batch(&["amy"])).await;
+        assert_eq!(outcome, later("unreachable", None), "{url}");
+        assert!(!outcome.may_have_arrived());
+    }
+    assert_eq!(requests.load(Ordering::SeqCst), 0);
+}
+
 // === signing in (F32) ===
 
 fn bearer(url: &str, secret: &str) -> Credentials {

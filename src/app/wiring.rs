@@ -1,12 +1,14 @@
 //! Wiring: settings become the parts that the engine runs on.
 
+mod phones;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Unready;
-use super::config::{self, AccountSettings, Config};
+use super::config::{self, Config};
 use crate::broker::kafka::{Kafka, KafkaSettings};
 use crate::broker::names::Names;
 use crate::broker::{Broker, StartFrom, TopicSpec};
@@ -14,17 +16,15 @@ use crate::codec::{Codec, Name, Registry, Schemas};
 use crate::engine::Settings;
 use crate::engine::shelf::Shelf;
 use crate::event::{Span, Topic};
-use crate::flow::accounts::{Accounts, Holds, Terms};
 use crate::flow::{OutputIds, Parking, Plan, TenantDefaults};
-use crate::push::client::Patience;
-use crate::push::signature::Secret;
-use crate::push::transport::Transport;
-use crate::push::webhook::{self, Form};
-use crate::push::{Account, Client, Credentials, KeyRing};
+use crate::push::KeyRing;
 use crate::source_systems::people::{self, Access, PeopleSource};
 use crate::source_systems::{Addresses, ContentServer, Offices, Service};
 use crate::store::folder::Folder;
 use crate::topology::Kinds;
+
+use phones::accounts;
+pub use phones::push;
 
 /// The name and secret of the key that signs reply tokens where no key is configured: for `demo` and
 /// for a first look, never for answers that count.
@@ -146,80 +146,6 @@ pub(super) fn kafka_settings(config: &Config) -> Result<KafkaSettings, Unready> 
         allow_plaintext: settings.allow_plaintext,
         exactly_once: true,
     })
-}
-
-/// The push service's client.
-///
-/// # Errors
-/// [`Unready::Push`] or [`Unready::SigningKey`].
-pub fn push(config: &Config) -> Result<Arc<Client>, Unready> {
-    let account = |(name, settings): (&str, AccountSettings)| {
-        Ok(Account {
-            name: name.to_owned(),
-            transport: transport(name, &settings)?,
-            base_url: settings.url.clone(),
-            credentials: credentials(&settings),
-        })
-    };
-    let accounts = config.push.each().into_iter().map(account).collect::<Result<Vec<_>, Unready>>()?;
-    let patience = Patience { total: config.push.timeout.to_duration(), ..Patience::default() };
-    Ok(Arc::new(Client::new(accounts, keys(config)?, patience)?))
-}
-
-fn transport(account: &str, settings: &AccountSettings) -> Result<Transport, Unready> {
-    Ok(match settings.transport {
-        config::Transport::Mra => Transport::Mra,
-        config::Transport::Appworks => Transport::AppWorks {
-            app: settings.app.clone().unwrap_or_default(),
-            key: settings.app_key.clone().unwrap_or_default(),
-        },
-        config::Transport::Webhook => {
-            let (file, text) = match &settings.body {
-                Some(file) => {
-                    let text = std::fs::read_to_string(file);
-                    (file.display().to_string(), text.map_err(|error| error.to_string()))
-                }
-                None => ("the form built in".to_owned(), Ok(webhook::USUAL_FORM.to_owned())),
-            };
-            let form = text.and_then(|text| Form::read(&text).map_err(|error| error.to_string()));
-            let account = account.to_owned();
-            let form = form.map_err(|fault| Unready::Form { account, file, fault })?;
-            let secrets = settings.webhook_secrets.iter().map(Secret::read).collect::<Result<_, _>>()?;
-            Transport::Webhook { form: Box::new(form), secrets }
-        }
-    })
-}
-
-fn credentials(settings: &AccountSettings) -> Credentials {
-    match (&settings.token_url, &settings.client_id, &settings.client_secret) {
-        (Some(token_url), Some(client_id), Some(client_secret)) => Credentials::Bearer {
-            token_url: token_url.clone(),
-            client_id: client_id.clone(),
-            client_secret: client_secret.clone(),
-        },
-        _ => match settings.username.clone().zip(settings.password.clone()) {
-            Some((user, password)) => Credentials::Basic { user, password },
-            None => Credentials::None,
-        },
-    }
-}
-
-/// Who is told by which account, and what each takes.
-fn accounts(config: &Config) -> Accounts {
-    let mut accounts = Accounts::one(&config.push.account);
-    for (name, settings) in config.push.each() {
-        let holds = match settings.transport {
-            config::Transport::Appworks => Holds::OneText,
-            config::Transport::Mra | config::Transport::Webhook => Holds::Differing,
-        };
-        accounts = accounts.with_terms(name, Terms { holds });
-    }
-    for (tenant, own) in &config.tenants.each {
-        if let Some(account) = &own.account {
-            accounts = accounts.with_tenant(tenant, account);
-        }
-    }
-    accounts
 }
 
 /// The source systems' clients.

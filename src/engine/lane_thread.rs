@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::broker::{Arrival, BrokerError, Input, Link, LinkSpec, Position, StartFrom};
 use crate::clock::{self, Tick};
-use crate::event::fact::CommitResult;
+use crate::event::fact::{AccountState, CommitResult};
 use crate::event::{Fact, Lane, Span, Timestamp, Topic};
 use crate::flow::{Want, World};
 use crate::topology::Topology;
@@ -376,7 +376,11 @@ impl LaneThread {
     fn forget(&mut self, inputs: &[Input]) {
         self.forget_restoring(inputs);
         for input in inputs {
-            self.stations.remove(input);
+            let gone = self.stations.remove(input);
+            for AccountState { account, .. } in gone.iter().flat_map(|station| station.lane.accounts()) {
+                let state = AccountState { account, ..AccountState::default() };
+                count::tell(&self.parts.board, &Fact::Account { input: *input, state });
+            }
             self.parts.shelf.let_go(*input);
             count::tell(&self.parts.board, &Fact::Released { lane: self.lane, input: *input });
         }

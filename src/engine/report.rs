@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::count;
 use super::lane_thread::LaneThread;
 use crate::broker::{BrokerError, Input, Link};
-use crate::event::{Span, Topic};
+use crate::event::{Fact, Span, Topic};
 
 /// How often finished records of our own topics are dropped, and how many are kept for a look back.
 pub(super) const TRIM_EVERY: Duration = Duration::from_secs(60);
@@ -25,6 +25,9 @@ impl LaneThread {
             count::lag(&self.parts.board, self.lane, station.input, (unread, oldest));
             if let Some(matters) = station.lane.open() {
                 count::open(&self.parts.board, station.input, matters);
+            }
+            for state in station.lane.accounts() {
+                count::tell(&self.parts.board, &Fact::Account { input: station.input, state });
             }
         }
         self.tell_held();

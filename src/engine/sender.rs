@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::clock::Tick;
-use crate::event::Reason;
+use crate::event::{Reason, Span};
 use crate::flow::delivery::{self, Answer, Reply};
 use crate::flow::outbox::Send;
 use crate::flow::write_back::Said;
@@ -29,6 +29,9 @@ pub(super) enum Back {
 #[derive(Clone)]
 pub(super) struct Requests {
     pub(super) permits: Arc<Semaphore>,
+    /// The same for each push account: a slow one takes no place from another.
+    by_account: Arc<Mutex<BTreeMap<String, Arc<Semaphore>>>>,
+    most: usize,
     under_way: Arc<AtomicUsize>,
     /// What was last said of an account, and when.
     pub(super) said: Arc<Mutex<Heard>>,
@@ -46,22 +49,34 @@ impl Requests {
     pub(super) fn new(most: usize) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(most.max(1))),
+            by_account: Arc::default(),
+            most: most.max(1),
             under_way: Arc::default(),
             said: Arc::default(),
         }
     }
 
+    fn permits_of(&self, account: &str) -> Arc<Semaphore> {
+        let mut by_account = self.by_account.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(permits) = by_account.get(account) {
+            return Arc::clone(permits);
+        }
+        let permits = Arc::new(Semaphore::new(self.most));
+        by_account.insert(account.to_owned(), Arc::clone(&permits));
+        permits
+    }
+
     /// Sends a batch as soon as a permit is free; the reply comes through `replies`.
     pub(super) fn send(&self, parts: &Parts, send: Send, partition: i32, replies: mpsc::Sender<(i32, Back)>) {
-        let (permits, under_way) = (Arc::clone(&self.permits), Arc::clone(&self.under_way));
+        let (permits, under_way) = (self.permits_of(&send.batch.head.account), Arc::clone(&self.under_way));
         let said = Arc::clone(&self.said);
         let push = Arc::clone(&parts.push);
         let board = Arc::clone(&parts.board);
         parts.runtime.spawn(async move {
             let Ok(_permit) = permits.acquire_owned().await else { return };
+            let began = Tick::now();
             let outcome = match push.encode(&send.batch.open()) {
                 Ok(body) => {
-                    let began = Tick::now();
                     count::under_way(&board, under_way.fetch_add(1, Ordering::Relaxed) + 1);
                     let outcome = push.submit(&send.batch, body).await;
                     count::under_way(&board, under_way.fetch_sub(1, Ordering::Relaxed) - 1);
@@ -78,7 +93,8 @@ impl Requests {
                 }
             };
             // The lane may be gone by now; its successor asks again under the same id.
-            let reply = Reply { at: send.at, answer: answer(outcome) };
+            let took = Span::from_millis(i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX));
+            let reply = Reply { at: send.at, answer: answer(outcome), took };
             let _ = replies.send((partition, Back::Sent(reply)));
         });
     }
@@ -121,6 +137,7 @@ fn answer(outcome: Outcome) -> Answer {
         Outcome::Accepted(job) => Answer::Accepted(job),
         Outcome::Each(items) => Answer::Each(items.into_iter().map(item).collect()),
         Outcome::TryLater { after, .. } if perhaps => Answer::Unknown(after),
+        Outcome::TryLater { after, code: "rate-limited" } => Answer::Busy(after),
         Outcome::TryLater { after, .. } => Answer::TryLater(after),
         Outcome::Unacceptable { code, member } => Answer::Unacceptable(code, member),
         Outcome::TooLarge => Answer::TooLarge,

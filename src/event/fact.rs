@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 pub use super::outcome::{
-    AnswerEnding, CallOutcome, CommitResult, RefusalClass, SendOutcome, SnapshotResult,
+    AccountState, AnswerEnding, Breaker, CallOutcome, CommitResult, RefusalClass, SendOutcome, SnapshotResult,
 };
 use super::record::Input;
 use super::{Carried, Lane, Origin, ReadBack, Reason, Source, Span, Timestamp};
@@ -122,6 +122,13 @@ pub enum Fact {
     },
     /// A request waits before it is tried again.
     BackedOff,
+    /// How a push account stands in one partition.
+    Account {
+        /// The partition.
+        input: Input,
+        /// How it stands.
+        state: AccountState,
+    },
     /// A record went to the dead letters.
     DeadLetter {
         /// Which lane gave up on it.

@@ -208,3 +208,52 @@ impl AnswerEnding {
         }
     }
 }
+
+/// How a push account stands in one partition.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccountState {
+    /// Which.
+    pub account: String,
+    /// Whether it is asked.
+    pub breaker: Breaker,
+    /// How many requests may be under way.
+    pub limit: u32,
+    /// How many are.
+    pub in_flight: u32,
+    /// How many batches wait for a place.
+    pub queued: u32,
+    /// How many retries it may still be asked.
+    pub retries_left: u32,
+}
+
+/// Whether an account is asked, and why not.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Breaker {
+    /// It is.
+    #[default]
+    Closed,
+    /// One batch asks whether it works again.
+    HalfOpen,
+    /// It asked for a pause.
+    Asked,
+    /// It failed too often.
+    Open,
+    /// It may not send.
+    Blocked,
+}
+
+// === impl Breaker ===
+
+impl Breaker {
+    /// As a number for a gauge: the larger, the worse.
+    #[must_use]
+    pub const fn level(self) -> u8 {
+        match self {
+            Self::Closed => 0,
+            Self::HalfOpen => 1,
+            Self::Asked => 2,
+            Self::Open => 3,
+            Self::Blocked => 4,
+        }
+    }
+}

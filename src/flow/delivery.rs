@@ -9,7 +9,10 @@
 //! could know it, and a batch that perhaps was accepted must keep its members and its id.
 
 mod accounts;
+mod answer;
+mod begin;
 mod endings;
+mod limit;
 mod room;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -17,6 +20,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::event::fact::AccountState;
 use crate::event::push::MOST_BATCH_BYTES;
 use crate::event::{Incoming, Parcel, Reason, Receipt, Span, Timestamp, Topic};
 
@@ -24,54 +28,15 @@ use super::cursor::At;
 use super::finished::{Finished, blank};
 use super::frames::{FrameItems, FrameSet};
 use super::memory::{self, BrokenMemory, Page};
-use super::outbox::Send;
-use super::parked::{Cleared, Parked};
+use super::parked::Parked;
 use super::progress::Progress;
 use super::turns::Turns;
 use super::underway::{Open, Stand};
 use super::unfinished::Unfinished;
-use accounts::{BLOCKED_FOR, Hold};
+use accounts::Accounts;
+pub use answer::{Answer, Item, Reply};
 
 use super::{Admitted, Cursor, Outbox, Parking, Plan, Restored, Rooms, Want, World};
-
-/// What the push service made of one request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    /// It took it; its job id, empty where the service has none.
-    Accepted(String),
-    /// It said of each push what became of it, in the order of the members.
-    Each(Vec<Item>),
-    /// Not now, and certainly not accepted.
-    TryLater(Option<Span>),
-    /// Refused for good as a whole, with its code; perhaps because of this member.
-    Unacceptable(String, Option<usize>),
-    /// Refused because it is too large.
-    TooLarge,
-    /// The account may not send.
-    Forbidden,
-    /// Nobody knows whether it was accepted; ask again under the same id, not before this.
-    Unknown(Option<Span>),
-}
-
-/// What became of one push of a batch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Item {
-    /// It was taken.
-    Accepted,
-    /// It never will be, and why.
-    Ended(Reason),
-    /// Nobody knows, or it waits: the batch is asked about again.
-    Open,
-}
-
-/// An answer on its way back to the lane that sent the batch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
-    /// Which batch.
-    pub at: At,
-    /// What became of it.
-    pub answer: Answer,
-}
 
 /// What one partition of batches has under way.
 #[derive(Debug)]
@@ -91,8 +56,7 @@ pub struct DeliveryLane {
     inherited: At,
     /// Batches before this may be sent: a commit says so. And before this, once the open one is.
     begun: (At, At),
-    /// Accounts that are left alone.
-    blocked: BTreeMap<String, Hold>,
+    accounts: Accounts,
     splits: FrameSet,
     /// Receipts and splits of the open transaction, to be written again after an abort.
     unsettled: VecDeque<Finished>,
@@ -109,15 +73,6 @@ const MOST_PARKED_UNDER_WAY: usize = 16;
 const PARK_AFTER: Span = Span::from_secs(5);
 /// How long a batch waits for a copy of the directory that has come as far as its own.
 const DIRECTORY_WAIT: Span = Span::from_millis(200);
-
-// === impl Answer ===
-
-impl Answer {
-    /// Whether the service works: it said yes or no, rather than not now.
-    fn is_final(&self) -> bool {
-        matches!(self, Self::Accepted(_) | Self::Each(_) | Self::Unacceptable(..) | Self::TooLarge)
-    }
-}
 
 // === impl DeliveryLane ===
 
@@ -138,7 +93,7 @@ impl DeliveryLane {
             unfinished: Unfinished::new(offset, cursor),
             inherited: cursor.begun,
             begun: (cursor.begun, cursor.begun),
-            blocked: BTreeMap::new(),
+            accounts: Accounts::default(),
             splits: FrameSet::new(Topic::Pushes, plan.pushes, MOST_BATCH_BYTES),
             unsettled: VecDeque::new(),
             written: 0,
@@ -180,42 +135,6 @@ impl DeliveryLane {
                 self.put_back(at, open);
             }
         }
-    }
-
-    /// Sends a batch, unless it has to wait, or must be cut anew first.
-    fn begin(&mut self, when: (Timestamp, At), mut open: Open, world: &World<'_>, out: &mut Outbox) {
-        let (now, at) = when;
-        if let Some(before) = self.turns.before(&open.turn) {
-            self.turns.wait(at, before);
-            open.stand = Stand::Behind;
-            return self.put_back(at, open);
-        }
-        if open.stored.is_some() && !world.people.reached(&open.directory) {
-            open.stand = Stand::Due(now + DIRECTORY_WAIT);
-            return self.put_back(at, open);
-        }
-        let held = self.held(&open.batch.head.account, when);
-        if !open.perhaps_accepted && (held.is_none() || open.ends_by(now)) {
-            let Some(good) = self.look_again(when, open, world) else { return };
-            open = good;
-        }
-        if let Some(until) = held {
-            open.stand = Stand::Held(until);
-            return self.put_back(at, open);
-        }
-        self.probe(&open.batch.head.account, when);
-        if let Some(stored) = &mut open.stored
-            && stored.cleared != Cleared::Yes
-        {
-            stored.cleared = Cleared::Asked;
-            open.stand = Stand::Clearing;
-            self.parked.note(at);
-            return self.put_back(at, open);
-        }
-        out.sends.push(Send { at, batch: Arc::clone(&open.batch), attempt: open.attempts });
-        open.attempts += 1;
-        open.stand = Stand::UnderWay;
-        self.put_back(at, open);
     }
 }
 
@@ -265,8 +184,10 @@ impl Rooms for DeliveryLane {
     fn answered(&mut self, now: Timestamp, reply: Reply, _world: &World<'_>, out: &mut Outbox) {
         let at = reply.at;
         let Some(mut open) = self.take(at) else { return };
-        if reply.answer.is_final() {
-            self.release(now, &open.batch.head.account);
+        let batch = Arc::clone(&open.batch);
+        let account = self.accounts.get(&batch.head.account);
+        if account.is_some_and(|account| account.answered((now, at), reply.answer.took(), reply.took)) {
+            self.release(now, &batch.head.account);
         }
         match reply.answer {
             Answer::Accepted(job) => {
@@ -277,7 +198,7 @@ impl Rooms for DeliveryLane {
                 self.finish(now, at, open, &[]);
             }
             Answer::Each(items) => self.each((now, at), open, &items, out),
-            Answer::TryLater(after) => {
+            Answer::TryLater(after) | Answer::Busy(after) => {
                 let until = now + open.wait(after);
                 self.put_off(at, open, until);
             }
@@ -286,9 +207,7 @@ impl Rooms for DeliveryLane {
             }
             Answer::TooLarge => self.refused((now, at), open, (Reason::TooLarge, None)),
             Answer::Forbidden => {
-                let until = now + BLOCKED_FOR;
-                self.blocked.insert(open.batch.head.account.clone(), Hold { until, probe: None });
-                open.stand = Stand::Held(until);
+                open.stand = Stand::Due(now);
                 self.put_back(at, open);
             }
             Answer::Unknown(after) => {
@@ -304,6 +223,14 @@ impl Rooms for DeliveryLane {
         let old = |open: &Open| open.is_stuck() && now.since(open.since) >= PARK_AFTER;
         let aged: Vec<At> = self.open.iter().filter(|(_, open)| old(open)).map(|(at, _)| *at).collect();
         aged.into_iter().for_each(|at| self.set_aside(now, at));
+        // Who stands in line comes before who comes now.
+        while let Some(at) = self.accounts.next(now) {
+            match self.take(at) {
+                Some(open) if open.stand == Stand::Queued => self.begin((now, at), open, world, out),
+                Some(open) => self.put_back(at, open),
+                None => {}
+            }
+        }
         let due: Vec<At> = self
             .open
             .iter()
@@ -332,11 +259,15 @@ impl Rooms for DeliveryLane {
         };
         let aged = self.open.values().filter(parks).map(|open| open.since + PARK_AFTER).min();
         let aside = self.parked.next_due().filter(|_| self.parked.under_way() < MOST_PARKED_UNDER_WAY);
-        [due, aged, aside].into_iter().flatten().min()
+        [due, aged, aside, self.accounts.next_at()].into_iter().flatten().min()
     }
 
     fn parked(&self) -> Option<(usize, usize)> {
         Some(self.parked.size())
+    }
+
+    fn accounts(&self) -> Vec<AccountState> {
+        self.accounts.states()
     }
 
     fn cut(&mut self, _now: Timestamp, world: &World<'_>, out: &mut Outbox) {

@@ -10,7 +10,7 @@ use crate::event::answer;
 use crate::event::frame::FrameHead;
 use crate::event::push::fill;
 use crate::event::record::Input;
-use crate::event::{Incoming, Member, NoticeId, Outgoing, Parcel, Source, Timestamp, Topic, Verdict};
+use crate::event::{Incoming, Member, NoticeId, Outgoing, Parcel, Source, Span, Timestamp, Topic, Verdict};
 
 use super::delivery::{Answer, DeliveryLane, Reply};
 use super::person::PersonLane;
@@ -190,7 +190,7 @@ impl Line {
             if matches!(answer, Answer::Accepted(_)) {
                 heard.batches.push(send.batch);
             }
-            self.delivery.answered(now, Reply { at: send.at, answer }, world, &mut out);
+            self.delivery.answered(now, Reply { at: send.at, answer, took: Span::ZERO }, world, &mut out);
         }
         commit(&mut self.delivery, now, out, world, heard)
     }

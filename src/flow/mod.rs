@@ -54,6 +54,7 @@ use std::collections::BTreeMap;
 
 use crate::codec::Codec;
 use crate::directory::View;
+use crate::event::fact::AccountState;
 use crate::event::{Incoming, Span, Timestamp};
 use crate::topology::Topology;
 
@@ -213,6 +214,11 @@ pub trait Rooms: std::marker::Send {
     /// How many batches are set aside, and how many bytes they have; `None` for a lane that has no batches.
     fn parked(&self) -> Option<(usize, usize)> {
         None
+    }
+
+    /// How the push accounts stand; none for a lane that sends nothing.
+    fn accounts(&self) -> Vec<AccountState> {
+        Vec::new()
     }
 
     /// The transaction is about to be committed: everything gathered leaves.

@@ -121,7 +121,7 @@ impl Parked {
         match open.stand {
             Stand::UnderWay | Stand::Clearing => self.under_way -= 1,
             Stand::Due(due) | Stand::Held(due) => drop(self.due.remove(&(due, at))),
-            Stand::Behind => {}
+            Stand::Queued | Stand::Behind => {}
         }
         Some(open)
     }
@@ -131,7 +131,7 @@ impl Parked {
         match open.stand {
             Stand::UnderWay | Stand::Clearing => self.under_way += 1,
             Stand::Due(due) | Stand::Held(due) => drop(self.due.insert((due, at))),
-            Stand::Behind => {}
+            Stand::Queued | Stand::Behind => {}
         }
         self.batches.insert(at, open);
     }

@@ -12,10 +12,10 @@ use smallvec::SmallVec;
 
 use crate::directory::Entry;
 use crate::event::frame::FrameHead;
-use crate::event::ids::{hash128, partition_of};
 use crate::event::push::MOST_BATCH_BYTES;
-use crate::event::{Asked, Incoming, Notice, Reason, Timestamp, Topic, Verdict};
+use crate::event::{Asked, Incoming, Notice, Reason, Timestamp, Topic, Verdict, hash128};
 
+use super::accounts::shard_of;
 use super::batch::{Group, Pile};
 use super::fan_out;
 use super::frames::{FrameItems, FrameSet};
@@ -268,10 +268,8 @@ impl Rooms for PersonLane {
         self.frames.set_head(&head, out);
         self.told.cut(now);
         for (group, pile) in self.forget_gathered() {
-            let shard = partition_of(
-                hash128([world.plan.accounts.of(&group.tenant).as_bytes(), &self.partition.to_le_bytes()]),
-                world.plan.pushes,
-            );
+            let account = world.plan.accounts.of(&group.tenant);
+            let shard = shard_of(account, self.partition, world.plan.pushes);
             for (count, batch) in pile.cut(&group, now, world.plan) {
                 self.frames.push(shard, out, &[&batch]);
                 out.tally.batches.push(count);

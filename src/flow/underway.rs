@@ -31,6 +31,8 @@ pub(super) enum Stand {
     Due(Timestamp),
     /// Its account; at the latest until then.
     Held(Timestamp),
+    /// A place among those of its account that are under way.
+    Queued,
     /// Another batch that has to be finished first.
     Behind,
     /// The commit that says that it may be sent.
@@ -64,7 +66,7 @@ impl Open {
     pub(super) fn not_before(&self) -> Timestamp {
         match self.stand {
             Stand::Due(due) | Stand::Held(due) => due,
-            Stand::Behind | Stand::Clearing | Stand::UnderWay => self.since,
+            Stand::Queued | Stand::Behind | Stand::Clearing | Stand::UnderWay => self.since,
         }
     }
 
@@ -72,7 +74,7 @@ impl Open {
     pub(super) fn due(&self) -> Option<Timestamp> {
         match self.stand {
             Stand::Due(due) | Stand::Held(due) => Some(due),
-            Stand::Behind | Stand::Clearing | Stand::UnderWay => None,
+            Stand::Queued | Stand::Behind | Stand::Clearing | Stand::UnderWay => None,
         }
     }
 
@@ -81,7 +83,7 @@ impl Open {
         match self.stand {
             Stand::Due(_) => self.attempts > 0,
             Stand::Held(_) | Stand::Behind => true,
-            Stand::Clearing | Stand::UnderWay => false,
+            Stand::Queued | Stand::Clearing | Stand::UnderWay => false,
         }
     }
 

@@ -143,6 +143,7 @@ impl Board {
             }
             Fact::Accepted { latency } => self.latency.record(latency.to_duration()),
             Fact::InFlight { requests } => self.in_flight.store(*requests, Ordering::Relaxed),
+            Fact::Account { .. } => {}
             Fact::BackedOff => self.add("backoffs", "", 1),
             Fact::DeadLetter { lane, .. } => self.add("dead", lane.as_str(), 1),
             Fact::Commit { lane, result, .. } => self.add(result.as_str(), lane.as_str(), 1),

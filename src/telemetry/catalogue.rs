@@ -4,10 +4,10 @@
 //! when the meters start, so that `rate()` sees the first failure; only `topic` and `partition` come
 //! with what is assigned. A subject, a person or an error text is never a label.
 
-use crate::event::fact::{
-    AnswerEnding, CallOutcome, CommitResult, RefusalClass, SendOutcome, SnapshotResult,
+use super::series::{
+    alone, assigned, by_book, by_call, by_commit, by_dead, by_ending, by_lane, by_origin, by_outcome,
+    by_process, by_reason, by_refusal, by_snapshot, by_source, by_version,
 };
-use crate::event::{Lane, Origin, Reason, Source};
 
 /// One series' labels: name and value.
 pub type Labels = Vec<(&'static str, &'static str)>;
@@ -65,6 +65,10 @@ names! {
     REQUESTS = "bugle_deliver_requests_total";
     REQUEST_SECONDS = "bugle_deliver_request_seconds";
     IN_FLIGHT = "bugle_deliver_in_flight";
+    ACCOUNT_BREAKER = "bugle_deliver_account_breaker";
+    ACCOUNT_LIMIT = "bugle_deliver_account_limit";
+    ACCOUNT_IN_FLIGHT = "bugle_deliver_account_in_flight";
+    ACCOUNT_RETRIES = "bugle_deliver_account_retries_left";
     BACKOFFS = "bugle_deliver_backoffs_total";
     TOLD = "bugle_deliver_told_total";
     LATENCY = "bugle_deliver_latency_seconds";
@@ -161,6 +165,34 @@ pub const METRICS: &[Metric] = &[
     metric(REQUESTS, Kind::Counter, "Requests to the push service.", &["outcome"], by_outcome),
     metric(REQUEST_SECONDS, Kind::Histogram(REQUEST_BOUNDS), "Time of one request.", NO_LABELS, alone),
     metric(IN_FLIGHT, Kind::Gauge, "Requests to the push service under way.", NO_LABELS, alone),
+    metric(
+        ACCOUNT_BREAKER,
+        Kind::Gauge,
+        "A push account is asked (0), asked by one (1), paused by itself (2), broken (3), blocked (4).",
+        &["account", "partition"],
+        assigned,
+    ),
+    metric(
+        ACCOUNT_LIMIT,
+        Kind::Gauge,
+        "Requests an account may have under way, as found out.",
+        &["account", "partition"],
+        assigned,
+    ),
+    metric(
+        ACCOUNT_IN_FLIGHT,
+        Kind::Gauge,
+        "Requests an account has under way.",
+        &["account", "partition"],
+        assigned,
+    ),
+    metric(
+        ACCOUNT_RETRIES,
+        Kind::Gauge,
+        "Retries left in an account's budget.",
+        &["account", "partition"],
+        assigned,
+    ),
     metric(BACKOFFS, Kind::Counter, "Waits before a request is tried again.", NO_LABELS, alone),
     metric(TOLD, Kind::Counter, "Tellings the push service accepted.", NO_LABELS, alone),
     metric(
@@ -300,92 +332,4 @@ pub(crate) mod book {
     pub(crate) const TELLINGS: &str = "tellings";
     pub(crate) const ANSWERS: &str = "answers";
     pub(crate) const WRITE_BACKS: &str = "write_backs";
-}
-
-fn alone() -> Vec<Labels> {
-    vec![Vec::new()]
-}
-
-/// Written by `process` when asked, not kept.
-fn by_process() -> Vec<Labels> {
-    Vec::new()
-}
-
-/// Known once partitions are.
-fn assigned() -> Vec<Labels> {
-    Vec::new()
-}
-
-fn by_version() -> Vec<Labels> {
-    vec![vec![("version", env!("CARGO_PKG_VERSION"))]]
-}
-
-fn by_source() -> Vec<Labels> {
-    Source::ALL.iter().map(|source| vec![("source", source.as_str())]).collect()
-}
-
-fn by_refusal() -> Vec<Labels> {
-    pairs(("source", Source::ALL.map(Source::as_str)), ("class", RefusalClass::ALL.map(RefusalClass::as_str)))
-}
-
-fn by_dead() -> Vec<Labels> {
-    pairs(("lane", Lane::ALL.map(Lane::as_str)), ("class", RefusalClass::ALL.map(RefusalClass::as_str)))
-}
-
-fn by_commit() -> Vec<Labels> {
-    pairs(("lane", Lane::ALL.map(Lane::as_str)), ("result", CommitResult::ALL.map(CommitResult::as_str)))
-}
-
-fn by_lane() -> Vec<Labels> {
-    Lane::ALL.iter().map(|lane| vec![("lane", lane.as_str())]).collect()
-}
-
-fn by_origin() -> Vec<Labels> {
-    pairs(("lane", Lane::ALL.map(Lane::as_str)), ("origin", Origin::ALL.map(Origin::as_str)))
-}
-
-fn by_snapshot() -> Vec<Labels> {
-    SnapshotResult::ALL.iter().map(|result| vec![("result", result.as_str())]).collect()
-}
-
-fn by_outcome() -> Vec<Labels> {
-    SendOutcome::ALL.iter().map(|outcome| vec![("outcome", outcome.as_str())]).collect()
-}
-
-fn by_call() -> Vec<Labels> {
-    pairs(("source", Source::ALL.map(Source::as_str)), ("outcome", CallOutcome::ALL.map(CallOutcome::as_str)))
-}
-
-fn by_reason() -> Vec<Labels> {
-    let labels = |reason: &Reason| vec![("reason", reason.as_str()), ("intentional", truth(reason))];
-    Reason::ALL.iter().map(labels).collect()
-}
-
-fn by_book() -> Vec<Labels> {
-    [book::CHANGES, book::TELLINGS, book::ANSWERS, book::WRITE_BACKS]
-        .iter()
-        .map(|book| vec![("book", *book)])
-        .collect()
-}
-
-fn by_ending() -> Vec<Labels> {
-    let changes = ["refused", "unmatched", "duplicate", "routed"].map(|ending| (book::CHANGES, ending));
-    let untold = Reason::ALL.into_iter().map(|reason| reason.as_str());
-    let tellings = std::iter::once("told").chain(untold).map(|ending| (book::TELLINGS, ending));
-    let answers = AnswerEnding::ALL.map(|ending| (book::ANSWERS, ending.as_str()));
-    let write_backs = ["confirmed", "refused", "dead"].map(|ending| (book::WRITE_BACKS, ending));
-    let all = changes.into_iter().chain(tellings).chain(answers).chain(write_backs);
-    all.map(|(book, ending)| vec![("book", book), ("ending", ending)]).collect()
-}
-
-/// `true` or `false`, as the label `intentional` has it.
-pub(crate) const fn truth(reason: &Reason) -> &'static str {
-    if reason.intentional() { "true" } else { "false" }
-}
-
-type Values<const N: usize> = (&'static str, [&'static str; N]);
-
-fn pairs<const N: usize, const M: usize>(left: Values<N>, right: Values<M>) -> Vec<Labels> {
-    let with = |value| right.1.map(|other| vec![(left.0, value), (right.0, other)]);
-    left.1.into_iter().flat_map(with).collect()
 }

@@ -8,9 +8,10 @@ use std::time::Duration;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use super::catalogue::{self as names, Kind, METRICS, Metric, book, truth};
+use super::catalogue::{self as names, Kind, METRICS, Metric, book};
 use super::process;
-use crate::event::fact::{CallOutcome, CommitResult, RefusalClass, SendOutcome};
+use super::series::truth;
+use crate::event::fact::{AccountState, CallOutcome, CommitResult, RefusalClass, SendOutcome};
 use crate::event::record::Input;
 use crate::event::{Fact, Lane, Origin, ReadBack, Reason, Source, Span, Timestamp};
 
@@ -139,6 +140,7 @@ pub fn count(fact: &Fact) {
         Fact::Sent { outcome, took } => sent(*outcome, *took),
         Fact::Accepted { latency } => histogram!(names::LATENCY).record(seconds(*latency)),
         Fact::InFlight { requests } => gauge!(names::IN_FLIGHT).set(*requests),
+        Fact::Account { input, state } => account(*input, state),
         Fact::BackedOff => counter!(names::BACKOFFS).increment(1),
         Fact::DeadLetter { lane, class } => dead(*lane, *class),
         Fact::Commit { lane, result, records, took } => commit(*lane, *result, *records, *took),
@@ -235,6 +237,14 @@ fn rung(late: &[Span]) {
 fn open(input: Input, matters: u64) {
     let labels = [("topic", input.topic.to_string()), ("partition", input.partition.to_string())];
     gauge!(names::OPEN, &labels).set(number(matters));
+}
+
+fn account(input: Input, state: &AccountState) {
+    let labels = [("account", state.account.clone()), ("partition", input.partition.to_string())];
+    gauge!(names::ACCOUNT_BREAKER, &labels).set(state.breaker.level());
+    gauge!(names::ACCOUNT_LIMIT, &labels).set(state.limit);
+    gauge!(names::ACCOUNT_IN_FLIGHT, &labels).set(state.in_flight);
+    gauge!(names::ACCOUNT_RETRIES, &labels).set(state.retries_left);
 }
 
 fn fanned_out(people: &[u32]) {

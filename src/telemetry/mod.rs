@@ -7,6 +7,7 @@ pub mod catalogue;
 pub mod logs;
 pub mod meters;
 pub mod process;
+mod series;
 
 pub use logs::LogFault;
 pub use meters::{Meters, count};

@@ -46,6 +46,7 @@ enum Kind {
         names_it: bool,
     },
     TryLater,
+    Busy,
     Forbidden,
     /// Refused by something on the way, for its size.
     TooLarge,
@@ -302,6 +303,7 @@ impl<'t> Post<'t> {
                 Answer::Unacceptable("invalid_destination".to_owned(), poison.filter(|_| names_it))
             }
             Kind::TryLater => Answer::TryLater(None),
+            Kind::Busy => Answer::Busy(Some(Span::from_millis(700))),
             Kind::Forbidden => Answer::Forbidden,
             Kind::TooLarge => Answer::TooLarge,
             Kind::Lost { arrived } => {
@@ -311,7 +313,7 @@ impl<'t> Post<'t> {
                 Answer::Unknown(None)
             }
         };
-        let reply = Reply { at, answer };
+        let reply = Reply { at, answer, took: Span::ZERO };
         self.town.look(|world| self.seat.lane.answered(self.now, reply, world, &mut self.outbox));
     }
 
@@ -530,6 +532,7 @@ fn kinds() -> impl Strategy<Value = Kind> {
     prop_oneof![
         4 => any::<bool>().prop_map(|names_it| Kind::Judged { names_it }),
         2 => Just(Kind::TryLater),
+        1 => Just(Kind::Busy),
         1 => Just(Kind::Forbidden),
         1 => Just(Kind::TooLarge),
         3 => any::<bool>().prop_map(|arrived| Kind::Lost { arrived }),

@@ -9,6 +9,7 @@ use bugle::directory::key::person_key;
 use bugle::directory::{Decoded, Directory};
 use bugle::event::record::Input;
 use bugle::event::{Incoming, Person, Source, Span, Timestamp, Topic};
+use bugle::flow::accounts::Terms;
 use bugle::flow::{Accounts, OutputIds, Plan, TenantDefaults, World};
 use bugle::sample;
 use bugle::topology::{Kinds, Topology};
@@ -41,7 +42,8 @@ impl Town {
                 write_backs: partitions,
                 audit: partitions,
                 horizon: Span::from_secs(86_400),
-                accounts: Accounts::one("main"),
+                accounts: Accounts::one("main")
+                    .with_terms("main", Terms { in_flight: 64, ..Terms::default() }),
                 target: "bugle".to_owned(),
                 signing_key: "k1".to_owned(),
                 tenants: std::collections::BTreeMap::new(),

@@ -41,8 +41,10 @@ pub struct PushSettings {
     pub accounts: BTreeMap<String, AccountSettings>,
     /// The app pushes are for.
     pub target: String,
-    /// The most requests under way at once, per process.
+    /// The most requests under way at once, per account and process.
     pub in_flight: u32,
+    /// The most destinations a minute that the usual account allows, all instances together; 0 is no limit.
+    pub rate: u32,
     /// How long one request may take.
     #[serde(deserialize_with = "span")]
     pub timeout: Span,
@@ -84,6 +86,8 @@ pub struct AccountSettings {
     pub body: Option<PathBuf>,
     /// Webhook.
     pub webhook_secrets: Vec<SecretString>,
+    /// The most destinations a minute.
+    pub rate: u32,
 }
 
 /// What becomes of batches for an account that may not send, when no more of them can be set aside.
@@ -128,6 +132,7 @@ impl PushSettings {
             app_key: self.app_key.clone(),
             body: self.body.clone(),
             webhook_secrets: self.webhook_secrets.clone(),
+            rate: self.rate,
         };
         let others = self.accounts.iter().map(|(name, account)| (name.as_str(), account.clone()));
         std::iter::once((self.account.as_str(), usual)).chain(others).collect()
@@ -154,6 +159,7 @@ impl Default for PushSettings {
             accounts: BTreeMap::new(),
             target: "bugle".into(),
             in_flight: 8,
+            rate: 0,
             timeout: Span::from_secs(10),
             parked_mib: 32,
             when_blocked: WhenBlocked::default(),

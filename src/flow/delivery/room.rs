@@ -39,6 +39,7 @@ impl DeliveryLane {
         let old = |open: &Open| now.since(open.since) >= PARK_AFTER;
         let waits = |open: &Open| match open.stand {
             Stand::UnderWay => full && old(open),
+            Stand::Queued => old(open),
             _ => open.is_stuck(),
         };
         let waiting: Vec<At> = self.open.iter().filter(|(_, open)| waits(open)).map(|(at, _)| *at).collect();
@@ -52,7 +53,8 @@ impl DeliveryLane {
         let Some(open) = self.open.get(&at) else { return };
         let account = &open.batch.head.account;
         let is_over = self.parked.bytes_of(account) >= self.parking.most_bytes;
-        let refuses = is_over && !open.perhaps_accepted && self.refuses(account);
+        let is_free = !open.perhaps_accepted && open.stand != Stand::UnderWay;
+        let refuses = is_over && is_free && self.refuses(account);
         if !refuses && (is_over || self.parked.unwritten() > self.budget) {
             return;
         }
@@ -67,7 +69,7 @@ impl DeliveryLane {
 
     /// Whether more for an account is refused rather than waited for.
     pub(super) fn refuses(&self, account: &str) -> bool {
-        self.parking.refuse_blocked && self.blocked.contains_key(account)
+        self.parking.refuse_blocked && self.accounts.is_blocked(account)
     }
 
     /// What an owner before set aside takes its place in the order.
