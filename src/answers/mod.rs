@@ -2,7 +2,7 @@
 //!
 //! It proves who answers, by the reply token that was signed when the push was sent, and hands the answer to
 //! `bugle.subjects`; it decides nothing. Whether the answer still counts is the subject lane's to say. A 202
-//! means that the answer is safe in Kafka.
+//! means that the answer is safe in Kafka. A signed link does the same in a browser: `links`.
 
 use std::future::Future;
 use std::io;
@@ -14,7 +14,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -31,7 +31,12 @@ use crate::push::reply_token::{Claims, Refusal};
 use crate::push::signature::{self, Secret};
 use crate::store::view::Board;
 use crate::telemetry;
-use crate::topology::InForce;
+use crate::topology::{InForce, Rule};
+
+mod links;
+mod page;
+
+pub use links::Identity;
 
 /// The most bytes of a request.
 const MOST_BYTES: usize = 64 * 1024;
@@ -51,6 +56,8 @@ pub struct Door {
     pub board: Arc<Board>,
     /// With any, a request must be signed by one of them (Standard Webhooks).
     pub secrets: Arc<[Secret]>,
+    /// Who answers by a link; none: nobody does.
+    pub links: Option<Arc<Identity>>,
 }
 
 /// What a device or a gateway sends.
@@ -83,6 +90,8 @@ pub async fn serve(
 ) -> io::Result<()> {
     let router = Router::new()
         .route("/v1/answers", post(answer))
+        .route("/a/style.css", get(page::style))
+        .route("/a/{token}", get(links::show).post(links::decide))
         .fallback(|| async { (StatusCode::NOT_FOUND, "there is POST /v1/answers\n") })
         .layer(DefaultBodyLimit::max(MOST_BYTES))
         .with_state(door);
@@ -112,42 +121,58 @@ impl Door {
             Refused::new(StatusCode::BAD_REQUEST, "bad_request", format!("{error}; {wanted}"))
         })?;
         let claims = self.keys.verify(&given.reply_token, now).map_err(Refused::of)?;
-        let verb = Verb::ALL.into_iter().find(|verb| verb.as_str() == given.answer).ok_or_else(|| {
-            let verbs = Verb::ALL.map(Verb::as_str).join(", ");
-            let told = format!("`{}` is no answer; send one of {verbs}", given.answer);
-            Refused::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_answer", told)
-        })?;
-        let rules = self.rules.newest();
-        let Some(rule) = rules.rule(&claims.rule) else {
-            let told = format!("rule `{}` is gone", claims.rule);
-            return Err(Refused::new(StatusCode::GONE, "rule_removed", told));
-        };
+        let verb = Verb::ALL.into_iter().find(|verb| verb.as_str() == given.answer);
+        let verb = verb.ok_or_else(|| Refused::no_answer(&given.answer))?;
+        let (rule, generation) = self.rule_of(&claims)?;
         // Without an id of its own the same tap sent twice is the same answer all the same.
         let response_id = given.response_id.or(signed).unwrap_or_else(|| id_of(&given.reply_token, verb));
         if response_id.is_empty() || response_id.len() > MOST_ID {
             let told = format!("`response_id` takes 1 to {MOST_ID} bytes");
             return Err(Refused::new(StatusCode::BAD_REQUEST, "bad_request", told));
         }
-        if given.comment.as_ref().is_some_and(|comment| comment.len() > MOST_COMMENT_BYTES) {
+        self.accept(&claims, (&rule, generation), (verb, given.comment.as_deref(), &response_id), now)
+            .await?;
+        Ok(response_id)
+    }
+
+    /// The rule that asked, and the generation of the rules it is from.
+    fn rule_of(&self, claims: &Claims) -> Result<(Arc<Rule>, u64), Refused> {
+        let rules = self.rules.newest();
+        let rule = rules.rule(&claims.rule).cloned().ok_or_else(|| {
+            let told = format!("rule `{}` is gone", claims.rule);
+            Refused::new(StatusCode::GONE, "rule_removed", told)
+        })?;
+        Ok((rule, rules.generation))
+    }
+
+    /// Hands an answer on whose person is proven.
+    async fn accept(
+        &self,
+        claims: &Claims,
+        (rule, generation): (&Rule, u64),
+        (verb, comment, response_id): (Verb, Option<&str>, &str),
+        now: Timestamp,
+    ) -> Result<(), Refused> {
+        if comment.is_some_and(|comment| comment.len() > MOST_COMMENT_BYTES) {
             let told = format!("`comment` takes at most {MOST_COMMENT_BYTES} bytes");
             return Err(Refused::new(StatusCode::BAD_REQUEST, "bad_request", told));
         }
         let answer = Answer {
-            response_id: &response_id,
+            response_id,
             tenant: &claims.tenant,
             conversation: claims.conversation,
             occasion: claims.occasion,
             person: &claims.person,
             verb,
-            comment: given.comment.as_deref(),
+            comment,
             received_at: now,
         };
         let item = answer.item(rule.source, (&claims.subject, &claims.rule));
-        self.hand_on(&claims, rules.generation, item).await?;
+        self.hand_on(claims, generation, item).await?;
         let fact = Fact::Answered { count: 1 };
         telemetry::meters::count(&fact);
         self.board.note(&fact);
-        Ok(response_id)
+        Ok(())
     }
 
     /// Writes it down; the answer to the phone waits until it is safe.
@@ -181,6 +206,12 @@ fn id_of(token: &str, verb: Verb) -> String {
 impl Refused {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into() }
+    }
+
+    fn no_answer(word: &str) -> Self {
+        let verbs = Verb::ALL.map(Verb::as_str).join(", ");
+        let told = format!("`{word}` is no answer; send one of {verbs}");
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_answer", told)
     }
 
     fn of(refusal: Refusal) -> Self {

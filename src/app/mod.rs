@@ -8,6 +8,7 @@ pub mod config;
 pub mod demo;
 pub mod letters;
 mod outside;
+pub mod people;
 pub mod reload;
 pub mod weight;
 pub mod wiring;
@@ -260,6 +261,7 @@ impl App {
             rules: Arc::clone(&parts.rules),
             board: Arc::clone(&parts.board),
             secrets: secrets.collect::<Result<Vec<_>, _>>()?.into(),
+            links: wiring::links(config),
         };
         let listener = runtime.block_on(serve::listen(config.answers.listen, "answers.listen"))?;
         let address = listener.local_addr()?;

@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::Unready;
 use super::config::{self, Config};
+use crate::answers::Identity;
 use crate::broker::kafka::{Kafka, KafkaSettings};
 use crate::broker::names::Names;
 use crate::broker::{Broker, StartFrom, TopicSpec};
@@ -18,7 +19,6 @@ use crate::engine::shelf::Shelf;
 use crate::event::{Span, Topic};
 use crate::flow::{OutputIds, Parking, Plan, TenantDefaults};
 use crate::push::KeyRing;
-use crate::source_systems::people::{self, Access, PeopleSource};
 use crate::source_systems::{Addresses, ContentServer, Offices, Service};
 use crate::store::folder::Folder;
 use crate::topology::Kinds;
@@ -175,40 +175,6 @@ pub fn sources(config: &Config) -> Result<Arc<Offices>, Unready> {
     Ok(Arc::new(Offices::new(addresses, settings.timeout.to_duration())?))
 }
 
-/// Where `bugle directory sync` reads people; none where no URL is set.
-///
-/// # Errors
-/// [`Unready::Sources`].
-pub fn people(settings: &config::DirectorySettings) -> Result<Option<PeopleSource>, Unready> {
-    let Some((url, tenant)) = settings.url.clone().zip(settings.tenant.clone()) else { return Ok(None) };
-    let client = settings.client_id.clone().zip(settings.client_secret.clone());
-    let user = settings.username.clone().zip(settings.password.clone());
-    let own = || format!("{}/otdsws/oauth2/token", url.trim_end_matches('/'));
-    let sign_in = match (client, user) {
-        (Some((client_id, client_secret)), _) => {
-            let token_url = settings.token_url.clone().unwrap_or_else(own);
-            people::SignIn::Client { token_url, client_id, client_secret }
-        }
-        (None, Some((username, password))) => people::SignIn::Password { username, password },
-        (None, None) => people::SignIn::None,
-    };
-    let kind = match settings.kind {
-        config::DirectoryKind::Otds => people::Kind::Otds,
-        config::DirectoryKind::Scim => people::Kind::Scim,
-    };
-    Ok(Some(PeopleSource::new(Access {
-        kind,
-        url,
-        tenant,
-        partition: settings.partition.clone(),
-        sign_in,
-        role_prefix: settings.role_prefix.clone(),
-        page_size: settings.page_size,
-        patience: settings.timeout.to_duration(),
-        whole_every: settings.whole_every.to_duration(),
-    })?))
-}
-
 /// The keys that sign reply tokens, and prove them when an answer comes.
 ///
 /// # Errors
@@ -222,7 +188,20 @@ pub fn keys(config: &Config) -> Result<KeyRing, Unready> {
     }
     // The key ring signs with its first key.
     keys.sort_by_key(|(id, _)| *id != current);
-    Ok(KeyRing::new(keys)?)
+    Ok(KeyRing::new(keys)?.with_links(config.answers.public_url.as_deref()))
+}
+
+/// Who answers by a link; none where no link leads here.
+#[must_use]
+pub fn links(config: &Config) -> Option<Arc<Identity>> {
+    config.answers.public_url.as_ref()?;
+    let links = &config.answers.links;
+    Some(Arc::new(match (links.identity, &links.proxy_secret) {
+        (config::LinkIdentity::Token, _) => Identity::Link,
+        (config::LinkIdentity::Header, secret) => {
+            Identity::Proxy { header: links.header.clone(), secret: secret.clone()? }
+        }
+    }))
 }
 
 fn signing_key(config: &Config) -> String {

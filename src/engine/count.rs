@@ -109,7 +109,8 @@ fn verdicts(board: &Board, lane: Lane, out: &Outbox) {
             Ending::Carried(carried) => {
                 tell(board, &Fact::WriteBackEnded { ending: carried.clone(), count: 1 });
             }
-            Ending::Routed | Ending::Told | Ending::Answered(_) | Ending::AnswerRefused(_) => {}
+            Ending::Answered(_) | Ending::AnswerRefused(_) => board.answers.note(verdict),
+            Ending::Routed | Ending::Told => {}
         }
     }
     for (source, count) in &out.tally.heard {

@@ -62,7 +62,7 @@ pub fn encode(batch: &Batch<'_>, keys: &KeyRing) -> Result<Bytes, Unsendable> {
     data.insert("target".to_owned(), template.target.as_str().into());
     data.insert("summary".to_owned(), summary.as_str().into());
     data.insert("created".to_owned(), head.cut_at.millis().into());
-    data.insert(template.target.clone(), own(template, letter, token));
+    data.insert(template.target.clone(), own(template, letter, token, keys));
     let request = Request {
         broadcast: false,
         client_ids: [],
@@ -87,7 +87,7 @@ pub fn encode(batch: &Batch<'_>, keys: &KeyRing) -> Result<Bytes, Unsendable> {
 }
 
 /// What is the app's own in the data.
-fn own(template: &Template, letter: &Letter<'_>, token: Option<String>) -> Value {
+fn own(template: &Template, letter: &Letter<'_>, token: Option<String>, keys: &KeyRing) -> Value {
     let filled = |value: &str| Value::from(fill(value, &letter.inserts));
     let mut own: Map<String, Value> =
         template.data.iter().map(|(key, value)| (key.clone(), filled(value))).collect();
@@ -95,6 +95,9 @@ fn own(template: &Template, letter: &Letter<'_>, token: Option<String>) -> Value
     if let Some(token) = token {
         let actions: Vec<&str> = template.answers.iter().map(|verb| verb.as_str()).collect();
         own.insert("actions".to_owned(), actions.into());
+        if let Some(link) = keys.link(&token) {
+            own.insert("answer_url".to_owned(), link.into());
+        }
         own.insert("reply_token".to_owned(), token.into());
     }
     if let Some(end) = letter.expires_at {

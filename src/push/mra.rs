@@ -56,7 +56,7 @@ pub fn encode(batch: &Batch<'_>, keys: &KeyRing) -> Result<Bytes, Unsendable> {
         let letters: Vec<_> =
             batch.letters.iter().map(|letter| prepare(letter, own, &signer, shared)).collect();
         options(inner, head);
-        message(inner, head, own, &signer);
+        message(inner, head, own, (&signer, keys.links()));
         destinations(inner, batch, (&letters, shared))?;
         Ok(envelope(&head.message_id, inner))
     })
@@ -94,7 +94,7 @@ fn options(out: &mut Vec<u8>, head: &BatchHead) {
     out.push(b'}');
 }
 
-fn message(out: &mut Vec<u8>, head: &BatchHead, own: usize, signer: &BatchSigner) {
+fn message(out: &mut Vec<u8>, head: &BatchHead, own: usize, (signer, links): (&BatchSigner, Option<&str>)) {
     let template = &head.template;
     out.extend_from_slice(br#","push_message":{"title":"#);
     string(out, &template.title);
@@ -113,14 +113,14 @@ fn message(out: &mut Vec<u8>, head: &BatchHead, own: usize, signer: &BatchSigner
     out.extend_from_slice(br#","category":"#);
     string(out, category(&template.answers));
     out.extend_from_slice(br#","data":{"#);
-    data(out, head, own, signer);
+    data(out, head, own, (signer, links));
     out.extend_from_slice(b"}}");
 }
 
-fn data(out: &mut Vec<u8>, head: &BatchHead, own: usize, signer: &BatchSigner) {
+fn data(out: &mut Vec<u8>, head: &BatchHead, own: usize, (signer, links): (&BatchSigner, Option<&str>)) {
     let mut entries = vec![("notification_id".to_owned(), format!("{{{{{}}}}}", own + 1))];
     // What the transport owes the contract wins over an equal key of the message.
-    let ours = ["notification_id", "reply_token"];
+    let ours = ["notification_id", "reply_token", "answer_url"];
     for (key, value) in &head.template.data {
         let key = if reserved(key) { format!("bugle_{key}") } else { key.clone() };
         if !ours.contains(&key.as_str()) && entries.iter().all(|(taken, _)| *taken != key) {
@@ -137,7 +137,11 @@ fn data(out: &mut Vec<u8>, head: &BatchHead, own: usize, signer: &BatchSigner) {
     default("actions", (!actions.is_empty()).then(|| actions.join(",")));
     default("expires_at", head.expires_at.map(|expires_at| expires_at.to_string()));
     let start = String::from_utf8_lossy(signer.head());
-    entries.push(("reply_token".to_owned(), format!("{start}{{{{{}}}}}", own + 2)));
+    let token = format!("{start}{{{{{}}}}}", own + 2);
+    if let (Some(before), false) = (links, head.template.answers.is_empty()) {
+        entries.push(("answer_url".to_owned(), format!("{before}{token}")));
+    }
+    entries.push(("reply_token".to_owned(), token));
     for (at, (key, value)) in entries.iter().enumerate() {
         if at > 0 {
             out.push(b',');

@@ -13,6 +13,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
@@ -38,6 +39,8 @@ const MAC_BYTES: usize = 16;
 pub struct KeyRing {
     current: String,
     keys: HashMap<String, Hmac<Sha256>>,
+    /// What stands before a token in a link that answers.
+    links: Option<Arc<str>>,
 }
 
 /// What a token says.
@@ -114,7 +117,7 @@ impl KeyRing {
     /// # Errors
     /// When there is none, two share an id, an id cannot stand in a token or a secret is too short.
     pub fn new(keys: impl IntoIterator<Item = (String, SecretString)>) -> Result<Self, BadKey> {
-        let mut ring = Self { current: String::new(), keys: HashMap::new() };
+        let mut ring = Self { current: String::new(), keys: HashMap::new(), links: None };
         for (id, secret) in keys {
             let sound = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
             if !(1..=32).contains(&id.len()) || !id.bytes().all(sound) {
@@ -133,6 +136,23 @@ impl KeyRing {
             }
         }
         if ring.keys.is_empty() { Err(BadKey::None) } else { Ok(ring) }
+    }
+
+    /// Pushes carry a link, too, that answers under this address.
+    #[must_use]
+    pub fn with_links(mut self, public_url: Option<&str>) -> Self {
+        self.links = public_url.map(|url| format!("{}/a/", url.trim_end_matches('/')).into());
+        self
+    }
+
+    /// What stands before a token in a link; none without links.
+    pub(super) fn links(&self) -> Option<&str> {
+        self.links.as_deref()
+    }
+
+    /// The link that a token answers by.
+    pub(super) fn link(&self, token: &str) -> Option<String> {
+        self.links().map(|before| format!("{before}{token}"))
     }
 
     /// The id of the key that new batches are cut with.

@@ -81,6 +81,7 @@ struct Push<'a> {
     collapse_key: Option<String>,
     data: BTreeMap<&'a str, String>,
     reply_token: Option<String>,
+    answer_url: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -150,6 +151,7 @@ impl<'a> Shown<'a> {
             let letter = batch.letter_of(member).ok_or_else(|| Unsendable::no_letter(batch, member))?;
             let filled = |text: &str| fill(text, &letter.inserts);
             let token = (!template.answers.is_empty()).then(|| keys.token(head, letter, member.user_id));
+            let token = token.transpose()?;
             pushes.push(Push {
                 r#ref: letter.notice.reference(member.user_id),
                 person: member.user_id,
@@ -158,7 +160,8 @@ impl<'a> Shown<'a> {
                 summary: filled(&template.summary),
                 collapse_key: template.collapse_key.as_deref().map(filled),
                 data: template.data.iter().map(|(key, value)| (key.as_str(), filled(value))).collect(),
-                reply_token: token.transpose()?,
+                answer_url: token.as_deref().and_then(|token| keys.link(token)),
+                reply_token: token,
             });
         }
         Ok(Self {
@@ -188,6 +191,7 @@ impl<'a> Shown<'a> {
             collapse_key: Some("key".to_owned()),
             data: [("source", "xecm".to_owned()), ("link", "https://example".to_owned())].into(),
             reply_token: Some("token".to_owned()),
+            answer_url: Some("https://example/a/token".to_owned()),
         };
         Self {
             id: "b-1",

@@ -99,6 +99,12 @@ fn footer(push: &Push, system: &str, answer: Option<&str>) -> String {
             escape(system)
         );
     }
+    if push.answer_url.starts_with("https://") || push.answer_url.starts_with("http://") {
+        html += &format!(
+            r#"<a class="link" href="{}" rel="noreferrer noopener" target="_blank">Answer on a page</a>"#,
+            escape(&push.answer_url)
+        );
+    }
     if let Some(said) = &push.answered {
         html += &format!(r#"<p class="answered">{}</p>"#, escape(said));
     } else if !push.actions.is_empty() {
@@ -213,6 +219,7 @@ mod tests {
             title: "Approval needed: Contract 4711".into(),
             summary: "Draft v3 is waiting".into(),
             link: "https://cs.example/115295".into(),
+            answer_url: String::new(),
             source: "xecm".into(),
             kind: "xecm.task.assigned".into(),
             actions: vec!["approve".into(), "request_info".into()],

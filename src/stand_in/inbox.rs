@@ -57,6 +57,7 @@ pub(super) struct Shown {
     kind: Option<Text>,
     actions: Option<Text>,
     token: Option<Text>,
+    answer_url: Option<Text>,
     collapse_key: Option<Text>,
     priority: String,
     job: String,
@@ -74,6 +75,8 @@ pub(super) struct Push {
     pub(super) title: String,
     pub(super) summary: String,
     pub(super) link: String,
+    /// The page that answers.
+    pub(super) answer_url: String,
     pub(super) source: String,
     pub(super) kind: String,
     /// The answers offered.
@@ -91,14 +94,28 @@ impl Shown {
         let value = |key| texts.value(key).cloned();
         let (link, source, kind, actions) = (value("link"), value("source"), value("kind"), value("actions"));
         let token = value("reply_token").filter(|_| actions.is_some());
+        let answer_url = value("answer_url");
         let Texts { title, summary, collapse_key, .. } = texts;
-        let optional = [&link, &source, &kind, &actions, &token].into_iter().flatten();
+        let optional = [&link, &source, &kind, &actions, &token, &answer_url].into_iter().flatten();
         let mut uses: Vec<u32> =
             [&title, &summary].into_iter().chain(optional).flat_map(Text::inserts).collect();
         uses.sort_unstable();
         uses.dedup();
         let priority = message.priority.clone().unwrap_or_else(|| "normal".to_owned());
-        Self { title, summary, link, source, kind, actions, token, collapse_key, priority, job, uses }
+        Self {
+            title,
+            summary,
+            link,
+            source,
+            kind,
+            actions,
+            token,
+            answer_url,
+            collapse_key,
+            priority,
+            job,
+            uses,
+        }
     }
 
     /// The title as one destination reads it.
@@ -233,6 +250,7 @@ impl Kept {
             title: self.filled(&shown.title),
             summary: self.filled(&shown.summary),
             link: optional(&shown.link),
+            answer_url: optional(&shown.answer_url),
             source: optional(&shown.source),
             kind: optional(&shown.kind),
             actions: optional(&shown.actions)

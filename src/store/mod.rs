@@ -4,6 +4,7 @@
 //! A lane's memory moves with its transaction: what was noted since the last commit is forgotten when
 //! the transaction is aborted, or a change that was never told would be called a duplicate.
 
+pub mod decisions;
 pub mod expiring;
 pub mod folder;
 pub mod keyed;

@@ -2,7 +2,8 @@
 //!
 //! The engine tells the [`Board`] the same facts the meters count; `serve` takes snapshots of it. The
 //! board decides nothing, is never read by a lane, and holds no person and no text: recent verdicts
-//! are ids of events and rules. Every map on it has a bounded set of keys.
+//! are ids of events and rules. Every map on it has a bounded set of keys. How answers ended stands apart, for
+//! those alone who hold a signed link.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 
 use dashmap::DashMap;
 
+use super::decisions::Decisions;
 use super::quantiles::Latencies;
 pub use super::snapshot::{
     BookView, DirectoryView, Hops, LaneView, PushView, ReadBackView, ReasonView, RecentVerdict,
@@ -46,6 +48,8 @@ pub struct Board {
     requests: Latencies,
     latency: Latencies,
     verdicts: Mutex<VecDeque<RecentVerdict>>,
+    /// How the newest answers ended; no snapshot shows it.
+    pub answers: Decisions,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -83,6 +87,7 @@ impl Board {
             requests: Latencies::default(),
             latency: Latencies::default(),
             verdicts: Mutex::new(VecDeque::new()),
+            answers: Decisions::default(),
         }
     }
 

@@ -6,7 +6,10 @@ use secrecy::ExposeSecret;
 
 use super::directory;
 use super::fault::Problem;
-use super::{AccountSettings, Config, KafkaSettings, PushSettings, SourcesSettings, Transport};
+use super::{
+    AccountSettings, AnswerSettings, Config, KafkaSettings, LinkIdentity, PushSettings, SourcesSettings,
+    Transport,
+};
 use crate::event::Span;
 
 /// The fewest bytes of a secret that signs.
@@ -18,6 +21,7 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>, warnings: &mut
     push(config, problems, warnings);
     sources(&config.sources, problems, warnings);
     directory::check(&config.directory, problems, warnings);
+    links(&config.answers, problems, warnings);
     if config.registry.username.is_some() != config.registry.password.is_some() {
         problems.push(
             Problem::new("registry", "username and password go together")
@@ -39,6 +43,28 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>, warnings: &mut
         let fact =
             format!("{} is reachable from other machines, and nobody has to log in", config.admin.listen);
         warnings.push(Problem::new("admin.listen", fact).hint("let only Prometheus and operators reach it"));
+    }
+}
+
+/// Whether those who open a link can be known.
+fn links(answers: &AnswerSettings, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) {
+    let Some(url) = &answers.public_url else { return };
+    address("answers.public_url", url, true, (problems, warnings));
+    let secret = answers.links.proxy_secret.as_ref().map(|secret| secret.expose_secret().len());
+    match answers.links.identity {
+        LinkIdentity::Header if secret.is_none_or(|bytes| bytes < LEAST_KEY_BYTES) => {
+            let fact = format!(
+                "a proxy that says who clicks must prove itself with {LEAST_KEY_BYTES} bytes or more"
+            );
+            let hint =
+                "set it to `${env:NAME}` here and in the proxy, or set `answers.links.identity: token`";
+            problems.push(Problem::new("answers.links.proxy_secret", fact).hint(hint));
+        }
+        LinkIdentity::Header if answers.links.header.is_empty() => {
+            let fact = "nobody knows where the proxy says who clicks";
+            problems.push(Problem::new("answers.links.header", fact).hint("write `x-forwarded-user`"));
+        }
+        LinkIdentity::Header | LinkIdentity::Token => {}
     }
 }
 

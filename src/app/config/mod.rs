@@ -23,9 +23,9 @@ pub use directory::{DirectoryKind, DirectorySettings};
 pub use fault::{ConfigFault, Problem};
 pub use push::{AccountSettings, PushSettings, Transport, WhenBlocked};
 pub use sections::{
-    AdminSettings, AnswerSettings, KafkaSettings, LaneSettings, LogSettings, RegistrySettings,
-    SchemaSettings, StartFrom, StateSettings, TenantSettings, TenantsSettings, TopicSettings,
-    TopologySettings,
+    AdminSettings, AnswerSettings, KafkaSettings, LaneSettings, LinkIdentity, LinkSettings, LogSettings,
+    RegistrySettings, SchemaSettings, StartFrom, StateSettings, TenantSettings, TenantsSettings,
+    TopicSettings, TopologySettings,
 };
 pub use sources::{ContentServerSettings, ServiceSettings, SourcesSettings};
 pub use topic_role::TopicRole;
@@ -264,6 +264,7 @@ fn is_secret(path: &[String]) -> bool {
             matches!(*name, "password" | "client_secret" | "app_key" | "webhook_secrets")
         }
         ["sources", _, "client_secret" | "token"] | ["directory", "client_secret" | "password"] => true,
+        ["answers", "links", "proxy_secret"] => true,
         ["kafka", "properties", name] => {
             ["password", "secret", "pem", "token", "jaas"].iter().any(|word| name.contains(word))
         }

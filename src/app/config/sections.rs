@@ -163,6 +163,33 @@ pub struct AnswerSettings {
     /// Secrets shared with those who send answers on (`whsec_…`, Standard Webhooks); with any, a request must
     /// be signed.
     pub webhook_secrets: Vec<SecretString>,
+    /// The address people's browsers reach this by; with it, pushes carry a link that answers.
+    pub public_url: Option<String>,
+    /// Who answers by a link.
+    pub links: LinkSettings,
+}
+
+/// How it is known who opens a link.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LinkSettings {
+    /// Who says it.
+    pub identity: LinkIdentity,
+    /// The header in which the proxy says the user id.
+    pub header: String,
+    /// What the proxy proves itself with, in `x-bugle-proxy-secret`.
+    pub proxy_secret: Option<SecretString>,
+}
+
+/// Who says who opens a link.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkIdentity {
+    /// A proxy that signs people in.
+    #[default]
+    Header,
+    /// The link itself: whoever has it can answer.
+    Token,
 }
 
 /// Logs.
@@ -256,7 +283,19 @@ impl Default for AdminSettings {
 
 impl Default for AnswerSettings {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8091)), webhook_secrets: Vec::new() }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8091)),
+            webhook_secrets: Vec::new(),
+            public_url: None,
+            links: LinkSettings::default(),
+        }
+    }
+}
+
+impl Default for LinkSettings {
+    fn default() -> Self {
+        let header = "x-forwarded-user".to_owned();
+        Self { identity: LinkIdentity::default(), header, proxy_secret: None }
     }
 }
 

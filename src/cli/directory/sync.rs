@@ -10,7 +10,7 @@ use super::super::run::interrupted;
 use super::super::{Done, Failure};
 use super::change::{Progress, Terms, carry_out};
 use super::{Present, present, unprintable};
-use crate::app::wiring;
+use crate::app::people;
 use crate::broker::Broker;
 use crate::directory::Difference;
 use crate::directory::difference::ByKey;
@@ -55,7 +55,7 @@ pub struct SyncArgs {
 /// A [`Failure`] before anything was written, or naming how much was. With `--every` a failure is printed
 /// and the next turn comes.
 pub fn run(args: &SyncArgs, broker: &dyn Broker, reach: &Reach<'_>, out: &mut dyn Write) -> Done {
-    let source = wiring::people(reach.people)?;
+    let source = people::source(reach.people)?;
     let mut source = source.ok_or_else(|| {
         Failure::configuration("it is not said where people come from")
             .hint("set `directory.url` and `directory.tenant`; deploy/bugle.yaml shows the section")
