@@ -31,7 +31,7 @@ const POLL_EVERY: Duration = Duration::from_millis(500);
 /// The most records taken from the client at once.
 const MOST_POLLED: usize = 2_000;
 /// A lane holds while its copy of the directory was not seen at the end for this long.
-const STALE_AFTER: Span = Span::from_secs(10);
+pub(super) const STALE_AFTER: Span = Span::from_secs(10);
 /// Requests under way are waited for this long before a partition is let go.
 const DRAIN: Duration = Duration::from_secs(15);
 /// How often lag is looked at.
@@ -324,7 +324,7 @@ impl LaneThread {
                 let (partition, replies) = (station.input.partition, &self.replies.0);
                 self.under_way += station.out.sends.len() + station.out.calls.len();
                 for send in station.out.sends.drain(..) {
-                    self.requests.send(&self.parts, send, partition, replies.clone());
+                    self.requests.send(&self.parts, (send, position.clone()), partition, replies.clone());
                 }
                 for call in station.out.calls.drain(..) {
                     self.requests.call(&self.parts, call, partition, replies.clone());

@@ -7,15 +7,18 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::clock::Tick;
+use crate::clock::{self, Tick};
+use crate::directory::Directory;
 use crate::event::{Reason, Span};
 use crate::flow::delivery::{self, Answer, Reply};
 use crate::flow::outbox::Send;
 use crate::flow::write_back::Said;
-use crate::push::{Item, Outcome, Unsendable};
+use crate::push::{Item, Outcome, PushService, Unsendable};
+use crate::store::view::Board;
 
 use super::Parts;
 use super::count;
+use super::lane_thread::STALE_AFTER;
 
 /// What comes back to a lane that asked for something.
 pub(super) enum Back {
@@ -66,38 +69,59 @@ impl Requests {
         permits
     }
 
-    /// Sends a batch as soon as a permit is free; the reply comes through `replies`.
-    pub(super) fn send(&self, parts: &Parts, send: Send, partition: i32, replies: mpsc::Sender<(i32, Back)>) {
-        let (permits, under_way) = (self.permits_of(&send.batch.head.account), Arc::clone(&self.under_way));
-        let said = Arc::clone(&self.said);
-        let push = Arc::clone(&parts.push);
-        let board = Arc::clone(&parts.board);
+    /// Sends a batch as soon as a permit is free; the reply comes through `replies`. `decided` is how far the
+    /// directory had been read when the lane looked whether its people still belong.
+    pub(super) fn send(
+        &self,
+        parts: &Parts,
+        (send, decided): (Send, Vec<i64>),
+        partition: i32,
+        replies: mpsc::Sender<(i32, Back)>,
+    ) {
+        let (requests, permits) = (self.clone(), self.permits_of(&send.batch.head.account));
+        let (push, board) = (Arc::clone(&parts.push), Arc::clone(&parts.board));
+        let directory = Arc::clone(&parts.directory);
         parts.runtime.spawn(async move {
             let Ok(_permit) = permits.acquire_owned().await else { return };
             let began = Tick::now();
-            let outcome = match push.encode(&send.batch.open()) {
-                Ok(body) => {
-                    count::under_way(&board, under_way.fetch_add(1, Ordering::Relaxed) + 1);
-                    let outcome = push.submit(&send.batch, body).await;
-                    count::under_way(&board, under_way.fetch_sub(1, Ordering::Relaxed) - 1);
-                    count::request(&board, &outcome, began.elapsed());
-                    say(&said, &send.batch.head.account, &outcome);
-                    outcome
-                }
-                // The account had another transport when it was cut: it is parted until it fits.
-                Err(Unsendable::Mixed { .. }) => Outcome::TooLarge,
-                Err(unsendable) => {
-                    // A fault of ours or of the configuration: the batch waits until it is mended.
-                    tracing::error!(error = %unsendable, hint = unsendable.hint(), "a batch cannot be sent");
-                    Outcome::TryLater { after: None, code: "unsendable" }
-                }
+            // It may have waited for its turn for long, and who is in it may have left: the lane looks again.
+            let answer = if stands(&directory, &decided) {
+                answer(requests.ask((push.as_ref(), &board), &send).await)
+            } else {
+                Answer::Busy(None)
             };
             // The lane may be gone by now; its successor asks again under the same id.
             let took = Span::from_millis(i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX));
-            let reply = Reply { at: send.at, answer: answer(outcome), took };
-            let _ = replies.send((partition, Back::Sent(reply)));
+            let _ = replies.send((partition, Back::Sent(Reply { at: send.at, answer, took })));
         });
     }
+
+    async fn ask(&self, (push, board): (&dyn PushService, &Board), send: &Send) -> Outcome {
+        match push.encode(&send.batch.open()) {
+            Ok(body) => {
+                let began = Tick::now();
+                count::under_way(board, self.under_way.fetch_add(1, Ordering::Relaxed) + 1);
+                let outcome = push.submit(&send.batch, body).await;
+                count::under_way(board, self.under_way.fetch_sub(1, Ordering::Relaxed) - 1);
+                count::request(board, &outcome, began.elapsed());
+                say(&self.said, &send.batch.head.account, &outcome);
+                outcome
+            }
+            // The account had another transport when it was cut: it is parted until it fits.
+            Err(Unsendable::Mixed { .. }) => Outcome::TooLarge,
+            Err(unsendable) => {
+                // A fault of ours or of the configuration: the batch waits until it is mended.
+                tracing::error!(error = %unsendable, hint = unsendable.hint(), "a batch cannot be sent");
+                Outcome::TryLater { after: None, code: "unsendable" }
+            }
+        }
+    }
+}
+
+/// Whether the directory is where it was, and known to be.
+fn stands(directory: &Directory, decided: &[i64]) -> bool {
+    let people = directory.view();
+    people.position() == decided && people.is_fresh(clock::now(), STALE_AFTER)
 }
 
 /// One line when an account is answered otherwise than before.

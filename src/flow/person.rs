@@ -42,6 +42,8 @@ pub struct PersonLane {
     /// Of what replaces something on a phone, by person and key: the pile of the newest.
     newest: HashMap<u128, usize, foldhash::fast::RandomState>,
     gathered: usize,
+    /// How far the directory had been read when the first of what waits was decided.
+    decided: Option<Vec<i64>>,
     frames: FrameSet,
 }
 
@@ -60,6 +62,7 @@ impl PersonLane {
             replaceable: Vec::new(),
             newest: HashMap::default(),
             gathered: 0,
+            decided: None,
             frames: FrameSet::new(Topic::Pushes, plan.pushes, MOST_BATCH_BYTES),
         }
     }
@@ -220,6 +223,7 @@ impl PersonLane {
         self.replaceable.clear();
         self.newest.clear();
         self.gathered = 0;
+        self.decided = None;
         std::mem::take(&mut self.piles)
     }
 }
@@ -237,6 +241,7 @@ impl Rooms for PersonLane {
         if !world.people.reached(&head.directory) {
             return Admitted::Wait(Want::Directory(head.directory));
         }
+        self.decided.get_or_insert_with(|| world.directory.to_vec());
         for (item, at) in items.zip(0u32..) {
             if at < place {
                 continue;
@@ -260,11 +265,9 @@ impl Rooms for PersonLane {
     }
 
     fn cut(&mut self, now: Timestamp, world: &World<'_>, out: &mut Outbox) {
-        let head = FrameHead {
-            generation: world.topology.generation,
-            directory: world.directory.to_vec(),
-            from: self.partition,
-        };
+        // Not where it is now: who left between the decision and this cut would not be asked for again.
+        let directory = self.decided.take().unwrap_or_else(|| world.directory.to_vec());
+        let head = FrameHead { generation: world.topology.generation, directory, from: self.partition };
         self.frames.set_head(&head, out);
         self.told.cut(now);
         for (group, pile) in self.forget_gathered() {

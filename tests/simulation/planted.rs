@@ -1,14 +1,17 @@
-//! Planted: a broker with a fault in it, to see that the checks find what they are there to find.
+//! Planted: a broker, or another part, with a fault in it, to see that the checks find what they are there to find.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bugle::broker::model::Model;
-use bugle::broker::{Broker, BrokerError, Effect, Follow, Input, Position, Topic};
-use bugle::event::Lane;
+use bugle::broker::{Broker, BrokerError, Effect, Follow, Input, Outgoing, Position, Topic};
+use bugle::codec::outputs;
+use bugle::event::{Ending, Lane};
 
 use super::crooked::{Bent, Done, Twist};
 use super::forgetful::Nothing;
 use super::instance::group;
+use super::mixed::mix;
 
 /// What is wrong with the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +24,22 @@ pub(crate) enum Bug {
     ForgetsMemory,
     /// That something due was told is not written down.
     RingsTwice,
-    /// No broker's: the push service says of what it took that it did not.
+    /// Now and then something open is not written down.
+    ForgetsAnEntry,
+    /// What an answer ended is not written down.
+    ForgetsAnswers,
+    /// Now and then a verdict is not written.
+    LosesAVerdict,
+    /// Batches are cut as if there were no tenants.
+    MixesTenants,
+    /// Somebody leaves a transaction open.
+    LeavesOpen,
+    /// Of the push service: it says of what it took that it did not.
     DeniesWhatItTook,
+    /// Of the push service: it takes nothing while faults are about.
+    TellsNobodyInTrouble,
+    /// Of the instances: a directory that nobody follows is taken for whole.
+    BelievesWhatHangs,
 }
 
 /// A broker with this fault.
@@ -56,10 +73,23 @@ impl Twist for Planted {
                     .filter(|effect| is_empty_page(effect))
                     .map(|effect| effect.cause)
                     .collect();
-                effects.retain(|effect| {
-                    let state = effect.record.topic == Topic::State && !is_place(effect);
-                    !state || !rung.contains(&effect.cause)
-                });
+                effects.retain(|effect| !is_entry(effect) || !rung.contains(&effect.cause));
+            }
+            Bug::ForgetsAnEntry if hit => effects.retain(|effect| !is_entry(effect)),
+            Bug::ForgetsAnswers if effects.iter().any(is_answered) => {
+                effects.retain(|effect| !is_entry(effect));
+            }
+            Bug::LosesAVerdict if hit => effects.retain(|effect| effect.record.topic != Topic::Audit),
+            Bug::MixesTenants => mix(&mut effects),
+            Bug::LeavesOpen if hit => {
+                let letter = Outgoing {
+                    topic: Topic::DeadLetters,
+                    partition: None,
+                    key: None,
+                    value: None,
+                    headers: Vec::new(),
+                };
+                on.model.leave_open("somebody", Duration::from_secs(86_400 * 30), vec![letter])?;
             }
             _ => {}
         }
@@ -80,6 +110,15 @@ fn is_empty_page(effect: &Effect) -> bool {
     effect.record.topic == Topic::Seen && page.get(1..5) == Some(&[0; 4])
 }
 
-fn is_place(effect: &Effect) -> bool {
-    effect.record.key.as_deref() == Some(b"place")
+/// Whether it says what is open.
+fn is_entry(effect: &Effect) -> bool {
+    effect.record.topic == Topic::State && effect.record.key.as_deref() != Some(b"place")
+}
+
+/// Whether it says that an answer counted.
+fn is_answered(effect: &Effect) -> bool {
+    let value = effect.record.value.as_deref().unwrap_or_default();
+    effect.record.topic == Topic::Audit
+        && outputs::decode_verdicts(value)
+            .is_ok_and(|(_, verdicts)| verdicts.iter().any(|v| matches!(v.ending, Ending::Answered(_))))
 }

@@ -1,7 +1,5 @@
 //! Play: instances of Bugle on one broker, all in one thread, turned in an order that a seed decides.
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -11,93 +9,57 @@ use bugle::broker::model::{Fault, Model};
 use bugle::broker::names::Names;
 use bugle::broker::{Broker, Outgoing, Topic};
 use bugle::clock::{self, Still};
-use bugle::directory::Directory;
 use bugle::engine::by_hand::ByHand;
 use bugle::engine::shelf::Shelf;
 use bugle::engine::snapshots::Snapshots;
+use bugle::event::Lane;
 use bugle::event::answer::Answer;
 use bugle::event::frame::FrameHead;
 use bugle::event::notice::Verb;
-use bugle::event::{Lane, Occasion, hash128};
 use bugle::flow::frames;
 use bugle::store::folder::Folder;
 
+use super::counted::{Counted, Kind, Violation};
 use super::crooked::Crooked;
 use super::instance::{Site, group, transactional_id};
+use super::movers::{Copied, MOVERS, Movers};
 use super::office::{Office, Turn};
-use super::owed::{Event, Telling, WHATS, owed, written};
+use super::owed::{Event, Telling, WHATS, written};
 use super::planted::{Bug, Planted};
 use super::post::{Fate, Post};
-use super::tapped::answered;
-use super::town::{NOW, hear_of};
+use super::town::NOW;
+use super::weather::{Sky, Weather};
 use super::{Company, INSTANCES, PARTITIONS};
-
-/// What happened in a play, in numbers.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Counted {
-    pub(crate) events: u64,
-    pub(crate) faults: u64,
-    pub(crate) told: u64,
-    /// Tellings that were owed, told or not.
-    pub(crate) tellings: u64,
-    /// Answers that counted.
-    pub(crate) answers: u64,
-    /// Of those told, how many a timer brought about.
-    pub(crate) timers: u64,
-    pub(crate) crashes: u64,
-    pub(crate) stalls: u64,
-    pub(crate) commit_faults: u64,
-    pub(crate) late_markers: u64,
-    pub(crate) bad_answers: u64,
-    /// Times in which the push service took nothing, or forbade the account to send.
-    pub(crate) outages: u64,
-    /// Answers carried into the source systems.
-    pub(crate) carried: u64,
-    /// Partitions that were read back from a snapshot.
-    pub(crate) snapshots: u64,
-    /// Of everything the push service accepted, in the order of its ids.
-    pub(crate) digest: u128,
-}
-
-/// What a promise was broken by.
-#[derive(Debug, Clone)]
-pub(crate) enum Violation {
-    /// Told to nobody, or the flow does not come to rest.
-    Lost(String),
-    /// Accepted under two ids, or not owed a second time.
-    Twice(String),
-    /// Told to somebody who is not owed it.
-    WrongPerson(String),
-    /// A message id with other tellings than the first time.
-    ChangedBatch(String),
-    /// The books do not close.
-    Books(String),
-}
 
 /// One play, from its seed.
 pub(crate) struct Play<'t> {
     /// What the instances see, and what they are judged by.
-    town: &'t Company,
-    judge: &'t Company,
+    pub(super) town: &'t Company,
+    pub(super) judge: &'t Company,
     rng: fastrand::Rng,
-    pub(crate) model: Model,
+    pub(super) model: Model,
     broker: Arc<dyn Broker>,
-    post: Arc<Post>,
-    office: Arc<Office>,
-    directory: Arc<Directory>,
+    pub(super) weather: Arc<Weather>,
+    pub(super) post: Arc<Post>,
+    pub(super) office: Arc<Office>,
+    pub(super) movers: Movers,
+    copies: Vec<Copied>,
     runtime: tokio::runtime::Runtime,
-    pub(crate) instances: Vec<Option<Instance>>,
+    pub(super) instances: Vec<Option<Instance>>,
     /// Where the instances keep their snapshots; in some plays they have no disks.
-    pub(crate) disk: Option<tempfile::TempDir>,
-    /// Until which step an instance does nothing.
+    pub(super) disk: Option<tempfile::TempDir>,
+    /// Until which step an instance does nothing, and until when it hears nothing or gets no answers.
     stalled: Vec<u32>,
+    clouded: Vec<u32>,
     /// The push service does this with every request, until that step.
     outage: Option<(Fate, u32)>,
-    ledgers: Ledgers,
-    published: Vec<Event>,
+    /// The faults that commits were to meet, in their order.
+    asked: Vec<Kind>,
+    pub(super) ledgers: Ledgers,
+    pub(super) published: Vec<Event>,
     /// What was answered: whose telling, and what.
-    answers: Vec<(Telling, Verb)>,
-    counted: Counted,
+    pub(super) answers: Vec<(Telling, Verb)>,
+    pub(super) counted: Counted,
     bug: Option<Bug>,
     _still: Still,
 }
@@ -108,55 +70,18 @@ pub(crate) struct Instance {
     pub(crate) snapshots: Option<Snapshots>,
 }
 
-impl Counted {
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.events += other.events;
-        self.faults += other.faults;
-        self.tellings += other.tellings;
-        self.told += other.told;
-        self.timers += other.timers;
-        self.answers += other.answers;
-        self.crashes += other.crashes;
-        self.stalls += other.stalls;
-        self.commit_faults += other.commit_faults;
-        self.late_markers += other.late_markers;
-        self.bad_answers += other.bad_answers;
-        self.outages += other.outages;
-        self.carried += other.carried;
-        self.snapshots += other.snapshots;
-    }
-
-    /// And what the meters say of snapshots.
-    pub(crate) fn with_snapshots(self, page: &str) -> Self {
-        Self { snapshots: super::kept::counted(page, "restores_total", r#"origin="snapshot""#), ..self }
-    }
+/// Whether the instances of a play have disks to keep snapshots on: what lies on a real disk takes its time.
+pub(crate) fn has_disks(seed: u64) -> bool {
+    seed.is_multiple_of(16)
 }
 
-impl fmt::Display for Counted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { events, tellings, told, timers, answers, faults, crashes, stalls, .. } = self;
-        let Self { commit_faults, late_markers, bad_answers, outages, carried, snapshots, .. } = self;
-        write!(
-            f,
-            "{events} events, {tellings} tellings owed, {told} told, {timers} of them by timers, {answers} answers that counted, {carried} of them carried back; {faults} faults: {crashes} crashes, \
-             {stalls} stalls, {commit_faults} failed commits, {late_markers} late ends of transactions, \
-             {bad_answers} bad answers of the push service and the source systems, {outages} outages; \
-             {snapshots} partitions read back from snapshots"
-        )
-    }
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Lost(what) => write!(f, "lost: {what}"),
-            Self::Twice(what) => write!(f, "told twice: {what}"),
-            Self::WrongPerson(what) => write!(f, "told to the wrong person: {what}"),
-            Self::ChangedBatch(what) => write!(f, "changed under its id: {what}"),
-            Self::Books(what) => write!(f, "the books: {what}"),
-        }
-    }
-}
+/// What a commit meets, and what it is called when the instance goes with it.
+const STEPS_OF_A_COMMIT: [(Fault, Kind); 4] = [
+    (Fault::Fatal, Kind::CrashBeforeProduce),
+    (Fault::FatalOnceWritten, Kind::CrashProduced),
+    (Fault::FatalOnceSent, Kind::CrashOffsetsSent),
+    (Fault::FatalThoughWritten, Kind::CrashCommitted),
+];
 
 // === impl Play ===
 
@@ -165,74 +90,84 @@ impl<'t> Play<'t> {
         let still = Still::at(NOW);
         let model = Model::new();
         model.create(&Names::default().specs(PARTITIONS)).unwrap();
-        let broker: Arc<dyn Broker> = match bug {
-            Some(bug) => {
-                let twist = Arc::new(Planted { bug, commits: AtomicU64::new(seed % 7) });
-                Arc::new(Crooked { model: model.clone(), twist })
-            }
-            None => Arc::new(model.clone()),
-        };
+        let weather = Arc::<Weather>::default();
+        let planted = bug.map(|bug| Planted { bug, commits: AtomicU64::new(seed % 7) });
+        let twist = Arc::new(Sky { weather: Arc::clone(&weather), planted });
+        let movers = Movers::default();
+        let copy = || Copied::read(&town.town, &town.people, &movers);
         let mut play = Self {
             town,
             judge,
             rng: fastrand::Rng::with_seed(seed),
             ledgers: Ledgers::open(&model).unwrap(),
+            broker: Arc::new(Crooked { model: model.clone(), twist }),
             model,
-            broker,
+            weather,
             post: Arc::default(),
             office: Arc::default(),
-            directory: directory_of(town),
+            copies: (0..INSTANCES).map(|_| copy()).collect(),
+            movers,
             runtime: tokio::runtime::Builder::new_current_thread().build().unwrap(),
             instances: (0..INSTANCES).map(|_| None).collect(),
             disk: has_disks(seed).then(|| tempfile::tempdir().unwrap()),
             stalled: vec![0; INSTANCES],
+            clouded: vec![0; INSTANCES],
             outage: None,
+            asked: Vec::new(),
             published: Vec::new(),
             answers: Vec::new(),
             counted: Counted::default(),
             bug,
             _still: still,
         };
-        play.confirm();
         play.start(0);
         play
     }
 
-    /// Faults for so many steps, then none until everything has come to rest.
-    pub(crate) fn run(mut self, steps: u32) -> Result<Counted, Violation> {
-        for step in 0..steps {
+    /// Faults for so many steps, and more of them until somebody was told; then none until everything has come
+    /// to rest.
+    pub(crate) fn run(mut self, steps: u32) -> Result<Counted, Vec<Violation>> {
+        for step in 0..4 * steps {
+            if step >= steps && self.post.told() > 0 {
+                break;
+            }
             self.step(step);
         }
-        self.heal()?;
-        self.judge()
+        self.counted.told_in_faults = self.post.told() as u64;
+        self.asked.iter().take(self.model.faults_met()).for_each(|kind| self.counted.hit(*kind));
+        self.judged()
     }
 
     fn step(&mut self, step: u32) {
         let instance = self.rng.usize(..INSTANCES);
-        match self.rng.u32(..100) {
-            0..=60 => self.turn(step, instance),
-            61 => self.begin_outage(step, instance),
-            62..=68 => self.publish(),
-            69..=70 => self.tap(),
-            71..=80 => self.answer(step),
-            81..=82 => self.serve(),
-            83..=88 => {
+        self.clear_up(step, instance);
+        match self.rng.u32(..200) {
+            0..=117 => self.turn(step, instance),
+            118..=119 => self.begin_outage(step, instance),
+            120..=133 => self.publish(),
+            134..=137 => self.tap(),
+            138..=157 => self.answer(step),
+            158..=161 => self.serve(),
+            162..=172 => {
                 let millis = self.rng.u64(1..400);
                 self.pass(Duration::from_millis(millis));
             }
-            89 => {
+            173..=174 => {
                 // Now and then for as long as timers take, but never until the tasks are due.
                 let elapsed = clock::now().since(NOW).to_duration();
                 let long = self.rng.u8(..4) == 0 && elapsed < Duration::from_secs(10 * 3_600);
                 let seconds = if long { self.rng.u64(600..5_400) } else { self.rng.u64(1..90) };
                 self.pass(Duration::from_secs(seconds));
             }
-            90..=92 => self.fail_a_commit(),
-            93 => self.crash(instance),
-            94..=96 => self.start(instance),
-            97 => self.stall(step, instance),
-            98 => {
-                self.counted.late_markers += 1;
+            175..=178 => self.fail_a_commit(),
+            179 => self.crash(instance, Kind::CrashIdle),
+            180 => self.crash_in_a_commit(instance),
+            181..=186 => self.scale(instance),
+            187..=188 => self.stall(step, instance),
+            189..=190 => self.cloud(step, instance),
+            191..=193 => self.move_somebody(),
+            194..=195 => {
+                self.counted.hit(Kind::LateMarkers);
                 self.model.hold_markers();
             }
             _ => {
@@ -246,15 +181,19 @@ impl<'t> Play<'t> {
         if self.stalled[instance] > step {
             return;
         }
-        let Some(Instance { lanes, .. }) = &mut self.instances[instance] else { return };
         for _ in 0..self.rng.usize(1..6) {
-            let lane = self.rng.usize(..lanes.len());
-            lanes[lane].turn();
+            self.turn_one(instance);
         }
+    }
+
+    fn turn_one(&mut self, instance: usize) {
+        let Some(Instance { lanes, .. }) = &mut self.instances[instance] else { return };
+        let lane = self.rng.usize(..lanes.len());
+        lanes[lane].turn();
         self.let_tasks_run();
     }
 
-    pub(crate) fn publish(&mut self) {
+    pub(super) fn publish(&mut self) {
         let count = self.rng.u8(1..4);
         let events: Vec<Event> =
             (0..count).map(|_| (self.rng.u8(..WHATS), self.rng.u8(..4), self.rng.u8(..5) > 0)).collect();
@@ -269,7 +208,7 @@ impl<'t> Play<'t> {
     }
 
     /// Somebody taps an answer, now and then twice, or one that comes late.
-    fn tap(&mut self) {
+    pub(super) fn tap(&mut self) {
         let asked = {
             let held = self.post.held();
             let count = held.askable.len();
@@ -300,13 +239,19 @@ impl<'t> Play<'t> {
         self.answers.push((asked.telling, verb));
     }
 
+    /// Somebody leaves their roles, or takes them again.
+    fn move_somebody(&mut self) {
+        let holds = self.movers.moves(self.rng.usize(..MOVERS));
+        self.counted.hit(if holds { Kind::Joined } else { Kind::Left });
+    }
+
     /// Nothing is taken for a while, in which time goes on: what waits is set aside. Or an instance finds time
     /// to write its snapshots.
     fn begin_outage(&mut self, step: u32, instance: usize) {
         if self.rng.u8(..3) == 0 {
             let fate = if self.rng.bool() { Fate::Refuse } else { Fate::Forbid };
             self.outage = Some((fate, step + self.rng.u32(20..120)));
-            self.counted.outages += 1;
+            self.counted.hit(Kind::Outage);
         } else if let Some(Instance { snapshots: Some(snapshots), .. }) = &mut self.instances[instance] {
             snapshots.write_all(Duration::from_secs(60));
         }
@@ -334,9 +279,12 @@ impl<'t> Play<'t> {
         };
         let fate = match self.outage {
             Some((outage, until)) if step < until => outage,
+            _ if self.bug == Some(Bug::TellsNobodyInTrouble) => Fate::Refuse,
             _ => fate,
         };
-        self.counted.bad_answers += u64::from(fate != Fate::Accept);
+        if fate != Fate::Accept {
+            self.counted.hit(Kind::BadPush);
+        }
         self.post.answer(at, fate);
         self.let_tasks_run();
     }
@@ -354,29 +302,81 @@ impl<'t> Play<'t> {
             3 => Turn::Refuse,
             _ => Turn::Answer,
         };
-        self.counted.bad_answers += u64::from(turn != Turn::Answer);
+        if turn != Turn::Answer {
+            self.counted.hit(Kind::BadSource);
+        }
         self.office.answer(at, turn);
         self.let_tasks_run();
     }
 
     fn fail_a_commit(&mut self) {
-        let faults = [Fault::Aborted, Fault::Fatal, Fault::FatalThoughWritten];
-        self.model.fail_next(faults[self.rng.usize(..faults.len())]);
+        let fault = match self.rng.usize(..STEPS_OF_A_COMMIT.len() + 1) {
+            0 => Fault::Aborted,
+            step => STEPS_OF_A_COMMIT[step - 1].0,
+        };
+        self.fail_next(fault, if fault == Fault::Aborted { Kind::Aborted } else { Kind::ProducerLost });
+    }
+
+    fn fail_next(&mut self, fault: Fault, kind: Kind) {
+        self.model.fail_next(fault);
+        self.asked.push(kind);
     }
 
     /// It is gone without a word.
-    fn crash(&mut self, instance: usize) {
-        self.counted.crashes += u64::from(self.instances[instance].take().is_some());
+    fn crash(&mut self, instance: usize, kind: Kind) {
+        if self.instances[instance].take().is_some() {
+            self.counted.hit(kind);
+        }
+        self.damage_disk(instance);
+    }
+
+    /// Now and then a part of the disk goes with an instance.
+    fn damage_disk(&mut self, instance: usize) {
         let Some(disk) = self.disk.as_ref().map(|disk| disk.path().join(instance.to_string())) else {
             return;
         };
-        // Now and then a part of the disk goes with it.
-        for file in std::fs::read_dir(disk).into_iter().flatten().map(Result::unwrap) {
+        let files = std::fs::read_dir(disk).into_iter().flatten().map(|file| file.unwrap().path());
+        let mut files: Vec<_> = files.collect();
+        files.sort();
+        for file in files {
             if self.rng.u8(..4) == 0 {
-                let bytes = std::fs::read(file.path()).unwrap();
+                let bytes = std::fs::read(&file).unwrap();
                 let left = self.rng.usize(..=bytes.len());
-                std::fs::write(file.path(), &bytes[..left]).unwrap();
+                std::fs::write(file, &bytes[..left]).unwrap();
             }
+        }
+    }
+
+    /// It is gone in the middle of a commit, at one of its steps.
+    fn crash_in_a_commit(&mut self, instance: usize) {
+        // What an earlier fault is to meet comes first; then it is not known where this one hits.
+        if self.instances[instance].is_none() || self.model.faults_met() < self.asked.len() {
+            return;
+        }
+        let (fault, kind) = STEPS_OF_A_COMMIT[self.rng.usize(..STEPS_OF_A_COMMIT.len())];
+        self.fail_next(fault, kind);
+        for _ in 0..40 {
+            self.turn_one(instance);
+            if self.model.faults_met() == self.asked.len() {
+                self.instances[instance] = None;
+                return self.damage_disk(instance);
+            }
+        }
+        // It had nothing to commit: somebody else's producer meets it.
+        *self.asked.last_mut().unwrap() = Kind::ProducerLost;
+    }
+
+    /// An instance comes, or is asked to stop in order.
+    fn scale(&mut self, instance: usize) {
+        if self.instances[instance].is_none() {
+            self.start(instance);
+            self.counted.hit(Kind::ScaledOut);
+        } else if self.rng.u8(..3) == 0
+            && let Some(Instance { lanes, snapshots }) = self.instances[instance].take()
+        {
+            lanes.into_iter().for_each(ByHand::end);
+            snapshots.into_iter().for_each(|mut snapshots| snapshots.write_all(Duration::from_secs(60)));
+            self.counted.hit(Kind::ScaledIn);
         }
     }
 
@@ -385,27 +385,21 @@ impl<'t> Play<'t> {
         Arc::new(Shelf::new(folder.map(|folder| Folder::take(&folder).unwrap())))
     }
 
-    pub(crate) fn start(&mut self, instance: usize) {
-        if self.instances[instance].is_none() {
-            let site = Site {
-                town: &self.town.town,
-                broker: &self.broker,
-                directory: &self.directory,
-                push: Arc::clone(&self.post) as _,
-                sources: Arc::clone(&self.office) as _,
-                runtime: self.runtime.handle().clone(),
-                commit_most: 4,
-                shelf: self.shelf(instance),
-            };
-            let (lanes, snapshots) = (site.open(instance), Snapshots::new(&site.parts()));
-            self.instances[instance] = Some(Instance { lanes, snapshots });
-        } else if self.rng.u8(..3) == 0
-            && let Some(Instance { lanes, snapshots }) = self.instances[instance].take()
-        {
-            // Asked to stop in order.
-            lanes.into_iter().for_each(ByHand::end);
-            snapshots.into_iter().for_each(|mut snapshots| snapshots.write_all(Duration::from_secs(60)));
-        }
+    pub(super) fn start(&mut self, instance: usize) {
+        self.copies[instance] = Copied::read(&self.town.town, &self.town.people, &self.movers);
+        let site = Site {
+            town: &self.town.town,
+            broker: &self.broker,
+            directory: &self.copies[instance].directory,
+            push: Arc::clone(&self.post) as _,
+            sources: Arc::clone(&self.office) as _,
+            runtime: self.runtime.handle().clone(),
+            commit_most: 4,
+            in_flight: 4,
+            shelf: self.shelf(instance),
+        };
+        let (lanes, snapshots) = (site.open(instance), Snapshots::new(&site.parts()));
+        self.instances[instance] = Some(Instance { lanes, snapshots });
     }
 
     /// It does nothing for a while, and the groups give some of its members up; it does not know.
@@ -415,29 +409,55 @@ impl<'t> Play<'t> {
         }
         self.stalled[instance] = step + self.rng.u32(5..60);
         for lane in Lane::ALL {
-            if self.rng.bool() {
-                let id = transactional_id(instance, lane);
-                self.counted.stalls += u64::from(self.model.evict(&group(lane), &id));
+            if self.rng.bool() && self.model.evict(&group(lane), &transactional_id(instance, lane)) {
+                self.counted.hit(Kind::Stall);
             }
         }
     }
 
-    pub(crate) fn pass(&mut self, span: Duration) {
+    /// For a while nothing comes through to an instance, or nothing it asks is answered.
+    fn cloud(&mut self, step: u32, instance: usize) {
+        self.clouded[instance] = step + self.rng.u32(5..60);
+        if self.rng.bool() {
+            self.weather.set_deaf(instance, true);
+            self.counted.hit(Kind::DeafLink);
+        } else {
+            self.weather.set_away(instance, true);
+            self.counted.hit(Kind::BrokerAway);
+        }
+    }
+
+    fn clear_up(&mut self, step: u32, instance: usize) {
+        if self.clouded[instance] <= step {
+            self.weather.set_deaf(instance, false);
+            self.weather.set_away(instance, false);
+        }
+    }
+
+    pub(super) fn pass(&mut self, span: Duration) {
         Still::pass(span);
-        // Whoever follows the directory hangs now and then: then nobody may be told anything.
-        if self.rng.u8(..8) > 0 {
-            self.confirm();
+        for instance in 0..INSTANCES {
+            // Whoever follows the directory hangs now and then: then nobody may be told anything for long.
+            if self.rng.u8(..4) > 0 {
+                self.copies[instance].follow(&self.town.town, &self.town.people, &self.movers);
+            } else {
+                self.counted.hit(Kind::DirectoryHung);
+                if self.bug == Some(Bug::BelievesWhatHangs) {
+                    self.copies[instance].believe();
+                }
+            }
         }
     }
 
-    /// The directory is followed by others; here it stands still and is known to be whole.
-    fn confirm(&self) {
-        for topic in [Topic::Directory, Topic::Members] {
-            self.directory.confirm(topic, &[], clock::now());
+    /// Time passes without any fault.
+    pub(super) fn pass_quietly(&mut self, span: Duration) {
+        Still::pass(span);
+        for copy in &mut self.copies {
+            copy.follow(&self.town.town, &self.town.people, &self.movers);
         }
     }
 
-    fn let_tasks_run(&self) {
+    pub(super) fn let_tasks_run(&self) {
         self.runtime.block_on(async {
             for _ in 0..4 {
                 tokio::task::yield_now().await;
@@ -445,146 +465,14 @@ impl<'t> Play<'t> {
         });
     }
 
-    fn heal(&mut self) -> Result<(), Violation> {
+    /// Nothing is wrong any more.
+    pub(super) fn clear_the_sky(&mut self) {
         self.model.land(|_| true);
-        self.start_all();
-        for round in 0..4_000 {
-            self.go_round();
-            if round % 8 == 7 && self.is_at_rest() {
-                return Ok(());
-            }
-        }
-        let books = self.ledgers.keeper.books();
-        Err(Violation::Lost(format!("after 1 000 s without faults the flow is not at rest: {books:?}")))
-    }
-
-    /// Every lane turns, and whoever is asked answers.
-    pub(crate) fn go_round(&mut self) {
-        for Instance { lanes, .. } in self.instances.iter_mut().flatten() {
-            lanes.iter_mut().for_each(ByHand::turn);
-        }
-        self.let_tasks_run();
-        while !self.post.held().waiting.is_empty() {
-            self.post.answer(0, Fate::Accept);
-        }
-        while !self.office.held().waiting.is_empty() {
-            self.office.answer(0, Turn::Answer);
-        }
-        self.let_tasks_run();
-        self.pass(Duration::from_millis(250));
-    }
-
-    /// A day goes by: what is due is told, and what would come twice comes.
-    fn wait_for_timers(&mut self) -> Result<(), Violation> {
-        for _ in 0..24 {
-            self.pass(Duration::from_secs(3_600));
-            self.confirm();
-            self.heal()?;
-        }
-        Ok(())
-    }
-
-    /// Every answer that counts and is owed to a source system was carried out there once, as who gave it.
-    fn carried(&self) -> Result<u64, Violation> {
-        let desk = self.office.held();
-        for ((response_id, responder), (times, verb)) in &desk.done {
-            let who = format!("{responder}'s {verb:?} {response_id}");
-            if *times != 1 {
-                return Err(Violation::Twice(format!("{who} was carried out {times} times")));
-            }
-            let gave = |(telling, given): &(Telling, Verb)| telling.user == *responder && given == verb;
-            if !self.answers.iter().any(gave) {
-                return Err(Violation::WrongPerson(format!("nobody gave {who}")));
-            }
-        }
-        let (done, books) = (desk.done.len() as u64, self.ledgers.keeper.books().write_backs);
-        let none_lost = books.owed == done && books.confirmed == done;
-        if none_lost {
-            Ok(done)
-        } else {
-            Err(Violation::Books(format!("{done} were carried out: {books:?}")))
-        }
-    }
-
-    fn start_all(&mut self) {
+        self.weather.clear();
         for instance in 0..INSTANCES {
             if self.instances[instance].is_none() {
                 self.start(instance);
             }
         }
     }
-
-    fn is_at_rest(&mut self) -> bool {
-        self.ledgers.read(Duration::ZERO).unwrap();
-        let books = self.ledgers.keeper.books();
-        let answered = books.answers.received == self.answers.len() as u64;
-        let carried = books.write_backs.open == 0;
-        books.changes.read == self.counted.events && answered && carried && books.close()
-    }
-
-    fn judge(mut self) -> Result<Counted, Violation> {
-        self.wait_for_timers()?;
-        if !self.is_at_rest() {
-            return Err(Violation::Books(format!("opened again: {:?}", self.ledgers.keeper.books())));
-        }
-        let held = self.post.held();
-        if let Some(id) = held.changed.first() {
-            return Err(Violation::ChangedBatch(id.clone()));
-        }
-        let mut owed = owed(&self.judge.town, &self.published);
-        for tapped in &self.answers {
-            answered(&mut owed, &self.judge.town, tapped);
-        }
-        let mut told: BTreeMap<&Telling, &str> = BTreeMap::new();
-        for id in held.accepted.keys() {
-            for telling in &held.asked[id] {
-                if let Some(other) = told.insert(telling, id) {
-                    return Err(Violation::Twice(format!("{telling:?} in {other} and {id}")));
-                }
-                owed.pay(telling).map_err(Violation::WrongPerson)?;
-            }
-        }
-        if let Some(left) = owed.left() {
-            return Err(Violation::Lost(left));
-        }
-        let books = self.ledgers.keeper.books();
-        let carried = self.carried()?;
-        let timers = told.keys().filter(|telling| telling.occasion != Occasion::First).count() as u64;
-        let told = told.len() as u64;
-        if books.tellings.told != told {
-            return Err(Violation::Books(format!("{told} were told: {:?}", books.tellings)));
-        }
-        let accepted: Vec<String> = held.accepted.iter().map(|(id, times)| format!("{id} {times}")).collect();
-        let digest = hash128([accepted.join("\n").as_bytes()]);
-        let mut counted = Counted {
-            told,
-            timers,
-            digest,
-            carried,
-            answers: books.answers.accepted,
-            tellings: books.tellings.candidates,
-            commit_faults: self.model.faults_met() as u64,
-            ..self.counted
-        };
-        counted.faults = counted.crashes
-            + counted.stalls
-            + counted.commit_faults
-            + counted.late_markers
-            + counted.bad_answers;
-        Ok(counted)
-    }
-}
-
-/// Whether the instances of a play have disks to keep snapshots on: what lies on a real disk takes its time.
-pub(crate) fn has_disks(seed: u64) -> bool {
-    seed.is_multiple_of(16)
-}
-
-/// A copy of the town's directory that nobody has confirmed yet: a play begins where time does.
-fn directory_of(Company { town, people }: &Company) -> Arc<Directory> {
-    let directory = Directory::new();
-    for (person, offset) in people.iter().zip(0..) {
-        hear_of(&directory, &town.codec, offset, person);
-    }
-    Arc::new(directory)
 }

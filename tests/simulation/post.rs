@@ -1,10 +1,11 @@
 //! Post: a push service that answers when it is told to, and keeps a ledger of what it accepted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 
+use bugle::clock;
 use bugle::event::notice::Verb;
-use bugle::event::{Batch, Parcel};
+use bugle::event::{Batch, Parcel, Timestamp};
 use bugle::push::{Answer, Outcome, PushService, Unsendable};
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -37,6 +38,14 @@ pub(crate) struct Held {
     pub(crate) waiting: Vec<(String, oneshot::Sender<Outcome>)>,
     /// Message ids that were asked for with other tellings than before.
     pub(crate) changed: Vec<String>,
+    /// Message ids whose batch holds text of another tenant than its own.
+    pub(crate) foreign: Vec<String>,
+    /// Message ids whose pushes replace one another on a phone.
+    pub(crate) replacing: BTreeSet<String>,
+    /// When each message id was first sent.
+    pub(crate) first_sent: BTreeMap<String, Timestamp>,
+    /// The message ids in the order they were first taken.
+    pub(crate) taken: Vec<String>,
 }
 
 /// What the push service does with a request.
@@ -62,12 +71,22 @@ impl Post {
         self.held.lock().unwrap()
     }
 
+    /// How many tellings it took so far.
+    pub(crate) fn told(&self) -> usize {
+        let held = self.held();
+        held.accepted.keys().map(|id| held.asked[id].len()).sum()
+    }
+
     /// Answers the request at this place among those waiting.
     pub(crate) fn answer(&self, at: usize, fate: Fate) {
         let mut held = self.held();
         let (id, reply) = held.waiting.swap_remove(at);
         if matches!(fate, Fate::Accept | Fate::AcceptInSilence | Fate::Deny) {
-            *held.accepted.entry(id.clone()).or_default() += 1;
+            let times = held.accepted.entry(id.clone()).or_default();
+            *times += 1;
+            if *times == 1 {
+                held.taken.push(id.clone());
+            }
         }
         let outcome = match fate {
             Fate::Accept => Outcome::Accepted(format!("job of {id}")),
@@ -107,6 +126,13 @@ impl PushService for Post {
             });
             held.askable.extend(asked);
         }
+        let own = format!("{}|", batch.head.tenant);
+        if batch.letters.iter().any(|letter| !letter.subject.starts_with(&own)) {
+            held.foreign.push(id.clone());
+        }
+        if batch.head.template.collapse_key.is_some() {
+            held.replacing.insert(id.clone());
+        }
         let first = held.asked.entry(id.clone()).or_insert_with(|| tellings.clone());
         if *first != tellings {
             held.changed.push(id);
@@ -116,7 +142,11 @@ impl PushService for Post {
 
     fn submit<'a>(&'a self, batch: &'a Parcel, _: Bytes) -> Answer<'a> {
         let (reply, answer) = oneshot::channel();
-        self.held().waiting.push((batch.head.message_id.clone(), reply));
+        let id = &batch.head.message_id;
+        let mut held = self.held();
+        held.first_sent.entry(id.clone()).or_insert_with(clock::now);
+        held.waiting.push((id.clone(), reply));
+        drop(held);
         Box::pin(async move { answer.await.unwrap_or(Outcome::Unknown("gone")) })
     }
 }

@@ -173,6 +173,7 @@ impl House {
             runtime: self.runtime.handle().clone(),
             commit_most: self.commit_most,
             shelf: Arc::default(),
+            in_flight: 64,
         };
         let lanes = site.open(instance);
         self.instances.insert(instance, lanes);

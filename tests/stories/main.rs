@@ -13,6 +13,8 @@ mod house;
 #[path = "../town/instance.rs"]
 mod instance;
 mod memory;
+#[path = "../town/mixed.rs"]
+mod mixed;
 #[path = "../town/owed.rs"]
 #[allow(dead_code, reason = "a story says itself what is owed; of this it uses what a telling is")]
 mod owed;

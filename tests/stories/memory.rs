@@ -7,15 +7,13 @@ use bugle::broker::model::Model;
 use bugle::broker::names::Names;
 use bugle::broker::{Arrival, Broker, BrokerError, Follow, Incoming, Input, Position};
 use bugle::clock;
-use bugle::event::frame::{FrameHead, MOST_FRAME_BYTES};
-use bugle::event::{Batch, Lane, Letter, Member, Occasion, Parcel, Person, Topic};
-use bugle::flow::Outbox;
-use bugle::flow::frames::{FrameItems, FrameSet};
+use bugle::event::{Lane, Letter, Occasion, Person, Topic};
 use serde_json::{Value as Json, json};
 
 use super::crooked::{Bent, Done, Twist};
-use super::house::{AGREEMENT, House, agreement, items, legal, on_arrivals, on_commit, on_recall, person};
+use super::house::{AGREEMENT, House, agreement, legal, on_arrivals, on_commit, on_recall, person};
 use super::instance::group;
+use super::mixed::mix;
 
 #[test]
 fn story_03_a_frame_names_the_same_people_to_whoever_read_them_in_another_order() {
@@ -69,36 +67,12 @@ fn story_04_a_an_id_is_known_by_tenant_and_source() {
     assert_eq!((house.noticed(Occasion::First), house.books().changes.duplicate), (3, 1));
 }
 
-/// Two batches as one, under the first one's head.
-fn merged(first: &Parcel, second: &Parcel) -> Parcel {
-    let (one, other) = (first.open(), second.open());
-    let shift = u32::try_from(one.letters.len()).unwrap();
-    let moved = other.members.iter().map(|member| Member { letter: member.letter + shift, ..*member });
-    let members = one.members.iter().copied().chain(moved).collect();
-    let letters: Vec<Letter<'_>> = one.letters.iter().chain(&other.letters).cloned().collect();
-    Batch { head: one.head, letters, members }.pack()
-}
-
 /// All batches of a commit become one.
 fn cut_without_a_tenant() -> Option<Arc<dyn Twist>> {
     on_commit(|on, mut effects, positions| {
-        for effect in effects.iter_mut().filter(|effect| effect.record.topic == Topic::Pushes) {
-            let frame = effect.record.value.clone().unwrap();
-            let (head, _) = FrameItems::read(&frame).unwrap();
-            let batches = items(&frame).into_iter().map(|item| Parcel::read(item).unwrap());
-            let one = batches.reduce(|one, other| merged(&one, &other)).unwrap();
-            effect.record.value = Some(framed(&head, &[one.bytes()]));
-        }
+        mix(&mut effects);
         on.link.commit(effects, positions)
     })
-}
-
-fn framed(head: &FrameHead, items: &[&[u8]]) -> bytes::Bytes {
-    let (mut set, mut out) = (FrameSet::new(Topic::Pushes, 1, MOST_FRAME_BYTES), Outbox::default());
-    set.set_head(head, &mut out);
-    items.iter().for_each(|item| set.push(0, &mut out, &[item]));
-    set.cut(&mut out);
-    out.records.remove(0).value.unwrap()
 }
 
 /// Whether some request holds what belongs to two tenants, or to staff and to externals.

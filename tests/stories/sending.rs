@@ -228,6 +228,27 @@ fn story_09_b_a_lane_waits_until_its_directory_has_come_as_far_as_the_one_before
     );
 }
 
+#[test]
+fn story_09_d_a_batch_carries_the_directory_it_was_decided_with_and_not_that_of_its_cut() {
+    let people = legal(2);
+    let mut house = House::of(&people);
+    house.start(0);
+    house.turn(0, Lane::Person, 4);
+    house.event(AGREEMENT, &agreement(1));
+    house.turn(0, Lane::Source, 8);
+    house.turn(0, Lane::Subject, 8);
+    // It is decided whom to tell; before that is committed, one of the two leaves.
+    house.turn(0, Lane::Person, 1);
+    assert_eq!(house.batches().len(), 0);
+    house.hears(0, 2, &left(&people[1]));
+    house.turn(0, Lane::Person, 2);
+    assert_eq!(house.batches()[0].count, 2);
+    house.pass_seconds(600);
+    house.rest();
+    let told: Vec<String> = house.told().into_keys().map(|telling| telling.user).collect();
+    assert_eq!(told, ["l0000"]);
+}
+
 /// How many batches are cut by an instance whose follower of the directory hangs, or is believed to be fine.
 fn of_a_directory_that_hangs(noticed: bool) -> usize {
     let people = legal(2);

@@ -102,6 +102,7 @@ const TABLE: &[Row] = &[
             (SENDING, "story_09_a_nobody_is_first_sent_what_was_decided_before_they_left"),
             (SENDING, "story_09_b_a_lane_waits_until_its_directory_has_come_as_far_as_the_one_before"),
             (SENDING, "story_09_c_a_directory_that_nobody_follows_holds_everything_back"),
+            (SENDING, "story_09_d_a_batch_carries_the_directory_it_was_decided_with_and_not_that_of_its_cut"),
             (DELIVERY, "what_was_set_aside_unsent_does_not_reach_who_left_even_after_a_crash"),
         ],
     ),

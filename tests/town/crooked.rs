@@ -21,6 +21,11 @@ pub(crate) struct Bent<'l> {
 
 /// What is wrong with a broker. What is not said here is right.
 pub(crate) trait Twist: Send + Sync {
+    /// Before a link is opened.
+    fn open(&self, _: &LinkSpec) -> Done<()> {
+        Ok(())
+    }
+
     fn poll(&self, on: Bent<'_>, wait: Duration, most: usize, into: &mut Vec<Arrival>) -> Done<()> {
         on.link.poll(wait, most, into)
     }
@@ -107,6 +112,7 @@ impl Link for CrookedLink {
 
 impl Broker for Crooked {
     fn link(&self, spec: &LinkSpec) -> Done<Box<dyn Link>> {
+        self.twist.open(spec)?;
         let (model, spec, twist) = (self.model.clone(), spec.clone(), Arc::clone(&self.twist));
         Ok(Box::new(CrookedLink { link: self.model.link(&spec)?, model, spec, twist }))
     }

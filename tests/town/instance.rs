@@ -32,6 +32,8 @@ pub(crate) struct Site<'s> {
     pub(crate) commit_most: u64,
     /// What is kept of memory beside the lanes.
     pub(crate) shelf: Arc<Shelf>,
+    /// The most requests under way at once.
+    pub(crate) in_flight: usize,
 }
 
 /// The name of a lane's group.
@@ -73,7 +75,7 @@ impl Site<'_> {
             threads: 1,
             commit_every: Duration::from_millis(100),
             commit_most: self.commit_most,
-            in_flight: 64,
+            in_flight: self.in_flight,
             start_from: StartFrom::Earliest,
             snapshot_every: Duration::from_secs(300),
         };

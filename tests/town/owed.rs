@@ -118,9 +118,9 @@ pub(crate) struct Owed {
     /// These, at most once.
     pub(crate) perhaps: BTreeSet<(String, String, What)>,
     /// By person, rule and window: the events, and how many tellings came of them.
-    gathered: BTreeMap<Window, (BTreeSet<u128>, usize)>,
+    pub(crate) gathered: BTreeMap<Window, (BTreeSet<u128>, usize)>,
     /// Whom a rule that can be closed told first.
-    opened: BTreeSet<(String, String, String, u128)>,
+    pub(crate) opened: BTreeSet<(String, String, String, u128)>,
     /// The conversations somebody decided.
     pub(crate) decided: BTreeSet<(String, u128, String)>,
     /// Who heard of a decision.
