@@ -183,6 +183,8 @@ impl App {
         let shelf = wiring::shelf(config)?;
         let board = Arc::new(Board::new(clock::now()));
         board.connected(true);
+        let (closing, closed) = watch::channel(false);
+        let (admin, window) = Self::open_window(config, &board, &runtime, closed.clone())?;
         let publisher = Publisher {
             broker: Arc::clone(&broker),
             compile: reload::compile(config, codec.schemas()),
@@ -190,8 +192,6 @@ impl App {
         };
         let folder = &config.topology.folder;
         let (rules, versions) = reload::begin(folder, &publisher, &board)?;
-        let (closing, closed) = watch::channel(false);
-        let (admin, window) = Self::open_window(config, &board, &runtime, closed.clone())?;
         let parts = Parts {
             broker,
             rules,

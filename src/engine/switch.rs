@@ -40,9 +40,8 @@ impl LaneThread {
         for station in self.stations.values_mut() {
             let input = station.input;
             let Some(wanted) = station.wanted_rules() else {
-                if station.awaits.take().is_some() {
-                    count::tell(board, &Fact::RulesAwaited { lane, input, waited: Span::ZERO });
-                }
+                station.awaits = None;
+                count::tell(board, &Fact::RulesAwaited { lane, input, waited: Span::ZERO });
                 continue;
             };
             let now = Tick::now();
