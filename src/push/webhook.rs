@@ -266,6 +266,7 @@ mod tests {
         bob["reply_token"] = "…".into();
         insta::assert_snapshot!(serde_json::to_string_pretty(&bob).unwrap(), @r#"
         {
+          "answer_url": null,
           "collapse_key": "xecm:task:7",
           "data": {
             "link": "https://cs.example/7",
