@@ -206,9 +206,9 @@ fn a_task_completed_before_it_was_heard_of_is_never_told() {
     });
     story.pass("20h");
     insta::assert_snapshot!(story.told(), @r"
-    01-05 09:01 ec-1-review: Zu prüfen: Berth contract -> jonas.klein
     01-05 09:01 ec-3-sla first: already_closed
     01-05 09:01 ec-7-decide first: already_closed
+    01-05 09:01 ec-1-review: Zu prüfen: Berth contract -> jonas.klein
     ");
 }
 
@@ -231,22 +231,21 @@ fn a_ladder_follows_its_date_and_tells_the_nearest_rung_of_those_past() {
         "data": { "expires_on": ends, "owner": "sofia.rossi", "account_manager": null } })
     };
     let mut story = Story::new();
-    // Eight days before: the rungs at 90 and 30 days are past, and only the nearer one is told.
+    // Eight days before: the rungs at 90 and 30 days are past, and only the nearer one would be told, in the
+    // list of nine o'clock; there the one at 7 days is newer.
     story.event("xecm.record.expiring", record("2026-01-13")).pass("2d");
     // The date moves: what was told of the old one does not count.
     story.event("xecm.record.expiring", record("2026-03-31")).pass("84d");
     story.event("xecm.record.renewed", json!({ "node": { "id": "4", "name": "Lease" } })).pass("30d");
     insta::assert_snapshot!(story.told(), @r"
-    01-05 09:00 ec-2-expiry: Lease endet am 13.01.2026 -> ines.roth
-    01-05 09:00 ec-2-expiry: Lease ends 13 Jan 2026 -> sofia.rossi
-    01-06 08:00 ec-2-expiry: Lease endet am 13.01.2026 -> ines.roth
-    01-06 08:00 ec-2-expiry: Lease ends 13 Jan 2026 -> sofia.rossi
-    01-07 09:00 ec-2-expiry: Lease endet am 31.03.2026 -> ines.roth
-    01-07 09:00 ec-2-expiry: Lease ends 31 Mar 2026 -> sofia.rossi
-    03-01 08:00 ec-2-expiry: Lease endet am 31.03.2026 -> ines.roth
-    03-01 08:00 ec-2-expiry: Lease ends 31 Mar 2026 -> sofia.rossi
-    03-24 08:00 ec-2-expiry: Lease endet am 31.03.2026 -> ines.roth
-    03-24 08:00 ec-2-expiry: Lease ends 31 Mar 2026 -> sofia.rossi
+    01-06 08:01 ec-2-expiry: Lease endet am 13.01.2026 -> ines.roth
+    01-06 08:01 ec-2-expiry: Lease ends 13 Jan 2026 -> sofia.rossi
+    01-08 08:01 ec-2-expiry: Lease endet am 31.03.2026 -> ines.roth
+    01-08 08:01 ec-2-expiry: Lease ends 31 Mar 2026 -> sofia.rossi
+    03-01 08:01 ec-2-expiry: Lease endet am 31.03.2026 -> ines.roth
+    03-01 08:01 ec-2-expiry: Lease ends 31 Mar 2026 -> sofia.rossi
+    03-24 08:01 ec-2-expiry: Lease endet am 31.03.2026 -> ines.roth
+    03-24 08:01 ec-2-expiry: Lease ends 31 Mar 2026 -> sofia.rossi
     03-30 07:00 ec-2-expiry: Lease endet am 31.03.2026 -> ines.roth
     03-30 07:00 ec-2-expiry: Lease ends 31 Mar 2026 -> sofia.rossi
     04-01 09:00 ec-2-expiry: Lease was renewed -> sofia.rossi
@@ -418,10 +417,10 @@ fn a_daily_hour_keeps_its_place_when_clocks_are_turned() {
     // Clocks go forward on the 29th: seven days before is at eight in Greenwich, one day before at seven.
     story.event("xecm.record.expiring", record).pass("30d");
     insta::assert_snapshot!(story.told(), @r"
-    03-20 00:00 ec-2-expiry: Lease endet am 30.03.2026 -> ines.roth
-    03-20 00:00 ec-2-expiry: Lease ends 30 Mar 2026 -> sofia.rossi
-    03-23 08:00 ec-2-expiry: Lease endet am 30.03.2026 -> ines.roth
-    03-23 08:00 ec-2-expiry: Lease ends 30 Mar 2026 -> sofia.rossi
+    03-20 08:01 ec-2-expiry: Lease endet am 30.03.2026 -> ines.roth
+    03-20 08:01 ec-2-expiry: Lease ends 30 Mar 2026 -> sofia.rossi
+    03-23 08:01 ec-2-expiry: Lease endet am 30.03.2026 -> ines.roth
+    03-23 08:01 ec-2-expiry: Lease ends 30 Mar 2026 -> sofia.rossi
     03-29 07:00 ec-2-expiry: Lease endet am 30.03.2026 -> ines.roth
     03-29 07:00 ec-2-expiry: Lease ends 30 Mar 2026 -> sofia.rossi
     ");
@@ -450,7 +449,7 @@ fn who_was_not_asked_or_may_not_decide_or_comes_from_another_round_is_refused() 
     let mut asked = task(Some("2026-01-05T15:00:00Z"));
     asked["action"] = json!({ "ref": "a", "options": ["approve", "acknowledge"], "answer_by": null });
     let mut story = Story::new();
-    story.event("xecm.task.assigned", asked.clone());
+    story.event("xecm.task.assigned", asked.clone()).pass("1m");
     let first = story.asked["jonas.klein"].clone();
     // The requester, somebody else, and a verb the task does not offer.
     story.answer_as("tom.berger", Verb::Approve, first.clone());
@@ -458,7 +457,7 @@ fn who_was_not_asked_or_may_not_decide_or_comes_from_another_round_is_refused() 
     story.answer_as("jonas.klein", Verb::Reject, first.clone());
     // The task goes to somebody else: that is a new round, and the old one's answer is not for it.
     asked["data"]["assignees"] = json!([{ "user_id": "mara.weber" }]);
-    story.pass("1h").event("xecm.task.assigned", asked);
+    story.pass("1h").event("xecm.task.assigned", asked).pass("1m");
     story.answer_as("jonas.klein", Verb::Approve, first);
     story.answer("mara.weber", Verb::Approve).pass("10m");
     // Its time passes.
@@ -466,15 +465,15 @@ fn who_was_not_asked_or_may_not_decide_or_comes_from_another_round_is_refused() 
     story.pass("8h").answer_as("mara.weber", Verb::Approve, second);
     insta::assert_snapshot!(story.told(), @r"
     01-05 09:00 ec-7-decide: Ihre Entscheidung: Berth contract -> jonas.klein
-    01-05 09:00 ec-7-decide <- tom.berger refused: not_asked
-    01-05 09:00 ec-7-decide <- ines.roth refused: not_asked
-    01-05 09:00 ec-7-decide <- jonas.klein refused: not_offered
-    01-05 10:00 ec-7-decide: Ihre Entscheidung: Berth contract -> mara.weber
-    01-05 10:00 ec-7-decide <- jonas.klein refused: superseded
-    01-05 10:00 ec-7-decide: Erledigt: Check -> jonas.klein
-    01-05 10:00 ec-7-decide <- mara.weber approve
+    01-05 09:01 ec-7-decide <- tom.berger refused: not_asked
+    01-05 09:01 ec-7-decide <- ines.roth refused: not_asked
+    01-05 09:01 ec-7-decide <- jonas.klein refused: not_offered
+    01-05 10:01 ec-7-decide: Ihre Entscheidung: Berth contract -> mara.weber
+    01-05 10:02 ec-7-decide <- jonas.klein refused: superseded
+    01-05 10:02 ec-7-decide: Erledigt: Check -> jonas.klein
+    01-05 10:02 ec-7-decide <- mara.weber approve
     01-05 15:00 ec-3-sla: Fällig: Check -> mara.weber
-    01-05 18:10 ec-7-decide <- mara.weber refused: already_answered
+    01-05 18:12 ec-7-decide <- mara.weber refused: already_answered
     ");
 }
 

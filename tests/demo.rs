@@ -28,9 +28,14 @@ fn demo(more: &[&str]) -> Json {
 #[test]
 fn the_demo_tells_its_story_without_kafka_and_with_it_alike() {
     let (alone, on_kafka) = (demo(&[]), demo(&["--brokers", kit::kafka()]));
-    for part in ["changes", "tellings"] {
-        assert_eq!(alone["books"][part], on_kafka["books"][part]);
-    }
+    assert_eq!(alone["books"]["changes"], on_kafka["books"]["changes"]);
+    // Where the one took longer than half a minute, what waited for others like it has been told.
+    let tellings = |summary: &Json| {
+        let book = &summary["books"]["tellings"];
+        let count = |part: &str| book[part].as_u64().unwrap();
+        (count("candidates"), book["suppressed"].clone(), count("told") + count("merged") + count("held"))
+    };
+    assert_eq!(tellings(&alone), tellings(&on_kafka));
     assert_eq!(alone["people_told"], on_kafka["people_told"]);
 }
 

@@ -4,19 +4,21 @@
 //! counters that print it, so that a counter that lies is found out. These books must close:
 //!
 //! - *changes*: read = unmatched + duplicate + refused + routed
-//! - *tellings*: candidates = told + merged + suppressed + expired + failed + unknown
+//! - *tellings*: candidates = told + merged + suppressed + expired + failed + unknown + held
 //! - *answers*: received = accepted + refused
 //! - *write-backs*: owed = confirmed + refused + dead + open; what is open is not lost, so it closes none the less
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bytes::Bytes;
 use hashbrown::HashMap;
 use serde::Serialize;
 
 use crate::broker::{Broker, BrokerError, Follow};
 use crate::codec::outputs;
 use crate::event::{Carried, Coordinates, Ending, Incoming, Reason, Receipt, Source, Topic, Verdict};
+use crate::flow::person::held_of;
 
 /// Where every change read ended.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
@@ -54,6 +56,8 @@ pub struct Tellings {
     pub failed: u64,
     /// Nobody can say.
     pub unknown: u64,
+    /// Waiting for a time, or for others like them.
+    pub held: u64,
     /// Not decided yet.
     pub open: u64,
     /// Rules and occasions that named nobody.
@@ -124,6 +128,8 @@ pub struct Bookkeeper {
     answers: (u64, u64),
     write_backs: WriteBacks,
     batches: u64,
+    /// What waits for people, by the key of their entries.
+    held: HashMap<Bytes, u64, foldhash::fast::RandomState>,
 }
 
 /// Follows the topics the books are computed from.
@@ -235,8 +241,10 @@ impl Bookkeeper {
             + tellings.expired
             + tellings.failed
             + tellings.unknown;
-        tellings.open = tellings.candidates.saturating_sub(ended);
-        tellings.closes = tellings.candidates == ended;
+        tellings.held = self.held.values().sum();
+        let accounted = ended + tellings.held;
+        tellings.open = tellings.candidates.saturating_sub(accounted);
+        tellings.closes = tellings.candidates == accounted;
         let (accepted, refused) = self.answers;
         let answers = Answers { received: accepted + refused, accepted, refused, closes: true };
         let mut write_backs = self.write_backs.clone();
@@ -257,6 +265,7 @@ impl Ledgers {
     pub fn open(broker: &dyn Broker) -> Result<Self, BrokerError> {
         let topics = Source::ALL.into_iter().map(Topic::Events).chain([
             Topic::Writebacks,
+            Topic::Waiting,
             Topic::Audit,
             Topic::Receipts,
         ]);
@@ -283,11 +292,21 @@ impl Ledgers {
 }
 
 impl Bookkeeper {
+    /// What waits for somebody changed.
+    fn waits(&mut self, record: &Incoming) {
+        let Some(key) = &record.key else { return };
+        match held_of(key, record.value.as_deref()) {
+            0 => drop(self.held.remove(key)),
+            count => drop(self.held.insert(key.clone(), count)),
+        }
+    }
+
     fn record(&mut self, topic: Topic, record: &Incoming) {
         let value = record.value.as_deref().unwrap_or_default();
         match topic {
             Topic::Events(_) => self.change(),
             Topic::Writebacks => self.write_backs.owed += 1,
+            Topic::Waiting => self.waits(record),
             Topic::Audit => {
                 if let Ok((_, verdicts)) = outputs::decode_verdicts(value) {
                     verdicts.iter().for_each(|verdict| self.verdict(verdict));

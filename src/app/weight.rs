@@ -9,11 +9,12 @@ use crate::broker::{Broker, BrokerError};
 use crate::event::Topic;
 
 /// The topics a telling crosses after its change was routed.
-const CROSSED: [Topic; 8] = [
+const CROSSED: [Topic; 9] = [
     Topic::Seen,
     Topic::State,
     Topic::People,
     Topic::Told,
+    Topic::Waiting,
     Topic::Pushes,
     Topic::Parked,
     Topic::Receipts,

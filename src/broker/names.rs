@@ -109,7 +109,7 @@ impl Names {
                 &[("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")]
             }
             // What ended is written over with nothing; what is open stays for as long as it is.
-            Topic::State | Topic::Parked | Topic::WritebackState => &[
+            Topic::State | Topic::Waiting | Topic::Parked | Topic::WritebackState => &[
                 ("cleanup.policy", "compact"),
                 ("segment.ms", MEMORY_SEGMENT_MS),
                 ("delete.retention.ms", ENDED_MS),
@@ -194,6 +194,7 @@ pub(super) fn faults_of(
         (Topic::Parked, Topic::Pushes, "a partition and its memory belong together"),
         (Topic::WritebackState, Topic::Writebacks, "a partition and its memory belong together"),
         (Topic::Told, Topic::People, "a partition and its memory belong together"),
+        (Topic::Waiting, Topic::People, "a partition and its memory belong together"),
     ] {
         if let (Some(has), Some(leading)) = (counts.get(&follows), counts.get(&leads))
             && has != leading

@@ -110,7 +110,7 @@ pub fn report(args: &Args, paint: Paint) -> Result<(String, u8), Failure> {
     };
     let code = if loaded.is_ok() { 0 } else { FAULTY };
     let text = match (args.output, &loaded) {
-        (Output::Text, Ok(topology)) => praise(topology),
+        (Output::Text, Ok(topology)) => summary(topology),
         (Output::Text, Err(faults)) => blame(faults, paint),
         (Output::Json, loaded) => format!("{:#}\n", as_json(loaded.as_ref())),
         (Output::Github, Ok(_)) => String::new(),
@@ -158,24 +158,6 @@ fn annotation(fault: &Fault) -> String {
         property(code),
         value(&told)
     )
-}
-
-fn praise(topology: &Topology) -> String {
-    let mut text = summary(topology);
-    let unbuilt: Vec<&Rule> =
-        topology.rules.iter().map(|rule| &**rule).filter(|rule| !rule.unbuilt.is_empty()).collect();
-    if unbuilt.is_empty() {
-        return text;
-    }
-    let operators: BTreeSet<&str> = unbuilt.iter().flat_map(|rule| rule.unbuilt.iter().copied()).collect();
-    let width = unbuilt.iter().map(|rule| rule.id.len()).max().unwrap_or(0);
-    let operators: Vec<&str> = operators.into_iter().collect();
-    let _ = writeln!(text, "\nRead but not carried out yet: {}.", operators.join(", "));
-    for rule in unbuilt {
-        let until_then = if rule.tells_at_once() { "tells at once" } else { "tells later" };
-        let _ = writeln!(text, "  {:width$}  {until_then}; {}", rule.id, rule.unbuilt.join(", "));
-    }
-    text
 }
 
 fn summary(topology: &Topology) -> String {
@@ -234,7 +216,6 @@ fn rule_json(rule: &Rule) -> Json {
         "source": rule.source.as_str(),
         "kinds": rule.kinds,
         "tells_at_once": rule.tells_at_once(),
-        "not_carried_out": rule.unbuilt,
     })
 }
 

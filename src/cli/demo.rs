@@ -130,7 +130,7 @@ fn told(summary: &Summary) -> String {
     let suppressed: u64 = tellings.suppressed.values().sum();
     format!(
         "{} changes read: {} routed, {} duplicates, {} unmatched, {} dead letters\n\
-         {} pushes owed: {} told, {} merged, {} suppressed, {} failed; {} people, {} batches, {:.1} s; books {}",
+         {} pushes owed: {} told, {} merged, {} held, {} suppressed, {} failed; {} people, {} batches, {:.1} s; books {}",
         changes.read,
         changes.routed,
         changes.duplicate,
@@ -139,6 +139,7 @@ fn told(summary: &Summary) -> String {
         tellings.candidates,
         tellings.told,
         tellings.merged,
+        tellings.held,
         suppressed,
         tellings.failed,
         summary.people_told,

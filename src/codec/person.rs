@@ -11,7 +11,7 @@ use crate::event::person::Location;
 use crate::event::{Members, Person};
 
 /// Slots of `person.avsc`.
-const PERSON: [&str; 17] = [
+const PERSON: [&str; 21] = [
     "tenant",
     "user_id",
     "active",
@@ -29,6 +29,10 @@ const PERSON: [&str; 17] = [
     "zone",
     "party",
     "channels",
+    "device_zone",
+    "quiet_from",
+    "quiet_to",
+    "muted",
 ];
 
 /// Slots of `members.avsc`.
@@ -56,6 +60,10 @@ pub fn encode(id: u32, person: &Person) -> Vec<u8> {
     put_maybe_text(&mut out, person.zone.as_deref());
     put_maybe_text(&mut out, person.party.as_deref());
     put_texts(&mut out, &person.channels);
+    for text in [&person.device_zone, &person.quiet_from, &person.quiet_to] {
+        put_maybe_text(&mut out, text.as_deref());
+    }
+    put_texts(&mut out, &person.muted);
     out
 }
 
@@ -85,6 +93,10 @@ pub fn decode(codec: &Codec, payload: &[u8]) -> Result<Person, Unreadable> {
         zone: fields.maybe(14),
         party: fields.maybe(15),
         channels: fields.texts(16),
+        device_zone: fields.maybe(17),
+        quiet_from: fields.maybe(18),
+        quiet_to: fields.maybe(19),
+        muted: fields.texts(20),
     })
 }
 
@@ -189,8 +201,8 @@ mod tests {
         fn person()(
             ids in (".{1,20}", ".{1,20}"),
             flags in (any::<bool>(), any::<bool>()),
-            maybe in prop::collection::vec(prop::option::of(".{0,12}"), 9),
-            lists in prop::collection::vec(texts(), 4),
+            maybe in prop::collection::vec(prop::option::of(".{0,12}"), 12),
+            lists in prop::collection::vec(texts(), 5),
         ) -> Person {
             let mut maybe = maybe.into_iter();
             let mut lists = lists.into_iter();
@@ -201,7 +213,8 @@ mod tests {
                 display_name: text(), roles: list(),
                 location: Location { site: text(), locality: text(), region: text(), country: text() },
                 business_unit: list(), manager: text(), deputies: list(), locale: text(), zone: text(),
-                party: text(), channels: list(),
+                party: text(), channels: list(), device_zone: text(), quiet_from: text(), quiet_to: text(),
+                muted: list(),
             }
         }
     }

@@ -6,14 +6,12 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use super::line::Line;
+use crate::event::{DayTime, Person};
 use csv::{ByteRecord, StringRecord};
-use serde::Deserialize;
-
-use crate::event::Person;
-use crate::event::person::Location;
 
 /// The columns of `people.csv`, in the order of the documentation; the first two must be there.
-pub const COLUMNS: [&str; 17] = [
+pub const COLUMNS: [&str; 21] = [
     "tenant",
     "user_id",
     "active",
@@ -31,6 +29,10 @@ pub const COLUMNS: [&str; 17] = [
     "zone",
     "party",
     "channels",
+    "device_zone",
+    "quiet_from",
+    "quiet_to",
+    "muted",
 ];
 
 /// One thing wrong with a file of people.
@@ -145,6 +147,11 @@ fn settled(read: Vec<(u64, Person)>, tenant: Option<&str>, faults: &mut Faults<'
         if person.user_id.is_empty() {
             faults.add(line, "column `user_id`", "it is empty", "");
         }
+        if person.quiet_from.is_some() != person.quiet_to.is_some() {
+            let there = if person.quiet_from.is_some() { "quiet_from" } else { "quiet_to" };
+            let message = "quiet hours have a beginning and an end, and only one of them is there";
+            faults.add(line, &format!("column `{there}`"), message, "write both, or none");
+        }
         if let Some(first) = seen.insert((person.tenant.clone(), person.user_id.clone()), line) {
             let message = format!("this user id of this tenant already stands in line {first}");
             faults.add(line, "column `user_id`", message, "remove one of the two lines");
@@ -230,14 +237,14 @@ fn person_of_record(
     }
     for ((number, column), value) in (1..).zip(columns).zip(record) {
         let Some(column) = column else { continue };
-        if let Err(message) = set(&mut person, column, value) {
-            faults.add(line, &format!("column `{column}` ({number})"), message, "write `true` or `false`");
+        if let Err((message, hint)) = set(&mut person, column, value) {
+            faults.add(line, &format!("column `{column}` ({number})"), message, hint);
         }
     }
     Some(person)
 }
 
-fn set(person: &mut Person, column: &str, value: &str) -> Result<(), String> {
+fn set(person: &mut Person, column: &str, value: &str) -> Result<(), (String, &'static str)> {
     let one = || Some(value.to_owned()).filter(|value| !value.is_empty());
     let many = || list(value, ';');
     match column {
@@ -257,87 +264,36 @@ fn set(person: &mut Person, column: &str, value: &str) -> Result<(), String> {
         "locale" => person.locale = one(),
         "zone" => person.zone = one(),
         "party" => person.party = one(),
+        "device_zone" => person.device_zone = one(),
+        "quiet_from" => person.quiet_from = hour(one())?,
+        "quiet_to" => person.quiet_to = hour(one())?,
+        "muted" => person.muted = many(),
         _ => person.channels = many(),
     }
     Ok(())
 }
 
-fn list(value: &str, between: char) -> Vec<String> {
+pub(super) fn list(value: &str, between: char) -> Vec<String> {
     value.split(between).map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
-fn truth(value: &str, when_empty: bool) -> Result<bool, String> {
+pub(super) fn hour(value: Option<String>) -> Result<Option<String>, (String, &'static str)> {
+    match value.as_deref().map(str::parse::<DayTime>) {
+        Some(Err(fault)) => Err((fault.to_string(), "write it as `22:00`")),
+        _ => Ok(value),
+    }
+}
+
+fn truth(value: &str, when_empty: bool) -> Result<bool, (String, &'static str)> {
     match value.to_ascii_lowercase().as_str() {
         "" => Ok(when_empty),
         "true" | "yes" | "1" => Ok(true),
         "false" | "no" | "0" => Ok(false),
-        _ => Err(format!("`{value}` is neither true nor false")),
+        _ => Err((format!("`{value}` is neither true nor false"), "write `true` or `false`")),
     }
 }
 
 // === people.jsonl ===
-
-/// A line of `people.jsonl`; what is absent is empty, and a person is active unless it says otherwise.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line {
-    #[serde(default)]
-    tenant: String,
-    user_id: String,
-    #[serde(default = "yes")]
-    active: bool,
-    #[serde(default)]
-    display_name: Option<String>,
-    #[serde(default)]
-    roles: Vec<String>,
-    #[serde(default)]
-    location: Levels,
-    #[serde(default)]
-    business_unit: UnitPath,
-    #[serde(default)]
-    manager: Option<String>,
-    #[serde(default)]
-    deputies: Vec<String>,
-    #[serde(default)]
-    absent: bool,
-    #[serde(default)]
-    locale: Option<String>,
-    #[serde(default)]
-    zone: Option<String>,
-    #[serde(default)]
-    party: Option<String>,
-    #[serde(default)]
-    channels: Vec<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Levels {
-    site: Option<String>,
-    locality: Option<String>,
-    region: Option<String>,
-    country: Option<String>,
-}
-
-/// `"EMEA/EMEA Sales"`, or the levels one by one.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum UnitPath {
-    Path(String),
-    Levels(Vec<String>),
-}
-
-// === impl UnitPath ===
-
-impl Default for UnitPath {
-    fn default() -> Self {
-        Self::Levels(Vec::new())
-    }
-}
-
-fn yes() -> bool {
-    true
-}
 
 fn parse_jsonl(bytes: &[u8], faults: &mut Faults<'_>) -> Vec<(u64, Person)> {
     let mut people = Vec::new();
@@ -356,42 +312,6 @@ fn parse_jsonl(bytes: &[u8], faults: &mut Faults<'_>) -> Vec<(u64, Person)> {
         }
     }
     people
-}
-
-impl From<Line> for Person {
-    fn from(line: Line) -> Self {
-        let text = |text: String| text.trim().to_owned();
-        let one =
-            |text: Option<String>| text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
-        let many = |texts: Vec<String>| texts.iter().flat_map(|text| list(text, ';')).collect();
-        let Levels { site, locality, region, country } = line.location;
-        Self {
-            tenant: text(line.tenant),
-            user_id: text(line.user_id),
-            active: line.active,
-            display_name: one(line.display_name),
-            roles: many(line.roles),
-            location: Location {
-                site: one(site),
-                locality: one(locality),
-                region: one(region),
-                country: one(country),
-            },
-            business_unit: match line.business_unit {
-                UnitPath::Path(path) => list(&path, '/'),
-                UnitPath::Levels(levels) => {
-                    levels.into_iter().map(text).filter(|level| !level.is_empty()).collect()
-                }
-            },
-            manager: one(line.manager),
-            deputies: many(line.deputies),
-            absent: line.absent,
-            locale: one(line.locale),
-            zone: one(line.zone),
-            party: one(line.party),
-            channels: many(line.channels),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -416,9 +336,9 @@ mod tests {
 
     #[test]
     fn both_kinds_of_file_say_the_same() {
-        let csv = "\u{feff}user_id,roles,site,country,business_unit,manager,deputies,locale,zone,absent\n\
-            ada, legal; buyer ,P1,DE,EMEA / Sales,bob,cid;dan,de-CH,Europe/Zurich,yes\n";
-        let json = r#"{"user_id":"ada","roles":["legal","buyer"],"location":{"site":"P1","country":"DE"},"business_unit":"EMEA/Sales","manager":"bob","deputies":["cid","dan"],"locale":"de-CH","zone":"Europe/Zurich","absent":true}"#;
+        let csv = "\u{feff}user_id,roles,site,country,business_unit,manager,deputies,locale,zone,absent,device_zone,quiet_from,quiet_to,muted\n\
+            ada, legal; buyer ,P1,DE,EMEA / Sales,bob,cid;dan,de-CH,Europe/Zurich,yes,Asia/Tokyo,22:00,07:00,news; safety/web\n";
+        let json = r#"{"user_id":"ada","roles":["legal","buyer"],"location":{"site":"P1","country":"DE"},"business_unit":"EMEA/Sales","manager":"bob","deputies":["cid","dan"],"locale":"de-CH","zone":"Europe/Zurich","absent":true,"device_zone":"Asia/Tokyo","quiet_from":"22:00","quiet_to":"07:00","muted":["news","safety/web"]}"#;
         let people = read("people.csv", csv).unwrap();
         assert_eq!(people, read("people.jsonl", &format!("{json}\n\n")).unwrap());
         let ada = &people[0];
@@ -426,6 +346,7 @@ mod tests {
         assert_eq!(ada.roles, ["legal", "buyer"]);
         assert_eq!(ada.business_unit, ["EMEA", "Sales"]);
         assert_eq!(ada.party, None);
+        assert_eq!(ada.muted, ["news", "safety/web"]);
     }
 
     #[test]
@@ -436,7 +357,7 @@ mod tests {
         people.csv:1: column `activ` (3): there is no such column
         hint: write `active`
         people.csv:1: column `color` (5): there is no such column
-        hint: the columns are tenant,user_id,active,display_name,roles,site,locality,region,country,business_unit,manager,deputies,absent,locale,zone,party,channels
+        hint: the columns are tenant,user_id,active,display_name,roles,site,locality,region,country,business_unit,manager,deputies,absent,locale,zone,party,channels,device_zone,quiet_from,quiet_to,muted
         people.csv:2: column `tenant`: a tenant cannot hold `|`
         hint: it divides the parts of a key
         people.csv:3: column `user_id`: it is empty
@@ -449,6 +370,14 @@ mod tests {
         people.csv:2: column `active` (2): `maybe` is neither true nor false
         hint: write `true` or `false`
         ");
+        insta::assert_snapshot!(read("people.csv", "user_id,quiet_from,quiet_to\nada,22:00,\nbob,late,7:00\n").unwrap_err(), @r"
+        people.csv:2: column `quiet_from`: quiet hours have a beginning and an end, and only one of them is there
+        hint: write both, or none
+        people.csv:3: column `quiet_from` (2): `late` is no hour of the day
+        hint: write it as `22:00`
+        people.csv:3: column `quiet_to`: quiet hours have a beginning and an end, and only one of them is there
+        hint: write both, or none
+        ");
         insta::assert_snapshot!(read("people.csv", "").unwrap_err(), @r"
         people.csv:1: there is no column `user_id`
         hint: the first line names the columns
@@ -459,7 +388,7 @@ mod tests {
     fn every_fault_of_a_jsonl_is_told_at_once() {
         let text = "{\"user_id\":\"ada\",\"role\":[]}\n{\"user_id\":7}\n{\"roles\":[]}\nada\n{\"user_id\":\"bob\"}\n";
         insta::assert_snapshot!(read("people.jsonl", text).unwrap_err(), @r"
-        people.jsonl:1: column 23: unknown field `role`, expected one of `tenant`, `user_id`, `active`, `display_name`, `roles`, `location`, `business_unit`, `manager`, `deputies`, `absent`, `locale`, `zone`, `party`, `channels`
+        people.jsonl:1: column 23: unknown field `role`, expected one of `tenant`, `user_id`, `active`, `display_name`, `roles`, `location`, `business_unit`, `manager`, `deputies`, `absent`, `locale`, `zone`, `party`, `channels`, `device_zone`, `quiet_from`, `quiet_to`, `muted`
         people.jsonl:2: column 12: invalid type: integer `7`, expected a string
         people.jsonl:3: column 12: missing field `user_id`
         people.jsonl:4: column 1: expected value

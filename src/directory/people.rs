@@ -11,6 +11,7 @@ use roaring::RoaringBitmap;
 use super::resolve::first_empty;
 use super::roster::{Roster, State};
 use super::table::Place;
+use super::wishes::Wishes;
 use crate::event::audience::{Bound, BoundAudience, Table};
 use crate::event::{Members, Person, Reason};
 
@@ -201,7 +202,13 @@ impl<'p> Entry<'p> {
         self.roster.facts(self.place).locale.map(|id| self.roster.text(id))
     }
 
-    /// IANA name; the tenant's default when absent.
+    /// What the person does not wish, if anything.
+    #[must_use]
+    pub fn wishes(&self) -> Option<&'p Wishes> {
+        self.roster.facts(self.place).wishes.as_deref()
+    }
+
+    /// IANA name of the device's zone, or the person's own; the tenant's default when absent.
     #[must_use]
     pub fn zone(&self) -> Option<&'p str> {
         self.roster.facts(self.place).zone.map(|id| self.roster.text(id))

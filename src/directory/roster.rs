@@ -9,6 +9,7 @@ use hashbrown::{HashMap, HashTable};
 use roaring::RoaringBitmap;
 
 use super::table::{NameId, Names, Place, Table, Tree};
+use super::wishes::Wishes;
 use crate::event::{Members, Person};
 
 /// The people of one tenant.
@@ -58,6 +59,7 @@ pub(super) struct Facts {
     pub(super) manager: Option<Place>,
     roles: Box<[NameId]>,
     pub(super) deputies: Box<[Place]>,
+    pub(super) wishes: Option<Box<Wishes>>,
 }
 
 /// Whether somebody may be told at all.
@@ -239,11 +241,13 @@ impl Roster {
             location: self.locations.leaf(levels.into_iter().filter_map(Option::as_deref)),
             unit: self.units.leaf(person.business_unit.iter().map(String::as_str)),
             locale: text(&person.locale).map(|locale| self.texts.id(locale)),
-            zone: text(&person.zone).map(|zone| self.texts.id(zone)),
+            // Where the device is, its owner is.
+            zone: text(&person.device_zone).or(text(&person.zone)).map(|zone| self.texts.id(zone)),
             channels: (!channels.is_empty()).then(|| self.texts.id(&channels)),
             manager: manager.map(|id| self.mention(id)),
             roles: roles.into(),
             deputies: deputies.into(),
+            wishes: Wishes::of(person).map(Box::new),
         }
     }
 

@@ -13,6 +13,7 @@ use crate::event::{Fact, Lane, Span, Timestamp, Topic};
 use crate::flow::{Want, World};
 use crate::topology::Topology;
 
+use super::catch_up::waits_for_unread;
 use super::fetch::Fetches;
 use super::recall::Restoring;
 use super::report::TRIM_EVERY;
@@ -310,9 +311,9 @@ impl LaneThread {
                 full |= station.pump(self.now, &world, self.settings.commit_most) == Pumped::Full;
                 if station.may_ring && station.lane.wake_at().is_some_and(|at| at <= self.now) {
                     // Asked again each time: it may lag by then.
-                    station.may_ring = station.input.topic != Topic::Subjects;
+                    station.may_ring = !waits_for_unread(station.input);
                     let want = station.lane.wake(self.now, &world, &mut station.out);
-                    full |= station.out.bytes() > world.plan.budget;
+                    full |= station.out.bytes() > world.plan.budget || want == Some(Want::Room);
                     station.touched = true;
                     if let Some(Want::Schema(id)) = want {
                         self.fetches.ask(&self.parts, id);

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::catch_up::CatchUp;
+use super::catch_up::{CatchUp, waits_for_unread};
 use crate::broker::{BrokerError, Input, Position};
 use crate::clock::Tick;
 use crate::event::Topic;
@@ -91,7 +91,7 @@ impl Station {
             want: None,
             awaits: None,
             catch_up: CatchUp::default(),
-            may_ring: input.topic != Topic::Subjects,
+            may_ring: !waits_for_unread(input),
             stopped: None,
         })
     }

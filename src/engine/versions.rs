@@ -204,10 +204,6 @@ fn switch(version: &Version, compile: &Compile, (in_force, board): (&InForce, &B
 pub fn tell(newest: &Topology, before: Option<u128>, board: &Board) {
     let (generation, hash, rules) = (newest.generation, newest.hash, newest.rules.len() as u64);
     count::tell(board, &Fact::RulesInForce { generation, hash, rules, before });
-    let is_new = before != Some(hash);
-    for rule in newest.rules.iter().filter(|rule| is_new && !rule.unbuilt.is_empty()) {
-        tracing::warn!(rule = rule.id, operators = rule.unbuilt.join(", "), "not carried out yet");
-    }
 }
 
 /// Says what is wrong with rules that are refused.

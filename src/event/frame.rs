@@ -12,7 +12,7 @@ use super::change::Coordinates;
 pub const MOST_FRAME_BYTES: usize = 256 * 1024;
 
 /// The format version every frame starts with.
-pub const FRAME_VERSION: u8 = 3;
+pub const FRAME_VERSION: u8 = 4;
 
 /// What a reader must know before it may look at the items.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

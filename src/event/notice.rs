@@ -67,6 +67,9 @@ pub struct Notice<'a> {
     pub expires_at: Option<Timestamp>,
     /// The answers offered.
     pub answers: Vec<Verb>,
+    /// What it is gathered by, where each person has a window of their own.
+    #[serde(borrow)]
+    pub gather: Option<Gather<'a>>,
     /// Replaces what stands on the phone under the same key.
     #[serde(borrow)]
     pub collapse_key: Option<&'a str>,
@@ -76,6 +79,42 @@ pub struct Notice<'a> {
     /// Who it is for, to be asked again when it is released.
     #[serde(borrow)]
     pub audience: Sealed<'a>,
+}
+
+/// What a person's own window gathers by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gather<'a> {
+    /// Equal for what belongs together.
+    pub key: u128,
+    /// The state that was left, where the change says so.
+    pub was: Option<&'a str>,
+    /// The state that was come to.
+    pub is: Option<&'a str>,
+}
+
+/// A conversation is over: what still waits of it for somebody is not told any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Over<'a> {
+    /// Whose data it is.
+    pub tenant: &'a str,
+    /// The rule.
+    pub rule: &'a str,
+    /// The round of the conversation.
+    pub conversation: u128,
+    /// For whom it is over.
+    #[serde(borrow)]
+    pub whom: Whom<'a>,
+}
+
+/// For whom a conversation is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Whom<'a> {
+    /// For everybody.
+    Everybody,
+    /// For those whom its steps would tell: somebody has seen it.
+    Steps,
+    /// For this person, who answered.
+    Person(&'a str),
 }
 
 // === impl Occasion ===

@@ -34,6 +34,14 @@ pub struct Person {
     /// The channels approved for this person (`mobile`, `web`, an app's name); empty: all for staff,
     /// none for externals.
     pub channels: Vec<String>,
+    /// IANA name of the zone the device is in; goes before `zone`.
+    pub device_zone: Option<String>,
+    /// When quiet hours begin, such as `22:00`; there are none when absent.
+    pub quiet_from: Option<String>,
+    /// When they end, such as `07:00`.
+    pub quiet_to: Option<String>,
+    /// Categories that are not wanted, or `category/channel` for one channel.
+    pub muted: Vec<String>,
 }
 
 /// A place in the location tree; each level lies inside the next.

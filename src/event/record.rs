@@ -27,6 +27,8 @@ pub enum Topic {
     People,
     /// `bugle.people.told`: which news each partition of people has told.
     Told,
+    /// `bugle.people.state`: what waits for each person, and the texts of it, compacted.
+    Waiting,
     /// `bugle.pushes`: frames of batches.
     Pushes,
     /// `bugle.pushes.state`: batches that were not finished in time, compacted.
@@ -91,7 +93,7 @@ pub struct Outgoing {
 
 impl Topic {
     /// Every topic Bugle reads or writes.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Events(Source::XConnector),
         Self::Events(Source::Xecm),
         Self::Events(Source::Bws),
@@ -104,6 +106,7 @@ impl Topic {
         Self::State,
         Self::People,
         Self::Told,
+        Self::Waiting,
         Self::Pushes,
         Self::Parked,
         Self::Writebacks,
@@ -116,14 +119,17 @@ impl Topic {
     /// Whether it holds what a lane remembers.
     #[must_use]
     pub const fn is_memory(self) -> bool {
-        matches!(self, Self::Seen | Self::State | Self::Told | Self::Parked | Self::WritebackState)
+        matches!(
+            self,
+            Self::Seen | Self::State | Self::Told | Self::Waiting | Self::Parked | Self::WritebackState
+        )
     }
 
     /// Whether it is compacted memory: it is written only when something changed, and the lane's cursor says by
     /// which transaction last.
     #[must_use]
     pub const fn is_state(self) -> bool {
-        matches!(self, Self::State | Self::Parked | Self::WritebackState)
+        matches!(self, Self::State | Self::Waiting | Self::Parked | Self::WritebackState)
     }
 
     /// Where the memory of the lane that reads this topic is kept, partition by partition.
@@ -131,7 +137,7 @@ impl Topic {
     pub const fn memories(self) -> &'static [Self] {
         match self {
             Self::Subjects => &[Self::Seen, Self::State],
-            Self::People => &[Self::Told],
+            Self::People => &[Self::Told, Self::Waiting],
             Self::Pushes => &[Self::Parked],
             Self::Writebacks => &[Self::WritebackState],
             _ => &[],
@@ -152,6 +158,7 @@ impl fmt::Display for Topic {
             Self::State => f.write_str("bugle.subjects.state"),
             Self::People => f.write_str("bugle.people"),
             Self::Told => f.write_str("bugle.people.told"),
+            Self::Waiting => f.write_str("bugle.people.state"),
             Self::Pushes => f.write_str("bugle.pushes"),
             Self::Parked => f.write_str("bugle.pushes.state"),
             Self::Writebacks => f.write_str("bugle.writebacks"),

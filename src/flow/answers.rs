@@ -7,17 +7,16 @@
 use crate::codec::Unreadable;
 use crate::event::answer::Answer;
 use crate::event::frame::SubjectItem;
-use crate::event::notice::Verb;
+use crate::event::notice::{Verb, Whom};
 use crate::event::{BoundAudience, Change, Ending, Timestamp, Verdict, hash128};
-use crate::topology::Topology;
 use crate::topology::plan::Stop;
 use crate::topology::schedule::{Purpose, Start};
 use crate::topology::{KindRule, Rule};
 
 use super::conversation::{Conversation, Decided, Matter, What};
 use super::dedupe::{Heard, Seen};
-use super::talks::{Talks, close, key, read};
-use super::voice::{blank, leave_out};
+use super::talks::{Talks, close, key, over, read};
+use super::voice::{Voice, blank, leave_out};
 use super::{Outbox, Want, World};
 
 /// Why an answer does not count. The words are stable: devices and portals act on them.
@@ -73,7 +72,7 @@ impl Talks {
     pub(super) fn answer(
         &mut self,
         given: Given<'_>,
-        seen: &mut Seen,
+        (voice, seen): (&mut Voice, &mut Seen),
         world: &World<'_>,
         out: &mut Outbox,
     ) -> Result<(), Want> {
@@ -113,7 +112,11 @@ impl Talks {
         if refusal.is_none() && seen.hear_once(hash128(parts), now) == Heard::New {
             given.accept(rule, out);
             super::carry::owe(&given, (rule, &change), world.plan, out);
-            given.stop(&mut talk, &mut matter, (world.topology, rule, &change));
+            let form = world.topology.rule_for(&rule.id, change.kind());
+            for whom in given.over(rule.stop(answer.verb), form) {
+                over(&talk, (answer.tenant, &rule.id), whom, (voice, out));
+            }
+            given.stop(&mut talk, &mut matter, (rule, form));
         } else {
             given.refuse(Some(rule), refusal.unwrap_or(Refusal::Repeated), out);
         }
@@ -162,15 +165,25 @@ impl Given<'_> {
         }
     }
 
+    /// For whom the conversation is over with this answer: what waits for them is not told any more.
+    fn over(&self, stop: Stop, form: Option<&KindRule>) -> Vec<Whom<'_>> {
+        let steps = || form.is_some_and(|form| form.timers.iter().any(|timer| waits(form, timer.id)));
+        match stop {
+            Stop::All => vec![Whom::Everybody],
+            Stop::Each if steps() => vec![Whom::Person(self.answer.person), Whom::Steps],
+            Stop::Each => vec![Whom::Person(self.answer.person)],
+            Stop::Pause(_) | Stop::None => Vec::new(),
+        }
+    }
+
     /// What the answer ends.
     fn stop(
         &self,
         talk: &mut Conversation<'_>,
         matter: &mut Matter<'_>,
-        (topology, rule, change): (&Topology, &Rule, &Change<'_>),
+        (rule, form): (&Rule, Option<&KindRule>),
     ) {
         let Answer { person, verb, conversation, .. } = *self.answer;
-        let form = topology.rule_for(&rule.id, change.kind());
         match rule.stop(verb) {
             Stop::All => {
                 matter.decided = Some(Decided { conversation, by: person.to_owned(), verb, at: self.now });
@@ -224,7 +237,10 @@ impl Given<'_> {
 
 /// A step counted from the telling waits for somebody to say that they have seen it: one is enough.
 fn waits_for_anybody(rule: &KindRule, what: What) -> bool {
-    let What::Timer(id) = what else { return false };
+    matches!(what, What::Timer(id) if waits(rule, id))
+}
+
+fn waits(rule: &KindRule, id: u32) -> bool {
     let step = |purpose| matches!(purpose, Purpose::Step(_));
     rule.timers.iter().any(|timer| timer.id == id && timer.start == Start::Told && step(timer.purpose))
 }

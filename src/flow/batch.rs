@@ -31,6 +31,8 @@ pub struct Group {
     pub saying: u16,
     /// Whether it stands for several changes, and says for how many.
     pub counted: bool,
+    /// Whether it lists several tellings.
+    pub listed: bool,
     /// The message's locale.
     pub locale: String,
     /// The reader's zone, where the text shows times; empty otherwise.
@@ -56,6 +58,8 @@ pub struct Grouped<'g> {
     pub saying: u16,
     /// Whether it stands for several changes, and says for how many.
     pub counted: bool,
+    /// Whether it lists several tellings.
+    pub listed: bool,
     /// The message's locale.
     pub locale: &'g str,
     /// The reader's zone, where the text shows times; empty otherwise.
@@ -115,10 +119,23 @@ pub fn ttl_seconds(now: Timestamp, expires_at: Option<Timestamp>) -> u32 {
 
 impl From<&Grouped<'_>> for Group {
     fn from(group: &Grouped<'_>) -> Self {
-        let Grouped { tenant, external, rule, generation, saying, counted, locale, zone, .. } = *group;
+        let Grouped { tenant, external, rule, generation, saying, counted, listed, locale, zone, .. } =
+            *group;
         let Grouped { answers, ttl_seconds, .. } = *group;
         let [tenant, locale, zone] = [tenant, locale, zone].map(str::to_owned);
-        Self { tenant, external, rule, generation, saying, counted, locale, zone, answers, ttl_seconds }
+        Self {
+            tenant,
+            external,
+            rule,
+            generation,
+            saying,
+            counted,
+            listed,
+            locale,
+            zone,
+            answers,
+            ttl_seconds,
+        }
     }
 }
 
@@ -137,6 +154,7 @@ impl Group {
             generation: self.generation,
             saying: self.saying,
             counted: self.counted,
+            listed: self.listed,
             locale: &self.locale,
             zone: &self.zone,
             answers: self.answers,
@@ -337,6 +355,7 @@ mod tests {
             generation: 0,
             saying: 0,
             counted: false,
+            listed: false,
             locale: "en".into(),
             zone: String::new(),
             answers: 0,

@@ -6,7 +6,7 @@
 //!
 //! Layout: version byte, four bytes of the second it is due, four of a checksum of what follows and of the
 //! second (both little endian), then the matter in the form that frames carry. So an entry that is read back
-//! is known to be whole, and when it is due, without being unpacked. Version 1 had neither.
+//! is known to be whole, and when it is due, without being unpacked.
 
 use std::borrow::Cow;
 
@@ -20,9 +20,7 @@ use crate::store::keyed::{NEVER, Second};
 use super::memory::BrokenMemory;
 
 /// The format this version writes; of a later one it reads nothing.
-const VERSION: u8 = 2;
-/// The format without due second and checksum.
-const BARE: u8 = 1;
+const VERSION: u8 = 3;
 /// The bytes of a due second, and of a checksum.
 const FOUR: usize = size_of::<u32>();
 
@@ -70,6 +68,8 @@ pub struct Conversation<'a> {
     pub armed: Vec<Armed>,
     /// Who was told, as audiences.
     pub told: Vec<BoundAudience>,
+    /// The partitions of people that were told, in order: there something of it may still wait.
+    pub reached: Vec<i32>,
     /// Who answered for themselves alone.
     pub answered: Vec<String>,
     /// How many reminders went out.
@@ -162,10 +162,7 @@ impl<'a> Matter<'a> {
     /// # Errors
     /// [`BrokenMemory`].
     pub fn due_of(entry: &[u8]) -> Result<Second, BrokenMemory> {
-        match opened(entry)? {
-            (Some(due), _) => Ok(due),
-            (None, _) => Ok(Matter::read(entry)?.due()),
-        }
+        opened(entry).map(|(due, _)| due)
     }
 
     /// The entry, appended to `bytes`.
@@ -190,25 +187,23 @@ impl<'a> Matter<'a> {
     }
 }
 
-/// When an entry is due, where it says so, and the matter in it.
-fn opened(entry: &[u8]) -> Result<(Option<Second>, &[u8]), BrokenMemory> {
+/// When an entry is due, and the matter in it.
+fn opened(entry: &[u8]) -> Result<(Second, &[u8]), BrokenMemory> {
     let (version, rest) = entry.split_first().ok_or(BrokenMemory::Damaged)?;
-    match *version {
-        BARE => return Ok((None, rest)),
-        VERSION => {}
-        later => return Err(BrokenMemory::Version(later)),
+    if *version != VERSION {
+        return Err(BrokenMemory::Version(*version));
     }
     let (due, rest) = rest.split_first_chunk::<FOUR>().ok_or(BrokenMemory::Damaged)?;
     let (said, rest) = rest.split_first_chunk::<FOUR>().ok_or(BrokenMemory::Damaged)?;
     if u32::from_le_bytes(*said) != sum(due, rest) {
         return Err(BrokenMemory::Damaged);
     }
-    Ok((Some(Second::from_le_bytes(*due)), rest))
+    Ok((Second::from_le_bytes(*due), rest))
 }
 
 /// The lower half of a hash that never changes.
 #[allow(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
-fn sum(due: &[u8], rest: &[u8]) -> u32 {
+pub(super) fn sum(due: &[u8], rest: &[u8]) -> u32 {
     xxhash_rust::xxh3::xxh3_64_with_seed(rest, due.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
         as u32
 }
@@ -229,6 +224,7 @@ impl<'a> Conversation<'a> {
             item: Cow::Borrowed(&[]),
             armed: Vec::new(),
             told: Vec::new(),
+            reached: Vec::new(),
             answered: Vec::new(),
             reminders: 0,
             gathered: Gathered::default(),
@@ -278,6 +274,15 @@ impl<'a> Conversation<'a> {
     pub fn answer_of(&mut self, person: &str) {
         if self.answered.len() < MOST_ANSWERED {
             self.answered.push(person.to_owned());
+        }
+    }
+
+    /// Something was said in these partitions of people.
+    pub fn reach(&mut self, partitions: &[i32]) {
+        for partition in partitions {
+            if let Err(at) = self.reached.binary_search(partition) {
+                self.reached.insert(at, *partition);
+            }
         }
     }
 
@@ -332,11 +337,11 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_of_the_version_before_is_read() {
-        let bytes = matter();
-        let before = [&[BARE], &bytes[1 + 2 * FOUR..]].concat();
-        assert_eq!(Matter::read(&before), Matter::read(&bytes));
-        assert_eq!(Matter::due_of(&before), Ok(40));
+    fn the_partitions_that_heard_are_known_once_each() {
+        let mut talk = Conversation::new(String::new());
+        talk.reach(&[2, 0, 2]);
+        talk.reach(&[1, 0]);
+        assert_eq!(talk.reached, [0, 1, 2]);
     }
 
     #[test]

@@ -6,8 +6,7 @@
 use jiff::civil;
 use jiff::tz::TimeZone;
 
-use crate::event::{Change, Span, Timestamp, Value};
-use crate::topology::plan::DayTime;
+use crate::event::{Change, DayTime, Span, Timestamp, Value};
 use crate::topology::schedule::Timer;
 
 /// Where a timer starts.
@@ -92,7 +91,7 @@ pub fn next_hour(now: Timestamp, hour: DayTime, zone: &TimeZone) -> Option<Times
     if today > now { Some(today) } else { local(later(day, 1)?, hour, zone) }
 }
 
-fn instant(at: Timestamp) -> Option<jiff::Timestamp> {
+pub(super) fn instant(at: Timestamp) -> Option<jiff::Timestamp> {
     jiff::Timestamp::from_millisecond(at.millis()).ok()
 }
 
@@ -101,7 +100,7 @@ fn later(day: civil::Date, days: i64) -> Option<civil::Date> {
 }
 
 /// An hour that is skipped that day comes as much later; of one that comes twice it is the first.
-fn local(day: civil::Date, hour: DayTime, zone: &TimeZone) -> Option<Timestamp> {
+pub(super) fn local(day: civil::Date, hour: DayTime, zone: &TimeZone) -> Option<Timestamp> {
     let at = day.at(i8::try_from(hour.hour).ok()?, i8::try_from(hour.minute).ok()?, 0, 0);
     let at = zone.to_ambiguous_timestamp(at).compatible().ok()?;
     Some(Timestamp::from_millis(at.as_millisecond()))

@@ -3,7 +3,9 @@
 //! It does not choose the people; it only puts their names where their partitions are.
 
 use crate::event::frame::{MOST_FRAME_BYTES, append};
-use crate::event::{Notice, Topic};
+use crate::event::ids::person_partition;
+use crate::event::notice::Whom;
+use crate::event::{Notice, Over, Topic};
 
 use super::Outbox;
 use super::frames::FrameSet;
@@ -35,17 +37,56 @@ impl FanOut {
             return false;
         }
         for part in &named.parts {
-            self.frames.push(part.partition, out, &[&self.notice, &part.count.to_le_bytes(), &part.names]);
+            let count = part.count.to_le_bytes();
+            self.frames.push(part.partition, out, &[&[TELL], &self.notice, &count, &part.names]);
         }
         true
     }
+
+    /// Says in these partitions, as far as it concerns them, that a conversation is over.
+    pub fn end(&mut self, over: &Over<'_>, partitions: &[i32], out: &mut Outbox) {
+        let only = match over.whom {
+            Whom::Person(person) => Some(person_partition(over.tenant, person, self.frames.partitions())),
+            Whom::Everybody | Whom::Steps => None,
+        };
+        let over = append(over, vec![OVER]);
+        for partition in partitions.iter().filter(|partition| only.is_none_or(|only| only == **partition)) {
+            self.frames.push(*partition, out, &[&over]);
+        }
+    }
 }
 
-/// The notice and the names of an item.
+/// An item of a frame of `bugle.people`.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "nearly every item is a notice, and none is kept")]
+pub enum Item<'a> {
+    /// A notice, and the names of those it is for.
+    Tell(Notice<'a>, Vec<&'a str>),
+    /// A conversation is over.
+    Over(Over<'a>),
+}
+
+/// What an item begins with.
+const TELL: u8 = 0;
+const OVER: u8 = 1;
+
+/// Reads an item.
 ///
 /// # Errors
-/// The item is not what [`FanOut::send`] writes.
-pub fn read(item: &[u8]) -> Result<(Notice<'_>, Vec<&str>), postcard::Error> {
+/// The item is not what [`FanOut`] writes.
+pub fn read(item: &[u8]) -> Result<Item<'_>, postcard::Error> {
+    let (what, item) = item.split_first().ok_or(postcard::Error::DeserializeUnexpectedEnd)?;
+    match *what {
+        TELL => tell(item).map(|(notice, names)| Item::Tell(notice, names)),
+        OVER => match postcard::take_from_bytes(item)? {
+            (over, []) => Ok(Item::Over(over)),
+            _ => Err(postcard::Error::DeserializeBadEncoding),
+        },
+        _ => Err(postcard::Error::DeserializeBadEncoding),
+    }
+}
+
+fn tell(item: &[u8]) -> Result<(Notice<'_>, Vec<&str>), postcard::Error> {
     let (notice, rest) = postcard::take_from_bytes::<Notice<'_>>(item)?;
     let (count, mut rest) = rest.split_first_chunk::<4>().ok_or(postcard::Error::DeserializeUnexpectedEnd)?;
     let count = u32::from_le_bytes(*count) as usize;

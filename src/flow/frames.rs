@@ -67,6 +67,12 @@ impl FrameSet {
         }
     }
 
+    /// How many partitions there are.
+    #[must_use]
+    pub fn partitions(&self) -> u32 {
+        u32::try_from(self.open.len()).unwrap_or(u32::MAX)
+    }
+
     /// What frames opened from now on say first. Frames open under another head leave at once.
     pub fn set_head(&mut self, head: &FrameHead, out: &mut Outbox) {
         if self.head != *head {

@@ -230,7 +230,10 @@ fn ring(lane: &mut dyn Rooms, now: Timestamp, world: &World<'_>, heard: &mut Hea
 fn sayings(record: &Outgoing) -> Vec<(NoticeId, u16)> {
     let frame = record.value.as_deref().filter(|_| record.topic == Topic::People).unwrap_or_default();
     let items = frames::FrameItems::read(frame).into_iter().flat_map(|(_, items)| items);
-    let notice = |item: &[u8]| fan_out::read(item).ok().map(|(notice, _)| (notice.id, notice.saying));
+    let notice = |item: &[u8]| match fan_out::read(item).ok()? {
+        fan_out::Item::Tell(notice, _) => Some((notice.id, notice.saying)),
+        fan_out::Item::Over(_) => None,
+    };
     items.filter_map(|item| notice(item.ok()?)).collect()
 }
 

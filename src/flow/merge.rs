@@ -22,6 +22,14 @@ pub struct Claim {
     pub standing: std::cmp::Reverse<usize>,
 }
 
+// === impl Claim ===
+
+impl Claim {
+    /// Stronger than any telling.
+    pub const MOST: Self =
+        Self { answers: usize::MAX, priority: Priority::Critical, standing: std::cmp::Reverse(0) };
+}
+
 /// A telling that waits for the cut.
 #[derive(Debug, Clone, Copy)]
 pub struct OnItsWay {
@@ -64,6 +72,12 @@ impl Told {
         Self { horizon, told: Expiring::default(), open: HashMap::default() }
     }
 
+    /// Whether it was told, or is about to be.
+    #[must_use]
+    pub fn knows(&self, key: u128, since: Timestamp) -> bool {
+        self.told.outlives(&key, since) || self.open.contains_key(&key)
+    }
+
     /// A telling for one person.
     pub fn meet(&mut self, key: u128, telling: OnItsWay) -> Met {
         if self.told.outlives(&key, telling.since) {
@@ -86,7 +100,7 @@ impl Told {
     pub fn cut(&mut self, now: Timestamp) {
         // In the order they were told, so that the same transaction writes the same memory when done again.
         let mut open: Vec<_> = self.open.drain().collect();
-        open.sort_unstable_by_key(|(_, telling)| telling.number);
+        open.sort_unstable_by_key(|(key, telling)| (telling.number, *key));
         for (key, telling) in open {
             self.told.insert(key, (), now + telling.within.unwrap_or(self.horizon));
         }

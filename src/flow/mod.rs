@@ -8,7 +8,7 @@
 //! |---|---|---|---|
 //! | [`source`] | `opentext.*.events` | decode, route, re-key | `bugle.subjects` |
 //! | [`subject`] | `bugle.subjects` | [`dedupe`], audience ([`named`]), [`fan_out`] | `bugle.people` |
-//! | [`person`] | `bugle.people` | still in the audience?, [`merge`], [`batch`] | `bugle.pushes` |
+//! | [`person`] | `bugle.people` | still in the audience?, told later?, [`merge`], [`batch`] | `bugle.pushes` |
 //! | [`delivery`] | `bugle.pushes` | send, retry, split | `bugle.receipts` |
 //! | [`write_back`] | `bugle.writebacks` | carry out, read back, retry | |
 //!

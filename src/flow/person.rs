@@ -3,46 +3,62 @@
 //! It ends with batches whose members are fixed: cut at sending time instead, a batch read again after
 //! a crash would have other members, another id, and people would be told twice.
 
-use std::cmp::Reverse;
+mod digest;
+mod endings;
+mod held;
+mod hold;
+mod piles;
+mod quiet;
+mod release;
+mod texts;
+mod wait;
+mod waiting;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
-use smallvec::SmallVec;
-
-use crate::directory::Entry;
 use crate::event::frame::FrameHead;
+use crate::event::notice::Whom;
 use crate::event::push::MOST_BATCH_BYTES;
-use crate::event::{Asked, Incoming, Notice, Reason, Timestamp, Topic, Verdict, hash128};
+use crate::event::{Asked, Incoming, Notice, Over, Reason, Timestamp, Topic, Verdict};
 
+use self::endings::Endings;
+use self::held::Held;
+use self::piles::Piles;
+use self::waiting::Waiting;
 use super::accounts::shard_of;
-use super::batch::{Group, Pile};
-use super::fan_out;
+use super::fan_out::{self, Item};
 use super::frames::{FrameItems, FrameSet};
 use super::memory::{self, BrokenMemory, Page};
-use super::merge::{self, Claim, Met, OnItsWay, Told};
+use super::merge::Told;
 use super::named::MOST_STANDING;
 use super::progress::Progress;
-use super::telling::{Look, Telling, ended};
+use super::telling::{Telling, ended};
 use super::{Admitted, Cursor, Outbox, Plan, Restored, Rooms, Want, World};
 
 /// The lane, in the name of its audit chains.
 const NAME: &str = "person";
+/// The most tellings gathered for one cut: a bound on memory, and enough to fill every batch.
+const MOST_TELLINGS: usize = 20_000;
+
+/// How many tellings an entry of `bugle.people.state` says are held; none, where it is not about a person.
+#[must_use]
+pub fn held_of(key: &[u8], entry: Option<&[u8]>) -> u64 {
+    let person = entry.filter(|_| key.len() == size_of::<u128>());
+    let waiting = person.and_then(|entry| waiting::read::<Waiting<'_>>(entry).ok());
+    let claims = waiting.map(|waiting| waiting.items.iter().map(|item| item.claims.len() as u64).sum());
+    claims.unwrap_or_default()
+}
 
 /// What one partition of people remembers, and what waits for the cut.
 #[derive(Debug)]
 pub struct PersonLane {
     partition: i32,
     progress: Progress,
-    told: Told,
-    piles: Vec<(Group, Pile)>,
-    by_group: HashMap<Group, usize, foldhash::fast::RandomState>,
-    /// Tellings that a stronger one may still replace: pile, member, and whose they were.
-    replaceable: Vec<(usize, usize, Arc<Verdict>)>,
-    /// Of what replaces something on a phone, by person and key: the pile of the newest.
-    newest: HashMap<u128, usize, foldhash::fast::RandomState>,
-    gathered: usize,
-    /// How far the directory had been read when the first of what waits was decided.
+    piles: Piles,
+    held: Held,
+    endings: Endings,
+    /// How far the directory had been read when the first of what waits for the cut was decided.
     decided: Option<Vec<i64>>,
     frames: FrameSet,
 }
@@ -56,12 +72,9 @@ impl PersonLane {
         Self {
             partition,
             progress: Progress::new(NAME, partition, from.0, from.1),
-            told: Told::new(plan.horizon),
-            piles: Vec::new(),
-            by_group: HashMap::default(),
-            replaceable: Vec::new(),
-            newest: HashMap::default(),
-            gathered: 0,
+            piles: Piles::new(Told::new(plan.horizon)),
+            held: Held::new(partition, from.1),
+            endings: Endings::default(),
             decided: None,
             frames: FrameSet::new(Topic::Pushes, plan.pushes, MOST_BATCH_BYTES),
         }
@@ -69,57 +82,21 @@ impl PersonLane {
 
     fn tell_all(
         &mut self,
-        item: (&Notice<'_>, &[&str]),
-        read: (Timestamp, &FrameHead),
+        (notice, people): (&Notice<'_>, &[&str]),
+        (now, head): (Timestamp, &FrameHead),
         world: &World<'_>,
         out: &mut Outbox,
     ) {
-        let ((notice, people), (now, head)) = (item, read);
-        // In the words of the rules it was decided by, as long as there is such a rule.
-        let decided_by = world.topology.at(head.generation);
-        let placed = decided_by.placed(notice.rule).filter(|_| world.topology.rule(notice.rule).is_some());
-        let Some((place, rule)) = placed else {
-            out.verdicts.push(ended(now, notice, Reason::RuleRemoved, people));
-            return;
-        };
-        let saying = rule.sayings.get(usize::from(notice.saying));
-        let Some((saying, message)) = saying.and_then(|saying| Some((saying, saying.message.as_ref()?)))
-        else {
-            // The rule says less than it did when this was decided.
-            out.verdicts.push(ended(now, notice, Reason::RuleRemoved, people));
-            return;
-        };
-        if notice.expires_at.is_some_and(|end| end <= now) {
-            out.verdicts.push(ended(now, notice, Reason::Expired, people));
-            return;
-        }
-        let moved = match (head.directory != world.directory).then(|| notice.audience.open()).transpose() {
-            Ok(moved) => moved,
-            Err(_) => {
-                // When in doubt nobody is told.
-                out.verdicts.push(ended(now, notice, Reason::Refused("internal".to_owned()), people));
-                return;
-            }
-        };
-        let mut telling = Telling {
-            now,
-            notice,
-            rule,
-            priority: saying.priority,
-            message,
-            place,
-            generation: decided_by.generation,
-            claim: Claim {
-                answers: notice.answers.len(),
-                priority: saying.priority,
-                standing: Reverse(place),
-            },
-            from: head.from,
-            moved,
-            if_merged: decided_by
-                .shares_news(place)
-                .then(|| Arc::new(ended(now, notice, Reason::Merged, &[]))),
-            found: SmallVec::new(),
+        let telling =
+            Telling::new(now, notice, (head.from, head.generation), world).and_then(|mut telling| {
+                if head.directory != world.directory {
+                    telling.ask_again()?;
+                }
+                Ok(telling)
+            });
+        let mut telling = match telling {
+            Ok(telling) => telling,
+            Err(reason) => return out.verdicts.push(ended(now, notice, reason, people)),
         };
         let mut gone: BTreeMap<Reason, Vec<&str>> = BTreeMap::new();
         for user_id in people {
@@ -132,9 +109,10 @@ impl PersonLane {
             let asked = left.then(|| why_left(notice, &people, world)).flatten();
             out.verdicts.push(Verdict { asked, ..ended(now, notice, reason, &people) });
         }
+        self.endings.give(world, out);
     }
 
-    /// One person: told at the cut, or the reason why not.
+    /// One person: told at the cut, or later, or the reason why not.
     fn tell<'t>(
         &mut self,
         telling: &mut Telling<'t>,
@@ -144,87 +122,23 @@ impl PersonLane {
     ) -> Result<(), Reason> {
         let notice = telling.notice;
         let entry = world.people.get(notice.tenant, user_id).ok_or(Reason::LeftAudience)?;
-        let left = |audience| !world.people.belongs(notice.tenant, audience, user_id);
-        if telling.moved.as_ref().is_some_and(left) {
-            return Err(Reason::LeftAudience);
+        telling.may_hear(world.people, &entry)?;
+        let is_quiet = || entry.wishes().is_some_and(|wishes| wishes.quiet().is_some());
+        if telling.asks() || is_quiet() || (!self.held.is_empty() && telling.may_meet()) {
+            return self.hold(telling, &entry, world, out);
         }
-        let (mut pile, mut letter) = self.letter(telling, &entry, (world.plan, false))?;
-        let replaced =
-            notice.collapse_key.map(|key| hash128([notice.tenant, user_id, key].map(str::as_bytes)));
-        // Piles leave in the order they were begun: what replaces must not lie in one before what it replaces.
-        if replaced.and_then(|key| self.newest.get(&key)).is_some_and(|newest| *newest > pile) {
-            (pile, letter) = self.letter(telling, &entry, (world.plan, true))?;
-        }
-        if let Some(if_merged) = &telling.if_merged {
-            let key = merge::key(notice.tenant, user_id, notice.news, notice.occasion);
-            let (claim, number) = (telling.claim, self.replaceable.len());
-            let within = telling.rule.plan.within;
-            let since = notice.appended_at;
-            match self.told.meet(key, OnItsWay { claim, number, since, within }) {
-                Met::First => {}
-                Met::Loses => return Err(Reason::Merged),
-                Met::Wins(weaker) => self.take_back(weaker, out),
-            }
-            let member = self.piles[pile].1.next_member();
-            self.replaceable.push((pile, member, Arc::clone(if_merged)));
-        }
-        self.piles[pile].1.add(user_id, letter, notice.appended_at);
-        self.newest.extend(replaced.map(|key| (key, pile)));
-        self.gathered += 1;
-        Ok(())
+        self.piles.add(telling, (&entry, notice.appended_at), world.plan, out)
     }
 
-    /// The pile and the letter for a person who reads as `entry` says; the pile is a new one where it has to lie
-    /// behind all others.
-    fn letter<'t>(
-        &mut self,
-        telling: &mut Telling<'t>,
-        entry: &Entry<'t>,
-        (plan, behind): (&'t Plan, bool),
-    ) -> Result<(usize, u32), Reason> {
-        let look = Look { external: entry.party().is_some(), locale: entry.locale(), zone: entry.zone() };
-        if behind {
-            telling.found.retain(|(other, ..)| *other != look);
+    /// What waits of a conversation that is over is not told any more.
+    fn end_of(&mut self, over: &Over<'_>, (now, world): (Timestamp, &World<'_>), out: &mut Outbox) {
+        if !self.held.texts.has(over) {
+            return;
         }
-        if let Some((_, pile, letter)) = telling.found.iter().find(|(other, ..)| *other == look) {
-            return Ok((*pile, *letter));
+        match over.whom {
+            Whom::Everybody | Whom::Steps => self.held.texts.end(over),
+            Whom::Person(user_id) => self.end_for(user_id, over, (now, world), out),
         }
-        let group = telling.group(entry, plan);
-        let pile = match self.by_group.get(&group).filter(|_| !behind) {
-            Some(pile) => *pile,
-            None => {
-                let owned = Group::from(&group);
-                self.piles.push((owned.clone(), Pile::new(telling.template(&group, plan))));
-                self.by_group.insert(owned, self.piles.len() - 1);
-                self.piles.len() - 1
-            }
-        };
-        let (notice, waiting) = (telling.notice.id, &mut self.piles[pile].1);
-        let letter = match waiting.letter_of(notice) {
-            Some(letter) => letter,
-            None => telling.write_letter(&group, waiting).map_err(|code| Reason::Refused(code.to_owned()))?,
-        };
-        telling.found.push((look, pile, letter));
-        Ok((pile, letter))
-    }
-
-    /// A stronger telling of the same news goes in place of one that waits for the cut.
-    fn take_back(&mut self, weaker: usize, out: &mut Outbox) {
-        let Some((pile, member, verdict)) = self.replaceable.get(weaker) else { return };
-        let pile = &mut self.piles[*pile].1;
-        if pile.take(*member) {
-            let people = pile.name(*member).map(str::to_owned).into_iter().collect();
-            out.verdicts.push(Verdict { count: 1, people, ..Verdict::clone(verdict) });
-        }
-    }
-
-    fn forget_gathered(&mut self) -> Vec<(Group, Pile)> {
-        self.by_group.clear();
-        self.replaceable.clear();
-        self.newest.clear();
-        self.gathered = 0;
-        self.decided = None;
-        std::mem::take(&mut self.piles)
     }
 }
 
@@ -246,13 +160,16 @@ impl Rooms for PersonLane {
             if at < place {
                 continue;
             }
-            if self.gathered >= MOST_TELLINGS {
+            if self.piles.len() >= MOST_TELLINGS {
                 self.progress.reach(record.offset, at);
                 return Admitted::More;
             }
             let item = item.map_err(|broken| broken.to_string());
             match item.and_then(|item| fan_out::read(item).map_err(|error| error.to_string())) {
-                Ok((notice, people)) => self.tell_all((&notice, &people), (now, &head), world, out),
+                Ok(Item::Tell(notice, people)) => {
+                    self.tell_all((&notice, &people), (now, &head), world, out);
+                }
+                Ok(Item::Over(over)) => self.end_of(&over, (now, world), out),
                 Err(broken) => {
                     // What came before it is taken in, and must not be again.
                     self.progress.reach(record.offset, at);
@@ -269,8 +186,8 @@ impl Rooms for PersonLane {
         let directory = self.decided.take().unwrap_or_else(|| world.directory.to_vec());
         let head = FrameHead { generation: world.topology.generation, directory, from: self.partition };
         self.frames.set_head(&head, out);
-        self.told.cut(now);
-        for (group, pile) in self.forget_gathered() {
+        self.piles.told.cut(now);
+        for (group, pile) in self.piles.take() {
             let account = world.plan.accounts.of(&group.tenant);
             let shard = shard_of(account, self.partition, world.plan.pushes);
             for (count, batch) in pile.cut(&group, now, world.plan) {
@@ -280,34 +197,66 @@ impl Rooms for PersonLane {
         }
         self.frames.cut(out);
         self.progress.close(world, out);
-        let (offset, cursor) = self.progress.position();
-        memory::write(Topic::Told, self.partition, (offset, &cursor), self.told.told(now), out);
+        self.held.cut(self.progress.position(), out);
+        let (offset, cursor) = self.position();
+        memory::write(Topic::Told, self.partition, (offset, &cursor), self.piles.told.told(now), out);
+    }
+
+    fn wake(&mut self, now: Timestamp, world: &World<'_>, out: &mut Outbox) -> Option<Want> {
+        self.decided.get_or_insert_with(|| world.directory.to_vec());
+        self.let_go(now, world, out)
+    }
+
+    fn wake_at(&self) -> Option<Timestamp> {
+        self.held.next_due()
+    }
+
+    fn open(&self) -> Option<usize> {
+        Some(self.held.len())
     }
 
     fn restore(&mut self, record: &Incoming, placed: bool) -> Result<Restored, BrokenMemory> {
-        let page = Page::read(record.value.as_deref().unwrap_or_default())?;
+        let value = record.value.as_deref();
+        let is_waiting = record.input.topic == Topic::Waiting;
+        if is_waiting && self.held.restore(record.key.as_deref().unwrap_or_default(), value)? {
+            return Ok(Restored { entries: 1, sequence: None });
+        }
+        let page = Page::read(value.unwrap_or_default())?;
+        let restored = |entries| Restored { entries, sequence: Some(page.cursor.sequence) };
+        if is_waiting {
+            return Ok(restored(0));
+        }
+        self.held.restored(&page.cursor);
         self.progress.restore((NAME, self.partition), &page, placed);
-        let entries = self.told.restore(&page)?;
-        Ok(Restored { entries, sequence: Some(page.cursor.sequence) })
+        self.piles.told.restore(&page).map(restored)
+    }
+
+    fn restored(&mut self) {
+        self.held.all_restored();
     }
 
     fn digest(&self, at: Timestamp) -> u128 {
-        self.told.digest(at)
+        self.piles.told.digest(at) ^ self.held.digest()
     }
 
     fn position(&self) -> (i64, Cursor) {
-        self.progress.position()
+        let (offset, cursor) = self.progress.position();
+        (offset, Cursor { state: self.held.written(), ..cursor })
     }
 
     fn settle(&mut self, now: Timestamp) {
         self.progress.settle();
-        self.told.settle(now);
+        self.held.settle();
+        self.piles.told.settle(now);
     }
 
     fn undo(&mut self) {
-        self.forget_gathered();
+        self.decided = None;
+        self.piles.take();
+        self.piles.told.undo();
+        self.held.undo();
+        self.endings.clear();
         self.frames.clear();
-        self.told.undo();
         self.progress.undo();
     }
 }
@@ -318,6 +267,3 @@ fn why_left(notice: &Notice<'_>, people: &[&str], world: &World<'_>) -> Option<A
     let asked = world.people.asked_of(notice.tenant, &audience, people, MOST_STANDING);
     Some(Arc::new(Asked { directory: world.directory.to_vec(), ..asked }))
 }
-
-/// The most tellings gathered for one cut: a bound on memory, and enough to fill every batch.
-const MOST_TELLINGS: usize = 20_000;

@@ -209,6 +209,7 @@ impl Ringing<'_, '_> {
         let said = self.voice.say(&self.hearing, &words, self.world, out);
         if said == Said::Told && words.occasion != Occasion::Closed {
             let zone = self.zone();
+            self.talk.reach(self.voice.reached());
             told(self.talk, words.audience, &self.hearing, &zone);
         }
         said

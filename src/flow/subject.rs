@@ -97,7 +97,7 @@ impl SubjectLane {
             out.verdicts.push(blank(now, item, None, Ending::AnswerRefused("unreadable".to_owned())));
             return Ok(());
         };
-        self.talks.answer(Given { now, item, answer: &answer }, &mut self.seen, world, out)
+        self.talks.answer(Given { now, item, answer: &answer }, (&mut self.voice, &mut self.seen), world, out)
     }
 
     /// One rule and one change it wants, or that closes what it has open.
@@ -110,7 +110,7 @@ impl SubjectLane {
     ) {
         let closer = world.topology.closers_for(change.kind()).iter().find(|closer| closer.rule.id == id);
         if let Some(closer) = closer.filter(|closer| closer.matches(change)) {
-            return self.talks.close(closer, (now, item, change), out);
+            return self.talks.close(closer, (now, item, change), &mut self.voice, out);
         }
         let Some(rule) = world.topology.rule_for(id, change.kind()) else {
             let verdict = blank(now, item, Some(change), Ending::Not(Reason::RuleRemoved));

@@ -7,6 +7,7 @@
 use jiff::tz::TimeZone;
 
 use crate::event::frame::SubjectItem;
+use crate::event::notice::{Over, Whom};
 use crate::event::{BoundAudience, Change, Ending, Occasion, Reason, Span, Timestamp, Topic, hash128};
 use crate::store::Keyed;
 use crate::store::keyed::Second;
@@ -91,7 +92,11 @@ impl Talks {
             return out.verdicts.push(ended(Reason::Overtaken));
         }
         let zone = due::zone(&world.plan.tenant(change.tenant()).zone);
-        follow(&mut talk, hearing, &zone);
+        if let Some((before, reached)) = follow(&mut talk, hearing, &zone) {
+            // What waits of the round before is no longer how things are.
+            let (tenant, rule, whom) = (change.tenant(), rule.rule.id.as_str(), Whom::Everybody);
+            voice.end(&Over { tenant, rule, conversation: before, whom }, &reached, out);
+        }
         match window::gather(&mut talk, hearing, &zone) {
             Ok(Move::Tell) if rule.rule.counts_changes() && hearing.is_known(seen) => {
                 out.verdicts.push(ended(Reason::Duplicate));
@@ -99,12 +104,14 @@ impl Talks {
             Ok(Move::Tell) => {
                 let words = hearing.first(talk.id, 1, item.appended_at);
                 if voice.say(hearing, &words, world, out) == Said::Told {
+                    talk.reach(voice.reached());
                     told(&mut talk, words.audience, hearing, &zone);
                 }
             }
             Ok(Move::Wait) => out.verdicts.push(ended(Reason::Grouped)),
             Ok(Move::Later) => out.verdicts.push(hearing.verdict(Occasion::First, Ending::Routed)),
             Ok(Move::Close) => {
+                over(&talk, (change.tenant(), &rule.rule.id), Whom::Everybody, (voice, out));
                 close(&mut talk, now);
                 out.verdicts.push(hearing.verdict(Occasion::Closed, Ending::Routed));
             }
@@ -128,20 +135,25 @@ impl Talks {
         &mut self,
         closer: &Closer,
         (now, item, change): (Timestamp, &SubjectItem<'_>, &Change<'_>),
+        voice: &mut Voice,
         out: &mut Outbox,
     ) {
         let rule = &closer.rule;
         let key = key(&rule.id, item.subject);
         let entry = self.kept.get(key).map(<[u8]>::to_vec);
         let mut matter = read(entry.as_deref(), &rule.id);
-        let (over, open): (Vec<_>, Vec<_>) = matter
+        let (ended, open): (Vec<_>, Vec<_>) = matter
             .talks
             .into_iter()
             .partition(|talk| !talk.is_closing() && closer.closes(change, &talk.each));
         matter.talks = open;
+        for talk in &ended {
+            over(talk, (change.tenant(), &rule.id), Whom::Everybody, (voice, out));
+        }
         // Several that are over together are over in one telling, to everybody who heard of any.
-        if let Some(talk) = over.into_iter().filter(|talk| !talk.told.is_empty()).reduce(|mut one, other| {
+        if let Some(talk) = ended.into_iter().filter(|talk| !talk.told.is_empty()).reduce(|mut one, other| {
             other.told.into_iter().for_each(|audience| one.remember(audience));
+            one.reach(&other.reached);
             one
         }) {
             let mut talk = talk;
@@ -257,14 +269,25 @@ pub(super) fn lasts(rule: &Rule) -> bool {
     plan.until.is_some() || plan.closed.is_some() || rule.decides() || counts
 }
 
+/// What still waits of a conversation for somebody is not told any more.
+pub(super) fn over(
+    talk: &Conversation<'_>,
+    (tenant, rule): (&str, &str),
+    whom: Whom<'_>,
+    (voice, out): (&mut Voice, &mut Outbox),
+) {
+    voice.end(&Over { tenant, rule, conversation: talk.id, whom }, &talk.reached, out);
+}
+
 /// Those who heard will be told that it is over; nothing else is due any more.
 pub(super) fn close(talk: &mut Conversation<'_>, now: Timestamp) {
     talk.armed.clear();
     talk.armed.push(Armed { what: What::Close, due: now, round: 0 });
 }
 
-/// A change opens a round or carries it on: its timers start, or move with its dates.
-fn follow(talk: &mut Conversation<'_>, hearing: &Hearing<'_>, zone: &TimeZone) {
+/// A change opens a round or carries it on: its timers start, or move with its dates. The round before, where
+/// there was one, and the partitions it was told in.
+fn follow(talk: &mut Conversation<'_>, hearing: &Hearing<'_>, zone: &TimeZone) -> Option<(u128, Vec<i32>)> {
     let Hearing { now, item, change, rule } = *hearing;
     let unending = window::is_unending(&rule.rule);
     let opens = talk.id == 0 || (talk.armed.is_empty() && !unending);
@@ -272,6 +295,7 @@ fn follow(talk: &mut Conversation<'_>, hearing: &Hearing<'_>, zone: &TimeZone) {
     let moved = opens || talk.dates != dates;
     talk.keep(item);
     (talk.order, talk.dates) = (rule.order(change).or(talk.order), dates);
+    let before = opens.then(|| (talk.id, std::mem::take(&mut talk.reached)));
     if opens {
         (talk.id, talk.opened_at, talk.told_at, talk.reminders) = (hearing.event(), now, None, 0);
         talk.armed.clear();
@@ -283,6 +307,10 @@ fn follow(talk: &mut Conversation<'_>, hearing: &Hearing<'_>, zone: &TimeZone) {
         Start::Told => false,
         Start::Last => true,
     });
+    // Of what nothing closes and nothing replaces, each round stands for itself.
+    let plan = &rule.rule.plan;
+    let stands_alone = plan.until.is_none() && plan.replace.is_none() && plan.order.is_none();
+    before.filter(|(id, reached)| *id != 0 && !stands_alone && !reached.is_empty())
 }
 
 /// Somebody was told at last, or again.

@@ -1,18 +1,22 @@
 //! Telling: a notice on its way to a person's phone: in which words, with whom in one request.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::directory::Entry;
+use crate::directory::{Entry, People, Wishes};
 use crate::event::notice::Verb;
 use crate::event::push::Letter;
-use crate::event::{BoundAudience, Ending, Notice, Priority, Reason, Template, Timestamp, Verdict};
+use crate::event::{
+    BoundAudience, Ending, Notice, Occasion, Priority, Reason, Span, Template, Timestamp, Verdict,
+};
+use crate::topology::plan::WindowPlan;
 use crate::topology::{Cut, Message, Rule};
 
-use super::Plan;
 use super::batch::{self, Grouped, Pile};
 use super::merge::Claim;
+use super::{Plan, World};
 
 /// A notice being told, with what is the same for all its people.
 pub(super) struct Telling<'t> {
@@ -20,6 +24,8 @@ pub(super) struct Telling<'t> {
     pub(super) notice: &'t Notice<'t>,
     pub(super) rule: &'t Rule,
     pub(super) priority: Priority,
+    /// The window in which the person has it gathered.
+    pub(super) window: Option<&'t WindowPlan>,
     pub(super) message: &'t Message,
     pub(super) place: usize,
     /// The rules it was decided by.
@@ -56,11 +62,96 @@ impl<'t> Telling<'t> {
             generation: self.generation,
             saying: self.notice.saying,
             counted: self.notice.count > 1,
+            listed: false,
             locale: &cut.locale,
-            zone: if cut.zone_matters { entry.zone().unwrap_or(&defaults.zone) } else { "" },
+            zone: if cut.zone_matters { self.zone(entry, plan) } else { "" },
             answers: self.notice.answers.iter().fold(0, |bits, verb| bits | bit(*verb)),
             ttl_seconds: batch::ttl_seconds(self.now, self.notice.expires_at),
         }
+    }
+
+    /// A notice of a partition of `bugle.subjects`, in the words of the rules it was decided by, as long as there
+    /// is such a rule; why it is told to nobody.
+    pub(super) fn new(
+        now: Timestamp,
+        notice: &'t Notice<'t>,
+        (from, generation): (i32, u64),
+        world: &'t World<'_>,
+    ) -> Result<Self, Reason> {
+        let decided_by = world.topology.at(generation);
+        let placed = decided_by.placed(notice.rule).filter(|_| world.topology.rule(notice.rule).is_some());
+        // Where it was decided by rules that nobody has any more, a rule may say less than it did then.
+        let (place, rule) = placed.ok_or(Reason::RuleRemoved)?;
+        let saying = rule.sayings.get(usize::from(notice.saying)).ok_or(Reason::RuleRemoved)?;
+        let message = saying.message.as_deref().ok_or(Reason::RuleRemoved)?;
+        if notice.expires_at.is_some_and(|end| end <= now) {
+            return Err(Reason::Expired);
+        }
+        let (answers, priority) = (notice.answers.len(), saying.priority);
+        let meets = decided_by.shares_news(place);
+        Ok(Self {
+            now,
+            notice,
+            rule,
+            priority,
+            window: saying.window.as_ref(),
+            message,
+            place,
+            generation: decided_by.generation,
+            claim: Claim { answers, priority, standing: Reverse(place) },
+            from,
+            moved: None,
+            if_merged: meets.then(|| Arc::new(ended(now, notice, Reason::Merged, &[]))),
+            found: SmallVec::new(),
+        })
+    }
+
+    /// The zone of a reader.
+    pub(super) fn zone(&self, entry: &Entry<'t>, plan: &'t Plan) -> &'t str {
+        entry.zone().unwrap_or(&plan.tenant(self.notice.tenant).zone)
+    }
+
+    /// Whether its rule asks that it waits: for others like it, or for the person's day to have room.
+    pub(super) fn asks(&self) -> bool {
+        let asks = self.window.is_some() || self.within().is_some() || self.rule.plan.cap.is_some();
+        asks && self.priority < Priority::Critical
+    }
+
+    /// Whether a person does not want it. What is mandatory nobody can mute.
+    pub(super) fn is_muted(&self, wishes: &Wishes) -> bool {
+        let plan = &self.rule.plan;
+        let category = plan.category.as_ref().filter(|_| !plan.mandatory);
+        category.is_some_and(|category| wishes.mute(category, &plan.channels))
+    }
+
+    /// How long it waits for other tellings of the same news.
+    pub(super) fn within(&self) -> Option<Span> {
+        let meets = self.if_merged.is_some() && self.notice.occasion != Occasion::Closed;
+        self.rule.plan.within.filter(|_| meets)
+    }
+
+    /// Whether what waits for a person may change what becomes of it.
+    pub(super) fn may_meet(&self) -> bool {
+        self.if_merged.is_some() || self.notice.occasion == Occasion::Closed
+    }
+
+    /// Whether somebody may be told now who was named when it was decided.
+    pub(super) fn may_hear(&self, people: &People, entry: &Entry<'_>) -> Result<(), Reason> {
+        let left = |audience| !people.belongs(self.notice.tenant, audience, entry.user_id());
+        if self.moved.as_ref().is_some_and(left) {
+            return Err(Reason::LeftAudience);
+        }
+        match entry.wishes() {
+            Some(wishes) if self.is_muted(wishes) => Err(Reason::Preference),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whom it is for is asked for again. When in doubt nobody is told.
+    pub(super) fn ask_again(&mut self) -> Result<(), Reason> {
+        let audience = self.notice.audience.open();
+        self.moved = Some(audience.map_err(|_| Reason::Refused("internal".to_owned()))?);
+        Ok(())
     }
 
     fn cut(&self, locale: &str) -> &'t Cut {
@@ -73,24 +164,27 @@ impl<'t> Telling<'t> {
             ("source".to_owned(), self.notice.at.source.to_string()),
             ("rule".to_owned(), self.notice.rule.to_owned()),
         ];
-        if let Some(link) = &cut.link {
+        if let Some(link) = cut.link.as_ref().filter(|_| !group.listed) {
             data.push(("link".to_owned(), link.clone()));
         }
         Template {
             rule: self.notice.rule.to_owned(),
             locale: group.locale.to_owned(),
-            title: if group.counted {
+            title: if group.listed {
+                "{{1}}".to_owned()
+            } else if group.counted {
                 format!("{} (+{{{{{}}}}})", cut.title, cut.count() + 1)
             } else {
                 cut.title.clone()
             },
-            summary: cut.summary.clone(),
+            summary: if group.listed { "{{2}}".to_owned() } else { cut.summary.clone() },
             target: self.rule.plan.app.clone().unwrap_or_else(|| plan.target.clone()),
             collapse_key: (self.notice.collapse_key)
+                .filter(|_| !group.listed)
                 .map(|_| format!("{{{{{}}}}}", cut.count() + 1 + usize::from(group.counted))),
             ttl_seconds: group.ttl_seconds,
             priority: self.priority,
-            answers: self.notice.answers.clone(),
+            answers: if group.listed { Vec::new() } else { self.notice.answers.clone() },
             data,
         }
     }

@@ -12,8 +12,8 @@ use crate::event::audience::{Bound, Table};
 use crate::event::frame::{FrameHead, SubjectItem};
 use crate::event::record::Header;
 use crate::event::{
-    Asked, BoundAudience, Change, Ending, Notice, NoticeId, Occasion, Reason, Sealed, Timestamp, Verdict,
-    hash128,
+    Asked, BoundAudience, Change, Ending, Notice, NoticeId, Occasion, Over, Reason, Sealed, Timestamp,
+    Verdict, hash128,
 };
 use crate::topology::KindRule;
 use crate::topology::schedule::To;
@@ -68,13 +68,16 @@ pub(super) struct Voice {
     kept: Kept,
     /// Room to seal an audience in.
     sealed: Vec<u8>,
+    /// The partitions of people that what was said last went to.
+    reached: Vec<i32>,
 }
 
 // === impl Voice ===
 
 impl Voice {
     pub(super) fn new(plan: &Plan) -> Self {
-        Self { fan_out: FanOut::new(plan.people), kept: Kept::default(), sealed: Vec::new() }
+        let (sealed, reached) = (Vec::new(), Vec::new());
+        Self { fan_out: FanOut::new(plan.people), kept: Kept::default(), sealed, reached }
     }
 
     /// What is said from now on was decided with this world, in this partition.
@@ -123,6 +126,8 @@ impl Voice {
             out.verdicts.push(hearing.verdict(occasion, Ending::Not(Reason::TooLarge)));
             return Said::Nobody;
         }
+        self.reached.clear();
+        self.reached.extend(named.parts.iter().map(|part| part.partition));
         out.tally.fan_outs.push(named.count);
         let verdict = hearing.verdict(occasion, Ending::Routed);
         out.verdicts.push(Verdict { count: named.count, asked, ..verdict });
@@ -132,6 +137,16 @@ impl Voice {
             out.verdicts.push(Verdict { count, people: part.to_vec(), ..verdict });
         }
         Said::Told
+    }
+
+    /// The partitions of people that what was said last went to, some of them twice.
+    pub(super) fn reached(&self) -> &[i32] {
+        &self.reached
+    }
+
+    /// Says in these partitions of people that a conversation is over.
+    pub(super) fn end(&mut self, over: &Over<'_>, partitions: &[i32], out: &mut Outbox) {
+        self.fan_out.end(over, partitions, out);
     }
 
     /// Everything said leaves.
@@ -216,6 +231,7 @@ impl<'h> Hearing<'h> {
             appended_at: words.since,
             expires_at: rule.expires_at(change),
             answers: rule.answers(change, words.saying),
+            gather: rule.gather(change, words.saying),
             collapse_key,
             values: rule.values(change, words.saying),
             audience,

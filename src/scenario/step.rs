@@ -31,7 +31,7 @@ pub(super) fn step(
     let times = fields.get("times").and_then(|node| cx.count(node)).unwrap_or(1);
     let every = fields.get("every").and_then(|node| cx.span(node)).unwrap_or_default();
     let last = at + Span::from_millis(every.millis().saturating_mul(i64::from(times) - 1));
-    let until = fields.get("until").and_then(|node| moment(cx, node, (course.clock, last)));
+    let until = fields.get("until").and_then(|node| until(cx, node, (course.clock, last)));
     let end = until.unwrap_or(last).max(last);
     let mut acts = Vec::new();
     if let Some(kind) = fields.get("event") {
@@ -87,6 +87,12 @@ fn time(cx: &mut Reading<'_>, fields: &mut Fields<'_>, course: &Course<'_>) -> T
         }
         (None, after) => course.now + after.unwrap_or_default(),
     }
+}
+
+/// Up to when a step hears what comes of it: a time, or so long after what happens.
+fn until(cx: &mut Reading<'_>, node: &Node, (clock, last): (&Clock, Timestamp)) -> Option<Timestamp> {
+    let span = cx.text(node)?.value.parse::<Span>().ok().filter(|span| *span >= Span::ZERO);
+    span.map(|span| last + span).or_else(|| moment(cx, node, (clock, last)))
 }
 
 /// A time that a scenario names.

@@ -148,7 +148,7 @@ pub const METRICS: &[Metric] = &[
     metric(
         OPEN,
         Kind::Gauge,
-        "Rules and subjects with something open, held, gathered or due.",
+        "Rules and subjects with something open, held, gathered or due; of people those for whom something waits.",
         &["topic", "partition"],
         assigned,
     ),

@@ -22,6 +22,7 @@ pub(super) fn plan(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]
     for window in plan.window.iter().chain(own_windows(plan)) {
         self::window(cx, (window, plan.subject.as_ref()), shapes);
     }
+    personal(cx, plan);
     for shape in shapes {
         if let Some(order) = &plan.order {
             cx.fields(std::slice::from_ref(order), shape);
@@ -211,6 +212,23 @@ fn window(
                 let Some(level) = level else { continue };
                 level_condition(cx, (value, level, at), shape);
             }
+        }
+    }
+}
+
+/// What is said later is gathered for each person, and what a person has gathered is listed or replaced.
+fn personal(cx: &mut Compiler<'_>, plan: &RulePlan) {
+    for window in own_windows(plan).filter(|window| !window.is_personal()) {
+        let told = ("what is said later is gathered by person", "add `person` to the window's `by`");
+        cx.fault(window.at, "bad-window", told);
+    }
+    for window in plan.window.iter().chain(own_windows(plan)).filter(|window| window.is_personal()) {
+        if matches!(window.kind, WindowKind::Threshold { .. } | WindowKind::Level { .. }) {
+            let told = (
+                "a threshold counts the changes of a subject, not those of a person",
+                "take `person` out of the window's `by`, or write a `digest`, `latest-state` or `session`",
+            );
+            cx.fault(window.at, "bad-window", told);
         }
     }
 }

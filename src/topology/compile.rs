@@ -58,7 +58,6 @@ impl Compiler<'_> {
             fallback: heard.fallback,
             never: heard.never,
             sayings,
-            unbuilt: unbuilt(plan),
             plan: plan.clone(),
         });
         let forms: Vec<KindRule> = shapes.iter().map(|shape| self.form(&rule, shape)).collect();
@@ -153,6 +152,7 @@ impl Compiler<'_> {
             dedupe: plan.dedupe.as_ref().map(|dedupe| self.fields(&dedupe.by, shape)).unwrap_or_default(),
             replace,
             variables: rule.sayings.iter().map(variables).collect(),
+            gathers: rule.sayings.iter().map(|saying| self.gathered(saying, shape)).collect(),
             expiry,
             signature: shape.slot("signature_required"),
             order: plan.order.as_ref().and_then(|order| shape.slot(&order.value)),
@@ -163,6 +163,13 @@ impl Compiler<'_> {
             level: plan.window.as_ref().and_then(|window| level(&window.kind, shape)),
             timers: schedule::timers(plan, shape),
         }
+    }
+
+    /// The fields by which each person has a saying gathered.
+    fn gathered(&mut self, saying: &Saying, shape: &Shape) -> Option<Vec<Named>> {
+        let window = saying.window.as_ref()?;
+        let by = window.by.iter().filter(|field| field.value != "person");
+        Some(by.filter_map(|field| Some((field.value.clone(), shape.slot(&field.value)?))).collect())
     }
 
     /// What closes the rule, for each of the kinds that do.
@@ -292,17 +299,4 @@ fn level(window: &WindowKind, shape: &Shape) -> Option<(Condition, Option<Condit
     let half =
         |level: &Spot<String>| Condition::parse(&format!("{} {}", value.value, level.value), shape).ok();
     Some((half(raise)?, clear.as_ref().and_then(half)))
-}
-
-/// The operators a plan carries that are not carried out yet, by name.
-fn unbuilt(plan: &RulePlan) -> Vec<&'static str> {
-    let personal = plan.window.as_ref().filter(|window| window.is_personal());
-    [
-        (plan.within.is_some(), "within"),
-        (personal.is_some(), "window: by person"),
-        (plan.cap.is_some(), "cap"),
-    ]
-    .into_iter()
-    .filter_map(|(is_used, name)| is_used.then_some(name))
-    .collect()
 }

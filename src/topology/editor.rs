@@ -30,6 +30,7 @@ pub fn rules(kinds: &Kinds) -> Json {
                 "description": "What the rules of this file say unless they say it themselves",
                 "properties": defaults(),
             },
+            "mandatory": { "$ref": "#/$defs/texts", "description": "Categories that nobody can mute" },
             "rules": { "type": "array", "items": rule(kinds) },
         },
         "$defs": shared(),

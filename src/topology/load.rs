@@ -1,6 +1,6 @@
 //! Load: a folder of rules and messages, read whole, with every fault of every file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -31,9 +31,10 @@ impl Topology {
 pub(super) fn read(files: &Files, kinds: &Kinds) -> Result<Topology, Vec<Fault>> {
     let (rules, mut faults) = (&files.rules, files.faults.clone());
     let messages = messages(&files.texts, &mut faults);
-    let parsed: Vec<(&Arc<Sheet>, RulesFile)> =
+    let mut parsed: Vec<(&Arc<Sheet>, RulesFile)> =
         rules.iter().filter_map(|sheet| Some((sheet, rules_file::read(sheet, &mut faults)?))).collect();
     ids(&parsed, &mut faults);
+    mandatory(&mut parsed, &mut faults);
     let (mut uses, mut ordered) = (Vec::new(), Vec::new());
     let mut by_kind: HashMap<String, Vec<super::KindRule>> = HashMap::new();
     let mut closers: HashMap<String, Vec<super::Closer>> = HashMap::new();
@@ -70,7 +71,8 @@ pub(super) fn read(files: &Files, kinds: &Kinds) -> Result<Topology, Vec<Fault>>
         return Err(faults.sorted());
     }
     let by_id = ordered.iter().enumerate().map(|(place, rule)| (rule.id.clone(), place)).collect();
-    let shared = ordered.iter().map(|rule| ordered.iter().any(|other| may_meet(rule, other))).collect();
+    let meets = |rule: &Rule| rule.plan.within.is_some() || ordered.iter().any(|other| may_meet(rule, other));
+    let shared = ordered.iter().map(|rule| meets(rule)).collect();
     let (hash, messages) = (files.hash(), messages.len());
     Ok(Topology { hash, rules: ordered, by_kind, closers, by_id, shared, messages, ..Topology::default() })
 }
@@ -121,6 +123,29 @@ fn messages(texts: &[Arc<Sheet>], faults: &mut Faults) -> BTreeMap<String, Arc<M
         }
     }
     messages
+}
+
+/// A category that one file calls mandatory is so for the rules of all of them.
+fn mandatory(files: &mut [(&Arc<Sheet>, RulesFile)], faults: &mut Faults) {
+    let known: BTreeSet<String> =
+        files.iter().flat_map(|(_, file)| &file.rules).filter_map(|plan| plan.category.clone()).collect();
+    let mut named = BTreeSet::new();
+    for (sheet, file) in files.iter() {
+        for category in &file.mandatory {
+            if !known.contains(&category.value) {
+                let hint = match nearest(&category.value, known.iter().map(String::as_str)) {
+                    Some(near) => format!("write `{near}`"),
+                    None => "write the `category` of a rule".to_owned(),
+                };
+                let fact = format!("no rule has the category `{}`", category.value);
+                faults.add(sheet, category.at, "unknown-category", (fact, hint));
+            }
+            named.insert(category.value.clone());
+        }
+    }
+    for plan in files.iter_mut().flat_map(|(_, file)| &mut file.rules) {
+        plan.mandatory = plan.category.as_ref().is_some_and(|category| named.contains(category));
+    }
 }
 
 /// Ids are keys of state: two rules with one would share it.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::event::notice::Verb;
-use crate::event::{Priority, Span};
+use crate::event::{DayTime, Priority, Span};
 
 use super::fault::{Place, Sheet, Spot};
 
@@ -71,6 +71,8 @@ pub struct RulePlan {
     pub cap: Option<CapPlan>,
     /// What a person's preferences refer to.
     pub category: Option<String>,
+    /// Whether its category is one that nobody can mute.
+    pub mandatory: bool,
     /// Another rule whose open conversations mute this one.
     pub inhibit: Option<InhibitPlan>,
     /// The locale every message of the file must have.
@@ -221,15 +223,6 @@ pub struct RepeatPlan {
     pub to: Option<Spot<String>>,
     /// What it says.
     pub words: Words,
-}
-
-/// An hour and minute of the day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DayTime {
-    /// 0 to 23.
-    pub hour: u8,
-    /// 0 to 59.
-    pub minute: u8,
 }
 
 /// One step of an escalation.

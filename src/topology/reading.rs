@@ -5,10 +5,9 @@
 
 use std::sync::Arc;
 
-use crate::event::Span;
+use crate::event::{DayTime, NotAnHour, Span};
 
 use super::fault::{Faults, Place, Sheet, Spot, listed, suggest};
-use super::plan::DayTime;
 use super::tree::{Branch, Node};
 
 /// The file being read and what was found wrong.
@@ -113,11 +112,9 @@ impl Reading<'_> {
     /// An hour such as `"09:00"`.
     pub(crate) fn day_time(&mut self, node: &Node) -> Option<DayTime> {
         let text = self.text(node)?;
-        let parts = text.value.split_once(':');
-        let parsed = parts.and_then(|(hour, minute)| Some((hour.parse().ok()?, minute.parse().ok()?)));
-        match parsed {
-            Some((hour @ 0..=23, minute @ 0..=59)) => Some(DayTime { hour, minute }),
-            _ => {
+        match text.value.parse() {
+            Ok(hour) => Some(hour),
+            Err(NotAnHour(_)) => {
                 let told = (format!("`{}` is no hour of the day", text.value), "write it as `\"09:00\"`");
                 self.fault(node.at, "bad-hour", told);
                 None

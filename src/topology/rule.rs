@@ -6,7 +6,7 @@
 use std::sync::{Arc, LazyLock};
 
 use crate::event::change::Slot;
-use crate::event::notice::Verb;
+use crate::event::notice::{Gather, Verb};
 use crate::event::shape::slot;
 use crate::event::{Audience, Change, Source, Span, SubjectKey, Timestamp, Value, hash128};
 
@@ -32,8 +32,6 @@ pub struct Rule {
     pub never: Option<Audience>,
     /// Everything it says: the first telling, what its timers say, what is said at the close.
     pub sayings: Vec<Saying>,
-    /// Operators it carries that this version does not carry out yet.
-    pub unbuilt: Vec<&'static str>,
     /// Everything it says, as written.
     pub plan: RulePlan,
 }
@@ -52,6 +50,8 @@ pub struct KindRule {
     pub(super) replace: Vec<Named>,
     /// For each saying, what its message uses.
     pub(super) variables: Vec<Vec<Named>>,
+    /// For each saying that a person has gathered, by what.
+    pub(super) gathers: Vec<Option<Vec<Named>>>,
     pub(super) expiry: Option<(Option<u16>, Span)>,
     pub(super) signature: Option<u16>,
     pub(super) order: Option<u16>,
@@ -302,6 +302,21 @@ impl KindRule {
     pub fn state(&self, change: &Change<'_>) -> (Option<String>, Option<String>) {
         let read = |slot: Option<u16>| slot.and_then(|slot| change.text(slot)).map(str::to_owned);
         (read(self.state.0), read(self.state.1))
+    }
+
+    /// What a saying is gathered by in a person's own window; `None` where it has none.
+    #[must_use]
+    pub fn gather<'c>(&self, change: &'c Change<'_>, saying: u16) -> Option<Gather<'c>> {
+        let by = self.gathers.get(usize::from(saying))?.as_deref()?;
+        let mut text = String::new();
+        for (name, slot) in by {
+            text.push('|');
+            put(&mut text, name, &value_text(change, *slot).unwrap_or_default());
+        }
+        let source = change.shape().source.as_str().as_bytes();
+        let key = hash128([change.tenant().as_bytes(), source, self.rule.id.as_bytes(), text.as_bytes()]);
+        let state = |slot: Option<u16>| slot.and_then(|slot| change.text(slot));
+        Some(Gather { key, was: state(self.state.0), is: state(self.state.1) })
     }
 
     /// Whether the level is raised by this change, and whether it is cleared.

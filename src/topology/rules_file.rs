@@ -22,6 +22,8 @@ use super::{timing, tree};
 pub(crate) struct RulesFile {
     /// The source its rules listen to.
     pub(crate) source: Option<Spot<Source>>,
+    /// Categories that nobody can mute.
+    pub(crate) mandatory: Vec<Spot<String>>,
     /// Its rules, in order.
     pub(crate) rules: Vec<RulePlan>,
 }
@@ -39,6 +41,7 @@ pub(crate) fn read(sheet: &Arc<Sheet>, faults: &mut Faults) -> Option<RulesFile>
     let cx = &mut Reading { sheet: Arc::clone(sheet), faults };
     let mut fields = cx.fields(&node, "a file of rules")?;
     let source = fields.need("source", cx).and_then(|node| read_source(cx, node));
+    let mandatory = fields.get("mandatory").map(|node| cx.texts(node)).unwrap_or_default();
     let defaults = fields.get("defaults").and_then(|node| cx.fields(node, "`defaults`"));
     let locale = defaults.as_ref().and_then(|_| fields.get("defaults")).and_then(|node| locale(cx, node));
     let rules = match fields.need("rules", cx).map(|node| &node.value) {
@@ -53,7 +56,7 @@ pub(crate) fn read(sheet: &Arc<Sheet>, faults: &mut Faults) -> Option<RulesFile>
     };
     fields.done(cx);
     let rules = rules.into_iter().map(|plan| RulePlan { locale: locale.clone(), ..plan }).collect();
-    Some(RulesFile { source, rules })
+    Some(RulesFile { source, mandatory, rules })
 }
 
 fn read_source(cx: &mut Reading<'_>, node: &Node) -> Option<Spot<Source>> {

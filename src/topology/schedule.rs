@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use crate::event::notice::Verb;
-use crate::event::{Audience, Priority, Shape, Span, hash128};
+use crate::event::{Audience, DayTime, Priority, Shape, Span, hash128};
 
 use super::audience;
 use super::compile::Compiler;
 use super::fault::Spot;
 use super::message::Message;
-use super::plan::{Anchor, DayTime, RulePlan, Side, Tell, Words};
+use super::plan::{Anchor, OwnWindow, RulePlan, Side, Tell, WindowPlan, Words};
 
 /// One thing a rule says, and to whom.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ pub struct Saying {
     pub answers: Vec<Verb>,
     /// To whom.
     pub to: To,
+    /// The window in which each person has it gathered.
+    pub window: Option<WindowPlan>,
 }
 
 /// To whom a saying goes.
@@ -103,9 +105,10 @@ pub(super) fn sayings(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shap
     }
     if let Some(closed) = &plan.closed {
         let said = saying(cx, plan, &[&closed.words], closed.to.as_ref(), shapes);
-        // Good news does not shout, and there is nothing left to answer.
+        // Good news does not shout, there is nothing left to answer, and nothing to gather it with.
         let priority = closed.words.priority.unwrap_or_default();
-        sayings.push(Saying { priority, answers: Vec::new(), ..said });
+        let window = said.window.filter(|_| closed.words.window.is_some());
+        sayings.push(Saying { priority, answers: Vec::new(), window, ..said });
     }
     sayings
 }
@@ -134,6 +137,12 @@ fn saying(
             .map(|answers| answers.value.clone())
             .unwrap_or_default(),
         to,
+        window: match nearer.iter().find_map(|words| words.window.as_ref()) {
+            Some(OwnWindow::None) => None,
+            Some(OwnWindow::Own(window)) => Some(WindowPlan::clone(window)),
+            None => plan.window.clone(),
+        }
+        .filter(WindowPlan::is_personal),
     }
 }
 

@@ -14,7 +14,7 @@ use bugle::flow::{Admitted, Cursor, Outbox, Rooms, World};
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::owed::{Event, KINDS, Telling, WHATS, owed, written};
+use super::owed::{Event, KINDS, Telling, WHATS, owed, with_quiet_hours, written};
 use super::town::{NOW, Town, company};
 use super::{Open, Seat, for_all};
 
@@ -161,6 +161,7 @@ impl<'t> Works<'t> {
                     | Topic::State
                     | Topic::People
                     | Topic::Told
+                    | Topic::Waiting
                     | Topic::Pushes),
                     Some(partition),
                 ) => {
@@ -260,7 +261,7 @@ fn assert_batches_are_pure(works: &Works<'_>) {
 }
 
 fn town(crowd: usize) -> Town {
-    let mut town = Town::new(&company(crowd), PARTITIONS);
+    let mut town = Town::new(&with_quiet_hours(company(crowd)), PARTITIONS);
     // Small, so that lanes commit inside a frame.
     town.plan.budget = 2_000;
     town

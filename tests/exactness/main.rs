@@ -55,6 +55,7 @@ impl Seat {
             for record in memory {
                 lane.restore(record, placed).unwrap();
             }
+            lane.restored();
             lane
         };
         let lane = opened((self.committed.0, &cursor), true);

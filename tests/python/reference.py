@@ -148,8 +148,16 @@ def told(directory, event, heard, now):
         due = event.get("due_at")
         urgent = event.get("severity") in ("high", "critical")
         if kind == "xecm.task.assigned" and urgent and due is not None and due <= now and not late(ends):  # EC-3
-            # Overdue for less than four hours: nobody but the assignees is asked yet.
-            people |= directory.tell(users, users, None, {data["initiator"]})
+            # Overdue for less than four hours: nobody but the assignees is asked yet. A step that finds nobody
+            # hands over to the next one at once.
+            known = [directory.people[user] for user in users if user in directory.people]
+            managers = {row["manager"] for row in known if row["manager"]}
+            backups = {deputy for row in known for deputy in many(row["deputies"])}
+            for asked in (users, managers, backups):
+                step = directory.tell(asked & set(directory.people), asked, None, {data["initiator"]})
+                people |= step
+                if step:
+                    break
         if kind == "xecm.task.assigned" and event.get("action") and not late(ends, due):  # EC-7
             people |= directory.tell(users, users, None, {data["initiator"]})
     elif kind == "xecm.document.stage_changed":  # EC-1

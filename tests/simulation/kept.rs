@@ -226,9 +226,8 @@ fn a_snapshot_of_yesterday_is_not_believed_where_what_was_deleted_is_forgotten()
     house.crash();
     house.play.pass(Duration::from_secs(13 * 3_600));
     let came = house.start();
-    // What people were told lies in a topic that deletes nothing by its key.
-    assert_eq!(came.from_snapshots, u64::from(PARTITIONS), "{}", came.log);
-    assert_eq!(came.discarded, ALL - u64::from(PARTITIONS));
+    // Each lane has something that waits, in a topic that is compacted.
+    assert_eq!((came.from_snapshots, came.discarded), (0, ALL), "{}", came.log);
     assert!(came.log.contains("13h old"), "{}", came.log);
 }
 

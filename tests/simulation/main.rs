@@ -35,6 +35,7 @@ use bugle::event::Person;
 use bugle::telemetry::Meters;
 use counted::{Check, Counted, Violation};
 use movers::movers;
+use owed::with_quiet_hours;
 use planted::Bug;
 use play::{Play, has_disks};
 use town::{Town, company};
@@ -53,7 +54,7 @@ fn everybody() -> Vec<Person> {
     let mut people = company(12);
     let like = people.iter().find(|person| person.user_id == "lena.vogt").unwrap().clone();
     people.extend(movers(&like));
-    people
+    with_quiet_hours(people)
 }
 
 fn a_company(people: Vec<Person>) -> Company {

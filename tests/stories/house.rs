@@ -19,8 +19,9 @@ use bugle::event::frame::FrameHead;
 use bugle::event::notice::Verb;
 use bugle::event::write_back::{Ask, Came, WriteBack};
 use bugle::event::{Incoming, Lane, Occasion, Parcel, Person, Span, Topic, Verdict};
+use bugle::flow::Plan;
+use bugle::flow::fan_out::{self, Item};
 use bugle::flow::frames::{FrameItems, single};
-use bugle::flow::{Plan, fan_out};
 use bugle::source_systems::{Reply, SourceSystems};
 use bytes::Bytes;
 use serde_json::{Value as Json, json};
@@ -229,6 +230,19 @@ impl House {
         assert!(self.comes_to_rest(), "the books stay open: {:?}", self.books());
     }
 
+    /// Everything goes round, and what waits for a while is told.
+    pub(crate) fn rest_after(&mut self, seconds: u64) {
+        self.rest();
+        self.pass_seconds(seconds);
+        for _ in 0..120 {
+            self.work(5);
+            if self.books().tellings.held == 0 {
+                return self.rest();
+            }
+        }
+        panic!("it still waits: {:?}", self.books());
+    }
+
     /// The books, from the topics.
     pub(crate) fn books(&mut self) -> Books {
         self.ledgers.read(Duration::ZERO).unwrap();
@@ -328,7 +342,7 @@ impl House {
         let mut notices = BTreeMap::new();
         for record in self.records(Topic::People) {
             for item in items(record.value.as_ref().unwrap()) {
-                let (notice, _) = fan_out::read(&item).unwrap();
+                let Item::Tell(notice, _) = fan_out::read(&item).unwrap() else { continue };
                 let key = (notice.id.0, record.input.partition);
                 notices.entry(key).or_insert((notice.occasion, 0)).1 += 1;
             }

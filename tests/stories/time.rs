@@ -70,7 +70,7 @@ fn a_request() -> House {
     let mut house = House::of(&people);
     house.start(0);
     house.event("xecm.task.assigned", &to_decide("1", &["ann", "ben"]));
-    house.rest();
+    house.rest_after(31);
     house
 }
 
@@ -114,7 +114,7 @@ fn story_15_b_an_answer_is_for_the_round_it_was_asked_in() {
         let mut again = to_decide("2", &["ben"]);
         again["occurred_at"] = json!("2026-01-07T09:00:00Z");
         house.event("xecm.task.assigned", &again);
-        house.rest();
+        house.rest_after(31);
         if !knows_rounds {
             first.telling.conversation = newest(&house, "ben").telling.conversation;
         }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bugle::directory::bind_rule;
 use bugle::event::frame::Format;
-use bugle::event::{BoundAudience, Change, Occasion, Source, Span, hash128};
+use bugle::event::{BoundAudience, Change, Occasion, Person, Source, Span, hash128};
 use bugle::sample;
 use bugle::topology::KindRule;
 use bugle::topology::schedule::{Purpose, To};
@@ -30,16 +30,26 @@ pub(crate) const KINDS: &[&str] = &[
     "bws.content.critical_added",
     "devadmin.queue.recovered",
     "xecm.task.completed",
+    "bws.item.added",
 ];
 
 /// Each kind, and what nobody can read.
-pub(crate) const WHATS: u8 = 10;
+pub(crate) const WHATS: u8 = 11;
 
 /// When the tasks are due: long after everything else happened.
 pub(crate) const DUE: Span = Span::from_secs(12 * 3_600);
 
 const ASSIGNED: u8 = 0;
 const COMPLETED: u8 = 8;
+const ADDED: u8 = 9;
+
+/// Where everything happens in somebody's quiet hours: what Lena hears, she hears later.
+pub(crate) fn with_quiet_hours(mut people: Vec<Person>) -> Vec<Person> {
+    for lena in people.iter_mut().filter(|person| person.user_id == "lena.vogt") {
+        (lena.quiet_from, lena.quiet_to) = (Some("09:30".to_owned()), Some("11:30".to_owned()));
+    }
+    people
+}
 
 /// Whose it is.
 fn tenant(event: Event) -> &'static str {
@@ -69,6 +79,7 @@ pub(crate) fn written(town: &Town, event: Event) -> (Source, Vec<u8>) {
         5 => json!({ "document_id": id, "state": "shipped", "partner": "northwind" }),
         6 => json!({ "class": "signed_agreement" }),
         COMPLETED => json!({ "process_id": id, "task_id": "1" }),
+        ADDED => json!({ "assigned": ["sofia.rossi", "lena.vogt"], "item_class": "invoice" }),
         _ => json!({}),
     };
     let mut patch = json!({
@@ -178,7 +189,12 @@ impl Owed {
         let lone = |occasion: Occasion| {
             hash128([rule.id.as_bytes(), &conversation.to_le_bytes(), occasion.to_string().as_bytes()])
         };
-        if rule.tells_at_once() {
+        if let Some(gather) = form.gather(change, 0) {
+            for user in &own {
+                let key = (tenant.clone(), user.clone(), rule.id.clone(), gather.key.to_string());
+                self.gathered.entry(key).or_default().0.insert(conversation);
+            }
+        } else if rule.tells_at_once() {
             let shared = town.topology.shares_news(place);
             let about = if shared { form.news(change) } else { lone(Occasion::First) };
             for user in &own {

@@ -330,7 +330,7 @@ impl TopicSettings {
             Topic::Directory | Topic::Members | Topic::Topology => 1,
             // A partition and its memory belong together.
             Topic::Seen | Topic::State => self.partitions(Topic::Subjects),
-            Topic::Told => self.partitions(Topic::People),
+            Topic::Told | Topic::Waiting => self.partitions(Topic::People),
             Topic::Parked => self.partitions(Topic::Pushes),
             Topic::WritebackState => self.partitions(Topic::Writebacks),
             _ => self.default_partitions,

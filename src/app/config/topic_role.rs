@@ -34,6 +34,8 @@ pub enum TopicRole {
     People,
     /// What was told.
     Told,
+    /// What waits for people.
+    Waiting,
     /// Batches.
     Pushes,
     /// Batches that were not finished in time.
@@ -67,6 +69,7 @@ impl From<Topic> for TopicRole {
             Topic::State => Self::State,
             Topic::People => Self::People,
             Topic::Told => Self::Told,
+            Topic::Waiting => Self::Waiting,
             Topic::Pushes => Self::Pushes,
             Topic::Parked => Self::Parked,
             Topic::Writebacks => Self::Writebacks,

@@ -175,6 +175,7 @@ fn changes(before: &Person, after: &Person) -> String {
         ("roles", &before.roles, &after.roles),
         ("deputies", &before.deputies, &after.deputies),
         ("channels", &before.channels, &after.channels),
+        ("muted", &before.muted, &after.muted),
     ];
     for (name, before, after) in lists {
         let gained = after.iter().filter(|item| !before.contains(item)).map(|item| format!("+{item}"));
@@ -199,6 +200,9 @@ fn changes(before: &Person, after: &Person) -> String {
         ("locale", text(&before.locale), text(&after.locale)),
         ("zone", text(&before.zone), text(&after.zone)),
         ("party", text(&before.party), text(&after.party)),
+        ("device_zone", text(&before.device_zone), text(&after.device_zone)),
+        ("quiet_from", text(&before.quiet_from), text(&after.quiet_from)),
+        ("quiet_to", text(&before.quiet_to), text(&after.quiet_to)),
     ];
     let pairs = pairs.into_iter().filter(|(_, before, after)| before != after);
     changes.extend(pairs.map(|(name, before, after)| format!("{name} {before} → {after}")));

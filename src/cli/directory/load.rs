@@ -27,6 +27,10 @@ people.csv names its columns in the first line, in any order:
   zone           IANA: Europe/Zurich
   party          the external party; empty for staff
   channels       approved channels, with `;` between; an external without one is told nothing
+  device_zone    IANA: where the person's device is; goes before `zone`
+  quiet_from, quiet_to
+                 hours of the day, such as 22:00 and 07:00: what is not critical waits until they end
+  muted          categories that are not wanted, with `;` between; `category/channel` for one channel
 
 people.jsonl has one object per line with the same names, `location` as
 {\"site\", \"locality\", \"region\", \"country\"}, and lists where `;` divides a column.

@@ -164,6 +164,11 @@ fn location(person: &Person) -> String {
     levels.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join("/")
 }
 
+fn quiet_hours(person: &Person) -> String {
+    let hours = person.quiet_from.as_ref().zip(person.quiet_to.as_ref());
+    hours.map(|(from, to)| format!("{from} to {to}")).unwrap_or_default()
+}
+
 /// One person, line by line; what is empty is left out.
 fn card(person: &Person) -> String {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -182,6 +187,9 @@ fn card(person: &Person) -> String {
         ("zone", text(&person.zone)),
         ("party", text(&person.party)),
         ("channels", person.channels.join(", ")),
+        ("device", text(&person.device_zone)),
+        ("quiet", quiet_hours(person)),
+        ("muted", person.muted.join(", ")),
     ];
     let lines = lines.into_iter().filter(|(_, value)| !value.is_empty());
     lines.map(|(name, value)| format!("{name:<9} {value}\n")).collect()
@@ -241,6 +249,7 @@ mod tests {
               ],
               "channels": [],
               "deputies": [],
+              "device_zone": null,
               "display_name": "Ada L.",
               "locale": null,
               "location": {
@@ -250,7 +259,10 @@ mod tests {
                 "site": "P1"
               },
               "manager": "bob",
+              "muted": [],
               "party": null,
+              "quiet_from": null,
+              "quiet_to": null,
               "roles": [
                 "legal",
                 "buyer"

@@ -16,9 +16,9 @@ use super::filters::{READER, Reader, Show, to_template};
 use super::text;
 
 /// The most characters of a title, inserts included.
-pub(super) const MOST_TITLE: usize = 120;
+pub const MOST_TITLE: usize = 120;
 /// The most characters of a summary, inserts included.
-pub(super) const MOST_SUMMARY: usize = 240;
+pub const MOST_SUMMARY: usize = 240;
 
 /// One message in one locale.
 #[derive(Debug, Clone)]

@@ -14,8 +14,17 @@ use std::sync::Arc;
 use super::fault::{Sheet, Spot};
 
 pub(crate) use check::check;
-pub use cut::Cut;
+pub use cut::{Cut, MOST_SUMMARY, MOST_TITLE};
 pub(crate) use file::read;
+
+/// Cuts a text to at most so many characters, never inside a letter; the last of them is `…` then.
+pub fn shorten(text: &mut String, most: usize) {
+    let mut cut = std::borrow::Cow::Borrowed(text.as_str());
+    text::shorten(&mut cut, most);
+    if let std::borrow::Cow::Owned(cut) = cut {
+        *text = cut;
+    }
+}
 
 /// A message in all its locales.
 #[derive(Debug, Clone)]
