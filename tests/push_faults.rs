@@ -90,7 +90,7 @@ fn f26_a_service_that_wants_less_gets_less_and_everybody_is_told_once() {
     let forms = [None, Some("1"), Some("-1"), Some("Sun, 06 Nov 1994 08:49:37 GMT"), Some("soon")];
     for (round, form) in (0..).zip(forms) {
         let retry_after = form.map(str::to_owned);
-        rig.stand_in.set_faults(Faults { rate_limited: 0.5, retry_after, seed: round, ..Faults::default() });
+        rig.stand_in.set_faults(Faults { rate_limited: 0.3, retry_after, seed: round, ..Faults::default() });
         rig.publish(round * 40, 40);
         let books = rig.settle();
         rig.assert_told_once(&books);

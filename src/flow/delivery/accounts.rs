@@ -116,7 +116,7 @@ const FIRST: i64 = 200;
 /// the last batch of a quiet day is tried again, too.
 const START: i64 = 10 * RETRY;
 const MOST: i64 = 100 * RETRY;
-const GROWS_EVERY_MS: i64 = 5;
+const GROWS_EVERY_MS: i64 = 1;
 const MINUTE_MS: i64 = 60_000;
 
 // === impl Accounts ===
@@ -449,13 +449,9 @@ mod tests {
             }
         }
         assert_eq!(retries, 210, "a fifth, and the ten to start with");
-        assert_eq!(
-            account.may(at(0), true),
-            May::Wait(at(5_000)),
-            "one in five seconds, when all else is quiet"
-        );
+        assert_eq!(account.may(at(0), true), May::Wait(at(1_000)), "one a second, when all else is quiet");
         assert_eq!(account.may(at(0), false), May::Send);
-        assert_eq!(account.may(at(5_000), true), May::Send);
+        assert_eq!(account.may(at(1_000), true), May::Send);
     }
 
     #[test]
