@@ -331,7 +331,7 @@ mod tests {
         enable.partition.eof=false
         fetch.error.backoff.ms=100
         fetch.queue.backoff.ms=50
-        fetch.wait.max.ms=50
+        fetch.wait.max.ms=200
         group.id=bugle-subject
         heartbeat.interval.ms=3000
         isolation.level=read_committed
