@@ -26,7 +26,7 @@ pub(super) struct Town {
     pub(super) clock: Clock,
 }
 
-/// The files of [`Town`]; the topics where none is named.
+/// The files of a town; the topics where none is named.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct TownArgs {
     /// Ask this `people.csv` or `people.jsonl` instead of the topic.
