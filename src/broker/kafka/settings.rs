@@ -58,7 +58,7 @@ const CONSUMER: &[(&str, &str)] = &[
     ("queued.max.messages.kbytes", "16384"), // [65536] memory per link
     ("queued.min.messages", "10000"),  // [100000]
     ("fetch.queue.backoff.ms", "50"),  // [1000] a second of silence after each full queue
-    ("fetch.wait.max.ms", "200"),      // [500] a partition that is added waits for the request under way
+    ("fetch.wait.max.ms", "50"),       // [500] questions on the same connection wait behind it
     ("fetch.error.backoff.ms", "100"), // [500]
 ];
 
@@ -331,7 +331,7 @@ mod tests {
         enable.partition.eof=false
         fetch.error.backoff.ms=100
         fetch.queue.backoff.ms=50
-        fetch.wait.max.ms=200
+        fetch.wait.max.ms=50
         group.id=bugle-subject
         heartbeat.interval.ms=3000
         isolation.level=read_committed
