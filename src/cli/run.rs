@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
 use super::broker_args::BrokerArgs;
 use super::{Done, Failure, say};
 use crate::app::{App, wiring};
@@ -47,6 +50,10 @@ pub fn run(args: &Args) -> Done {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;
+    let runtime = Arc::new(runtime);
+    let mut asked = runtime.block_on(async { Asked::listen() }).map_err(Failure::failed)?;
     let broker: Arc<dyn Broker> = if args.embedded {
         say(
             "embedded: the broker is in memory, its topics end with this process, and no instance shares the work",
@@ -56,21 +63,21 @@ pub fn run(args: &Args) -> Done {
         Arc::new(model)
     } else {
         let kafka = wiring::kafka(&config)?;
-        refuse_faulty_topics(&wait_for_topics(kafka.as_ref(), &wiring::specs(&config)?)?)?;
+        let specs = wiring::specs(&config)?;
+        let Some(faults) = wait_for_topics(kafka.as_ref(), &specs, &runtime, &mut asked.to_stop)? else {
+            return Ok(0);
+        };
+        refuse_faulty_topics(&faults)?;
         kafka
     };
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;
-    let runtime = Arc::new(runtime);
     let app = App::start(&config, broker, Arc::clone(&runtime))?;
     tracing::info!(admin = %format!("http://{}", app.admin), "running");
     let given_up = runtime.block_on(async {
         tokio::select! {
-            asked = until_interrupted(&app) => asked.map(|()| None),
-            why = app.given_up() => Ok(Some(why)),
+            () = until_stopped(&app, &mut asked) => None,
+            why = app.given_up() => Some(why),
         }
     });
-    let given_up = given_up.map_err(Failure::failed)?;
     tracing::info!("stopping: what is under way is finished first");
     app.stop();
     match given_up {
@@ -81,8 +88,14 @@ pub fn run(args: &Args) -> Done {
     }
 }
 
-/// What is wrong with the topics. A cluster that is away is waited for, as the lanes do later.
-fn wait_for_topics(broker: &dyn Broker, specs: &[TopicSpec]) -> Result<Vec<BrokerError>, Failure> {
+/// What is wrong with the topics, or nothing when it is asked to stop before that is known. A cluster that is
+/// away is waited for, as the lanes do later.
+fn wait_for_topics(
+    broker: &dyn Broker,
+    specs: &[TopicSpec],
+    runtime: &Runtime,
+    to_stop: &mut ToStop,
+) -> Result<Option<Vec<BrokerError>>, Failure> {
     let mut said: Option<Tick> = None;
     loop {
         match broker.check(specs) {
@@ -92,9 +105,12 @@ fn wait_for_topics(broker: &dyn Broker, specs: &[TopicSpec]) -> Result<Vec<Broke
                     tracing::warn!(%error, hint, "Kafka is waited for");
                     said = Some(Tick::now());
                 }
-                std::thread::park_timeout(LOOK_AGAIN);
+                let asked = async { tokio::time::timeout(LOOK_AGAIN, to_stop.asked()).await };
+                if runtime.block_on(asked).is_ok() {
+                    return Ok(None);
+                }
             }
-            faults => return faults.map_err(Failure::failed),
+            faults => return faults.map(Some).map_err(Failure::failed),
         }
     }
 }
@@ -109,23 +125,53 @@ fn refuse_faulty_topics(faults: &[BrokerError]) -> Result<(), Failure> {
 }
 
 /// Ends with SIGTERM or Ctrl-C; with SIGHUP the rules are read again, and published.
-async fn until_interrupted(app: &App) -> std::io::Result<()> {
-    let mut hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
-    let ended = interrupted();
-    tokio::pin!(ended);
+async fn until_stopped(app: &App, asked: &mut Asked) {
     loop {
         tokio::select! {
-            ended = &mut ended => return ended,
-            _ = hangup.recv() => tokio::task::block_in_place(|| app.reload()),
+            () = asked.to_stop.asked() => return,
+            _ = asked.to_reload.recv() => tokio::task::block_in_place(|| app.reload()),
         }
     }
 }
 
+/// What a process may be asked for by signals; whatever it is asked before it can do it, it does then.
+struct Asked {
+    to_stop: ToStop,
+    to_reload: Signal,
+}
+
 /// Ends with SIGTERM or Ctrl-C.
 pub(crate) async fn interrupted() -> std::io::Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        ended = tokio::signal::ctrl_c() => ended,
-        _ = terminate.recv() => Ok(()),
+    ToStop::listen()?.asked().await;
+    Ok(())
+}
+
+/// SIGTERM and Ctrl-C.
+struct ToStop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+// === impl Asked ===
+
+impl Asked {
+    /// Listens from now on; a runtime must be entered.
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { to_stop: ToStop::listen()?, to_reload: signal(SignalKind::hangup())? })
+    }
+}
+
+// === impl ToStop ===
+
+impl ToStop {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
