@@ -67,6 +67,7 @@ fn names_say_room_what_and_unit() {
         "bugle_deliver_account_in_flight",
         "bugle_deliver_account_retries_left",
         "bugle_engine_assigned_partitions",
+        "bugle_engine_warm_partitions",
         "bugle_process_open_fds",
         "bugle_topology_generation",
     ];

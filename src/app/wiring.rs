@@ -283,5 +283,6 @@ pub fn settings(config: &Config) -> Settings {
             config::StartFrom::Now => StartFrom::Now,
         },
         snapshot_every: config.state.snapshot_every.to_duration(),
+        standby: config.state.standby > 0,
     }
 }

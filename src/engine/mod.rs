@@ -21,6 +21,7 @@ mod restore;
 mod sender;
 pub mod shelf;
 pub mod snapshots;
+pub mod standby;
 mod station;
 mod switch;
 pub mod versions;
@@ -42,6 +43,7 @@ use crate::store::view::Board;
 use crate::topology::InForce;
 use shelf::Shelf;
 use snapshots::Snapshots;
+use standby::Standby;
 use tokio::sync::watch;
 use versions::{Compile, Versions};
 
@@ -91,6 +93,8 @@ pub struct Settings {
     pub start_from: StartFrom,
     /// Between two snapshots of a partition's memory.
     pub snapshot_every: Duration,
+    /// Whether to keep warm copies of what others run.
+    pub standby: bool,
 }
 
 /// The most calls of source systems under way at once.
@@ -151,6 +155,12 @@ impl Engine {
                 let spawned = std::thread::Builder::new().name(name).spawn(move || thread.run());
                 threads.push(spawned.map_err(|error| BrokerError::Fatal(error.to_string()))?);
             }
+        }
+        if settings.standby {
+            let (standby, stop) = (Standby::new(parts), Arc::clone(&stop.asked));
+            let spawned = std::thread::Builder::new().name("standby".to_owned());
+            let spawned = spawned.spawn(move || standby.run(&stop));
+            threads.push(spawned.map_err(|error| BrokerError::Fatal(error.to_string()))?);
         }
         let snapshots = Snapshots::new(parts).map(|snapshots| {
             let (every, stop) = (settings.snapshot_every, Arc::new(AtomicBool::new(false)));

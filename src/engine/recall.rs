@@ -17,9 +17,18 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 /// Between two lines about how far memory is.
 const SAY_EVERY: Duration = Duration::from_secs(3);
 
-/// Partitions that were assigned together, and whose memory is being read: snapshots first, then the topics.
+/// What memory is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// The partitions were assigned to this process, and run when all is read.
+    Run,
+    /// Others run them: it is read for the case that they end, and read on.
+    Standby,
+}
+
+/// Partitions whose memory is read together: snapshots first, then the topics.
 pub(super) struct Restoring {
-    parts: Parts,
+    purpose: Purpose,
     topic: Topic,
     /// None before the snapshots are read.
     logs: Vec<Log>,
@@ -53,24 +62,24 @@ struct Log {
 
 impl Restoring {
     /// Begins with these partitions of `topic`.
-    pub(super) fn new(parts: &Parts, topic: Topic, waiting: Vec<(Input, Option<Waiting>)>) -> Self {
+    pub(super) fn new(purpose: Purpose, topic: Topic, waiting: Vec<(Input, Option<Waiting>)>) -> Self {
         let now = Tick::now();
-        Self { parts: parts.clone(), topic, logs: Vec::new(), waiting, began: now, said: now }
+        Self { purpose, topic, logs: Vec::new(), waiting, began: now, said: now }
     }
 
     /// Reads on; says how far each partition is.
-    pub(super) fn look(&mut self) -> Result<Vec<Looked>, BrokerError> {
+    pub(super) fn look(&mut self, parts: &Parts) -> Result<Vec<Looked>, BrokerError> {
         let mut ready = vec![false; self.waiting.len()];
         let mut progress = vec![(0, 0); self.waiting.len()];
-        if self.logs.is_empty() && !self.read_snapshots()? {
-            self.open_logs()?;
+        if self.logs.is_empty() && !self.read_snapshots(parts)? {
+            self.open_logs(parts)?;
         }
         if !self.logs.is_empty() {
             ready.fill(true);
             for number in 0..self.logs.len() {
                 self.read(number, &mut ready, &mut progress)?;
             }
-            self.check(&mut ready)?;
+            self.check(parts, &mut ready)?;
         }
         let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let mut looked = Vec::with_capacity(ready.len());
@@ -85,18 +94,18 @@ impl Restoring {
     }
 
     /// Reads on in the snapshots; whether there is more of them.
-    fn read_snapshots(&mut self) -> Result<bool, BrokerError> {
+    fn read_snapshots(&mut self, parts: &Parts) -> Result<bool, BrokerError> {
         let mut more = false;
         for (_, waiting) in &mut self.waiting {
             if let Some(waiting) = waiting {
-                more |= waiting.read_snapshot(&self.parts)?;
+                more |= waiting.read_snapshot(parts)?;
             }
         }
         Ok(more)
     }
 
     /// Opens the memory topics where the snapshots end, and of the other partitions at their beginnings.
-    fn open_logs(&mut self) -> Result<(), BrokerError> {
+    fn open_logs(&mut self, parts: &Parts) -> Result<(), BrokerError> {
         loop {
             let mut logs = Vec::new();
             for (number, topic) in self.topic.memories().iter().enumerate() {
@@ -104,7 +113,7 @@ impl Restoring {
                     |waiting: &Option<Waiting>| waiting.as_ref().and_then(|it| it.logs.get(number)?.next);
                 let from: Vec<_> =
                     self.waiting.iter().map(|(input, waiting)| (input.partition, next(waiting))).collect();
-                let follow = self.parts.broker.recall(*topic, &from)?;
+                let follow = parts.broker.recall(*topic, &from)?;
                 let starts = follow.positions();
                 for (at, (_, waiting)) in self.waiting.iter_mut().enumerate() {
                     let (from, start) = (from.get(at).and_then(|(_, from)| *from), starts.get(at).copied());
@@ -121,7 +130,7 @@ impl Restoring {
                     asked: None,
                 });
             }
-            if !self.start_over()? {
+            if !self.start_over(parts)? {
                 self.logs = logs;
                 return Ok(());
             }
@@ -129,11 +138,11 @@ impl Restoring {
     }
 
     /// Whether some partition had to forget what it knew.
-    fn start_over(&mut self) -> Result<bool, BrokerError> {
+    fn start_over(&mut self, parts: &Parts) -> Result<bool, BrokerError> {
         let mut some = false;
         for (_, waiting) in &mut self.waiting {
             if let Some(waiting) = waiting {
-                some |= waiting.start_over(&self.parts)?;
+                some |= waiting.start_over(parts)?;
             }
         }
         Ok(some)
@@ -141,7 +150,7 @@ impl Restoring {
 
     /// Where a topic turned out to be another one than before, its partition is read from the beginning, and
     /// the others go on where they are.
-    fn check(&mut self, ready: &mut [bool]) -> Result<(), BrokerError> {
+    fn check(&mut self, parts: &Parts, ready: &mut [bool]) -> Result<(), BrokerError> {
         for ((_, waiting), ready) in self.waiting.iter_mut().zip(ready.iter()) {
             let Some(waiting) = waiting.as_mut().filter(|_| *ready) else { continue };
             for (number, log) in self.logs.iter().enumerate() {
@@ -152,12 +161,12 @@ impl Restoring {
         }
         for (number, log) in self.logs.iter().enumerate() {
             for ((_, waiting), position) in self.waiting.iter_mut().zip(log.follow.positions()) {
-                if let Some(known) = waiting.as_mut().and_then(|waiting| waiting.logs.get_mut(number)) {
-                    known.next = Some(position);
+                if let Some(waiting) = waiting {
+                    waiting.reach((number, log.topic), position);
                 }
             }
         }
-        if self.start_over()? {
+        if self.start_over(parts)? {
             self.logs.clear();
             ready.fill(false);
         }
@@ -171,7 +180,7 @@ impl Restoring {
         ready: &mut [bool],
         progress: &mut [(u64, u64)],
     ) -> Result<(), BrokerError> {
-        let (Self { logs, waiting, .. }, mut records) = (self, Vec::new());
+        let (Self { purpose, logs, waiting, .. }, mut records) = (self, Vec::new());
         let Some(log) = logs.get_mut(number) else { return Ok(()) };
         log.follow.poll(LOOK, &mut records)?;
         for record in &records {
@@ -191,7 +200,7 @@ impl Restoring {
             settled = log.follow.is_settled()?;
         }
         let positions = log.follow.positions();
-        log.ask_for_ends(&positions, settled)?;
+        log.ask_for_ends(*purpose, &positions, settled)?;
         for (at, (input, waiting)) in waiting.iter().enumerate() {
             let (read, of) = (positions.get(at).copied(), log.ends.get(at).copied());
             let (Some(read), Some(of), Some(waiting)) = (read, of, waiting) else { continue };
@@ -210,7 +219,7 @@ impl Restoring {
     }
 
     fn say(&mut self, looked: &[Looked]) {
-        if self.said.elapsed() < SAY_EVERY {
+        if self.purpose == Purpose::Standby || self.said.elapsed() < SAY_EVERY {
             return;
         }
         self.said = Tick::now();
@@ -235,10 +244,11 @@ impl Restoring {
 // === impl Log ===
 
 impl Log {
-    /// The ends are asked for where somebody seems to have come to one, and now and then: each costs a
-    /// question per partition.
-    fn ask_for_ends(&mut self, positions: &[i64], anew: bool) -> Result<(), BrokerError> {
-        let there = positions.iter().zip(&self.ends).any(|(read, end)| read >= end);
+    /// The ends are asked for where somebody who is to run seems to have come to one, and now and then: each
+    /// costs a question per partition.
+    fn ask_for_ends(&mut self, purpose: Purpose, positions: &[i64], anew: bool) -> Result<(), BrokerError> {
+        let there =
+            purpose == Purpose::Run && positions.iter().zip(&self.ends).any(|(read, end)| read >= end);
         let old = self.ends_asked.is_none_or(|asked| asked.elapsed() >= ASK_EVERY);
         if anew || there || old {
             self.ends = self.follow.ends()?;

@@ -12,7 +12,7 @@ use crate::event::{Fact, ReadBack, Topic};
 
 use super::count;
 use super::lane_thread::LaneThread;
-use super::recall::Restoring;
+use super::recall::{Purpose, Restoring};
 use super::waiting::Waiting;
 
 // === impl LaneThread ===
@@ -28,7 +28,7 @@ impl LaneThread {
             let waiting =
                 partitions.into_iter().map(|(input, from)| Ok((input, Some(self.wait(input, from)?))));
             let waiting = waiting.collect::<Result<_, BrokerError>>()?;
-            self.restoring.push(Restoring::new(&self.parts, topic, waiting));
+            self.restoring.push(Restoring::new(Purpose::Run, topic, waiting));
         }
         for mut restoring in std::mem::take(&mut self.restoring) {
             self.read_back(link, &mut restoring)?;
@@ -40,14 +40,15 @@ impl LaneThread {
     }
 
     fn wait(&self, input: Input, from: Option<Position>) -> Result<Waiting, BrokerError> {
-        let waiting = Waiting::new(&self.parts, input, from)?;
+        self.parts.shelf.hold(input);
+        let waiting = Waiting::assigned(&self.parts, input, from)?;
         let read_back = ReadBack { origin: waiting.origin, ..ReadBack::default() };
         count::tell(&self.parts.board, &Fact::Restoring { lane: self.lane, input, read_back });
         Ok(waiting)
     }
 
     fn read_back(&mut self, link: &mut dyn Link, restoring: &mut Restoring) -> Result<(), BrokerError> {
-        let looked = restoring.look()?;
+        let looked = restoring.look(&self.parts)?;
         let (lane, began) = (self.lane, restoring.began);
         for ((input, slot), looked) in restoring.waiting.iter_mut().zip(looked) {
             let input = *input;
@@ -87,7 +88,6 @@ impl LaneThread {
             let position = from.or(remembered);
             link.start(input, position.as_ref())?;
             station.committed = position.map_or(0, |position| position.offset);
-            self.parts.shelf.hold(input);
         }
         self.stations.insert(input, station);
         Ok(())

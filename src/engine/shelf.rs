@@ -1,27 +1,31 @@
 //! Shelf: what a process keeps of memory beside the lanes that run.
 //!
-//! Snapshots lie in a folder. They are copies of what the memory topics said, so that any of them may be
-//! missing, and one that does not fit is put away with a warning.
+//! Snapshots lie in a folder; warm copies of what others run lie in memory. Both say what the memory topics
+//! said, so that any of them may be missing, and one that does not fit is put away with a warning.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::recall::Restoring;
+use super::waiting::Waiting;
 use crate::broker::{Broker, BrokerError, Input};
 use crate::event::{Span, Timestamp};
 use crate::store::folder::Folder;
 use crate::store::snapshot_file::{Reader, Unusable};
 
 /// What was deleted in a compacted topic is forgotten by it after a day (`delete.retention.ms`): an older
-/// snapshot would bring it back.
-const MOST_AGE: Span = Span::from_secs(12 * 3_600);
+/// copy would bring it back.
+pub(super) const MOST_AGE: Span = Span::from_secs(12 * 3_600);
 
-/// The snapshots of one process.
-#[derive(Debug, Default)]
+/// The snapshots and warm copies of one process.
+#[derive(Default)]
 pub struct Shelf {
     folder: Option<Folder>,
     /// The partitions with memory that lanes of this process hold, and those they have let go of since they
     /// were last asked for.
     held: Mutex<BTreeMap<Input, Held>>,
+    /// What is read of partitions that others run.
+    warm: Mutex<Vec<Restoring>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +40,7 @@ impl Shelf {
     /// A shelf with snapshots in this folder, or without any.
     #[must_use]
     pub fn new(folder: Option<Folder>) -> Self {
-        Self { folder, held: Mutex::default() }
+        Self { folder, ..Self::default() }
     }
 
     /// Where the snapshots lie.
@@ -44,7 +48,7 @@ impl Shelf {
         self.folder.as_ref()
     }
 
-    /// A lane of this process runs on a partition.
+    /// A partition was assigned to a lane of this process.
     pub(super) fn hold(&self, input: Input) {
         self.held().insert(input, Held::Now);
     }
@@ -54,6 +58,23 @@ impl Shelf {
         if let Some(held) = self.held().get_mut(&input) {
             *held = Held::Before;
         }
+    }
+
+    /// Whether a lane of this process has it.
+    pub(super) fn holds(&self, input: Input) -> bool {
+        self.held().get(&input) == Some(&Held::Now)
+    }
+
+    /// The warm copies.
+    pub(super) fn warm(&self) -> MutexGuard<'_, Vec<Restoring>> {
+        self.warm.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the warm copy of a partition, if there is one. Waits for who reads on in it.
+    pub(super) fn take_warm(&self, input: Input) -> Option<Waiting> {
+        let mut warm = self.warm();
+        let mut all = warm.iter_mut().flat_map(|restoring| &mut restoring.waiting);
+        all.find(|(other, copy)| *other == input && copy.is_some())?.1.take()
     }
 
     /// The partitions whose memory has changed here since this was last asked.

@@ -1,12 +1,12 @@
 //! Waiting: a partition that does not run yet, and what it knows so far.
 
-use super::shelf::identities;
+use super::shelf::{MOST_AGE, identities};
 use super::station::Station;
 use super::{Parts, count};
 use crate::broker::{BrokerError, Input, Position};
-use crate::clock;
+use crate::clock::{self, Tick};
 use crate::event::fact::SnapshotResult;
-use crate::event::{Fact, Incoming, Origin, Topic};
+use crate::event::{Fact, Incoming, Lane, Origin, Topic};
 use crate::flow::Cursor;
 use crate::flow::memory::BrokenMemory;
 use crate::store::snapshot_file::{Mark, Reached, Reader, Unusable};
@@ -28,6 +28,8 @@ pub(super) struct Waiting {
     file: Option<Reader>,
     /// Why what it began with is of no use.
     doubt: Option<Unusable>,
+    /// When it was last known to know everything; of a copy.
+    pub(super) fresh: Tick,
 }
 
 /// How far a memory topic is known.
@@ -44,7 +46,39 @@ pub(super) struct Known {
 // === impl Waiting ===
 
 impl Waiting {
-    /// A partition that was assigned, before anything of its memory was read.
+    /// A partition that was assigned: with what a warm copy of it knows, or anew.
+    pub(super) fn assigned(parts: &Parts, input: Input, from: Option<Position>) -> Result<Self, BrokerError> {
+        if let Some(copy) = parts.shelf.take_warm(input) {
+            count::tell(&parts.board, &Fact::Cold { lane: Lane::of(input.topic), input });
+            if let Some(copy) = copy.promoted(from.clone())? {
+                return Ok(copy);
+            }
+        }
+        Self::new(parts, input, from)
+    }
+
+    /// A copy goes on where the group says; `None` where it is of no use for that.
+    fn promoted(mut self, from: Option<Position>) -> Result<Option<Self>, BrokerError> {
+        let cursor = note_of(from.as_ref())?;
+        let known = self.logs.iter().map(|log| log.reached).max().unwrap_or_default();
+        // What a transaction that was never committed did is nothing that happened.
+        let is_ahead = from.is_some() && known > cursor.sequence;
+        if is_ahead || self.broken.is_some() || self.fresh.elapsed() > MOST_AGE.to_duration() {
+            let (input, committed) = (self.input, cursor.sequence);
+            tracing::warn!(%input, known, committed, "a warm copy is of no use: memory is read anew");
+            return Ok(None);
+        }
+        if let Some(from) = &from {
+            self.station.lane.place((from.offset, &cursor));
+        }
+        if self.file.is_none() && self.entries > 0 {
+            self.origin = Origin::Standby;
+        }
+        (self.wanted, self.from) = (cursor.sequence, from);
+        Ok(Some(self))
+    }
+
+    /// A partition before anything of its memory was read; of a copy nobody says where it goes on.
     pub(super) fn new(parts: &Parts, input: Input, from: Option<Position>) -> Result<Self, BrokerError> {
         let mut waiting = Self {
             input,
@@ -57,6 +91,7 @@ impl Waiting {
             origin: Origin::Log,
             file: None,
             doubt: None,
+            fresh: Tick::now(),
         };
         waiting.find_snapshot(parts)?;
         Ok(waiting)
@@ -125,6 +160,14 @@ impl Waiting {
         (self.file, self.origin, self.entries, self.broken) = (None, Origin::Log, 0, None);
         self.logs.fill(Known::default());
         Ok(true)
+    }
+
+    /// So far one of its topics was read. Who goes back in it reads another one.
+    pub(super) fn reach(&mut self, (log, topic): (usize, Topic), next: i64) {
+        let Some(known) = self.logs.get_mut(log) else { return };
+        if known.next.replace(next).is_some_and(|before| next < before) {
+            self.doubt(topic);
+        }
     }
 
     /// What it began with does not lead on in this topic.

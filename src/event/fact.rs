@@ -185,6 +185,29 @@ pub enum Fact {
         /// Where most of them come from.
         origin: Origin,
     },
+    /// What a partition that others run remembers is known here, but for so many records.
+    Warm {
+        /// Its lane.
+        lane: Lane,
+        /// The partition.
+        input: Input,
+        /// Records of memory not yet read.
+        lag: u64,
+    },
+    /// It is not any more: the partition was assigned to us, or its copy could not be kept.
+    Cold {
+        /// Its lane.
+        lane: Lane,
+        /// The partition.
+        input: Input,
+    },
+    /// So many partitions of a lane are warm here.
+    Standby {
+        /// The lane.
+        lane: Lane,
+        /// How many.
+        partitions: u32,
+    },
     /// A partition's memory was written to this machine's disk, or was to be read from there.
     Snapshot {
         /// What became of it.

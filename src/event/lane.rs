@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Topic;
+
 /// A lane, in the order of the flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -25,6 +27,18 @@ pub enum Lane {
 impl Lane {
     /// All of them, in the order of the flow.
     pub const ALL: [Self; 5] = [Self::Source, Self::Subject, Self::Person, Self::Delivery, Self::WriteBack];
+
+    /// The lane that reads a topic, or remembers in it.
+    #[must_use]
+    pub const fn of(topic: Topic) -> Self {
+        match topic {
+            Topic::Subjects | Topic::Seen | Topic::State => Self::Subject,
+            Topic::People | Topic::Told | Topic::Waiting => Self::Person,
+            Topic::Pushes | Topic::Parked => Self::Delivery,
+            Topic::Writebacks | Topic::WritebackState => Self::WriteBack,
+            _ => Self::Source,
+        }
+    }
 
     /// `source`, `subject`, `person`, `delivery` or `write_back`.
     #[must_use]

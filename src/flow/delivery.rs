@@ -294,14 +294,13 @@ impl Rooms for DeliveryLane {
         }
         let page = Page::read(record.value.as_deref().unwrap_or_default())?;
         self.progress.restore((NAME, self.partition), &page, placed);
-        let state = self.state.0.max(page.cursor.state);
-        self.state = (state, state);
-        if !placed {
-            self.unfinished = Unfinished::new(page.offset, &page.cursor);
-            self.inherited = page.cursor.begun;
-            self.begun = (page.cursor.begun, page.cursor.begun);
-        }
+        self.go_on((page.offset, &page.cursor), placed);
         Ok(Restored { entries: 0, sequence: Some(page.cursor.sequence) })
+    }
+
+    fn place(&mut self, at: (i64, &Cursor)) {
+        self.progress.place((NAME, self.partition), at);
+        self.go_on(at, false);
     }
 
     fn position(&self) -> (i64, Cursor) {

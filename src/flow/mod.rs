@@ -233,6 +233,10 @@ pub trait Rooms: std::marker::Send {
         Ok(Restored { entries: 0, sequence: None })
     }
 
+    /// The group says where the lane goes on, after all that was restored said it: its word goes first, and only
+    /// the count of transactions goes on from memory.
+    fn place(&mut self, _at: (i64, &Cursor)) {}
+
     /// Everything an owner before remembered was taken back: what is made once, at the end, is made now.
     fn restored(&mut self) {}
 

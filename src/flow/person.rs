@@ -235,6 +235,11 @@ impl Rooms for PersonLane {
         self.held.all_restored();
     }
 
+    fn place(&mut self, at: (i64, &Cursor)) {
+        self.held.restored(at.1);
+        self.progress.place((NAME, self.partition), at);
+    }
+
     fn digest(&self, at: Timestamp) -> u128 {
         self.piles.told.digest(at) ^ self.held.digest()
     }

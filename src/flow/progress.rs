@@ -62,6 +62,14 @@ impl Progress {
         Ok(())
     }
 
+    /// The group's word about where it goes on goes first.
+    pub fn place(&mut self, (lane, partition): (&str, i32), (offset, cursor): (i64, &Cursor)) {
+        let sequence = self.sequence.max(cursor.sequence);
+        let generation = self.generation.1.max(cursor.generation);
+        let generation = (generation, generation);
+        *self = Self { sequence, generation, ..Self::new(lane, partition, offset, cursor) };
+    }
+
     /// The items of the record at `offset` that are done already; `None` when all of it is.
     #[must_use]
     pub fn place_in(&self, offset: i64) -> Option<u32> {

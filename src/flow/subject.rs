@@ -209,6 +209,11 @@ impl Rooms for SubjectLane {
         self.seen.restore(&page).map(restored)
     }
 
+    fn place(&mut self, at: (i64, &Cursor)) {
+        self.talks.restored(at.1);
+        self.progress.place((NAME, self.partition), at);
+    }
+
     fn restored(&mut self) {
         self.talks.all_restored();
     }

@@ -324,10 +324,14 @@ impl Rooms for WriteBackLane {
             return Ok(Restored { entries: 1, sequence: None });
         }
         let page = Page::read(value.unwrap_or_default())?;
-        let state = page.cursor.state.max(self.written.0);
-        self.written = (state, state);
+        self.written = [page.cursor.state.max(self.written.0); 2].into();
         self.progress.restore((NAME, self.partition), &page, placed);
         Ok(Restored { entries: 0, sequence: Some(page.cursor.sequence) })
+    }
+
+    fn place(&mut self, at: (i64, &Cursor)) {
+        self.written = [at.1.state.max(self.written.0); 2].into();
+        self.progress.place((NAME, self.partition), at);
     }
 
     fn restored(&mut self) {

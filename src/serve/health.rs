@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::Shared;
 use crate::clock;
 use crate::event::Span;
-use crate::store::view::{LaneView, ReadBackView, RestoringView, RulesView, Snapshot};
+use crate::store::view::{LaneView, ReadBackView, RestoringView, RulesView, Snapshot, WarmView};
 
 /// From when on silence is a fault.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +43,9 @@ pub struct Health {
     /// The rules in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rules: Option<RulesView>,
+    /// The partitions that others run and whose memory is known here, and how far behind each copy is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warm: Vec<WarmView>,
     /// What is not well, one sentence each.
     pub reasons: Vec<String>,
 }
@@ -124,6 +127,7 @@ impl Health {
             progressing: Some(progressing),
             restoring: snapshot.restoring.clone(),
             rules: snapshot.rules.hash.is_some().then(|| snapshot.rules.clone()),
+            warm: snapshot.warm.clone(),
             reasons,
         }
     }
@@ -206,6 +210,18 @@ mod tests {
         board.note(&Fact::Restored { lane, input, entries: 2_000, origin: Origin::Snapshot });
         let health = Health::ready(&board.snapshot(START), Limits::default());
         assert!(health.ok && !serde_json::to_string(&health).unwrap().contains("restoring"));
+    }
+
+    #[test]
+    fn a_warm_copy_is_shown_with_its_lag_until_its_partition_is_ours() {
+        let board = Board::new(START);
+        let (lane, input) = (Lane::Person, Input { topic: Topic::People, partition: 1 });
+        board.note(&Fact::Warm { lane, input, lag: 12 });
+        let shown =
+            || serde_json::to_string(&Health::ready(&board.snapshot(START), Limits::default())).unwrap();
+        assert!(shown().contains(r#""warm":[{"lane":"person","partition":"bugle.people-1","lag":12}]"#));
+        board.note(&Fact::Cold { lane, input });
+        assert!(!shown().contains("warm"));
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct Snapshot {
     pub lanes: Vec<LaneView>,
     /// Partitions that do not run yet, one by one.
     pub restoring: Vec<ReadBackView>,
+    /// Partitions that others run, and whose memory is known here, one by one.
+    pub warm: Vec<WarmView>,
     /// Totals per hop, by name.
     pub hops: Hops,
     /// The directory.
@@ -71,6 +73,17 @@ pub struct ReadBackView {
     /// How far it is.
     #[serde(flatten)]
     pub read_back: ReadBack,
+}
+
+/// The warm copy of a partition that another process runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WarmView {
+    /// The lane's word.
+    pub lane: &'static str,
+    /// The partition, such as `bugle.subjects-3`.
+    pub partition: String,
+    /// Records of memory not yet read.
+    pub lag: u64,
 }
 
 /// One lane.

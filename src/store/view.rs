@@ -15,7 +15,7 @@ use super::decisions::Decisions;
 use super::quantiles::Latencies;
 pub use super::snapshot::{
     BookView, DirectoryView, Hops, LaneView, PushView, ReadBackView, ReasonView, RecentVerdict,
-    RestoringView, RulesView, Snapshot, SourceView,
+    RestoringView, RulesView, Snapshot, SourceView, WarmView,
 };
 use crate::event::fact::{CommitResult, SendOutcome};
 use crate::event::record::Input;
@@ -37,6 +37,8 @@ pub struct Board {
     open: DashMap<Input, u64>,
     /// Partitions whose memory is being read back.
     restoring: DashMap<(Lane, Input), ReadBack>,
+    /// Partitions that others run and this process knows, and how far behind each copy is.
+    warm: DashMap<(Lane, Input), u64>,
     /// When each lane thread last went round its loop.
     beats: DashMap<(Lane, usize), Timestamp>,
     people: AtomicI64,
@@ -78,6 +80,7 @@ impl Board {
             lanes: DashMap::new(),
             open: DashMap::new(),
             restoring: DashMap::new(),
+            warm: DashMap::new(),
             beats: DashMap::new(),
             people: AtomicI64::new(0),
             confirmed: AtomicI64::new(i64::MIN),
@@ -156,11 +159,12 @@ impl Board {
                 self.lag.insert((*lane, *input), Behind { records: *records, oldest: *oldest });
             }
             Fact::Released { lane, input } => self.release(*lane, *input),
-            Fact::Restoring { lane, input, read_back } => {
-                self.restoring.insert((*lane, *input), *read_back);
-            }
+            Fact::Restoring { lane, input, read_back } => self.restores((*lane, *input), *read_back),
             Fact::Restored { lane, input, .. } => drop(self.restoring.remove(&(*lane, *input))),
-            Fact::Snapshot { result } => self.add("snapshots", result.as_str(), 1),
+            Fact::Warm { lane, input, lag } => self.warms((*lane, *input), Some(*lag)),
+            Fact::Cold { lane, input } => self.warms((*lane, *input), None),
+            // For the meters alone.
+            Fact::Standby { .. } | Fact::Snapshot { .. } => {}
             Fact::Assigned { lane, partitions } => {
                 self.lanes.entry(*lane).or_default().partitions = *partitions;
             }
@@ -195,6 +199,17 @@ impl Board {
         *shown = RulesView { hash: Some(format!("{hash:032x}")), generation, count, ..RulesView::default() };
     }
 
+    fn restores(&self, of: (Lane, Input), read_back: ReadBack) {
+        self.restoring.insert(of, read_back);
+    }
+
+    fn warms(&self, of: (Lane, Input), lag: Option<u64>) {
+        match lag {
+            Some(lag) => drop(self.warm.insert(of, lag)),
+            None => drop(self.warm.remove(&of)),
+        }
+    }
+
     fn release(&self, lane: Lane, input: Input) {
         self.lag.remove(&(lane, input));
         self.open.remove(&input);
@@ -215,6 +230,7 @@ impl Board {
             sources: Source::ALL.into_iter().map(|source| self.source(source)).collect(),
             lanes: Lane::ALL.into_iter().map(|lane| self.lane(lane, now)).collect(),
             restoring: self.restoring(),
+            warm: self.warm(),
             hops: self.hops(),
             directory: self.directory(now),
             rules: self.rules(),
@@ -282,6 +298,17 @@ impl Board {
             lane: lane.as_str(),
             partition: input.to_string(),
             read_back,
+        };
+        all.into_iter().map(view).collect()
+    }
+
+    fn warm(&self) -> Vec<WarmView> {
+        let mut all: Vec<_> = self.warm.iter().map(|entry| (*entry.key(), *entry.value())).collect();
+        all.sort_unstable();
+        let view = |((lane, input), lag): ((Lane, Input), u64)| WarmView {
+            lane: lane.as_str(),
+            partition: input.to_string(),
+            lag,
         };
         all.into_iter().map(view).collect()
     }

@@ -84,6 +84,8 @@ names! {
     RESTORES = "bugle_engine_restores_total";
     RESTORE_LEFT = "bugle_engine_restore_left_records";
     RESTORE_ETA = "bugle_engine_restore_eta_seconds";
+    WARM = "bugle_engine_warm_partitions";
+    WARM_LAG = "bugle_engine_warm_lag_records";
     SNAPSHOTS = "bugle_engine_snapshots_total";
     PROGRESS = "bugle_engine_last_progress_timestamp_seconds";
     PEOPLE = "bugle_directory_people";
@@ -259,6 +261,20 @@ pub const METRICS: &[Metric] = &[
         RESTORE_ETA,
         Kind::Gauge,
         "Seconds until a partition runs, if its memory is read on as it was so far.",
+        &["lane", "topic", "partition"],
+        assigned,
+    ),
+    metric(
+        WARM,
+        Kind::Gauge,
+        "Partitions that others run, and of whose memory this process has a warm copy.",
+        &["lane"],
+        by_lane,
+    ),
+    metric(
+        WARM_LAG,
+        Kind::Gauge,
+        "Records of memory that the warm copy of a partition has not read yet.",
         &["lane", "topic", "partition"],
         assigned,
     ),

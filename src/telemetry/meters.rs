@@ -153,15 +153,15 @@ pub fn count(fact: &Fact) {
         }
         Fact::Restoring { lane, input, read_back } => restoring(*lane, *input, read_back),
         Fact::Restored { lane, input, entries, origin } => restored((*lane, *input), *entries, *origin),
+        Fact::Warm { lane, input, lag } => warm(*lane, *input, *lag),
+        Fact::Cold { lane, input } => warm(*lane, *input, 0),
+        Fact::Standby { lane, partitions } => stands_by(*lane, *partitions),
         Fact::Snapshot { result } => counter!(names::SNAPSHOTS, "result" => result.as_str()).increment(1),
         Fact::Assigned { lane, partitions } => {
             gauge!(names::PARTITIONS, "lane" => lane.as_str()).set(*partitions);
         }
         Fact::Progress { lane, at } => gauge!(names::PROGRESS, "lane" => lane.as_str()).set(unix(*at)),
-        Fact::DirectoryRead { people, at } => {
-            gauge!(names::PEOPLE).set(number(*people));
-            gauge!(names::CONFIRMED).set(unix(*at));
-        }
+        Fact::DirectoryRead { people, at } => directory_read(*people, *at),
         Fact::RulesInForce { generation, hash, before, .. } => in_force(*generation, *hash, *before),
         Fact::RulesRefused => counter!(names::RULES_REFUSED).increment(1),
         Fact::RulesAwaited { lane, input, waited } => awaited(*lane, *input, *waited),
@@ -282,6 +282,24 @@ fn restoring(lane: Lane, input: Input, read_back: &ReadBack) {
     let labels = place(lane, input);
     gauge!(names::RESTORE_LEFT, &labels).set(number(read_back.of - read_back.read));
     gauge!(names::RESTORE_ETA, &labels).set(number(read_back.eta_seconds.unwrap_or_default()));
+}
+
+fn directory_read(people: u64, at: Timestamp) {
+    gauge!(names::PEOPLE).set(number(people));
+    gauge!(names::CONFIRMED).set(unix(at));
+}
+
+fn stands_by(lane: Lane, partitions: u32) {
+    gauge!(names::WARM, "lane" => lane.as_str()).set(partitions);
+}
+
+fn warm(lane: Lane, input: Input, lag: u64) {
+    let labels = [
+        ("lane", lane.as_str().to_owned()),
+        ("topic", input.topic.to_string()),
+        ("partition", input.partition.to_string()),
+    ];
+    gauge!(names::WARM_LAG, &labels).set(number(lag));
 }
 
 fn lag(lane: Lane, input: Input, records: u64, oldest: Span) {

@@ -63,6 +63,10 @@ impl Seat {
             // A group that forgot its offsets: the last page says where the lane was.
             let unplaced = opened((0, &Cursor::default()), false);
             assert_eq!(unplaced.position(), lane.position());
+            // A copy that was made before anybody knew where it would go on.
+            let mut copy = unplaced;
+            copy.place((self.committed.0, &cursor));
+            assert_eq!(copy.position(), lane.position());
         }
         self.lane = lane;
         self.rewind(log);

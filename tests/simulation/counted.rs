@@ -89,6 +89,8 @@ pub(crate) struct Counted {
     pub(crate) verdicts: u64,
     /// Partitions that were read back from a snapshot.
     pub(crate) snapshots: u64,
+    /// And those of which the new owner had a warm copy.
+    pub(crate) standby: u64,
     pub(crate) hit: [u64; Kind::ALL.len()],
     /// Of everything the push service accepted, in the order of its ids.
     pub(crate) digest: u128,
@@ -204,12 +206,15 @@ impl Counted {
         self.carried += other.carried;
         self.verdicts += other.verdicts;
         self.snapshots += other.snapshots;
+        self.standby += other.standby;
         self.hit.iter_mut().zip(other.hit).for_each(|(sum, more)| *sum += more);
     }
 
-    /// And what the meters say of snapshots.
-    pub(crate) fn with_snapshots(self, page: &str) -> Self {
-        Self { snapshots: super::kept::counted(page, "restores_total", r#"origin="snapshot""#), ..self }
+    /// And what the meters say of where memory came from.
+    pub(crate) fn with_origins(self, page: &str) -> Self {
+        let from =
+            |origin: &str| super::kept::counted(page, "restores_total", &format!("origin=\"{origin}\""));
+        Self { snapshots: from("snapshot"), standby: from("standby"), ..self }
     }
 
     /// All of it, for so many plays in which every check held.
@@ -225,6 +230,7 @@ impl Counted {
         line(self.carried, "of them carried into source systems");
         line(self.verdicts, "verdicts in the audit's chains");
         line(self.snapshots, "partitions read back from snapshots");
+        line(self.standby, "partitions that were warm");
         Kind::ALL.into_iter().for_each(|kind| line(self.hit[kind as usize], kind.words()));
         let checks = Check::ALL.into_iter().map(|check| format!("{:>10}  {}", "holds", check.words()));
         lines.extend(checks);

@@ -7,6 +7,7 @@ use bugle::app::chains::Chains;
 use bugle::broker::{Broker, Topic};
 use bugle::clock;
 use bugle::engine::by_hand::ByHand;
+use bugle::engine::standby::Standby;
 use bugle::event::notice::Verb;
 use bugle::event::record::Input;
 use bugle::event::{Ending, Incoming, Occasion, Parcel, Span, Verdict, hash128};
@@ -96,8 +97,9 @@ impl Play<'_> {
     }
 
     fn turn_all(&mut self) {
-        for Instance { lanes, .. } in self.instances.iter_mut().flatten() {
+        for Instance { lanes, standby, .. } in self.instances.iter_mut().flatten() {
             lanes.iter_mut().for_each(ByHand::turn);
+            standby.iter_mut().for_each(Standby::turn);
         }
         self.let_tasks_run();
     }

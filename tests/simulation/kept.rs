@@ -15,8 +15,9 @@ use super::play::{Instance, Play};
 use super::town::{NOW, company};
 use super::{Company, PARTITIONS, a_company};
 
-/// A play whose instances have disks.
-const SEED: u64 = 16;
+/// A play whose instances have disks, and one in which they keep warm copies.
+const DISKS: u64 = 16;
+const STANDBY: u64 = 17;
 
 /// The sum of a metric's series that have a label.
 pub(crate) fn counted(page: &str, metric: &str, label: &str) -> u64 {
@@ -56,7 +57,7 @@ impl Write for Heard {
 
 impl<'t> House<'t> {
     fn new(town: &'t Company) -> Self {
-        Self { play: Play::new(town, town, SEED, None) }
+        Self { play: Play::new(town, town, DISKS, None) }
     }
 
     /// Changes come, and are carried to their ends; then hours go by, and nothing is due for a while.
@@ -70,7 +71,7 @@ impl<'t> House<'t> {
     }
 
     fn instance(&mut self) -> &mut Instance {
-        self.play.instances[0].as_mut().expect("it runs")
+        self.play.instances.iter_mut().flatten().next().expect("one runs")
     }
 
     fn write_snapshots(&mut self) {
@@ -80,7 +81,8 @@ impl<'t> House<'t> {
     /// Of what still counts when all this is over.
     fn memories(&mut self) -> BTreeMap<Input, u128> {
         let later = NOW + Span::from_secs(15 * 3_600);
-        self.instance().lanes.iter().flat_map(|lane| lane.memories(later)).collect()
+        let running = self.play.instances.iter().flatten();
+        running.flat_map(|instance| &instance.lanes).flat_map(|lane| lane.memories(later)).collect()
     }
 
     fn file(&self, topic: Topic, partition: i32) -> PathBuf {
@@ -263,4 +265,30 @@ fn a_snapshot_is_discarded_where_its_topic_was_made_anew_and_has_grown_beyond_it
     let came = with_the_disk_of_another(3, 60);
     assert!(came.log.contains("was made anew"), "{}", came.log);
     assert_eq!(came.from_snapshots + came.from_topics, ALL);
+}
+
+#[test]
+fn whoever_stands_by_takes_over_with_what_it_knows_already() {
+    let town = a_company(company(12));
+    let mut house = House { play: Play::new(&town, &town, STANDBY, None) };
+    house.work(10);
+    house.play.start(1);
+    house.work(30);
+    // Long enough ago that each copies what the other runs.
+    house.work(10);
+    let known = house.memories();
+    let lost: BTreeMap<Input, u128> = {
+        let first = house.play.instances[0].as_ref().unwrap();
+        let all = first.lanes.iter().flat_map(|lane| lane.memories(NOW));
+        all.filter(|(input, digest)| *digest != 0 && !input.topic.memories().is_empty()).collect()
+    };
+    assert!(!lost.is_empty(), "the first has given everything away");
+    let page = Meters::apart(|meters| {
+        house.crash();
+        (0..30).for_each(|_| house.play.go_round());
+        meters.render()
+    });
+    let warm = counted(&page, "restores_total", r#"origin="standby""#);
+    assert!(warm >= lost.len() as u64, "{warm} of {} were warm", lost.len());
+    assert_eq!(house.memories(), known);
 }

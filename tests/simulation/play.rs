@@ -12,6 +12,7 @@ use bugle::clock::{self, Still};
 use bugle::engine::by_hand::ByHand;
 use bugle::engine::shelf::Shelf;
 use bugle::engine::snapshots::Snapshots;
+use bugle::engine::standby::Standby;
 use bugle::event::Lane;
 use bugle::event::answer::Answer;
 use bugle::event::frame::FrameHead;
@@ -48,6 +49,7 @@ pub(crate) struct Play<'t> {
     pub(super) instances: Vec<Option<Instance>>,
     /// Where the instances keep their snapshots; in some plays they have no disks.
     pub(super) disk: Option<tempfile::TempDir>,
+    standby: bool,
     /// Until which step an instance does nothing, and until when it hears nothing or gets no answers.
     stalled: Vec<u32>,
     clouded: Vec<u32>,
@@ -68,11 +70,17 @@ pub(crate) struct Play<'t> {
 pub(crate) struct Instance {
     pub(crate) lanes: Vec<ByHand>,
     pub(crate) snapshots: Option<Snapshots>,
+    pub(crate) standby: Option<Standby>,
 }
 
 /// Whether the instances of a play have disks to keep snapshots on: what lies on a real disk takes its time.
 pub(crate) fn has_disks(seed: u64) -> bool {
     seed.is_multiple_of(16)
+}
+
+/// Whether the instances of a play keep warm copies of what the others run.
+pub(crate) fn has_standby(seed: u64) -> bool {
+    seed % 4 == 1
 }
 
 /// What a commit meets, and what it is called when the instance goes with it.
@@ -110,6 +118,7 @@ impl<'t> Play<'t> {
             runtime: tokio::runtime::Builder::new_current_thread().build().unwrap(),
             instances: (0..INSTANCES).map(|_| None).collect(),
             disk: has_disks(seed).then(|| tempfile::tempdir().unwrap()),
+            standby: has_standby(seed),
             stalled: vec![0; INSTANCES],
             clouded: vec![0; INSTANCES],
             outage: None,
@@ -187,9 +196,10 @@ impl<'t> Play<'t> {
     }
 
     fn turn_one(&mut self, instance: usize) {
-        let Some(Instance { lanes, .. }) = &mut self.instances[instance] else { return };
+        let Some(Instance { lanes, standby, .. }) = &mut self.instances[instance] else { return };
         let lane = self.rng.usize(..lanes.len());
         lanes[lane].turn();
+        standby.iter_mut().for_each(Standby::turn);
         self.let_tasks_run();
     }
 
@@ -372,7 +382,7 @@ impl<'t> Play<'t> {
             self.start(instance);
             self.counted.hit(Kind::ScaledOut);
         } else if self.rng.u8(..3) == 0
-            && let Some(Instance { lanes, snapshots }) = self.instances[instance].take()
+            && let Some(Instance { lanes, snapshots, .. }) = self.instances[instance].take()
         {
             lanes.into_iter().for_each(ByHand::end);
             snapshots.into_iter().for_each(|mut snapshots| snapshots.write_all(Duration::from_secs(60)));
@@ -398,8 +408,9 @@ impl<'t> Play<'t> {
             in_flight: 4,
             shelf: self.shelf(instance),
         };
-        let (lanes, snapshots) = (site.open(instance), Snapshots::new(&site.parts()));
-        self.instances[instance] = Some(Instance { lanes, snapshots });
+        let (lanes, parts) = (site.open(instance), site.parts());
+        let (snapshots, standby) = (Snapshots::new(&parts), self.standby.then(|| Standby::new(&parts)));
+        self.instances[instance] = Some(Instance { lanes, snapshots, standby });
     }
 
     /// It does nothing for a while, and the groups give some of its members up; it does not know.

@@ -78,6 +78,8 @@ impl Site<'_> {
             in_flight: self.in_flight,
             start_from: StartFrom::Earliest,
             snapshot_every: Duration::from_secs(300),
+            // Turned by hand, too, where somebody does.
+            standby: false,
         };
         Lane::ALL.into_iter().map(|lane| ByHand::new(lane, &parts, &settings)).collect()
     }

@@ -34,6 +34,10 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>, warnings: &mut
     if let Some(watch) = config.topology.watch {
         between("topology.watch", watch, ["1s", "1h"], problems);
     }
+    if config.state.standby > 1 {
+        let fact = "a process keeps one warm copy of a partition, or none";
+        problems.push(Problem::new("state.standby", fact).hint("write 0 or 1"));
+    }
     if config.lanes.commit_most == 0 {
         problems.push(
             Problem::new("lanes.commit_most", "no transaction could hold a record").hint("write 1 or more"),

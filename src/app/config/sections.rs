@@ -142,6 +142,8 @@ pub struct StateSettings {
     /// Between two snapshots of a partition.
     #[serde(deserialize_with = "span")]
     pub snapshot_every: Span,
+    /// 1: this process keeps a warm copy of every partition's memory that another one runs.
+    pub standby: u8,
 }
 
 /// Metrics, health and the live page.
@@ -271,7 +273,7 @@ impl Default for LaneSettings {
 
 impl Default for StateSettings {
     fn default() -> Self {
-        Self { dir: None, snapshot_every: Span::from_secs(5 * 60) }
+        Self { dir: None, snapshot_every: Span::from_secs(5 * 60), standby: 0 }
     }
 }
 

@@ -7,7 +7,8 @@ use crate::event::{Parcel, Reason, Timestamp};
 use super::{DeliveryLane, PARK_AFTER};
 use crate::flow::cursor::{At, MOST_DONE};
 use crate::flow::underway::{Open, Stand};
-use crate::flow::{Admitted, Want};
+use crate::flow::unfinished::Unfinished;
+use crate::flow::{Admitted, Cursor, Want};
 
 /// The most batches under way or waiting in one partition; more are left in Kafka.
 const MOST_OPEN: usize = 64;
@@ -15,6 +16,16 @@ const MOST_OPEN: usize = 64;
 // === impl DeliveryLane ===
 
 impl DeliveryLane {
+    /// Where an owner before was is known; where the lane goes on, unless the group has said it (`placed`).
+    pub(super) fn go_on(&mut self, (offset, cursor): (i64, &Cursor), placed: bool) {
+        let state = self.state.0.max(cursor.state);
+        self.state = (state, state);
+        if !placed {
+            self.unfinished = Unfinished::new(offset, cursor);
+            (self.inherited, self.begun) = (cursor.begun, (cursor.begun, cursor.begun));
+        }
+    }
+
     /// Whether another batch may be taken in: few enough are under way, and should the oldest be stuck
     /// while all others end, what is done beyond it still fits the cursor.
     pub(super) fn has_room(&self) -> bool {
