@@ -5,7 +5,6 @@
 mod kit;
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use bugle::app::wiring;
@@ -18,40 +17,6 @@ use kit::site::Site;
 
 const SOON: Duration = Duration::from_secs(120);
 const EVENTS: u64 = 200;
-/// Who is gone is missed after so long, where nobody says otherwise.
-const SESSION: Duration = Duration::from_secs(3);
-
-/// Starts Bugle with the rules as they are shipped, but what waits half a minute for other news waits a second,
-/// and who is gone without a word is missed after three.
-fn run(site: &Site, more: &[&str]) -> Process {
-    let (settings, rules) = (site.file("hurried.yaml"), site.file("rules"));
-    if !settings.exists() {
-        let hurried = hurry(Path::new("topology"), &rules)
-            + hurry(Path::new("topology/messages"), &rules.join("messages"));
-        assert!(hurried > 0, "no rule waits for other news any more");
-        let missed = format!(
-            "kafka:\n  properties: {{ consumer.session.timeout.ms: {}, consumer.heartbeat.interval.ms: 500 }}\n",
-            SESSION.as_millis()
-        );
-        let usual = fs::read_to_string(site.file("bugle.yaml")).unwrap();
-        let text = usual.replacen("kafka:\n", &missed, 1);
-        fs::write(&settings, format!("{text}topology: {{ folder: {} }}\n", rules.display())).unwrap();
-    }
-    Process::start(&[&["run", "--config", &settings.to_string_lossy()], more].concat())
-}
-
-/// Copies rules or messages; how many of them hurry now.
-fn hurry(from: &Path, into: &Path) -> usize {
-    fs::create_dir_all(into).unwrap();
-    let files = fs::read_dir(from).unwrap().map(|file| file.unwrap().path());
-    let mut hurried = 0;
-    for file in files.filter(|file| file.extension().is_some_and(|ending| ending == "yaml")) {
-        let text = fs::read_to_string(&file).unwrap();
-        hurried += text.matches("within: 30s").count();
-        fs::write(into.join(file.file_name().unwrap()), text.replace("within: 30s", "within: 1s")).unwrap();
-    }
-    hurried
-}
 
 /// A change of a task of Jonas Klein's, due soon.
 fn task(site: &Site, kind: &str, number: u64, due: Timestamp) {
@@ -75,7 +40,7 @@ fn task(site: &Site, kind: &str, number: u64, due: Timestamp) {
 fn what_came_due_while_nobody_ran_is_told_once_and_what_was_done_meanwhile_is_not() {
     let site = Site::open(kit::registry(), 2, &[]);
     people(&site);
-    let mut first = run(&site, &[]);
+    let mut first = site.run();
     first.until_it_says("memory is read back");
     // What is told first is told, and nobody runs, before that.
     let due = clock::now() + Span::from_secs(20);
@@ -88,7 +53,7 @@ fn what_came_due_while_nobody_ran_is_told_once_and_what_was_done_meanwhile_is_no
     // The second one is completed, and both come due, while nobody runs.
     task(&site, "xecm.task.completed", 2, due);
     kit::until("the tasks are due", SOON, || clock::now() > due + Span::from_secs(1));
-    let mut second = run(&site, &[]);
+    let mut second = site.run();
     kit::until("what was due is told", SOON, || {
         second.lives();
         !titles(&site, "Fällig").is_empty()
@@ -98,7 +63,7 @@ fn what_came_due_while_nobody_ran_is_told_once_and_what_was_done_meanwhile_is_no
 
     // And not again by the next owner.
     second.kill();
-    let mut third = run(&site, &[]);
+    let mut third = site.run();
     third.until_it_says("memory is read back");
     task(&site, "xecm.task.completed", 1, due);
     kit::until("the end is told", SOON, || {
@@ -143,7 +108,7 @@ fn a_copy_is_known_after_a_kill_and_after_a_partition_has_moved() {
     let site = Site::open(kit::registry(), 4, &[]);
     people(&site);
 
-    let mut first = run(&site, &[]);
+    let mut first = site.run();
     publish(&site);
     let routed = site.until_the_books_close(EVENTS, SOON, |_| first.lives()).changes.routed;
     assert!(routed > 0);
@@ -151,12 +116,12 @@ fn a_copy_is_known_after_a_kill_and_after_a_partition_has_moved() {
 
     // Nobody runs when the copies come.
     publish(&site);
-    let mut second = run(&site, &[]);
+    let mut second = site.run();
     let books = site.until_the_books_close(2 * EVENTS, SOON, |_| second.lives());
     assert_eq!(books.changes.routed, routed, "{books:#?}");
 
     // Half of the partitions move to a third.
-    let mut third = run(&site, &[]);
+    let mut third = site.run();
     third.until_it_says("memory is read back");
     publish(&site);
     let books = site.until_the_books_close(3 * EVENTS, SOON, |_| {
@@ -187,7 +152,7 @@ fn a_restart_with_snapshots_reads_only_what_came_since() {
     people(&site);
     let dir = format!("state.dir={}", site.file("state").display());
     let settings = ["--set", dir.as_str(), "--set", "state.snapshot_every=1s"];
-    let mut first = run(&site, &settings);
+    let mut first = site.run_with(&settings);
     for number in 0..30 {
         task(&site, "xecm.task.assigned", number, clock::now() + Span::from_secs(86_400));
     }
@@ -195,7 +160,7 @@ fn a_restart_with_snapshots_reads_only_what_came_since() {
     assert_eq!(first.terminate(), Some(0));
 
     // At the end all of it was written: only the last record of each topic is looked at again.
-    let mut second = run(&site, &settings);
+    let mut second = site.run_with(&settings);
     for lane in ["subject", "person"] {
         kit::until("both partitions are read back", SOON, || {
             second.lives();
@@ -213,7 +178,7 @@ fn a_restart_with_snapshots_reads_only_what_came_since() {
     // Whatever a kill leaves on the disk, nothing is told twice.
     second.kill();
     publish(&site);
-    let mut third = run(&site, &settings);
+    let mut third = site.run_with(&settings);
     let all = site.until_the_books_close(30 + 2 * EVENTS, SOON, |_| third.lives());
     assert_eq!(all.changes.routed, both.changes.routed, "{all:#?}");
     assert!(read_back(&third, "subject").iter().all(|(from, _)| from == "snapshot"), "{}", third.said());
@@ -224,10 +189,10 @@ fn a_restart_with_snapshots_reads_only_what_came_since() {
 fn whoever_stands_by_takes_over_and_reads_only_the_end() {
     let site = Site::open(kit::registry(), 2, &[]);
     people(&site);
-    let mut first = run(&site, &[]);
+    let mut first = site.run();
     publish(&site);
     let routed = site.until_the_books_close(EVENTS, SOON, |_| first.lives()).changes.routed;
-    let mut second = run(&site, &["--set", "state.standby=1", "--set", "kafka.instance_id=second"]);
+    let mut second = site.run_with(&["--set", "state.standby=1", "--set", "kafka.instance_id=second"]);
     let admin = second.until_it_says("admin=").trim().trim_matches('"').to_owned();
     let port = admin.rsplit(':').next().and_then(|port| port.parse::<u16>().ok()).expect("an address");
     // Two lanes have two partitions with something to remember; half of them are the first one's.
@@ -267,7 +232,7 @@ fn memory_of_a_later_version_stops_its_partition_by_name_and_no_other() {
         headers: Vec::new(),
     };
     site.broker.publish(vec![page]).unwrap();
-    let mut bugle = run(&site, &[]);
+    let mut bugle = site.run();
     let said = bugle.until_it_says("the partition stops");
     assert!(said.contains("subjects-0") && said.contains("format version 2"), "{said}");
     people(&site);
