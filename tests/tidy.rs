@@ -34,7 +34,14 @@ const HOMES: &[(&str, &[&str])] = &[
     // Scenarios are written in the hours of a place.
     (
         "jiff",
-        &["src/event/timestamp.rs", "src/clock.rs", "src/topology/", "src/flow/", "src/scenario/moment.rs"],
+        &[
+            "src/event/timestamp.rs",
+            "src/clock.rs",
+            "src/directory/absence.rs",
+            "src/topology/",
+            "src/flow/",
+            "src/scenario/moment.rs",
+        ],
     ),
     ("postcard", &["src/event/frame", "src/flow/"]),
     // A view shared with threads that only read; the codec's plans are one, too.

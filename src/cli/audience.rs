@@ -18,6 +18,7 @@ use super::directory::show::{Output, grid, print_json};
 use super::directory::{from_file, unprintable};
 use super::offline::{Town, TownArgs, members_of};
 use super::{Done, Failure};
+use crate::clock;
 use crate::codec::{Codec, Name, json};
 use crate::directory::{ExpressionFault, People, Resolved, bind_rule, parse};
 use crate::event::audience::{Audience, BoundAudience};
@@ -206,6 +207,7 @@ impl Answer<'_> {
 
 fn known(all: &[Person], members: &[Members]) -> People {
     let mut people = People::new();
+    people.pass(clock::now());
     all.iter().for_each(|person| people.apply(person));
     members.iter().for_each(|members| people.apply_members(members));
     people

@@ -11,7 +11,7 @@ use crate::event::person::Location;
 use crate::event::{Members, Person};
 
 /// Slots of `person.avsc`.
-const PERSON: [&str; 21] = [
+const PERSON: [&str; 23] = [
     "tenant",
     "user_id",
     "active",
@@ -33,6 +33,8 @@ const PERSON: [&str; 21] = [
     "quiet_from",
     "quiet_to",
     "muted",
+    "absent_from",
+    "absent_until",
 ];
 
 /// Slots of `members.avsc`.
@@ -64,6 +66,8 @@ pub fn encode(id: u32, person: &Person) -> Vec<u8> {
         put_maybe_text(&mut out, text.as_deref());
     }
     put_texts(&mut out, &person.muted);
+    put_maybe_text(&mut out, person.absent_from.as_deref());
+    put_maybe_text(&mut out, person.absent_until.as_deref());
     out
 }
 
@@ -97,6 +101,8 @@ pub fn decode(codec: &Codec, payload: &[u8]) -> Result<Person, Unreadable> {
         quiet_from: fields.maybe(18),
         quiet_to: fields.maybe(19),
         muted: fields.texts(20),
+        absent_from: fields.maybe(21),
+        absent_until: fields.maybe(22),
     })
 }
 
@@ -201,7 +207,7 @@ mod tests {
         fn person()(
             ids in (".{1,20}", ".{1,20}"),
             flags in (any::<bool>(), any::<bool>()),
-            maybe in prop::collection::vec(prop::option::of(".{0,12}"), 12),
+            maybe in prop::collection::vec(prop::option::of(".{0,12}"), 14),
             lists in prop::collection::vec(texts(), 5),
         ) -> Person {
             let mut maybe = maybe.into_iter();
@@ -214,7 +220,7 @@ mod tests {
                 location: Location { site: text(), locality: text(), region: text(), country: text() },
                 business_unit: list(), manager: text(), deputies: list(), locale: text(), zone: text(),
                 party: text(), channels: list(), device_zone: text(), quiet_from: text(), quiet_to: text(),
-                muted: list(),
+                muted: list(), absent_from: text(), absent_until: text(),
             }
         }
     }

@@ -123,6 +123,11 @@ impl Directory {
         passed_over
     }
 
+    /// It is so late: whose absence begins or ends by then is away, or back.
+    pub fn pass(&self, now: Timestamp) {
+        self.write().people.pass(now);
+    }
+
     /// Moves a topic's position to where its follower stands: past records that compaction or a
     /// transaction left without anything to read.
     pub fn advance(&self, topic: Topic, positions: &[i64]) {

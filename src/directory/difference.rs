@@ -82,7 +82,8 @@ impl Difference {
         let stays = lost.is_empty()
             && stands(present) == stands(wanted)
             && (wanted.active || !present.active)
-            && (present.absent || !wanted.absent);
+            && (present.absent || !wanted.absent)
+            && (&present.absent_from, &present.absent_until) == (&wanted.absent_from, &wanted.absent_until);
         if stays {
             self.gaining.push(wanted.clone());
             return;

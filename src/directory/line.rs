@@ -5,7 +5,7 @@
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use super::load::{hour, list};
+use super::load::{bound, hour, list};
 use crate::event::Person;
 use crate::event::person::Location;
 
@@ -32,6 +32,10 @@ pub(super) struct Line {
     deputies: Vec<String>,
     #[serde(default)]
     absent: bool,
+    #[serde(default, deserialize_with = "a_bound")]
+    absent_from: Option<String>,
+    #[serde(default, deserialize_with = "a_bound")]
+    absent_until: Option<String>,
     #[serde(default)]
     locale: Option<String>,
     #[serde(default)]
@@ -54,6 +58,12 @@ pub(super) struct Line {
 fn an_hour<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     let text = Option::<String>::deserialize(from)?.filter(|text| !text.trim().is_empty());
     hour(text).map_err(|(fault, hint)| D::Error::custom(format!("{fault}; {hint}")))
+}
+
+/// A bound of an absence, as text.
+fn a_bound<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let text = Option::<String>::deserialize(from)?.filter(|text| !text.trim().is_empty());
+    bound(text).map_err(|(fault, hint)| D::Error::custom(format!("{fault}; {hint}")))
 }
 
 #[derive(Default, Deserialize)]
@@ -121,6 +131,8 @@ impl From<Line> for Person {
             quiet_from: one(line.quiet_from),
             quiet_to: one(line.quiet_to),
             muted: many(line.muted),
+            absent_from: one(line.absent_from),
+            absent_until: one(line.absent_until),
         }
     }
 }

@@ -6,12 +6,13 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use super::absence::{self, Absence};
 use super::line::Line;
 use crate::event::{DayTime, Person};
 use csv::{ByteRecord, StringRecord};
 
 /// The columns of `people.csv`, in the order of the documentation; the first two must be there.
-pub const COLUMNS: [&str; 21] = [
+pub const COLUMNS: [&str; 23] = [
     "tenant",
     "user_id",
     "active",
@@ -25,6 +26,8 @@ pub const COLUMNS: [&str; 21] = [
     "manager",
     "deputies",
     "absent",
+    "absent_from",
+    "absent_until",
     "locale",
     "zone",
     "party",
@@ -152,6 +155,10 @@ fn settled(read: Vec<(u64, Person)>, tenant: Option<&str>, faults: &mut Faults<'
             let message = "quiet hours have a beginning and an end, and only one of them is there";
             faults.add(line, &format!("column `{there}`"), message, "write both, or none");
         }
+        if Absence::of(&person).is_some_and(Absence::is_empty) {
+            let message = "the absence ends before it begins";
+            faults.add(line, "column `absent_until`", message, "write the last day away, or nothing");
+        }
         if let Some(first) = seen.insert((person.tenant.clone(), person.user_id.clone()), line) {
             let message = format!("this user id of this tenant already stands in line {first}");
             faults.add(line, "column `user_id`", message, "remove one of the two lines");
@@ -252,6 +259,8 @@ fn set(person: &mut Person, column: &str, value: &str) -> Result<(), (String, &'
         "user_id" => value.clone_into(&mut person.user_id),
         "active" => person.active = truth(value, true)?,
         "absent" => person.absent = truth(value, false)?,
+        "absent_from" => person.absent_from = bound(one())?,
+        "absent_until" => person.absent_until = bound(one())?,
         "display_name" => person.display_name = one(),
         "roles" => person.roles = many(),
         "site" => person.location.site = one(),
@@ -280,6 +289,15 @@ pub(super) fn list(value: &str, between: char) -> Vec<String> {
 pub(super) fn hour(value: Option<String>) -> Result<Option<String>, (String, &'static str)> {
     match value.as_deref().map(str::parse::<DayTime>) {
         Some(Err(fault)) => Err((fault.to_string(), "write it as `22:00`")),
+        _ => Ok(value),
+    }
+}
+
+pub(super) fn bound(value: Option<String>) -> Result<Option<String>, (String, &'static str)> {
+    match value.as_deref().map(absence::check) {
+        Some(Err(fault)) => {
+            Err((fault.to_string(), "write a day as `2026-12-24`, or a time as `2026-12-24T12:00:00Z`"))
+        }
         _ => Ok(value),
     }
 }
@@ -357,7 +375,7 @@ mod tests {
         people.csv:1: column `activ` (3): there is no such column
         hint: write `active`
         people.csv:1: column `color` (5): there is no such column
-        hint: the columns are tenant,user_id,active,display_name,roles,site,locality,region,country,business_unit,manager,deputies,absent,locale,zone,party,channels,device_zone,quiet_from,quiet_to,muted
+        hint: the columns are tenant,user_id,active,display_name,roles,site,locality,region,country,business_unit,manager,deputies,absent,absent_from,absent_until,locale,zone,party,channels,device_zone,quiet_from,quiet_to,muted
         people.csv:2: column `tenant`: a tenant cannot hold `|`
         hint: it divides the parts of a key
         people.csv:3: column `user_id`: it is empty
@@ -388,7 +406,7 @@ mod tests {
     fn every_fault_of_a_jsonl_is_told_at_once() {
         let text = "{\"user_id\":\"ada\",\"role\":[]}\n{\"user_id\":7}\n{\"roles\":[]}\nada\n{\"user_id\":\"bob\"}\n";
         insta::assert_snapshot!(read("people.jsonl", text).unwrap_err(), @r"
-        people.jsonl:1: column 23: unknown field `role`, expected one of `tenant`, `user_id`, `active`, `display_name`, `roles`, `location`, `business_unit`, `manager`, `deputies`, `absent`, `locale`, `zone`, `party`, `channels`, `device_zone`, `quiet_from`, `quiet_to`, `muted`
+        people.jsonl:1: column 23: unknown field `role`, expected one of `tenant`, `user_id`, `active`, `display_name`, `roles`, `location`, `business_unit`, `manager`, `deputies`, `absent`, `absent_from`, `absent_until`, `locale`, `zone`, `party`, `channels`, `device_zone`, `quiet_from`, `quiet_to`, `muted`
         people.jsonl:2: column 12: invalid type: integer `7`, expected a string
         people.jsonl:3: column 12: missing field `user_id`
         people.jsonl:4: column 1: expected value

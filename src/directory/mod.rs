@@ -3,6 +3,7 @@
 //! It opens no topic: whoever follows `opentext.directory` and `opentext.members`
 //! feeds a [`Directory`].
 
+mod absence;
 mod asked;
 pub mod bind;
 pub mod copy;

@@ -13,12 +13,16 @@ use super::roster::{Roster, State};
 use super::table::Place;
 use super::wishes::Wishes;
 use crate::event::audience::{Bound, BoundAudience, Table};
-use crate::event::{Members, Person, Reason};
+use crate::event::{Members, Person, Reason, Timestamp};
 
 /// The people of all tenants.
 #[derive(Debug, Default)]
 pub struct People {
     tenants: HashMap<String, Roster>,
+    /// How late it is.
+    now: Timestamp,
+    /// How often it became otherwise who is away, without anybody's entry changing.
+    turns: u64,
 }
 
 /// What the tables say about one person.
@@ -56,6 +60,21 @@ impl People {
     /// Sets what is known of a person.
     pub fn apply(&mut self, person: &Person) {
         self.roster(&person.tenant).apply(person);
+    }
+
+    /// It is so late: whose absence begins or ends by then is away, or back. Time does not go back.
+    pub fn pass(&mut self, now: Timestamp) {
+        if now > self.now {
+            self.now = now;
+            let moved = self.tenants.values_mut().filter_map(|roster| roster.pass(now).then_some(())).count();
+            self.turns += u64::from(moved > 0);
+        }
+    }
+
+    /// How often time alone has changed who is away: what was found out before the last of them is old.
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        self.turns
     }
 
     /// Forgets a person.
@@ -162,7 +181,9 @@ impl People {
     }
 
     fn roster(&mut self, tenant: &str) -> &mut Roster {
-        self.tenants.entry_ref(tenant.trim()).or_default()
+        let roster = self.tenants.entry_ref(tenant.trim()).or_default();
+        roster.pass(self.now);
+        roster
     }
 
     fn ask(&self, tenant: &str, user_id: &str, test: impl Fn(&Roster, Place) -> bool) -> bool {
@@ -193,7 +214,7 @@ impl<'p> Entry<'p> {
     /// Whether the deputies are told instead.
     #[must_use]
     pub fn is_absent(&self) -> bool {
-        self.roster.facts(self.place).absent
+        self.roster.absent.contains(self.place.bit())
     }
 
     /// BCP 47; the tenant's default when absent.

@@ -5,12 +5,15 @@
 //! only their id, their manager and their deputies are still known, so that an escalation for a person
 //! who left still finds whom to tell.
 
+use std::collections::BTreeSet;
+
 use hashbrown::{HashMap, HashTable};
 use roaring::RoaringBitmap;
 
+use super::absence::Absence;
 use super::table::{NameId, Names, Place, Table, Tree};
 use super::wishes::Wishes;
-use crate::event::{Members, Person};
+use crate::event::{Members, Person, Timestamp};
 
 /// The people of one tenant.
 #[derive(Debug, Default)]
@@ -29,8 +32,12 @@ pub(super) struct Roster {
     pub(super) staff: RoaringBitmap,
     /// Active, with a party.
     pub(super) externals: RoaringBitmap,
-    /// Active and away.
+    /// Active and away now.
     pub(super) absent: RoaringBitmap,
+    /// How late it is, for those who are away by dates.
+    now: Timestamp,
+    /// Who leaves or comes back, and when, of what lies ahead.
+    turns: BTreeSet<(Timestamp, Place)>,
     reports: HashMap<Place, RoaringBitmap>,
     stands_for: HashMap<Place, RoaringBitmap>,
     members: HashMap<String, HashMap<String, Vec<Group>>>,
@@ -49,7 +56,8 @@ struct Seat {
 #[derive(Debug, Default, Clone)]
 pub(super) struct Facts {
     pub(super) state: State,
-    pub(super) absent: bool,
+    absent: bool,
+    absence: Option<Absence>,
     pub(super) party: Option<NameId>,
     location: Option<NameId>,
     unit: Option<NameId>,
@@ -236,6 +244,7 @@ impl Roster {
         Facts {
             state: if person.active { State::Active } else { State::Inactive },
             absent: person.absent,
+            absence: Absence::of(person),
             // A party without a name is still a party: who has one is never taken for staff.
             party: person.party.as_deref().map(|party| self.parties.id(party.trim())),
             location: self.locations.leaf(levels.into_iter().filter_map(Option::as_deref)),
@@ -254,6 +263,11 @@ impl Roster {
     /// Puts new facts in place of the old and touches only the bitmaps that differ.
     fn settle(&mut self, place: Place, new: Facts) {
         let old = std::mem::take(&mut self.seats[place.index()].facts);
+        for turn in old.absence.into_iter().flat_map(Absence::turns) {
+            self.turns.remove(&(turn, place));
+        }
+        let ahead = new.absence.into_iter().flat_map(Absence::turns).filter(|turn| *turn > self.now);
+        self.turns.extend(ahead.map(|turn| (turn, place)));
         self.mark(place, &new);
         let (was, is) = (Listed::of(&old), Listed::of(&new));
         move_in(was.location, is.location, |leaf, stays| match stays {
@@ -286,6 +300,19 @@ impl Roster {
         }
     }
 
+    /// It is so late: who leaves or comes back by then has. Says whether anybody did. Time does not go back.
+    pub(super) fn pass(&mut self, now: Timestamp) -> bool {
+        self.now = self.now.max(now);
+        let mut moved = false;
+        while let Some((_, place)) = self.turns.first().copied().filter(|(turn, _)| *turn <= self.now) {
+            self.turns.pop_first();
+            let is_away = self.facts(place).is_away(self.now);
+            let absent = &mut self.absent;
+            moved |= if is_away { absent.insert(place.bit()) } else { absent.remove(place.bit()) };
+        }
+        moved
+    }
+
     fn mark(&mut self, place: Place, facts: &Facts) {
         let active = facts.state == State::Active;
         let external = facts.party.is_some();
@@ -293,7 +320,7 @@ impl Roster {
             (&mut self.known, facts.state != State::Unknown),
             (&mut self.staff, active && !external),
             (&mut self.externals, active && external),
-            (&mut self.absent, active && facts.absent),
+            (&mut self.absent, facts.is_away(self.now)),
         ] {
             if belongs {
                 set.insert(place.bit())
@@ -301,6 +328,15 @@ impl Roster {
                 set.remove(place.bit())
             };
         }
+    }
+}
+
+// === impl Facts ===
+
+impl Facts {
+    fn is_away(&self, now: Timestamp) -> bool {
+        let by_dates = || self.absence.is_some_and(|absence| absence.holds(now));
+        self.state == State::Active && (self.absent || by_dates())
     }
 }
 

@@ -102,6 +102,7 @@ impl Follower {
             tracing::warn!(%passed_over, "a directory record changed nothing");
         }
         directory.advance(self.topic, &self.follow.positions());
+        directory.pass(clock::now());
         Ok(())
     }
 

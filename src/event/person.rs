@@ -23,7 +23,7 @@ pub struct Person {
     pub manager: Option<String>,
     /// User ids of those who stand in.
     pub deputies: Vec<String>,
-    /// Away: the deputies are told instead.
+    /// Away until that is changed: the deputies are told instead.
     pub absent: bool,
     /// BCP 47, such as `de-CH`; the tenant's default when absent.
     pub locale: Option<String>,
@@ -42,6 +42,10 @@ pub struct Person {
     pub quiet_to: Option<String>,
     /// Categories that are not wanted, or `category/channel` for one channel.
     pub muted: Vec<String>,
+    /// Away from this day or time on, such as `2026-12-24`; the day begins where the person is.
+    pub absent_from: Option<String>,
+    /// Away up to the end of this day, or to this time.
+    pub absent_until: Option<String>,
 }
 
 /// A place in the location tree; each level lies inside the next.

@@ -175,6 +175,7 @@ struct About<'q> {
 impl<'q> About<'q> {
     fn new(person: &'q str, question: &Question) -> Self {
         let mut people = People::new();
+        question.events.iter().for_each(|(at, ..)| people.pass(*at));
         question.people.iter().for_each(|person| people.apply(person));
         question.members.iter().for_each(|members| people.apply_members(members));
         Self { person, people }

@@ -104,8 +104,9 @@ impl Voice {
         let occasion = words.occasion;
         words.audience.seal(&mut self.sealed);
         let (tenant, channels) = (change.tenant(), &rule.rule.plan.channels);
-        let generation = world.topology.generation.to_le_bytes();
-        let key = hash128([tenant.as_bytes(), rule.rule.id.as_bytes(), &generation, &self.sealed]);
+        let (generation, turns) =
+            (world.topology.generation.to_le_bytes(), world.people.turns().to_le_bytes());
+        let key = hash128([tenant.as_bytes(), rule.rule.id.as_bytes(), &generation, &turns, &self.sealed]);
         let named = self.kept.named(key, world.directory, || {
             let found = world.people.resolve(tenant, &words.audience, channels);
             let asked = world.people.asked(tenant, &words.audience, MOST_STANDING);

@@ -201,6 +201,7 @@ impl<'g> Stage<'g> {
 
     /// Shows the lanes the world as it is, and takes down what they say.
     fn look(&mut self, moment: &mut Moment, run: impl FnOnce(&mut Line, &World<'_>) -> Heard) {
+        self.directory.pass(self.now);
         let people = self.directory.view();
         let directory = people.position();
         let world = World {

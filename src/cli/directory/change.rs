@@ -190,6 +190,8 @@ fn changes(before: &Person, after: &Person) -> String {
     let pairs = [
         ("active", before.active.to_string(), after.active.to_string()),
         ("absent", before.absent.to_string(), after.absent.to_string()),
+        ("absent_from", text(&before.absent_from), text(&after.absent_from)),
+        ("absent_until", text(&before.absent_until), text(&after.absent_until)),
         ("display_name", text(&before.display_name), text(&after.display_name)),
         ("site", text(&before.location.site), text(&after.location.site)),
         ("locality", text(&before.location.locality), text(&after.location.locality)),

@@ -23,6 +23,9 @@ people.csv names its columns in the first line, in any order:
   manager        user id
   deputies       user ids, with `;` between
   absent         true or false; while true the deputies are told instead
+  absent_from, absent_until
+                 first and last day away, such as 2026-12-24, in the person's zone; or times, such as
+                 2026-12-24T12:00:00Z; one alone is open on the other side
   locale         BCP 47: de-CH
   zone           IANA: Europe/Zurich
   party          the external party; empty for staff

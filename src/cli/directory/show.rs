@@ -169,6 +169,17 @@ fn quiet_hours(person: &Person) -> String {
     hours.map(|(from, to)| format!("{from} to {to}")).unwrap_or_default()
 }
 
+fn absence(person: &Person) -> String {
+    let told = ": the deputies are told";
+    let from = person.absent_from.as_ref().map(|from| format!("from {from}"));
+    let until = person.absent_until.as_ref().map(|until| format!("until {until}"));
+    match (person.absent, from.into_iter().chain(until).collect::<Vec<_>>().join(" ")) {
+        (true, _) => format!("yes{told}"),
+        (false, dates) if dates.is_empty() => dates,
+        (false, dates) => dates + told,
+    }
+}
+
 /// One person, line by line; what is empty is left out.
 fn card(person: &Person) -> String {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -177,7 +188,7 @@ fn card(person: &Person) -> String {
         ("user id", person.user_id.clone()),
         ("name", text(&person.display_name)),
         ("active", if person.active { "yes" } else { "no: is told nothing" }.to_owned()),
-        ("absent", if person.absent { "yes: the deputies are told" } else { "" }.to_owned()),
+        ("absent", absence(person)),
         ("roles", person.roles.join(", ")),
         ("location", location(person)),
         ("unit", person.business_unit.join("/")),
@@ -242,6 +253,8 @@ mod tests {
           "people": [
             {
               "absent": false,
+              "absent_from": null,
+              "absent_until": null,
               "active": true,
               "business_unit": [
                 "EMEA",

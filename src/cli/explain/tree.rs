@@ -206,6 +206,8 @@ fn row(person: &Person) -> String {
     words.extend(person.party.iter().map(|party| format!("party {party}")));
     words.extend((!person.active).then(|| "not active".to_owned()));
     words.extend(person.absent.then(|| "away".to_owned()));
+    words.extend(person.absent_from.iter().map(|from| format!("away from {from}")));
+    words.extend(person.absent_until.iter().map(|until| format!("away until {until}")));
     words.retain(|word| !word.is_empty());
     words.join("; ")
 }
