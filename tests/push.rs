@@ -295,6 +295,21 @@ async fn a_connection_cut_after_the_acceptance_is_unknown_and_the_same_id_settle
 }
 
 #[tokio::test]
+async fn a_batch_of_which_nobody_knows_is_asked_after() {
+    let (stand_in, client) = with(Faults { cut_before_answer: 1.0, ..Faults::default() }).await;
+    let (taken, never) = (batch(&["amy"]), batch(&["bob"]));
+    assert_eq!(send(&client, &taken).await, Outcome::Unknown("connection-lost"));
+    stand_in.set_faults(Faults::default());
+    assert_eq!(client.was_taken(&taken).await, Outcome::Accepted("otp-1000001".into()));
+    assert_eq!(client.was_taken(&never).await, Outcome::NotThere);
+    assert_eq!(stand_in.totals().destinations, 1, "asking sends nothing");
+    stand_in.stop().await;
+    let (stand_in, client) = webhook(Faults::default(), SECRET).await;
+    assert_eq!(client.was_taken(&taken).await, Outcome::Unknown("no-status"));
+    stand_in.stop().await;
+}
+
+#[tokio::test]
 async fn an_answer_that_is_too_late_is_unknown() {
     let latency = "1m".parse().unwrap();
     let (stand_in, client) = with(Faults { latency, ..Faults::default() }).await;

@@ -12,9 +12,9 @@
 //! | F31 | a page, half an answer, something else entirely, a redirect | `f31_…`; `tests/push.rs` |
 //! | F32 | tokens expire, and the token service is away | `f32_…`; one renewal for all: `tests/push.rs` |
 //! | F33 | no address, no TLS, a stranger's certificate; then all is well again | `f33_…`; `tests/push.rs` |
-//! | F38 | many answers at once, late, withdrawn | `tests/answers.rs`, `tests/conversations.rs` |
-//! | F39 | the source system is away, says no, or nobody knows what it did | `tests/write_backs` |
-//! | F40 | people leave between the decision and the sending | `tests/exactness`, `tests/directory.rs` |
+//! | F38 | many answers at once, late, withdrawn | `f38_…` in `tests/write_backs`; `fifty_…` in `tests/links.rs`, story 15 |
+//! | F39 | the source system is away, says no, or nobody knows what it did | `f39_…` in `tests/write_backs` |
+//! | F40 | people leave between the decision and the sending | `f40_…`; at every step: story 9, `tests/exactness` |
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -27,7 +27,9 @@ use std::time::Duration;
 
 use bugle::app::config::Transport;
 use bugle::clock::Tick;
+use bugle::event::Person;
 use bugle::push::signature::Secret;
+use bugle::sample;
 use bugle::stand_in::{Faults, Options, SignIn};
 use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -137,7 +139,7 @@ fn f27_a_service_that_is_down_is_asked_seldom_and_is_told_all_when_it_is_back() 
 }
 
 #[test]
-fn f28_what_was_accepted_in_silence_is_asked_again_under_its_id() {
+fn f28_what_was_accepted_in_silence_is_asked_after_and_not_sent_again() {
     let mut rig = Rig::new();
     let app = rig.start();
     let faults = Faults { cut_before_answer: 0.4, cut_inside_answer: 0.3, ..Faults::default() };
@@ -145,7 +147,11 @@ fn f28_what_was_accepted_in_silence_is_asked_again_under_its_id() {
     rig.publish(0, 200);
     let books = rig.settle();
     rig.assert_told_once(&books);
-    assert!(rig.stand_in.totals().resubmitted > 0);
+    let totals = rig.stand_in.totals();
+    assert!(
+        totals.asked_after > 0 && totals.resubmitted == 0,
+        "it is asked whether it took them: {totals:?}"
+    );
     app.stop();
 }
 
@@ -290,5 +296,30 @@ fn f33_a_stranger_in_its_place_gets_nothing_and_the_service_all_when_it_is_back(
     });
     let books = rig.settle();
     rig.assert_told_once(&books);
+    app.stop();
+}
+
+#[test]
+fn f40_whoever_leaves_while_the_service_is_away_is_told_nothing_when_it_is_back() {
+    let mut rig = Rig::new();
+    let app = rig.start();
+    rig.stand_in.set_faults(Faults { unavailable: 1.0, ..Faults::default() });
+    rig.publish(0, 120);
+    // Some of it waits at the push service, some is not cut yet.
+    requests(&mut rig, 4);
+    let gone = |user: &str| {
+        let known = sample::people(0).into_iter().find(|person| person.user_id == user).unwrap();
+        Person { active: false, ..known }
+    };
+    let leavers = ["mara.weber", "jonas.klein", "lena.vogt"];
+    rig.hear(leavers.iter().map(|user| gone(user)));
+    after(&mut rig, Duration::from_secs(1));
+    rig.stand_in.set_faults(Faults::default());
+    let books = rig.settle();
+    rig.assert_told_once(&books);
+    assert!(books.tellings.suppressed["left_audience"] > 0, "{books:?}");
+    for user in leavers {
+        assert!(rig.stand_in.account(user).is_none(), "{user} left before the first push was taken");
+    }
     app.stop();
 }

@@ -195,6 +195,8 @@ impl Bookkeeper {
     pub fn receipt(&mut self, receipt: &Receipt) {
         self.batches += 1;
         self.tellings.told += u64::from(receipt.told);
+        // What was refused is open again.
+        self.tellings.failed = self.tellings.failed.saturating_sub(u64::from(receipt.again));
         for exception in &receipt.exceptions {
             self.not_told(&exception.reason, 1);
         }

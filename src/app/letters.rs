@@ -1,20 +1,23 @@
 //! Letters: dead letters as they lie in their topic, and which of them can be sent on their way again.
 //!
-//! What the source lane set aside was told to nobody and is remembered by nobody: written to its topic once
-//! more it is read as if for the first time. What a later lane set aside is remembered as heard, so that writing
-//! it again would be taken for a copy; it stays where it is.
+//! Each goes back to where it was set aside, and to nobody else. What the source lane could not read is written to
+//! its topic once more, as it came. What one rule or one subject could not use is, too, and says for which: the
+//! others have heard it. A batch goes to the delivery lane again, under the id it had, and an answer to the
+//! write-back lane, which first looks whether it is there.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
 use crate::broker::{Header, Incoming, Outgoing};
+use crate::event::frame::FrameHead;
+use crate::event::redrive::{FOR_RULE, FOR_SUBJECT, REDRIVEN};
 use crate::event::{Source, Timestamp, Topic};
+use crate::flow::dead_letter::PARCEL;
+use crate::flow::frames;
 
 /// What the names of Bugle's own headers begin with.
 const OURS: &str = "__bugle.errors.";
-/// Says on a record sent again which letter it was.
-const REDRIVEN: &str = "bugle.redrive";
 
 /// A dead letter.
 #[derive(Debug, Clone)]
@@ -29,18 +32,20 @@ pub struct Letter {
     pub key: Option<Bytes>,
     /// The source's own bytes.
     pub value: Option<Bytes>,
+    /// A batch, as it lay in its frame.
+    parcel: Option<Bytes>,
     headers: Vec<Header>,
 }
 
 /// Why a letter is not sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Stays {
-    /// A later lane set it aside.
-    #[error("a later lane set it aside: written again it would be taken for a copy")]
-    Heard,
-    /// One rule could not use it, and others did.
-    #[error("one rule could not use it and others did: written again it would be taken for a copy")]
-    OneRule,
+    /// An answer of a person that an older version wrote.
+    #[error("it is an answer of a person in no form that is known: ask them to answer again")]
+    Answer,
+    /// A batch of which only what a person reads was kept.
+    #[error("it is a batch that an older version set aside, and that kept no bytes of it")]
+    OldBatch,
     /// Not all of its bytes are here.
     #[error("it was too large to be kept whole: take it from where it came from")]
     Clipped,
@@ -60,14 +65,16 @@ impl Letter {
         };
         let (ours, headers): (Vec<Header>, Vec<Header>) =
             record.headers.into_iter().partition(|(name, _)| name.starts_with(OURS));
-        let said =
-            ours.iter().filter_map(|(name, value)| Some((name.strip_prefix(OURS)?.to_owned(), text(value))));
+        let parcel = ours.iter().find(|(name, _)| name == PARCEL).and_then(|(_, value)| value.clone());
+        let ours = ours.iter().filter(|(name, _)| name != PARCEL);
+        let said = ours.filter_map(|(name, value)| Some((name.strip_prefix(OURS)?.to_owned(), text(value))));
         Self {
             at: (record.input.partition, record.offset),
             written: record.timestamp,
             said: said.collect(),
             key: record.key,
             value: record.value,
+            parcel,
             headers,
         }
     }
@@ -86,21 +93,34 @@ impl Letter {
         if self.said.contains_key("clipped") {
             return Err(Stays::Clipped);
         }
-        if self.word("stage") != "source" {
-            return Err(Stays::Heard);
-        }
-        if self.said.contains_key("rule") {
-            return Err(Stays::OneRule);
-        }
-        let topics = Source::ALL.map(Topic::Events);
-        let topic = topics.into_iter().find(|topic| topic.to_string() == self.word("topic"));
         let partition = self.word("partition").parse().ok();
         let mut headers = self.headers.clone();
-        headers.retain(|(name, _)| name != REDRIVEN);
-        let (partition_of, offset) = self.at;
-        headers.push((REDRIVEN.to_owned(), Some(format!("{partition_of}-{offset}").into())));
+        headers.retain(|(name, _)| ![REDRIVEN, FOR_RULE, FOR_SUBJECT].contains(&name.as_str()));
+        let mut say = |name: &str, value: &str| {
+            headers.push((name.to_owned(), Some(Bytes::copy_from_slice(value.as_bytes()))));
+        };
+        say(REDRIVEN, &format!("{}-{}", self.at.0, self.at.1));
         let (key, value) = (self.key.clone(), self.value.clone());
-        Ok(Outgoing { topic: topic.ok_or(Stays::Nowhere)?, partition, key, value, headers })
+        match self.word("stage") {
+            "delivery" => {
+                let parcel = self.parcel.as_deref().ok_or(Stays::OldBatch)?;
+                let from = partition.unwrap_or_default();
+                let value = Some(frames::single(&FrameHead { from, ..FrameHead::default() }, parcel).into());
+                Ok(Outgoing { topic: Topic::Pushes, partition, key: None, value, headers })
+            }
+            "write_back" => Ok(Outgoing { topic: Topic::Writebacks, partition, key, value, headers }),
+            _ if partition.is_some_and(|partition: i32| partition < 0) => Err(Stays::Answer),
+            _ => {
+                let topics = Source::ALL.map(Topic::Events);
+                let topic = topics.into_iter().find(|topic| topic.to_string() == self.word("topic"));
+                for (name, of) in [(FOR_RULE, "rule"), (FOR_SUBJECT, "subject")] {
+                    if let Some(word) = self.said.get(of) {
+                        say(name, word);
+                    }
+                }
+                Ok(Outgoing { topic: topic.ok_or(Stays::Nowhere)?, partition, key, value, headers })
+            }
+        }
     }
 }
 
@@ -133,12 +153,50 @@ mod tests {
         assert_eq!(names, ["traceparent", "bugle.redrive"]);
     }
 
+    fn told(record: &Outgoing) -> Vec<(&str, String)> {
+        let text = |value: &Option<Bytes>| String::from_utf8(value.clone().unwrap().to_vec()).unwrap();
+        record.headers.iter().map(|(name, value)| (name.as_str(), text(value))).collect()
+    }
+
     #[test]
-    fn what_would_be_taken_for_a_copy_or_is_not_whole_stays() {
+    fn what_one_rule_could_not_use_goes_back_for_that_rule_alone() {
+        let said = [
+            ("stage", "subject"),
+            ("topic", "opentext.xecm.events"),
+            ("partition", "3"),
+            ("rule", "ec-1"),
+            ("subject", "acme|xecm|task=7"),
+        ];
+        let again = letter(&said).again().unwrap();
+        assert_eq!((again.topic, again.partition), (Topic::Events(Source::Xecm), Some(3)));
+        let expected = [
+            ("traceparent", "00-1".to_owned()),
+            ("bugle.redrive", "2-9".to_owned()),
+            ("bugle.redrive.rule", "ec-1".to_owned()),
+            ("bugle.redrive.subject", "acme|xecm|task=7".to_owned()),
+        ];
+        assert_eq!(told(&again), expected);
+    }
+
+    #[test]
+    fn an_answer_and_a_batch_go_back_to_the_lanes_that_set_them_aside() {
+        let answer = letter(&[("stage", "write_back"), ("partition", "1")]).again().unwrap();
+        assert_eq!((answer.topic, answer.partition), (Topic::Writebacks, Some(1)));
+        assert_eq!(answer.value.as_deref(), Some(&b"bytes"[..]));
+        let batch =
+            letter(&[("stage", "delivery"), ("partition", "1"), ("parcel", "a batch")]).again().unwrap();
+        assert_eq!((batch.topic, batch.partition), (Topic::Pushes, Some(1)));
+        let frame = batch.value.unwrap();
+        let (_, items) = frames::FrameItems::read(&frame).unwrap();
+        assert_eq!(items.map(|item| item.unwrap().to_vec()).collect::<Vec<_>>(), [b"a batch"]);
+    }
+
+    #[test]
+    fn what_is_not_whole_or_from_nowhere_stays() {
         let source = ("stage", "source");
         let stays = |said: &[(&str, &str)]| letter(said).again().unwrap_err();
-        assert_eq!(stays(&[("stage", "subject")]), Stays::Heard);
-        assert_eq!(stays(&[source, ("rule", "ec-1")]), Stays::OneRule);
+        assert_eq!(stays(&[("stage", "subject"), ("partition", "-1")]), Stays::Answer);
+        assert_eq!(stays(&[("stage", "delivery"), ("partition", "1")]), Stays::OldBatch);
         assert_eq!(stays(&[source, ("clipped", "value 9")]), Stays::Clipped);
         assert_eq!(stays(&[source, ("topic", "elsewhere")]), Stays::Nowhere);
     }

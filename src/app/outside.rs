@@ -33,6 +33,7 @@ pub(super) struct Counted {
     pub(super) distinct: u64,
     pub(super) repeated: u64,
     pub(super) resubmitted: u64,
+    pub(super) asked_after: u64,
     pub(super) altered: u64,
 }
 

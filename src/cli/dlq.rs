@@ -27,8 +27,9 @@ use crate::event::{Timestamp, Topic};
   bugle dlq redrive --code unknown-schema         what would be sent again: nothing is sent
   bugle dlq redrive --code unknown-schema --go --rate 50
 
-Only what the source lane set aside can be sent again: it was told to nobody. Once the reason is mended (a
-schema registered, say), it is read as if for the first time. The letter itself stays where it is.")]
+Once the reason is mended (a schema registered, say), a letter goes back to whoever could not use it, and to nobody
+else: to its topic, for one rule, to the push service under the id it had, or to the source system, where it is first
+looked whether the answer is there. A letter sent twice is heard once. The letter itself stays where it is.")]
 pub struct Args {
     #[command(subcommand)]
     verb: Verb,
@@ -55,7 +56,7 @@ enum Verb {
         #[arg(value_name = "PARTITION-OFFSET")]
         at: String,
     },
-    /// Write letters to their topics again, as they came. Without `--go` nothing is written.
+    /// Write letters to where they were set aside, as they came. Without `--go` nothing is written.
     Redrive {
         #[command(flatten)]
         which: Which,

@@ -10,7 +10,7 @@ use super::fault::{Code, Fault};
 use super::wire::{
     Cursor, FRAMING, put_count, put_framing, put_long, put_maybe_text, put_text, put_texts, schema_id,
 };
-use crate::event::receipt::Exception;
+use crate::event::receipt::{Exception, Mark, Undelivered};
 use crate::event::{Carried, Coordinates, Ending, Occasion, Reason, Receipt, Source, Timestamp, Verdict};
 
 /// Where a record of the audit topic stands in its writer's chain.
@@ -179,6 +179,21 @@ pub fn encode_receipt(id: u32, receipt: &Receipt) -> Vec<u8> {
         put_maybe_text(&mut out, exception.reason.code());
     }
     out.push(0);
+    put_long(&mut out, i64::from(receipt.again));
+    put_long(&mut out, i64::from(receipt.delivered));
+    if !receipt.undelivered.is_empty() {
+        put_count(&mut out, receipt.undelivered.len());
+    }
+    for push in &receipt.undelivered {
+        put_text(&mut out, &push.user_id);
+        put_text(&mut out, &push.reference);
+        put_long(
+            &mut out,
+            Mark::ALL.iter().zip(0..).find(|(mark, _)| **mark == push.mark).map_or(0, |(_, at)| at),
+        );
+        put_text(&mut out, &push.code);
+    }
+    out.push(0);
     out
 }
 
@@ -202,8 +217,25 @@ pub fn decode_receipt(value: &[u8]) -> Result<Receipt, Fault> {
             exceptions.push(Exception { user_id, notice, reason });
             Ok(())
         })?;
-        Ok(Receipt { message_id, tenant, account, rule, at, job_id, told, exceptions })
+        let receipt =
+            Receipt { message_id, tenant, account, rule, at, job_id, told, exceptions, ..Receipt::default() };
+        // Those of before say nothing of what comes after.
+        if cursor.left() == 0 { Ok(receipt) } else { marks(cursor, receipt) }
     })
+}
+
+/// What a receipt says of later.
+fn marks(cursor: &mut Cursor<'_>, receipt: Receipt) -> Result<Receipt, Code> {
+    let again = u32::try_from(cursor.long()?).map_err(|_| Code::BadNumber)?;
+    let delivered = u32::try_from(cursor.long()?).map_err(|_| Code::BadNumber)?;
+    let mut undelivered = Vec::new();
+    cursor.blocks(4, |cursor| {
+        let (user_id, reference) = (cursor.text()?.to_owned(), cursor.text()?.to_owned());
+        let mark = Mark::ALL[cursor.index(Mark::ALL.len(), Code::BadEnum)?];
+        undelivered.push(Undelivered { user_id, reference, mark, code: cursor.text()?.to_owned() });
+        Ok(())
+    })?;
+    Ok(Receipt { again, delivered, undelivered, ..receipt })
 }
 
 pub(super) fn decode<T, F>(value: &[u8], body: F) -> Result<T, Fault>
@@ -421,18 +453,30 @@ mod tests {
         fn a_receipt_is_read_as_written_and_by_others_too(
             texts in (".{0,9}", ".{0,9}", ".{0,9}", ".{0,9}"), at in any::<i64>(), job_id in maybe(), told in any::<u32>(),
             exceptions in prop::collection::vec((".{0,9}", any::<u128>(), reason()), 0..4),
+            later in (any::<u32>(), any::<u32>()), marks in prop::collection::vec((".{0,9}", 0..Mark::ALL.len(), ".{0,9}"), 0..4),
         ) {
+            let undelivered = marks.into_iter().map(|(user_id, mark, code)| {
+                Undelivered { reference: format!("d-{user_id}"), user_id, mark: Mark::ALL[mark], code }
+            });
             let exceptions = exceptions.into_iter();
             let exceptions = exceptions.map(|(user_id, notice, reason)| Exception { user_id, notice: crate::event::NoticeId(notice), reason });
             let receipt = Receipt {
                 message_id: texts.0, tenant: texts.1, account: texts.2, rule: texts.3,
                 at: Timestamp::from_millis(at), job_id, told, exceptions: exceptions.collect(),
+                again: later.0, delivered: later.1, undelivered: undelivered.collect(),
             };
             let bytes = encode_receipt(9, &receipt);
             let theirs = theirs(Name::Receipt, &bytes);
             prop_assert_eq!(field(&theirs, "told"), &Value::Long(told.into()));
             prop_assert_eq!(decode_receipt(&bytes).unwrap(), receipt);
         }
+    }
+
+    #[test]
+    fn a_receipt_of_before_says_nothing_of_what_comes_after() {
+        let receipt = Receipt { message_id: "b-1".into(), told: 2, ..Receipt::default() };
+        let bytes = encode_receipt(9, &receipt);
+        assert_eq!(decode_receipt(&bytes[..bytes.len() - 3]).unwrap(), receipt);
     }
 
     #[test]

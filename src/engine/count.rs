@@ -41,6 +41,9 @@ pub(super) fn settled(board: &Board, lane: Lane, input: Input, out: &Outbox) {
             tell(board, &Fact::AnswerEnded { ending, count });
         }
     }
+    if out.tally.again > 0 {
+        tell(board, &Fact::TellingsAgain { count: out.tally.again });
+    }
     if out.tally.write_backs > 0 {
         tell(board, &Fact::WriteBackOwed { count: out.tally.write_backs });
     }
@@ -166,6 +169,8 @@ pub(super) fn request(board: &Board, outcome: &Outcome, took: Duration) {
     let outcome = match outcome {
         // Some of it at least was taken or refused for good; each push has its own verdict.
         Outcome::Accepted(_) | Outcome::Each(_) => SendOutcome::Accepted,
+        // It was asked about, and is sent again.
+        Outcome::NotThere => SendOutcome::TryLater,
         Outcome::TryLater { .. } => SendOutcome::TryLater,
         Outcome::Unacceptable { .. } => SendOutcome::Unacceptable,
         Outcome::TooLarge => SendOutcome::TooLarge,

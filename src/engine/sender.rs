@@ -11,7 +11,7 @@ use crate::clock::{self, Tick};
 use crate::directory::Directory;
 use crate::event::{Reason, Span};
 use crate::flow::delivery::{self, Answer, Reply};
-use crate::flow::outbox::Send;
+use crate::flow::outbox::{Ask, Send};
 use crate::flow::write_back::Said;
 use crate::push::{Item, Outcome, PushService, Unsendable};
 use crate::store::view::Board;
@@ -97,11 +97,18 @@ impl Requests {
     }
 
     async fn ask(&self, (push, board): (&dyn PushService, &Board), send: &Send) -> Outcome {
-        match push.encode(&send.batch.open()) {
+        let asked = match send.ask {
+            Ask::Take => push.encode(&send.batch.open()).map(Some),
+            Ask::WasTaken => Ok(None),
+        };
+        match asked {
             Ok(body) => {
                 let began = Tick::now();
                 count::under_way(board, self.under_way.fetch_add(1, Ordering::Relaxed) + 1);
-                let outcome = push.submit(&send.batch, body).await;
+                let outcome = match body {
+                    Some(body) => push.submit(&send.batch, body).await,
+                    None => push.was_taken(&send.batch).await,
+                };
                 count::under_way(board, self.under_way.fetch_sub(1, Ordering::Relaxed) - 1);
                 count::request(board, &outcome, began.elapsed());
                 say(&self.said, &send.batch.head.account, &outcome);
@@ -127,9 +134,11 @@ fn stands(directory: &Directory, decided: &[i64]) -> bool {
 /// One line when an account is answered otherwise than before.
 fn say(said: &Mutex<Heard>, account: &str, outcome: &Outcome) {
     let (code, detail) = match outcome {
-        Outcome::Accepted(_) | Outcome::Each(_) | Outcome::Unacceptable { .. } | Outcome::TooLarge => {
-            ("", "")
-        }
+        Outcome::Accepted(_)
+        | Outcome::Each(_)
+        | Outcome::NotThere
+        | Outcome::Unacceptable { .. }
+        | Outcome::TooLarge => ("", ""),
         Outcome::TryLater { code, .. } | Outcome::Unknown(code) => (*code, ""),
         Outcome::Forbidden(detail) => ("forbidden", detail.as_str()),
     };
@@ -165,6 +174,7 @@ fn answer(outcome: Outcome) -> Answer {
         Outcome::TryLater { after, .. } => Answer::TryLater(after),
         Outcome::Unacceptable { code, member } => Answer::Unacceptable(code, member),
         Outcome::TooLarge => Answer::TooLarge,
+        Outcome::NotThere => Answer::NotThere,
         Outcome::Forbidden(_) => Answer::Forbidden,
         Outcome::Unknown(_) => Answer::Unknown(None),
     }

@@ -261,6 +261,11 @@ pub enum Fact {
         /// How many.
         count: u64,
     },
+    /// Tellings that had ended as refused are on their way again.
+    TellingsAgain {
+        /// How many.
+        count: u64,
+    },
     /// Answers that count are to be carried into a source system.
     WriteBackOwed {
         /// How many.

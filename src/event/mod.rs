@@ -22,6 +22,7 @@ pub mod push;
 pub mod read_back;
 pub mod receipt;
 pub mod record;
+pub mod redrive;
 pub mod shape;
 pub mod source;
 pub mod timestamp;

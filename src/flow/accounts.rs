@@ -24,6 +24,8 @@ pub struct Terms {
     pub in_flight: u32,
     /// The most destinations a minute; 0 is no limit.
     pub rate: u32,
+    /// Whether its service can be asked which batches it took.
+    pub tells_jobs: bool,
 }
 
 /// What the pushes of one request may have of their own.
@@ -40,7 +42,7 @@ pub enum Holds {
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { holds: Holds::default(), in_flight: 8, rate: 0 }
+        Self { holds: Holds::default(), in_flight: 8, rate: 0, tells_jobs: true }
     }
 }
 

@@ -26,6 +26,9 @@ pub struct Cause<'a> {
     pub subject: Option<&'a str>,
 }
 
+/// The header that holds a batch as it lay in its frame: what a person reads of it is no batch any more.
+pub const PARCEL: &str = "__bugle.errors.parcel";
+
 /// The most of a source's bytes that one letter carries: with what is added, less than a record may have.
 const MOST_BYTES: usize = 960 * 1024;
 

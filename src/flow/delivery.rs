@@ -22,6 +22,7 @@ use bytes::Bytes;
 
 use crate::event::fact::AccountState;
 use crate::event::push::MOST_BATCH_BYTES;
+use crate::event::redrive::Redrive;
 use crate::event::{Incoming, Parcel, Reason, Receipt, Span, Timestamp, Topic};
 
 use super::cursor::At;
@@ -151,10 +152,11 @@ impl Rooms for DeliveryLane {
         if !world.people.reached(&head.directory) {
             return Admitted::Wait(Want::Directory(head.directory));
         }
-        self.settle_in();
+        self.settle_in(now, world);
         let total = u32::try_from(items.clone().count()).unwrap_or(u32::MAX);
         let left = self.unfinished.read(record.offset, total);
         let directory: Arc<[i64]> = head.directory.into();
+        let again = Redrive::of(&record.headers).is_some();
         for (item, place) in items.zip(0u32..).filter(|(_, place)| left.binary_search(place).is_ok()) {
             if !self.has_room() {
                 self.make_room(now);
@@ -173,7 +175,11 @@ impl Rooms for DeliveryLane {
             if self.parked.holds(at) {
                 self.unfinished.finish(at);
             } else {
-                self.take_in(now, at, (batch, Arc::clone(&directory)));
+                if again && at >= self.inherited {
+                    let receipt = Receipt { again: batch.count, ..blank(&batch.head, now) };
+                    self.unsettled.push_back(Finished::Receipt(receipt));
+                }
+                self.take_in((now, at), (batch, Arc::clone(&directory)), world);
             }
             self.unfinished.reach((record.offset, place + 1));
         }
@@ -181,7 +187,7 @@ impl Rooms for DeliveryLane {
         Admitted::Done
     }
 
-    fn answered(&mut self, now: Timestamp, reply: Reply, _world: &World<'_>, out: &mut Outbox) {
+    fn answered(&mut self, now: Timestamp, reply: Reply, world: &World<'_>, out: &mut Outbox) {
         let at = reply.at;
         let Some(mut open) = self.take(at) else { return };
         let batch = Arc::clone(&open.batch);
@@ -203,23 +209,20 @@ impl Rooms for DeliveryLane {
                 self.put_off(at, open, until);
             }
             Answer::Unacceptable(code, poison) => {
-                self.refused((now, at), open, (Reason::Refused(code), poison));
+                self.refused((now, at), open, (Reason::Refused(code), poison), world);
             }
-            Answer::TooLarge => self.refused((now, at), open, (Reason::TooLarge, None)),
+            Answer::TooLarge => self.refused((now, at), open, (Reason::TooLarge, None), world),
+            Answer::NotThere => self.never_taken(now, at, open),
             Answer::Forbidden => {
                 open.stand = Stand::Due(now);
                 self.put_back(at, open);
             }
-            Answer::Unknown(after) => {
-                open.perhaps_accepted = true;
-                let until = now + open.wait(after);
-                self.put_off(at, open, until);
-            }
+            Answer::Unknown(after) => self.in_doubt((now, at), open, after, world),
         }
     }
 
     fn wake(&mut self, now: Timestamp, world: &World<'_>, out: &mut Outbox) -> Option<Want> {
-        self.settle_in();
+        self.settle_in(now, world);
         let old = |open: &Open| open.is_stuck() && now.since(open.since) >= PARK_AFTER;
         let aged: Vec<At> = self.open.iter().filter(|(_, open)| old(open)).map(|(at, _)| *at).collect();
         aged.into_iter().for_each(|at| self.set_aside(now, at));

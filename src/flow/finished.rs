@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::codec::outputs;
 use crate::event::frame::FrameHead;
 use crate::event::receipt::Exception;
@@ -32,6 +34,7 @@ impl Finished {
         match self {
             Self::Receipt(receipt) => {
                 out.tally.told += u64::from(receipt.told);
+                out.tally.again += u64::from(receipt.again);
                 let not_told = receipt.exceptions.iter().map(|exception| (exception.reason.clone(), 1));
                 out.tally.not_told.extend(not_told);
                 let record = outputs::encode_receipt(world.plan.ids.receipt, receipt);
@@ -44,7 +47,8 @@ impl Finished {
                     Cause { lane: "delivery", code: "push-refused", message, at, rule, subject: None };
                 // As JSON, for a person has to read what the push service would not take.
                 let value = serde_json::to_vec(&parcel.open()).expect("a batch has nothing JSON refuses");
-                out.put(dead_letter::record(&cause, None, Some(value.into()), &[]));
+                let whole = [(dead_letter::PARCEL.to_owned(), Some(Bytes::copy_from_slice(parcel.bytes())))];
+                out.put(dead_letter::record(&cause, None, Some(value.into()), &whole));
                 out.tally.dead_letters.push("push-refused");
             }
             Self::Children(children, directory) => {
@@ -68,9 +72,7 @@ pub(super) fn blank(head: &BatchHead, now: Timestamp) -> Receipt {
         account: head.account.clone(),
         rule: head.template.rule.clone(),
         at: now,
-        job_id: None,
-        told: 0,
-        exceptions: Vec::new(),
+        ..Receipt::default()
     }
 }
 

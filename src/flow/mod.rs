@@ -19,6 +19,7 @@ mod answers;
 pub mod audit;
 pub mod batch;
 mod call;
+mod carried;
 mod carry;
 pub mod conversation;
 pub mod cursor;

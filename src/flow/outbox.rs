@@ -15,6 +15,18 @@ pub struct Send {
     pub batch: std::sync::Arc<Parcel>,
     /// How often it was tried before.
     pub attempt: u32,
+    /// What is asked about it.
+    pub ask: Ask,
+}
+
+/// What the push service is asked about a batch.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// To take it.
+    #[default]
+    Take,
+    /// Whether it took it before.
+    WasTaken,
 }
 
 /// What the transaction did, in numbers; counted into the metrics when it is committed.
@@ -42,6 +54,8 @@ pub struct Tally {
     pub not_told: Vec<(crate::event::Reason, u64)>,
     /// Dead letters, by code.
     pub dead_letters: Vec<&'static str>,
+    /// Pushes of dead letters that are on their way again.
+    pub again: u64,
     /// Answers that are to be carried into a source system.
     pub write_backs: u64,
     /// Milliseconds from the source record's append to the push service's acceptance, by batch.

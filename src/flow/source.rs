@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::codec::{Code, Codec, Unreadable};
 use crate::event::frame::{FrameHead, MOST_FRAME_BYTES, SubjectItem};
+use crate::event::redrive::{REDRIVEN, Redrive};
 use crate::event::{
     Change, Coordinates, Ending, Incoming, Reason, Source, SubjectKey, Timestamp, Topic, Verdict,
 };
@@ -136,7 +137,17 @@ impl SourceLane {
         let payload = record.value.as_deref().unwrap_or_default();
         let at = self.at(record);
         let mut faults = Vec::new();
-        let subjects = self.route(change, world, |rule, message| faults.push((rule, message.to_owned())));
+        let redrive = Redrive::of(&record.headers);
+        let is_for = |rule: &str, subject: &str| redrive.is_none_or(|only| only.is_for(rule, subject));
+        let mut subjects = self.route(change, world, |rule, message| {
+            if redrive.is_none_or(|only| only.rule.is_none_or(|only| only == rule)) {
+                faults.push((rule, message.to_owned()));
+            }
+        });
+        subjects.retain(|subject, rules| {
+            rules.retain(|rule| is_for(rule, &subject.0));
+            !rules.is_empty()
+        });
         for (rule, message) in &faults {
             let cause = Cause {
                 lane: "source",
@@ -149,7 +160,11 @@ impl SourceLane {
             self.bury(record, &cause, out);
             out.tally.dead_letters.push("rule-failed");
         }
-        let headers = Codec::event_headers(&record.headers);
+        let mut headers = Codec::event_headers(&record.headers);
+        // The subject has heard the change, and takes it for a copy where it is not told otherwise.
+        headers.extend(
+            redrive.filter(|only| only.rule.is_some()).map(|only| (REDRIVEN, only.letter.as_bytes())),
+        );
         let mut item = SubjectItem {
             at,
             // A producer may stamp what it likes; a time to come would age everything remembered.

@@ -6,7 +6,8 @@
 use crate::codec::Unreadable;
 use crate::event::answer::Answer;
 use crate::event::frame::{Format, SubjectItem};
-use crate::event::{Change, Ending, Incoming, Occasion, Reason, Timestamp, Topic, Verdict};
+use crate::event::redrive::REDRIVEN;
+use crate::event::{Change, Ending, Incoming, Occasion, Reason, Timestamp, Topic, Verdict, hash128};
 
 use super::answers::Given;
 use super::dedupe::{Heard, Seen};
@@ -74,13 +75,23 @@ impl SubjectLane {
         };
         // Topics of others may carry a publisher's own time, and nothing was appended later than now.
         let appended_at = item.appended_at.min(now);
-        if self.seen.hear(&change, item.subject, appended_at) == Heard::Before {
+        // A letter sent again is for a rule that could not use what the subject has heard.
+        let letter = item.headers.iter().find(|(name, _)| *name == REDRIVEN).map(|(_, letter)| *letter);
+        let heard = match letter {
+            Some(letter) => self.seen.hear_within(
+                hash128([REDRIVEN.as_bytes(), letter, item.subject.as_bytes()]),
+                appended_at,
+                world.plan.horizon,
+            ),
+            None => self.seen.hear(&change, item.subject, appended_at),
+        };
+        if heard == Heard::Before {
             out.verdicts.push(blank(now, item, Some(&change), Ending::Not(Reason::Duplicate)));
             return Ok(());
         }
         *out.tally.heard.entry(item.at.source).or_default() += 1;
         for id in &item.rules {
-            self.take_rule(id, (now, item, &change), world, out);
+            self.take_rule(id, (now, item, &change), (letter.is_some(), world), out);
         }
         Ok(())
     }
@@ -105,7 +116,7 @@ impl SubjectLane {
         &mut self,
         id: &str,
         (now, item, change): (Timestamp, &SubjectItem<'_>, &Change<'_>),
-        world: &World<'_>,
+        (redriven, world): (bool, &World<'_>),
         out: &mut Outbox,
     ) {
         let closer = world.topology.closers_for(change.kind()).iter().find(|closer| closer.rule.id == id);
@@ -117,7 +128,7 @@ impl SubjectLane {
             return out.verdicts.push(Verdict { rule: Some(id.to_owned()), ..verdict });
         };
         let hearing = Hearing { now, item, change, rule };
-        if !rule.rule.counts_changes() && hearing.is_known(&mut self.seen) {
+        if !redriven && !rule.rule.counts_changes() && hearing.is_known(&mut self.seen) {
             return out.verdicts.push(hearing.verdict(Occasion::First, Ending::Not(Reason::Duplicate)));
         }
         if rule.rule.converses() {

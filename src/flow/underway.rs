@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::event::{Parcel, Span, Timestamp, hash128};
 
+use super::outbox::Ask;
 use super::parked::Stored;
 use super::turns::Turn;
 
@@ -17,6 +18,10 @@ pub(super) struct Open {
     /// Whether some attempt may have been accepted without our knowing.
     pub(super) perhaps_accepted: bool,
     pub(super) stand: Stand,
+    /// What is asked about it next.
+    pub(super) ask: Ask,
+    /// When it was sent last, as far as is known.
+    pub(super) sent: Timestamp,
     /// When it was taken in.
     pub(super) since: Timestamp,
     pub(super) turn: Turn,
@@ -56,6 +61,8 @@ impl Open {
             attempts: 0,
             perhaps_accepted: false,
             stand: Stand::Due(now),
+            ask: Ask::default(),
+            sent: now,
             since: now,
             turn: Turn::default(),
             stored: None,

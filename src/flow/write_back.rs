@@ -14,15 +14,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::codec;
-use crate::event::record::Input;
-use crate::event::write_back::{Ask, Came, Carried, WriteBack};
-use crate::event::{
-    Coordinates, Ending, Incoming, Outgoing, Source, Span, Timestamp, Topic, Verdict, hash128,
-};
+use crate::event::redrive::Redrive;
+use crate::event::write_back::{Ask, Came, Carried};
+use crate::event::{Incoming, Outgoing, Span, Timestamp, Topic, hash128};
 use crate::store::Keyed;
 use crate::store::keyed::{NEVER, Second};
 
 pub use super::call::{Call, CallId, Said};
+use super::carried::{unreadable, verdict};
 use super::dead_letter::{self, Cause};
 use super::memory::{self, BrokenMemory, Page};
 use super::progress::Progress;
@@ -216,11 +215,14 @@ impl WriteBackLane {
             return out.verdicts.push(verdict(now, &answer, carried));
         }
         let alone = queue.jobs.is_empty();
+        // What was set aside before may have been done all the same: first it is looked.
+        let again = Redrive::of(&record.headers).is_some();
+        out.tally.write_backs += u64::from(again);
         queue.jobs.push(Job {
             offset: record.offset,
             record: Cow::Borrowed(value),
             since: now,
-            phase: Phase::Waiting,
+            phase: if again { Phase::Attempting } else { Phase::Waiting },
             calls: 0,
             begun: now,
             due: now,
@@ -363,38 +365,4 @@ impl Rooms for WriteBackLane {
 /// The second in which a moment lies: what is new is due at once.
 fn second(at: Timestamp) -> Second {
     Second::try_from(at.millis().max(0) / 1_000).unwrap_or(NEVER)
-}
-
-fn verdict(now: Timestamp, answer: &WriteBack, carried: Carried) -> Verdict {
-    Verdict {
-        at: now,
-        tenant: answer.tenant.clone(),
-        event_id: answer.response_id.clone(),
-        change: Coordinates { source: answer.source, partition: -1, offset: 0 },
-        subject: Some(answer.subject.clone()),
-        rule: Some(answer.rule.clone()),
-        occasion: Some(answer.occasion),
-        ending: Ending::Carried(carried),
-        count: 1,
-        people: vec![answer.responder.clone()],
-        asked: None,
-    }
-}
-
-/// The verdict of a record that cannot be read: it lies in the dead letters.
-fn unreadable(now: Timestamp, record: &Incoming) -> Verdict {
-    let Input { partition, .. } = record.input;
-    Verdict {
-        at: now,
-        tenant: String::new(),
-        event_id: String::new(),
-        change: Coordinates { source: Source::Xecm, partition, offset: record.offset },
-        subject: None,
-        rule: None,
-        occasion: None,
-        ending: Ending::Carried(Carried::Dead("write-back-unreadable".to_owned())),
-        count: 1,
-        people: Vec::new(),
-        asked: None,
-    }
 }

@@ -8,11 +8,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, HeaderMap, RETRY_AFTER};
 
 use super::credentials::{Keyholder, NoToken};
 use super::transport::Transport;
-use super::{Answer, Credentials, KeyRing, Outcome, PushService, Unsendable, mra, retry_after};
+use super::{Answer, Credentials, KeyRing, Outcome, PushService, Unsendable, mra, outcome, retry_after};
 use crate::clock;
 use crate::event::{Batch, Parcel, Span};
 
@@ -148,6 +148,33 @@ impl Client {
         if body.len() > mra::MOST_BODY_BYTES {
             return Outcome::TooLarge;
         }
+        let Some(headers) = desk.transport.headers(&parcel.head.message_id, &body) else {
+            return Outcome::Unacceptable { code: "BAD_MESSAGE_ID".to_owned(), member: None };
+        };
+        let headers: HeaderMap = headers.into_iter().collect();
+        let request = || self.http.post(desk.url.clone()).headers(headers.clone()).body(body.clone());
+        let meaning = |said: (u16, Option<Span>), body: &[u8]| desk.transport.meaning(said, body, parcel);
+        self.signed_in((account, desk), request, meaning).await
+    }
+
+    async fn status(&self, parcel: &Parcel) -> Outcome {
+        let account = parcel.head.account.as_str();
+        let Some(desk) = self.accounts.get(account) else {
+            return Outcome::Forbidden(format!("the push account `{account}` is not configured"));
+        };
+        let Some(url) = desk.transport.status_address(&desk.url, &parcel.head.message_id) else {
+            return Outcome::Unknown("no-status");
+        };
+        self.signed_in((account, desk), || self.http.get(url.clone()), outcome::status).await
+    }
+
+    /// Sends a request signed in, and once more where its token had to be renewed.
+    async fn signed_in(
+        &self,
+        (account, desk): (&str, &Desk),
+        request: impl Fn() -> reqwest::RequestBuilder,
+        meaning: impl Fn((u16, Option<Span>), &[u8]) -> Outcome,
+    ) -> Outcome {
         let mut refused = None;
         loop {
             let pass = match desk.keyholder.pass(&self.http, refused).await {
@@ -161,15 +188,11 @@ impl Client {
                     ));
                 }
             };
-            let Some(headers) = desk.transport.headers(&parcel.head.message_id, &body) else {
-                return Outcome::Unacceptable { code: "BAD_MESSAGE_ID".to_owned(), member: None };
-            };
-            let mut request = self.http.post(desk.url.clone()).headers(headers.into_iter().collect());
+            let mut request = request();
             if let Some(header) = pass.header {
                 request = request.header(AUTHORIZATION, header);
             }
-            let meaning = |said: (u16, Option<Span>), body: &[u8]| desk.transport.meaning(said, body, parcel);
-            let (status, outcome) = ask(request.body(body.clone()), meaning).await;
+            let (status, outcome) = ask(request, &meaning).await;
             if status == 401 && pass.number > 0 && refused.is_none() {
                 refused = Some(pass.number);
                 continue;
@@ -190,6 +213,10 @@ impl PushService for Client {
 
     fn submit<'a>(&'a self, batch: &'a Parcel, body: Bytes) -> Answer<'a> {
         Box::pin(self.send(batch, body))
+    }
+
+    fn was_taken<'a>(&'a self, batch: &'a Parcel) -> Answer<'a> {
+        Box::pin(self.status(batch))
     }
 }
 

@@ -53,6 +53,8 @@ pub enum Outcome {
     },
     /// Refused because it is too large.
     TooLarge,
+    /// Asked whether it took a batch, it says that it never did.
+    NotThere,
     /// The account may not send: halt it and tell an operator.
     Forbidden(String),
     /// It was sent and no whole answer came: perhaps accepted. Only the same id may be sent again.
@@ -125,6 +127,9 @@ pub trait PushService: Send + Sync {
 
     /// Sends one request. Answers within about 15 s, whatever the other side does.
     fn submit<'a>(&'a self, batch: &'a Parcel, body: Bytes) -> Answer<'a>;
+
+    /// Asks whether a batch was taken: [`Outcome::Accepted`] or [`Outcome::NotThere`], or why that is not known.
+    fn was_taken<'a>(&'a self, batch: &'a Parcel) -> Answer<'a>;
 }
 
 // === impl Unsendable ===

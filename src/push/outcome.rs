@@ -88,7 +88,7 @@ impl Outcome {
         match self {
             Self::Accepted(_) | Self::Each(_) | Self::Unknown(_) => true,
             Self::TryLater { code, .. } => LATER.iter().any(|(known, arrived)| known == code && *arrived),
-            Self::Unacceptable { .. } | Self::TooLarge | Self::Forbidden(_) => false,
+            Self::Unacceptable { .. } | Self::TooLarge | Self::NotThere | Self::Forbidden(_) => false,
         }
     }
 }
@@ -98,6 +98,16 @@ pub(super) fn job(body: &[u8]) -> Outcome {
     match serde_json::from_slice::<Job>(body) {
         Ok(job) if !job.job_id.is_empty() => Outcome::Accepted(job.job_id),
         _ => Outcome::Unknown("answer-unreadable"),
+    }
+}
+
+/// What the status call says of a batch: a job that never was is said in the service's own words, for a 404 of
+/// somebody else's means that nothing is known. Nor does another refusal say anything.
+pub(super) fn status((status, after): (u16, Option<Span>), body: &[u8]) -> Outcome {
+    match status {
+        404 if fault(body).code == "NOT_FOUND" => Outcome::NotThere,
+        400 | 404..=407 | 410..=424 => Outcome::Unknown("status-refused"),
+        _ => Outcome::of_answer((status, after), body, job, fault),
     }
 }
 
@@ -197,6 +207,21 @@ mod tests {
         unacceptable: 400..499, 88 in all
         unavailable: 503
         "#);
+    }
+
+    #[test]
+    fn a_status_is_a_job_or_none_or_not_known() {
+        let of = |code: u16, body: &str| status((code, None), body.as_bytes());
+        assert_eq!(
+            of(200, r#"{"job_id":"otp-1","job_state":["Complete"]}"#),
+            Outcome::Accepted("otp-1".into())
+        );
+        assert_eq!(of(404, r#"{"error":{"code":"NOT_FOUND"}}"#), Outcome::NotThere);
+        assert_eq!(of(404, "no such page"), Outcome::Unknown("status-refused"));
+        assert_eq!(of(200, "<html>"), Outcome::Unknown("answer-unreadable"));
+        assert_eq!(of(400, ""), Outcome::Unknown("status-refused"));
+        assert_eq!(of(403, ""), Outcome::Forbidden("HTTP_403".into()));
+        assert_eq!(of(503, ""), Outcome::TryLater { after: None, code: "unavailable" });
     }
 
     #[test]

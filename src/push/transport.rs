@@ -52,6 +52,15 @@ impl Transport {
         }
     }
 
+    /// Where it is asked whether a batch was taken; `None` where nobody can say.
+    pub(super) fn status_address(&self, submit: &reqwest::Url, id: &str) -> Option<reqwest::Url> {
+        let Self::Mra = self else { return None };
+        let mut url = submit.clone();
+        url.path_segments_mut().ok()?.pop().pop().extend(["outbound", "push", "status"]);
+        url.query_pairs_mut().append_pair("message_id", id);
+        Some(url)
+    }
+
     /// The bytes of a batch's request.
     pub(super) fn encode(&self, batch: &Batch<'_>, keys: &KeyRing) -> Result<Bytes, Unsendable> {
         match self {

@@ -9,23 +9,21 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::body::Bytes;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::connection::Cut;
 use super::contract::{self, Refusal};
-use super::faults::{Fate, Faults};
+use super::faults::Faults;
+use super::knock::Knock;
 use super::ledger::Accepted;
-use super::submit::{admitted, half_of, may_wait, refuse, wait};
+use super::submit::refuse;
 use super::{Stage, lock};
 use crate::clock;
 use crate::event::{NoticeId, hash128};
-use crate::push::mra::MOST_BODY_BYTES;
 use crate::push::signature;
 
 /// What is asked of the gateway.
@@ -86,46 +84,29 @@ pub(super) struct Said {
 }
 
 /// `POST /deployments/notifications/{app}/fcm-push`.
-pub(super) async fn fcm_push(
-    State(stage): State<Arc<Stage>>,
-    ConnectInfo(cut): ConnectInfo<Cut>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let body = axum::body::to_bytes(body, MOST_BODY_BYTES).await.ok();
-    if stage.is_shut() {
-        cut.now();
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
-    }
-    let (fate, faults, delay) = stage.roll();
-    let wanted = stage.app_key.as_ref().map(|key| key.expose_secret());
-    let given = headers.get("otagappkey").and_then(|value| value.to_str().ok());
+pub(super) async fn fcm_push(knock: Knock) -> Response {
+    let wanted = knock.stage.app_key.as_ref().map(|key| key.expose_secret());
     let knows = match wanted {
-        Some(wanted) if given != Some(wanted) => Err(Refusal::new(401, "UNAUTHORIZED", "unknown otagAppKey")),
+        Some(wanted) if knock.header("otagappkey") != Some(wanted) => {
+            Err(Refusal::new(401, "UNAUTHORIZED", "unknown otagAppKey"))
+        }
         _ => Ok(()),
     };
-    let result = admitted(&stage, fate, knows, || push_at_gateway(&stage, &faults, body));
-    wait(delay).await;
-    match (fate, result) {
-        (Fate::CutBeforeAnswer, Ok(())) => {
-            cut.now();
-            StatusCode::OK.into_response()
-        }
-        (Fate::CutInsideAnswer, Ok(())) => half_of("{\"status\": 200}"),
-        (_, Ok(())) => StatusCode::OK.into_response(),
-        (_, Err(refusal)) => {
+    let result = knock.admit(knows, |body| push_at_gateway(&knock.stage, &knock.faults, body));
+    let said = result.map(|()| json!({ "status": 200 }).to_string());
+    knock
+        .answer(said, |refusal| {
             let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            let Refusal { code, message, status: number, .. } = &refusal;
+            let Refusal { code, message, status: number, .. } = refusal;
             let body = json!({ "key": code, "errorMessage": message, "entity": null, "status": number });
-            may_wait(&refusal, faults.retry_after.as_deref(), (status, Json(body)).into_response())
-        }
-    }
+            (status, Json(body)).into_response()
+        })
+        .await
 }
 
-fn push_at_gateway(stage: &Stage, faults: &Arc<Faults>, body: Option<Bytes>) -> Result<(), Refusal> {
-    let body = body.ok_or_else(too_large)?;
+fn push_at_gateway(stage: &Stage, faults: &Arc<Faults>, body: &Bytes) -> Result<(), Refusal> {
     let push: FcmPush =
-        serde_json::from_slice(&body).map_err(|error| Refusal::new(400, "BAD_REQUEST", error.to_string()))?;
+        serde_json::from_slice(body).map_err(|error| Refusal::new(400, "BAD_REQUEST", error.to_string()))?;
     let nobody = push.users.is_empty()
         && push.otds_groups.is_empty()
         && push.client_ids.is_empty()
@@ -142,48 +123,27 @@ fn push_at_gateway(stage: &Stage, faults: &Arc<Faults>, body: Option<Bytes>) -> 
         // The gateway says that, and not about whom.
         Refusal { field: String::new(), code: "BAD_REQUEST", ..refusal }
     })?;
-    submit.same = Some(hash128([&*body]));
+    submit.same = Some(hash128([&**body]));
     lock(&stage.ledger).accept(&submit, texts, (clock::now(), faults));
     Ok(())
 }
 
 /// `POST /webhook`.
-pub(super) async fn webhook(
-    State(stage): State<Arc<Stage>>,
-    ConnectInfo(cut): ConnectInfo<Cut>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let body = axum::body::to_bytes(body, MOST_BODY_BYTES).await.ok();
-    if stage.is_shut() {
-        cut.now();
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
-    }
-    let (fate, faults, delay) = stage.roll();
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let bytes = body.as_deref().unwrap_or_default();
-    let signed = signature::check(&stage.webhook_secrets, header, bytes, clock::now());
+pub(super) async fn webhook(knock: Knock) -> Response {
+    let header = |name: &str| knock.header(name);
+    let signed = signature::check(&knock.stage.webhook_secrets, header, knock.bytes(), clock::now());
     let signed = signed.map(drop).map_err(|why| Refusal::new(401, "BAD_SIGNATURE", why));
-    let id = header("webhook-id").unwrap_or_default().to_owned();
-    let result = admitted(&stage, fate, signed, || hooked(&stage, &faults, &id, body));
-    wait(delay).await;
-    match (fate, result) {
-        (Fate::CutBeforeAnswer, Ok(_)) => {
-            cut.now();
-            StatusCode::OK.into_response()
-        }
-        (Fate::CutInsideAnswer, Ok(said)) => half_of(&json!({ "results": said }).to_string()),
-        (_, Ok(said)) => Json(json!({ "results": said })).into_response(),
-        (_, Err(refusal)) => refuse(&refusal, faults.retry_after.as_deref()),
-    }
+    let id = header("webhook-id").unwrap_or_default();
+    let result = knock.admit(signed, |body| hooked(&knock.stage, &knock.faults, id, body));
+    let said = result.map(|said| json!({ "results": said }).to_string());
+    knock.answer(said, refuse).await
 }
 
-fn hooked(stage: &Stage, faults: &Arc<Faults>, id: &str, body: Option<Bytes>) -> Result<Vec<Said>, Refusal> {
-    let body = body.ok_or_else(too_large)?;
+fn hooked(stage: &Stage, faults: &Arc<Faults>, id: &str, body: &Bytes) -> Result<Vec<Said>, Refusal> {
     if id.is_empty() {
         return Err(Refusal::new(400, "INVALID_REQUEST", "there is no webhook-id"));
     }
-    let hooked: Hooked = serde_json::from_slice(&body)
+    let hooked: Hooked = serde_json::from_slice(body)
         .map_err(|error| Refusal::new(400, "INVALID_REQUEST", error.to_string()))?;
     let first: Vec<Said> = hooked.pushes.iter().map(|push| Said::of(push, faults)).collect();
     let submit = |wanted: &dyn Fn(usize) -> bool| hooked.inner(id, wanted).to_string();
@@ -216,10 +176,6 @@ fn hooked(stage: &Stage, faults: &Arc<Faults>, id: &str, body: Option<Bytes>) ->
         said.sort_by_key(|said| hash128([said.r#ref.as_bytes(), id.as_bytes()]));
     }
     Ok(said)
-}
-
-fn too_large() -> Refusal {
-    Refusal::new(413, "PAYLOAD_TOO_LARGE", format!("of {MOST_BODY_BYTES} bytes allowed"))
 }
 
 // === impl FcmPush ===

@@ -53,6 +53,8 @@ pub struct Totals {
     pub resubmitted: u64,
     /// Those of them whose content was another than the first job's.
     pub altered: u64,
+    /// Status calls that asked by a message id.
+    pub asked_after: u64,
     /// Destinations of all jobs.
     pub destinations: u64,
     /// Different references among them.
@@ -292,6 +294,12 @@ impl Ledger {
     /// The accounts in the order of their first push.
     pub(super) fn accounts(&self) -> &[Account] {
         &self.people
+    }
+
+    /// The id of the job that a message id made.
+    pub(super) fn made(&mut self, message_id: &str) -> Option<String> {
+        self.totals.asked_after += 1;
+        self.messages.get(&hash128([message_id.as_bytes()])).map(|number| job_id(*number))
     }
 
     /// The job, while it is kept.

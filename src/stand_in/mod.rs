@@ -6,7 +6,7 @@
 //! | call | |
 //! |---|---|
 //! | `POST /mra/v1/utils/parser` | submit |
-//! | `GET /mra/v1/outbound/push/status?job_id=` | what became of one of the last jobs |
+//! | `GET /mra/v1/outbound/push/status?job_id=`, `?message_id=` | what became of one of the last jobs |
 //! | `POST /tenants/{tenant}/oauth2/token` | a bearer token |
 //! | `POST /deployments/notifications/{app}/fcm-push` | the same as an AppWorks Gateway |
 //! | `POST /webhook` | the same as a service that takes signed webhooks |
@@ -38,6 +38,7 @@ mod faults;
 mod foreign;
 mod html;
 mod inbox;
+mod knock;
 mod ledger;
 mod pages;
 mod sign_in;

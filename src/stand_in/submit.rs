@@ -1,87 +1,34 @@
 //! Submit: the calls of the push service's contract, with the faults they are told to have.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
-use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, Query, State};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::body::Bytes;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64_simd::STANDARD;
-use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::connection::Cut;
 use super::contract::{self, Refusal};
-use super::faults::{Fate, Faults};
+use super::faults::Faults;
+use super::knock::Knock;
 use super::ledger::{Accepted, Job, job_id, reference_number};
 use super::{Stage, lock};
 use crate::clock;
 use crate::event::Timestamp;
-use crate::push::mra::MOST_BODY_BYTES;
 
 /// `POST /mra/v1/utils/parser`.
-pub(super) async fn submit(
-    State(stage): State<Arc<Stage>>,
-    ConnectInfo(cut): ConnectInfo<Cut>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let body = axum::body::to_bytes(body, MOST_BODY_BYTES).await.ok();
-    if stage.is_shut() {
-        cut.now();
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
-    }
-    let (fate, faults, delay) = stage.roll();
-    let signed_in = lock(&stage.gate).admit(&headers, faults.unauthorized_after);
-    let result = admitted(&stage, fate, signed_in, || accept(&stage, &faults, body));
-    wait(delay).await;
-    match (fate, result) {
-        (Fate::CutBeforeAnswer, Ok(_)) => {
-            cut.now();
-            StatusCode::OK.into_response()
-        }
-        (Fate::CutInsideAnswer, Ok(number)) => half_of(&json!({ "job_id": job_id(number) }).to_string()),
-        (_, Ok(number)) => Json(json!({ "job_id": job_id(number) })).into_response(),
-        (_, Err(refusal)) => refuse(&refusal, faults.retry_after.as_deref()),
-    }
+pub(super) async fn submit(knock: Knock) -> Response {
+    let signed_in = lock(&knock.stage.gate).admit(&knock.headers, knock.faults.unauthorized_after);
+    let result = knock.admit(signed_in, |body| accept(&knock.stage, &knock.faults, body));
+    let said = result.map(|number| json!({ "job_id": job_id(number) }).to_string());
+    knock.answer(said, refuse).await
 }
 
-#[allow(clippy::disallowed_methods, reason = "a slow service is what the stand-in is asked to play")]
-pub(super) async fn wait(delay: Duration) {
-    if !delay.is_zero() {
-        tokio::time::sleep(delay).await;
-    }
-}
-
-/// Counts a request and what becomes of it: refused by the sign-in or by its fate, or taken.
-pub(super) fn admitted<T>(
-    stage: &Stage,
-    fate: Fate,
-    signed_in: Result<(), Refusal>,
-    take: impl FnOnce() -> Result<T, Refusal>,
-) -> Result<T, Refusal> {
-    lock(&stage.ledger).request();
-    let fated = || match fate {
-        Fate::RateLimited => Err(Refusal::new(429, "RATE_LIMITED", "too many messages in a minute")),
-        Fate::ServerError => Err(Refusal::new(500, "INTERNAL", "the gateway failed")),
-        Fate::Unavailable => Err(Refusal::new(503, "UNAVAILABLE", "the gateway is busy")),
-        Fate::Served | Fate::CutBeforeAnswer | Fate::CutInsideAnswer => Ok(()),
-    };
-    let result = signed_in.and_then(|()| fated()).and_then(|()| take());
-    match &result {
-        Ok(_) => stage.version.send_modify(|version| *version += 1),
-        Err(refusal) => lock(&stage.ledger).refused(refusal),
-    }
-    result
-}
-
-fn accept(stage: &Stage, faults: &Arc<Faults>, body: Option<Bytes>) -> Result<u64, Refusal> {
-    let too_large = || Refusal::new(413, "PAYLOAD_TOO_LARGE", format!("of {MOST_BODY_BYTES} bytes allowed"));
-    let inner = contract::open(&body.ok_or_else(too_large)?)?;
+fn accept(stage: &Stage, faults: &Arc<Faults>, body: &Bytes) -> Result<u64, Refusal> {
+    let inner = contract::open(body)?;
     let at = clock::now();
     let (submit, texts) = contract::read(&inner, &faults.poison)?;
     let accepted = {
@@ -100,28 +47,11 @@ fn accept(stage: &Stage, faults: &Arc<Faults>, body: Option<Bytes>) -> Result<u6
     }
 }
 
-pub(super) fn refuse(refusal: &Refusal, retry_after: Option<&str>) -> Response {
+pub(super) fn refuse(refusal: &Refusal) -> Response {
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let Refusal { code, message, field, .. } = refusal;
     let body = Json(json!({ "error": { "code": code, "message": message, "field": field } }));
-    may_wait(refusal, retry_after, (status, body).into_response())
-}
-
-/// Says when to come back, where a refusal does.
-pub(super) fn may_wait(refusal: &Refusal, retry_after: Option<&str>, response: Response) -> Response {
-    match retry_after.filter(|_| matches!(refusal.status, 429 | 503)) {
-        Some(after) => ([(RETRY_AFTER, after)], response).into_response(),
-        None => response,
-    }
-}
-
-/// The headers of a whole answer and half of its body, then the end of the connection.
-pub(super) fn half_of(whole: &str) -> Response {
-    let half = Bytes::copy_from_slice(&whole.as_bytes()[..whole.len() / 2]);
-    let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-    let body = Body::from_stream(stream::iter([Ok(half), Err(broken)]));
-    let headers = [(CONTENT_LENGTH, whole.len().to_string()), (CONTENT_TYPE, "application/json".to_owned())];
-    (headers, body).into_response()
+    (status, body).into_response()
 }
 
 /// `POST /tenants/{tenant}/oauth2/token`.
@@ -141,7 +71,9 @@ pub(super) async fn token(State(stage): State<Arc<Stage>>, headers: HeaderMap, f
 
 #[derive(Deserialize)]
 pub(super) struct Wanted {
+    #[serde(default)]
     job_id: String,
+    message_id: Option<String>,
 }
 
 /// `GET /mra/v1/outbound/push/status`.
@@ -151,12 +83,17 @@ pub(super) async fn status(
     Query(wanted): Query<Wanted>,
 ) -> Response {
     if let Err(refusal) = lock(&stage.gate).admit(&headers, 0) {
-        return refuse(&refusal, None);
+        return refuse(&refusal);
     }
-    let ledger = lock(&stage.ledger);
-    match ledger.job(&wanted.job_id).and_then(Status::of) {
+    let mut ledger = lock(&stage.ledger);
+    let made = wanted.message_id.as_deref().and_then(|id| ledger.made(id));
+    let is_made = made.is_some();
+    let id = made.unwrap_or(wanted.job_id);
+    match ledger.job(&id).and_then(Status::of) {
         Some(status) => Json(status).into_response(),
-        None => refuse(&Refusal::new(404, "NOT_FOUND", "no such job is kept"), None),
+        // Long ago, but it is known that it was taken.
+        None if is_made => Json(json!({ "job_id": id })).into_response(),
+        None => refuse(&Refusal::new(404, "NOT_FOUND", "no such job is kept")),
     }
 }
 

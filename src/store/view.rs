@@ -169,17 +169,20 @@ impl Board {
                 self.lanes.entry(*lane).or_default().partitions = *partitions;
             }
             Fact::Progress { lane, at } => self.lanes.entry(*lane).or_default().progress = *at,
-            Fact::DirectoryRead { people, at } => {
-                self.people.store(i64::try_from(*people).unwrap_or(i64::MAX), Ordering::Relaxed);
-                self.confirmed.store(at.millis(), Ordering::Relaxed);
-            }
+            Fact::DirectoryRead { people, at } => self.directory_read(*people, *at),
             Fact::RulesInForce { .. } | Fact::RulesRefused | Fact::RulesAwaited { .. } => self.ruled(fact),
             Fact::Answered { count } => self.add("answers", "", *count),
             Fact::AnswerEnded { count, .. } => self.add("ended", "answers", *count),
+            Fact::TellingsAgain { count } => self.add("tellings", "", *count),
             Fact::WriteBackOwed { count } => self.add("write_backs", "", *count),
             Fact::WriteBackEnded { count, .. } => self.add("ended", "write_backs", *count),
             Fact::Called { outcome, .. } => self.add("called", outcome.as_str(), 1),
         }
+    }
+
+    fn directory_read(&self, people: u64, at: Timestamp) {
+        self.people.store(i64::try_from(people).unwrap_or(i64::MAX), Ordering::Relaxed);
+        self.confirmed.store(at.millis(), Ordering::Relaxed);
     }
 
     /// What is in force, and who waits for it.

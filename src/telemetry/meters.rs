@@ -129,10 +129,7 @@ pub fn count(fact: &Fact) {
             verdict(reason, *count);
             end(book::TELLINGS, reason.as_str(), *count);
         }
-        Fact::Told { count } => {
-            counter!(names::TOLD).increment(*count);
-            end(book::TELLINGS, "told", *count);
-        }
+        Fact::Told { count } => told_to(*count),
         Fact::Cut { members } => {
             counter!(names::BATCHES).increment(1);
             histogram!(names::MEMBERS).record(number(*members));
@@ -167,10 +164,16 @@ pub fn count(fact: &Fact) {
         Fact::RulesAwaited { lane, input, waited } => awaited(*lane, *input, *waited),
         Fact::Answered { count } => owe(book::ANSWERS, *count),
         Fact::AnswerEnded { ending, count } => end(book::ANSWERS, ending.as_str(), *count),
+        Fact::TellingsAgain { count } => owe(book::TELLINGS, *count),
         Fact::WriteBackOwed { count } => owe(book::WRITE_BACKS, *count),
         Fact::WriteBackEnded { ending, count } => end(book::WRITE_BACKS, ending.as_str(), *count),
         Fact::Called { source, outcome, took } => called(*source, *outcome, *took),
     }
+}
+
+fn told_to(count: u64) {
+    counter!(names::TOLD).increment(count);
+    end(book::TELLINGS, "told", count);
 }
 
 fn in_force(generation: u64, hash: u128, before: Option<u128>) {

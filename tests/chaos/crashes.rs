@@ -38,12 +38,12 @@ fn f1_to_f4_a_kill_between_any_two_steps_of_a_commit_loses_and_repeats_nothing()
 }
 
 #[test]
-fn f5_a_batch_the_push_service_has_and_nobody_knows_of_is_sent_again_under_its_id_as_it_was() {
+fn f5_a_batch_the_push_service_has_and_nobody_knows_of_is_asked_after_and_told_once() {
     let mut stage = Stage::open(5);
     let mut bugle = stage.run("a");
     stage.publish(40);
     stage.until_told(40, &mut [&mut bugle]);
-    let mut sent_again = 0;
+    let mut asked_after = 0;
     for _ in 0..3 {
         stage.faults(r#"{"latency":"60s"}"#);
         let jobs = stage.sum("jobs");
@@ -53,8 +53,8 @@ fn f5_a_batch_the_push_service_has_and_nobody_knows_of_is_sent_again_under_its_i
         stage.faults("{}");
         bugle = stage.run("a");
         stage.settle(&mut [&mut bugle]);
-        assert!(stage.sum("resubmitted") > sent_again, "what may have been lost was not asked for again");
-        sent_again = stage.sum("resubmitted");
+        assert!(stage.sum("asked_after") > asked_after, "what may have been lost was not asked after");
+        asked_after = stage.sum("asked_after");
     }
     stage.close(bugle);
 }

@@ -16,6 +16,7 @@ use bugle::event::{
 };
 use bugle::flow::delivery::{Answer, DeliveryLane, Item, Reply};
 use bugle::flow::frames::{FrameItems, FrameSet};
+use bugle::flow::outbox::Ask;
 use bugle::flow::{Admitted, Cursor, Outbox, Want};
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -68,6 +69,8 @@ struct Post<'t> {
     /// Every batch ever written, by where it lies.
     written: BTreeMap<(i64, u32), Parcel>,
     under_way: Vec<((i64, u32), Arc<Parcel>)>,
+    /// Of those, the ones of which it is only asked whether they were taken.
+    questions: BTreeSet<(i64, u32)>,
     /// The push service's own book: what it took, by id.
     ledger: BTreeMap<String, Arc<Parcel>>,
     /// What was said of each push of a batch; whoever asks again hears the same.
@@ -97,6 +100,7 @@ impl<'t> Post<'t> {
             log: Vec::new(),
             written: BTreeMap::new(),
             under_way: Vec::new(),
+            questions: BTreeSet::new(),
             ledger: BTreeMap::new(),
             each: BTreeMap::new(),
             poison: poison.iter().map(|number| user(*number)).collect(),
@@ -181,8 +185,9 @@ impl<'t> Post<'t> {
                 self.seat.rewind(&self.log);
             }
             Step::Restart(arrived) => {
-                for (bit, (_, batch)) in std::mem::take(&mut self.under_way).into_iter().enumerate() {
-                    if arrived >> (bit % 64) & 1 == 1 && self.takes(&batch) {
+                let questions = std::mem::take(&mut self.questions);
+                for (bit, (at, batch)) in std::mem::take(&mut self.under_way).into_iter().enumerate() {
+                    if arrived >> (bit % 64) & 1 == 1 && self.takes(&batch) && !questions.contains(&at) {
                         self.take(&batch);
                     }
                 }
@@ -218,6 +223,9 @@ impl<'t> Post<'t> {
             assert!(pending.contains(&send.at), "{:?} was finished and is sent again", send.at);
             assert!(self.under_way.iter().all(|(at, _)| *at != send.at), "{:?} is under way twice", send.at);
             self.asked += 1;
+            if send.ask == Ask::WasTaken {
+                self.questions.insert(send.at);
+            }
             self.under_way.push((send.at, send.batch));
         }
     }
@@ -271,6 +279,14 @@ impl<'t> Post<'t> {
         }
     }
 
+    fn was_taken(&self, id: &str) -> Answer {
+        match self.each.get(id) {
+            Some(items) => Answer::Each(items.clone()),
+            None if self.ledger.contains_key(id) => Answer::Accepted("otp".to_owned()),
+            None => Answer::NotThere,
+        }
+    }
+
     fn takes(&self, batch: &Parcel) -> bool {
         batch.open().members.iter().all(|member| !self.poison.contains(member.user_id))
     }
@@ -282,6 +298,10 @@ impl<'t> Post<'t> {
         let (at, batch) = self.under_way.swap_remove(usize::from(number) % self.under_way.len());
         let take = |post: &mut Self| post.take(&batch);
         let answer = match kind {
+            Kind::Judged { .. } | Kind::Each { .. } | Kind::TooLarge if self.questions.remove(&at) => {
+                self.was_taken(&batch.head.message_id)
+            }
+            Kind::Lost { .. } if self.questions.remove(&at) => Answer::Unknown(None),
             Kind::Judged { .. } if self.each.contains_key(&batch.head.message_id) => {
                 Answer::Each(self.take_each(&batch, 0))
             }

@@ -10,7 +10,7 @@ use bugle::broker::Broker;
 use bugle::broker::model::Model;
 use bugle::clock::Tick;
 use bugle::codec::{Codec, Name, json, person};
-use bugle::event::{Outgoing, Timestamp, Topic};
+use bugle::event::{Outgoing, Person, Timestamp, Topic};
 use bugle::sample;
 use bugle::stand_in::{Options, StandIn};
 use tokio::runtime::Runtime;
@@ -53,15 +53,20 @@ impl Rig {
         let codec = wiring::codec(&config).unwrap();
         let ledgers = Ledgers::open(&model).unwrap();
         let rig = Self { config, model, codec, stand_in, runtime, ledgers, published: 0 };
-        let people = sample::people(40).into_iter().map(|entry| Outgoing {
+        rig.hear(sample::people(40).into_iter());
+        rig
+    }
+
+    /// The directory hears of people.
+    pub(crate) fn hear(&self, people: impl Iterator<Item = Person>) {
+        let records = people.map(|entry| Outgoing {
             topic: Topic::Directory,
             partition: None,
             key: Some(bugle::directory::key::person_key(&entry.tenant, &entry.user_id).into()),
             value: Some(person::encode(Name::Person.local_id(), &entry).into()),
             headers: Vec::new(),
         });
-        rig.model.publish(people.collect()).unwrap();
-        rig
+        self.model.publish(records.collect()).unwrap();
     }
 
     pub(crate) fn start(&self) -> App {

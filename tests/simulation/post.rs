@@ -46,6 +46,8 @@ pub(crate) struct Held {
     pub(crate) first_sent: BTreeMap<String, Timestamp>,
     /// The message ids in the order they were first taken.
     pub(crate) taken: Vec<String>,
+    /// It cannot say what it took.
+    pub(crate) is_mute: bool,
 }
 
 /// What the push service does with a request.
@@ -60,6 +62,9 @@ pub(crate) enum Fate {
     /// The account may not send.
     Forbid,
     TooLarge,
+    /// It will never take it.
+    #[allow(dead_code, reason = "a story tells it, and the simulation does not")]
+    Reject,
     /// It takes it, and says that it did not.
     Deny,
 }
@@ -94,6 +99,7 @@ impl Post {
             Fate::Refuse | Fate::Deny => Outcome::TryLater { after: None, code: "unavailable" },
             Fate::Forbid => Outcome::Forbidden("suspended".to_owned()),
             Fate::TooLarge => Outcome::TooLarge,
+            Fate::Reject => Outcome::Unacceptable { code: "INVALID_REQUEST".to_owned(), member: None },
         };
         // Who asked may have crashed.
         let _ = reply.send(outcome);
@@ -148,5 +154,17 @@ impl PushService for Post {
         held.waiting.push((id.clone(), reply));
         drop(held);
         Box::pin(async move { answer.await.unwrap_or(Outcome::Unknown("gone")) })
+    }
+
+    fn was_taken<'a>(&'a self, batch: &'a Parcel) -> Answer<'a> {
+        let id = &batch.head.message_id;
+        let held = self.held();
+        let outcome = match held.accepted.contains_key(id) {
+            _ if held.is_mute => Outcome::Unknown("status-refused"),
+            true => Outcome::Accepted(format!("job of {id}")),
+            false => Outcome::NotThere,
+        };
+        drop(held);
+        Box::pin(async move { outcome })
     }
 }

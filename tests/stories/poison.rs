@@ -1,9 +1,11 @@
 //! Poison: what cannot be used harms nothing beside it, and comes again when it was mended (story 17).
 
-use bugle::app::letters::{Letter, Stays};
-use bugle::event::{Occasion, Source, Topic};
+use bugle::app::letters::Letter;
+use bugle::broker::{Broker, Input};
+use bugle::event::{Ending, Incoming, Lane, Occasion, Source, Timestamp, Topic};
 
 use super::house::{AGREEMENT, House, agreement, legal};
+use super::post::Fate;
 
 #[test]
 fn story_17_a_a_broken_record_is_kept_as_it_came_and_the_others_are_told() {
@@ -49,7 +51,7 @@ fn story_17_b_a_frame_that_cannot_be_read_stops_its_partition_and_no_other() {
 }
 
 #[test]
-fn story_17_c_what_is_sent_again_is_read_as_if_for_the_first_time_or_stays() {
+fn story_17_c_what_is_sent_again_is_read_as_if_for_the_first_time_and_once() {
     let mut house = House::of(&legal(1));
     house.start(0);
     let (source, value) = house.town.event(AGREEMENT, &agreement(1));
@@ -61,15 +63,81 @@ fn story_17_c_what_is_sent_again_is_read_as_if_for_the_first_time_or_stays() {
     let mut again = letter.again().unwrap();
     assert!(again.headers.iter().any(|(name, _)| name == "bugle.redrive"));
     again.value = Some(value.into());
-    house.publish_record(again);
+    house.publish_record(again.clone());
     house.rest();
     assert_eq!(house.noticed(Occasion::First), 1, "nothing of the first try is taken for it");
-    // What a later lane set aside was heard: written again it would be a copy, and that is said.
-    let mut heard = house.records(Topic::DeadLetters).remove(0);
-    for (name, value) in &mut heard.headers {
-        if name == "__bugle.errors.stage" {
-            *value = Some("subject".into());
-        }
+    // Sent twice, it is a copy like any other.
+    house.publish_record(again);
+    house.rest();
+    assert_eq!(house.noticed(Occasion::First), 1);
+}
+
+/// The newest dead letter on its way again.
+fn letter_of(house: &House) -> bugle::event::Outgoing {
+    Letter::read(house.records(Topic::DeadLetters).pop().unwrap()).again().unwrap()
+}
+
+/// The record that a letter of the subject lane becomes, about a change that everybody but one rule could use.
+fn for_rule(house: &House, rule: &str) -> bugle::event::Outgoing {
+    let (source, value) = house.town.event(AGREEMENT, &agreement(1));
+    let topic = Topic::Events(source).to_string();
+    let said = [("stage", "subject"), ("topic", topic.as_str()), ("partition", "0"), ("rule", rule)];
+    let header = |(name, text): (&str, &str)| {
+        (format!("__bugle.errors.{name}"), Some(bytes::Bytes::copy_from_slice(text.as_bytes())))
+    };
+    let input = Input { topic: Topic::DeadLetters, partition: 0 };
+    let (headers, value) = (said.into_iter().map(header).collect(), Some(value.into()));
+    let record = Incoming { input, offset: 7, timestamp: Timestamp::default(), key: None, value, headers };
+    Letter::read(record).again().unwrap()
+}
+
+#[test]
+fn story_17_d_what_one_rule_could_not_use_comes_again_for_that_rule_alone_and_once() {
+    const RULE: &str = "bw-8-agreement";
+    let mut house = House::of(&legal(1));
+    house.start(0);
+    let routed = |house: &House| {
+        let verdicts = house.verdicts().into_iter();
+        verdicts.filter(|v| v.ending == Ending::Routed && v.rule.as_deref() == Some(RULE)).count()
+    };
+    house.event(AGREEMENT, &agreement(1));
+    house.event(AGREEMENT, &agreement(1));
+    house.rest();
+    assert_eq!(routed(&house), 1, "a copy is one");
+    house.publish_record(for_rule(&house, "another-rule"));
+    house.rest();
+    assert_eq!(routed(&house), 1, "it is for another rule");
+    for _ in 0..2 {
+        house.publish_record(for_rule(&house, RULE));
+        house.rest();
     }
-    assert_eq!(Letter::read(heard).again().unwrap_err(), Stays::Heard);
+    assert_eq!(routed(&house), 2, "the subject knows the change, and takes it for this rule once more");
+    assert_eq!(
+        (house.told().len(), house.most_told()),
+        (1, 1),
+        "who was told of it all the same is not again"
+    );
+}
+
+#[test]
+fn story_17_e_a_batch_that_was_refused_goes_out_again_under_its_id_and_the_books_close() {
+    let mut house = House::of(&legal(1));
+    house.start(0);
+    house.event(AGREEMENT, &agreement(1));
+    for lane in [Lane::Source, Lane::Subject, Lane::Person, Lane::Delivery] {
+        house.turn(0, lane, 8);
+    }
+    let id = house.post.held().waiting[0].0.clone();
+    house.post.answer(0, Fate::Reject);
+    house.rest();
+    assert_eq!((house.told().len(), house.books().tellings.failed), (0, 1));
+    house.model.publish(vec![letter_of(&house)]).unwrap();
+    house.rest();
+    assert_eq!(house.post.held().accepted.keys().collect::<Vec<_>>(), [&id]);
+    let books = house.books();
+    assert!(books.close() && books.tellings.failed == 0 && books.tellings.told == 1, "{books:?}");
+    // Who sends it once more than there was reason to is told by the service that it has it.
+    house.model.publish(vec![letter_of(&house)]).unwrap();
+    house.work(100);
+    assert_eq!(house.most_told(), 1);
 }

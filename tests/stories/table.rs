@@ -172,7 +172,9 @@ const TABLE: &[Row] = &[
         &[
             (POISON, "story_17_a_a_broken_record_is_kept_as_it_came_and_the_others_are_told"),
             (POISON, "story_17_b_a_frame_that_cannot_be_read_stops_its_partition_and_no_other"),
-            (POISON, "story_17_c_what_is_sent_again_is_read_as_if_for_the_first_time_or_stays"),
+            (POISON, "story_17_c_what_is_sent_again_is_read_as_if_for_the_first_time_and_once"),
+            (POISON, "story_17_d_what_one_rule_could_not_use_comes_again_for_that_rule_alone_and_once"),
+            (POISON, "story_17_e_a_batch_that_was_refused_goes_out_again_under_its_id_and_the_books_close"),
             (LANES, "a_frame_cut_or_damaged_anywhere_is_refused_with_no_trace_and_never_a_panic"),
         ],
     ),

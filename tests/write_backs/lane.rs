@@ -1,7 +1,8 @@
 //! Lane: what is asked of a source system, and when, whatever becomes of calls, commits and owners.
 
 use bugle::codec;
-use bugle::event::record::Input;
+use bugle::event::record::{Header, Input};
+use bugle::event::redrive::REDRIVEN;
 use bugle::event::write_back::{Ask, Came, Carried, WriteBack};
 use bugle::event::{Ending, Incoming, Outgoing, Source, Span, Timestamp, Topic, Verdict};
 use bugle::flow::write_back::{Call, Said, WriteBackLane};
@@ -21,7 +22,7 @@ pub(super) struct Desk {
     /// Every verdict and dead letter that was committed.
     verdicts: Vec<Verdict>,
     dead: Vec<Outgoing>,
-    records: Vec<Vec<u8>>,
+    records: Vec<(Vec<u8>, Vec<Header>)>,
     pub(super) calls: Vec<Call>,
     now: Timestamp,
 }
@@ -36,7 +37,10 @@ impl Desk {
             memory: Vec::new(),
             verdicts: Vec::new(),
             dead: Vec::new(),
-            records: answers.iter().map(|answer| codec::write_back::encode(7, answer)).collect(),
+            records: answers
+                .iter()
+                .map(|answer| (codec::write_back::encode(7, answer), Vec::new()))
+                .collect(),
             calls: Vec::new(),
             now: NOW,
         };
@@ -48,10 +52,10 @@ impl Desk {
     fn read(&mut self) {
         let Self { town, lane, out, records, now, .. } = self;
         town.look(|world| {
-            for (offset, record) in (0..).zip(records.iter()) {
+            for (offset, (record, headers)) in (0..).zip(records.iter()) {
                 let input = Input { topic: Topic::Writebacks, partition: 0 };
                 let value = Some(record.clone().into());
-                let (key, headers) = (None, Vec::new());
+                let (key, headers) = (None, headers.clone());
                 let record = Incoming { input, offset, timestamp: *now, key, value, headers };
                 assert_eq!(lane.admit(*now, &record, world, out), Admitted::Done);
             }
@@ -269,13 +273,13 @@ fn an_hour_without_the_source_system_loses_nothing_and_a_week_gives_it_up_with_i
     desk.say(Came::TryLater(None, "unreachable"));
     desk.pass(Span::from_secs(7 * 86_400));
     assert_eq!(desk.ended(), [("r-1", Carried::Dead("write-back-gave-up".to_owned()))]);
-    assert_eq!(desk.dead[0].value.as_deref(), Some(desk.records[0].as_slice()));
+    assert_eq!(desk.dead[0].value.as_deref(), Some(desk.records[0].0.as_slice()));
 }
 
 #[test]
 fn what_the_source_rejects_for_good_and_what_cannot_be_read_are_dead_letters() {
     let mut desk = Desk::new(&[about("w-1", "r-1")]);
-    desk.records.push(vec![7, 7, 7]);
+    desk.records.push((vec![7, 7, 7], Vec::new()));
     desk.read();
     desk.turn();
     desk.say(Came::Dead("write-back-rejected"));
@@ -284,6 +288,26 @@ fn what_the_source_rejects_for_good_and_what_cannot_be_read_are_dead_letters() {
     let dead = |code: &str| Carried::Dead(code.to_owned());
     assert_eq!(codes, [dead("write-back-unreadable"), dead("write-back-rejected")]);
     assert_eq!(desk.dead[0].value.as_deref(), Some(&[7_u8, 7, 7][..]));
+}
+
+#[test]
+fn a_dead_letter_that_comes_again_is_looked_after_first_and_done_where_it_was_not() {
+    let mut desk = Desk::new(&[about("w-1", "r-1")]);
+    desk.turn();
+    desk.say(Came::Dead("write-back-rejected"));
+    desk.turn();
+    let (record, again) = (desk.records[0].0.clone(), (REDRIVEN.to_owned(), Some("0-0".into())));
+    desk.records.push((record, vec![again]));
+    desk.read();
+    desk.turn();
+    assert_eq!(desk.asked(), [(Ask::Look, "r-1")], "somebody may have done it meanwhile");
+    desk.say(Came::Open);
+    desk.pass(MINUTE);
+    assert_eq!(desk.asked(), [(Ask::Write, "r-1")]);
+    desk.say(Came::Confirmed);
+    desk.turn();
+    let dead = Carried::Dead("write-back-rejected".to_owned());
+    assert_eq!(desk.ended(), [("r-1", dead), ("r-1", Carried::Confirmed)]);
 }
 
 #[test]

@@ -84,13 +84,18 @@ impl Rig {
         panic!("{what}: {:?}, {:?}", self.ledgers.keeper.books(), self.stand_in.applied());
     }
 
-    /// Presses a button of a person's newest push, as their browser would.
-    fn press(&self, person: &str, verb: &str) {
+    /// Where a button of a person's newest push leads.
+    fn button(&self, person: &str, verb: &str) -> String {
         let url = format!("{}/inbox/{person}", self.stand_in.url());
         let page = self.runtime.block_on(async { reqwest::get(url).await.unwrap().text().await.unwrap() });
         let end = page.find(&format!("&amp;verb={verb}\"")).unwrap_or_else(|| panic!("no {verb} in\n{page}"));
         let start = page[..end].rfind("action=\"").unwrap() + "action=\"".len();
-        let url = format!("{}{}&verb={verb}", self.stand_in.url(), &page[start..end]);
+        format!("{}{}&verb={verb}", self.stand_in.url(), &page[start..end])
+    }
+
+    /// Presses a button of a person's newest push, as their browser would.
+    fn press(&self, person: &str, verb: &str) {
+        let url = self.button(person, verb);
         let answer = self.runtime.block_on(async { reqwest::Client::new().post(url).send().await.unwrap() });
         assert!(answer.status().is_success() || answer.status().is_redirection(), "{}", answer.status());
     }
@@ -145,5 +150,59 @@ fn without_its_system_an_answer_waits_and_is_seen_waiting() {
     rig.until("it is owed", |_, books| books.answers.accepted == 1 && books.write_backs.owed == 1);
     let books = rig.ledgers.keeper.books();
     assert_eq!((books.write_backs.open, books.write_backs.closes), (1, true));
+    rig.app.stop();
+}
+
+#[test]
+fn f38_one_answer_pressed_fifty_times_at_once_on_two_devices_is_one_write_back_and_a_late_one_none() {
+    let things = json!({ "work_items": [{ "id": "w-1", "state": "open", "etag": "v1" }] });
+    let mut rig = Rig::new(&things, true);
+    rig.publish("devadmin.workitem.raised", &work_item("w-1"));
+    rig.until("he is asked", |_, books| books.tellings.told == 1);
+    // One device approves, the other one rejects.
+    let buttons = ["approve", "reject"].map(|verb| rig.button("jonas.klein", verb));
+    let http = reqwest::Client::new();
+    let taps = (0..50).map(|tap: usize| http.post(&buttons[tap % 2]).send());
+    let answers = rig.runtime.block_on(futures_util::future::join_all(taps));
+    assert!(answers.into_iter().all(|answer| answer.is_ok()));
+    rig.until("all of them are decided", |_, books| {
+        books.answers.received == 50 && books.write_backs.confirmed == 1
+    });
+    let books = rig.ledgers.keeper.books();
+    assert_eq!((books.answers.accepted, books.write_backs.owed), (1, 1), "{books:?}");
+    assert_eq!(rig.done().len(), 1, "{:?}", rig.done());
+    // Withdrawn: the thing is closed in its system, and with it the question.
+    let mut closed = work_item("w-1");
+    closed["data"]["work_item"]["state"] = "closed".into();
+    rig.publish("devadmin.workitem.updated", &closed);
+    rig.until("it is over", |_, books| books.changes.read == 2 && books.close());
+    rig.runtime.block_on(http.post(&buttons[1]).send()).unwrap();
+    rig.until("the late one is refused", |_, books| books.answers.refused == 50);
+    assert_eq!((rig.done().len(), rig.ledgers.keeper.books().close()), (1, true));
+    rig.app.stop();
+}
+
+#[test]
+fn f39_a_system_that_is_away_is_waited_for_and_one_where_somebody_was_quicker_is_a_conflict() {
+    let things = json!({ "work_items": [
+        { "id": "w-1", "state": "open", "etag": "v1" }, { "id": "w-2", "state": "approved", "etag": "v2" },
+    ] });
+    let mut rig = Rig::new(&things, true);
+    rig.stand_in.trouble(Troubles {
+        next: [Trouble::ServerError, Trouble::DropAnswer].into(),
+        ..Troubles::default()
+    });
+    for id in ["w-1", "w-2"] {
+        rig.publish("devadmin.workitem.raised", &work_item(id));
+        let told = if id == "w-1" { 1 } else { 2 };
+        rig.until("he is asked", |_, books| books.tellings.told == told);
+        rig.press("jonas.klein", "reject");
+    }
+    rig.until("one is done and one is refused", |_, books| {
+        books.write_backs.confirmed == 1 && books.write_backs.refused == 1
+    });
+    assert_eq!(rig.done(), [done("w-1", "rejected", "jonas.klein")]);
+    let books = rig.ledgers.keeper.books();
+    assert!(books.close() && books.write_backs.open == 0, "{books:?}");
     rig.app.stop();
 }

@@ -50,7 +50,7 @@ impl Chaos {
         let found = judge(&self.load.owed, &refs);
         let told_again = counted.distinct - before;
         let (owed, lost, twice) = (self.load.tellings, found.lost.len(), found.twice.len());
-        let again = counted.resubmitted;
+        let (again, asked) = (counted.resubmitted, counted.asked_after);
         let mut checks = vec![
             check("C1", "nothing is lost", format!("{owed} tellings owed, {lost} lost"), found.lost),
             Check {
@@ -59,7 +59,7 @@ impl Chaos {
                     "C2",
                     "nobody is told twice",
                     format!(
-                        "{twice} told twice; {again} requests sent again under their ids, {} of them altered",
+                        "{twice} told twice; {asked} requests asked after, {again} sent again under their ids, {} of them altered",
                         counted.altered
                     ),
                     found.twice,

@@ -77,7 +77,8 @@ pub(super) fn accounts(config: &Config) -> Accounts {
             config::Transport::Mra | config::Transport::Webhook => Holds::Differing,
         };
         let (in_flight, rate) = (config.push.in_flight, settings.rate);
-        accounts = accounts.with_terms(name, Terms { holds, in_flight, rate });
+        let tells_jobs = settings.transport == config::Transport::Mra;
+        accounts = accounts.with_terms(name, Terms { holds, in_flight, rate, tells_jobs });
     }
     for (tenant, own) in &config.tenants.each {
         if let Some(account) = &own.account {

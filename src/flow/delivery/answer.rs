@@ -19,6 +19,8 @@ pub enum Answer {
     Unacceptable(String, Option<usize>),
     /// Refused because it is too large.
     TooLarge,
+    /// It was asked whether it took it, and never did.
+    NotThere,
     /// The account may not send.
     Forbidden,
     /// Nobody knows whether it was accepted; ask again under the same id, not before this.
@@ -53,7 +55,9 @@ impl Answer {
     /// How the account took it.
     pub(super) fn took(&self) -> Took {
         match self {
-            Self::Accepted(_) | Self::Each(_) | Self::Unacceptable(..) | Self::TooLarge => Took::Well,
+            Self::Accepted(_) | Self::Each(_) | Self::Unacceptable(..) | Self::TooLarge | Self::NotThere => {
+                Took::Well
+            }
             Self::Busy(after) => Took::Busy(*after),
             Self::TryLater(after) | Self::Unknown(after) => Took::Badly(*after),
             Self::Forbidden => Took::Forbidden,

@@ -6,7 +6,7 @@ use super::accounts::May;
 use super::{DIRECTORY_WAIT, DeliveryLane};
 use crate::event::Timestamp;
 use crate::flow::cursor::At;
-use crate::flow::outbox::Send;
+use crate::flow::outbox::{Ask, Send};
 use crate::flow::parked::Cleared;
 use crate::flow::underway::{Open, Stand};
 use crate::flow::{Outbox, World};
@@ -68,7 +68,10 @@ impl DeliveryLane {
             return self.put_back(at, open);
         }
         self.accounts.of(name, now, terms).sent(now, is_retry, batch.count);
-        out.sends.push(Send { at, batch, attempt: open.attempts });
+        if open.ask == Ask::Take {
+            open.sent = now;
+        }
+        out.sends.push(Send { at, batch, attempt: open.attempts, ask: open.ask });
         open.attempts += 1;
         open.stand = Stand::UnderWay;
         self.put_back(at, open);

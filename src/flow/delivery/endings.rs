@@ -2,17 +2,22 @@
 
 use std::sync::Arc;
 
-use crate::event::{Member, Parcel, Reason, Receipt, Timestamp};
+use crate::event::{Member, Parcel, Reason, Receipt, Span, Timestamp};
 
 use super::{DeliveryLane, Item};
 use crate::flow::batch::child;
 use crate::flow::cursor::At;
 use crate::flow::finished::{Finished, blank, exception};
+use crate::flow::outbox::Ask;
 use crate::flow::underway::Open;
 use crate::flow::{Outbox, World};
 
 /// How often a batch that may have been accepted is asked about under its own id.
 const MOST_ATTEMPTS_UNKNOWN: u32 = 20;
+
+/// Nothing of an attempt whose outcome is not known is still on its way after this long: only then a service
+/// that does not have the batch never will.
+const SETTLED: Span = Span::from_secs(60);
 
 // === impl DeliveryLane ===
 
@@ -108,7 +113,7 @@ impl DeliveryLane {
         let batch = open.batch.open();
         let said = || batch.members.iter().zip(items.iter().chain(std::iter::repeat(&Item::Open)));
         if said().any(|(_, item)| *item == Item::Open) && open.attempts < MOST_ATTEMPTS_UNKNOWN {
-            open.perhaps_accepted = true;
+            (open.perhaps_accepted, open.ask) = (true, Ask::Take);
             let until = now + open.wait(None);
             return self.put_off(at, open, until);
         }
@@ -161,17 +166,21 @@ impl DeliveryLane {
     pub(super) fn refused(
         &mut self,
         (now, at): (Timestamp, At),
-        open: Open,
+        mut open: Open,
         (reason, poison): (Reason, Option<usize>),
+        world: &World<'_>,
     ) {
         if open.perhaps_accepted {
-            // The same id may still be asked again; only when that never ends is it unknown.
+            // Asked again under the same id, or whether it was taken; only when that never ends is it unknown.
             if open.attempts >= MOST_ATTEMPTS_UNKNOWN {
-                self.give_up(now, at, open, &Reason::Unknown);
-            } else {
-                let until = now + open.wait(None);
-                self.put_off(at, open, until);
+                return self.give_up(now, at, open, &Reason::Unknown);
             }
+            let mut until = now + open.wait(None);
+            if asks_first(&open, world) {
+                open.ask = Ask::WasTaken;
+                until = until.max(open.sent + SETTLED);
+            }
+            self.put_off(at, open, until);
         } else if open.batch.count == 1 {
             self.unsettled.push_back(Finished::Poison(at, Arc::clone(&open.batch), reason.to_string()));
             self.give_up(now, at, open, &reason);
@@ -179,4 +188,34 @@ impl DeliveryLane {
             self.split(now, at, open, poison);
         }
     }
+
+    /// Nobody knows whether it was taken: the service is asked, where it can say; else it is sent again under
+    /// the same id.
+    pub(super) fn in_doubt(
+        &mut self,
+        (now, at): (Timestamp, At),
+        mut open: Open,
+        after: Option<Span>,
+        world: &World<'_>,
+    ) {
+        // Where it does not say whether it was taken, it may take it once more: the id is the same.
+        let could_not_say = open.ask == Ask::WasTaken;
+        open.perhaps_accepted = true;
+        open.ask = if asks_first(&open, world) && !could_not_say { Ask::WasTaken } else { Ask::Take };
+        let until = now + open.wait(after);
+        self.put_off(at, open, until);
+    }
+
+    /// The service does not have it. What was sent just now may yet arrive, so that it keeps its members and
+    /// its id; later it is as if it had never been sent.
+    pub(super) fn never_taken(&mut self, now: Timestamp, at: At, mut open: Open) {
+        open.perhaps_accepted &= now.since(open.sent) < SETTLED;
+        open.ask = Ask::Take;
+        self.put_off(at, open, now);
+    }
+}
+
+/// Whether a batch's service can say that it has it.
+pub(super) fn asks_first(open: &Open, world: &World<'_>) -> bool {
+    world.plan.accounts.terms(&open.batch.head.account).tells_jobs
 }

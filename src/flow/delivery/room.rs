@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use crate::event::{Parcel, Reason, Timestamp};
 
+use super::endings::asks_first;
 use super::{DeliveryLane, PARK_AFTER};
 use crate::flow::cursor::{At, MOST_DONE};
+use crate::flow::outbox::Ask;
 use crate::flow::underway::{Open, Stand};
 use crate::flow::unfinished::Unfinished;
-use crate::flow::{Admitted, Cursor, Want};
+use crate::flow::{Admitted, Cursor, Want, World};
 
 /// The most batches under way or waiting in one partition; more are left in Kafka.
 const MOST_OPEN: usize = 64;
@@ -84,18 +86,25 @@ impl DeliveryLane {
     }
 
     /// What an owner before set aside takes its place in the order.
-    pub(super) fn settle_in(&mut self) {
+    pub(super) fn settle_in(&mut self, now: Timestamp, world: &World<'_>) {
         if !std::mem::replace(&mut self.settled_in, true) {
             for (at, open) in self.parked.iter_mut() {
                 open.turn = self.turns.enter(at, &open.batch).0;
+                inherit(now, open, world);
             }
         }
     }
 
     /// One batch of a frame.
-    pub(super) fn take_in(&mut self, now: Timestamp, at: At, (batch, directory): (Parcel, Arc<[i64]>)) {
+    pub(super) fn take_in(
+        &mut self,
+        (now, at): (Timestamp, At),
+        (batch, directory): (Parcel, Arc<[i64]>),
+        world: &World<'_>,
+    ) {
         let mut open = Open::new(Arc::new(batch), directory, now);
         open.perhaps_accepted = at < self.inherited;
+        inherit(now, &mut open, world);
         let (turn, freed) = self.turns.enter(at, &open.batch);
         open.turn = turn;
         let account = &open.batch.head.account;
@@ -106,5 +115,13 @@ impl DeliveryLane {
             self.open.insert(at, open);
         }
         self.look_up(now, freed);
+    }
+}
+
+/// What an owner before may have sent, perhaps just now, is asked after before it is sent again.
+fn inherit(now: Timestamp, open: &mut Open, world: &World<'_>) {
+    if open.perhaps_accepted {
+        open.sent = now;
+        open.ask = if asks_first(open, world) { Ask::WasTaken } else { Ask::Take };
     }
 }

@@ -235,14 +235,14 @@ async fn set_troubles(State(stage): State<Arc<Stage>>, body: String) -> Response
 /// Answers a request that changes nothing.
 async fn look(stage: &Stage, answer: impl FnOnce(&mut Systems) -> Response) -> Response {
     let (down, delay) = lock(&stage.systems).patience();
-    super::submit::wait(delay).await;
+    super::knock::wait(delay).await;
     if down { StatusCode::SERVICE_UNAVAILABLE.into_response() } else { answer(&mut lock(&stage.systems)) }
 }
 
 /// Answers a request that changes something, or has the trouble that it is to have.
 async fn write(stage: &Stage, cut: &Cut, answer: impl FnOnce(&mut Systems) -> Response) -> Response {
     let (down, delay) = lock(&stage.systems).patience();
-    super::submit::wait(delay).await;
+    super::knock::wait(delay).await;
     if down {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
@@ -266,7 +266,7 @@ async fn write(stage: &Stage, cut: &Cut, answer: impl FnOnce(&mut Systems) -> Re
         }
         Trouble::ErrorThoughDone => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         Trouble::Hang => {
-            super::submit::wait(HANGS).await;
+            super::knock::wait(HANGS).await;
             answered
         }
         _ => answered,
