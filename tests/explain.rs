@@ -205,6 +205,9 @@ fn a_live_event_is_explained_by_its_id_as_before_it_happened_and_the_same_after_
         "a receipt is known by its notice: {refused}"
     );
 
+    let drawn = site.bugle(&["graph", "--live", "1h", "--use-case", "DA-3", "--format", "mermaid"]);
+    assert!(drawn.contains("2 in 1h, to 7 people: 0.1/min"), "{drawn}");
+
     // Ben leaves, Cid is back, Eve holds another role: what was decided stays what it was.
     let changed = people
         .replace("delta,ben,,", "delta,ben,no,")

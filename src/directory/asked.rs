@@ -3,10 +3,13 @@
 //! It decides nothing: whom an audience names is `resolve`'s word, and everything here is laid out around
 //! that answer. Whoever misses more than one term was never near and is not spoken of.
 
+use std::borrow::Cow;
+
 use roaring::RoaringBitmap;
 
 use super::People;
-use super::resolve::Doubt;
+use super::people::Resolved;
+use super::resolve::{Doubt, Stages};
 use super::roster::Roster;
 use super::table::Place;
 use crate::event::Asked;
@@ -25,8 +28,23 @@ impl People {
     /// are named.
     #[must_use]
     pub fn asked(&self, tenant: &str, audience: &BoundAudience, most: usize) -> Asked {
-        let Some(roster) = self.roster_of(tenant) else { return Asked::of(audience, Vec::new()) };
-        Asked::of(audience, roster.apart(audience, None, most))
+        self.resolve_asked((tenant, audience), &[], most).1
+    }
+
+    /// [`Self::resolve`] and [`Self::asked`] in one.
+    #[must_use]
+    pub fn resolve_asked(
+        &self,
+        (tenant, audience): (&str, &BoundAudience),
+        channels: &[String],
+        most: usize,
+    ) -> (Resolved<'_>, Asked) {
+        let Some(roster) = self.roster_of(tenant) else {
+            return (Resolved::of(None, audience, channels), Asked::of(audience, Vec::new()));
+        };
+        let stages = roster.stages(audience);
+        let asked = Asked::of(audience, roster.apart((audience, &stages), None, most));
+        (Resolved::of(Some((roster, &stages.told)), audience, channels), asked)
     }
 
     /// The same, of these people alone: for the few that are no longer among many.
@@ -34,7 +52,7 @@ impl People {
     pub fn asked_of(&self, tenant: &str, audience: &BoundAudience, user_ids: &[&str], most: usize) -> Asked {
         let groups = self.roster_of(tenant).map(|roster| {
             let wanted = user_ids.iter().filter_map(|id| roster.find(id.trim())).map(Place::bit).collect();
-            roster.apart(audience, Some(&wanted), most)
+            roster.apart((audience, &roster.stages(audience)), Some(&wanted), most)
         });
         let mut asked = Asked::of(audience, groups.unwrap_or_default());
         let placed: u32 = asked.groups.iter().map(|group| group.count).sum();
@@ -64,9 +82,14 @@ impl Asked {
 
 impl Roster {
     /// Everybody an audience came near, or those of them that are wanted; few of a group are named.
-    fn apart(&self, audience: &BoundAudience, wanted: Option<&RoaringBitmap>, most: usize) -> Vec<Standing> {
+    fn apart(
+        &self,
+        (audience, stages): (&BoundAudience, &Stages<'_>),
+        wanted: Option<&RoaringBitmap>,
+        most: usize,
+    ) -> Vec<Standing> {
         let mut groups = Vec::new();
-        for (how, term, mut set) in self.standings(audience) {
+        for (how, term, mut set) in self.standings(audience, stages) {
             if let Some(wanted) = wanted {
                 set &= wanted;
             }
@@ -84,19 +107,15 @@ impl Roster {
     }
 
     /// Everybody an audience came near, each in one set.
-    fn standings(&self, audience: &BoundAudience) -> Vec<(How, String, RoaringBitmap)> {
+    fn standings(&self, audience: &BoundAudience, stages: &Stages<'_>) -> Vec<(How, String, RoaringBitmap)> {
         let mut sorted = Sorted::default();
-        let (chosen, border) = self.chosen(audience);
-        let told = self.members(audience);
-        let (how, bound) = match &audience.fallback {
-            Some(fallback) if self.inside(&audience.tell).is_empty() => (How::Fallback, fallback),
-            _ => (How::Named, &audience.tell),
-        };
-        for (term, set) in self.split(bound, &border) {
-            sorted.put(how, term, set.map_or_else(|| &chosen & &told, |set| set & &chosen & &told));
+        let Stages { bound, named: chosen, border, told } = stages;
+        let how = if std::ptr::eq(*bound, &raw const audience.tell) { How::Named } else { How::Fallback };
+        for (term, set) in self.split(bound, border) {
+            sorted.put(how, term, set.map_or_else(|| chosen & told, |set| set & chosen & told));
         }
-        sorted.put(how, text(bound), &chosen & &told);
-        self.deputies((&chosen, &border), &told, &mut sorted);
+        sorted.put(how, text(bound), chosen & told);
+        self.deputies((chosen, border), told, &mut sorted);
         if let Some(never) = &audience.never {
             let parts = match never {
                 Bound::Any(parts) => parts.as_slice(),
@@ -104,16 +123,19 @@ impl Roster {
             };
             for part in parts {
                 // A deputy may be taken away as well as who is meant.
-                let near = &chosen | self.stand_ins(&chosen);
-                sorted.put(How::Never, text(part), (self.set(part, Doubt::In, &self.known) & near) - &told);
+                let near = chosen | self.stand_ins(chosen);
+                sorted.put(How::Never, text(part), (self.set(part, Doubt::In, &self.known) & near) - told);
             }
         }
-        let active = &self.staff | &self.externals;
+        let active = match self.externals.is_empty() {
+            true => Cow::Borrowed(&self.staff),
+            false => Cow::Owned(&self.staff | &self.externals),
+        };
         let meant = self.set(bound, Doubt::Out, &active);
-        sorted.put(How::Inactive, String::new(), &meant - &active);
-        sorted.put(How::Outside, String::new(), (&meant & &self.externals) - &*border);
+        sorted.put(How::Inactive, String::new(), &meant - &*active);
+        sorted.put(How::Outside, String::new(), (&meant & &self.externals) - &**border);
         for part in alternatives(bound) {
-            self.near(part, (&border, &told), &mut sorted);
+            self.near(part, (border, told), &mut sorted);
         }
         sorted.sets
     }

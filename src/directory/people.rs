@@ -102,15 +102,8 @@ impl People {
     /// external is only ever told through an approved channel; the others are set apart.
     #[must_use]
     pub fn resolve(&self, tenant: &str, audience: &BoundAudience, channels: &[String]) -> Resolved<'_> {
-        let roster = self.tenants.get(tenant.trim());
-        let entries = roster.map(|roster| (roster, roster.members(audience)));
-        let mut told: Vec<Entry<'_>> =
-            entries.iter().flat_map(|(roster, set)| Entry::all(roster, set)).collect();
-        told.sort_unstable_by_key(Entry::user_id);
-        let (told, no_channel): (Vec<_>, Vec<_>) =
-            told.into_iter().partition(|entry| entry.may_use(channels));
-        let nobody = (told.is_empty() && no_channel.is_empty()).then(|| Nobody::because(audience));
-        Resolved { told, no_channel, nobody }
+        let members = self.roster_of(tenant).map(|roster| (roster, roster.members(audience)));
+        Resolved::of(members.as_ref().map(|(roster, set)| (*roster, set)), audience, channels)
     }
 
     /// Whether [`Self::resolve`] names this person now, channels aside. Cheap for one person, except
@@ -271,6 +264,21 @@ impl std::fmt::Debug for Entry<'_> {
 // === impl Resolved ===
 
 impl<'p> Resolved<'p> {
+    /// These members of an audience, in the order of their ids, apart by whether a channel reaches them.
+    pub(super) fn of(
+        members: Option<(&'p Roster, &RoaringBitmap)>,
+        audience: &BoundAudience,
+        channels: &[String],
+    ) -> Self {
+        let mut told: Vec<Entry<'p>> =
+            members.into_iter().flat_map(|(roster, set)| Entry::all(roster, set)).collect();
+        told.sort_unstable_by_key(Entry::user_id);
+        let (told, no_channel): (Vec<_>, Vec<_>) =
+            told.into_iter().partition(|entry| entry.may_use(channels));
+        let nobody = (told.is_empty() && no_channel.is_empty()).then(|| Nobody::because(audience));
+        Self { told, no_channel, nobody }
+    }
+
     /// Those to tell, by user id.
     pub fn iter(&self) -> impl Iterator<Item = &Entry<'p>> {
         self.told.iter()

@@ -24,6 +24,18 @@ pub(super) enum Doubt {
     In,
 }
 
+/// How an audience came to its people.
+pub(super) struct Stages<'r> {
+    /// The expression that was asked: the rule's, or its fallback.
+    pub(super) bound: &'r Bound,
+    /// Whom it named.
+    pub(super) named: RoaringBitmap,
+    /// Within which people it was asked.
+    pub(super) border: Cow<'r, RoaringBitmap>,
+    /// Who is left after deputies and `never`.
+    pub(super) told: RoaringBitmap,
+}
+
 /// Within which people an expression is evaluated.
 enum Border<'b> {
     /// Active staff, and the active externals this expression names by party or in person.
@@ -46,10 +58,21 @@ impl Doubt {
 // === impl Roster ===
 
 impl Roster {
-    /// Those a bound audience names now: the expression, the fallback when it names nobody, deputies
-    /// for those away; then, from everybody of all of them, never, border and active.
+    /// Those a bound audience names now.
     pub(super) fn members(&self, audience: &BoundAudience) -> RoaringBitmap {
-        let (mut chosen, border) = self.chosen(audience);
+        self.stages(audience).told
+    }
+
+    /// The same on the way there: the expression, the fallback when it names nobody, deputies for those
+    /// away; then, from everybody of all of them, never, border and active.
+    pub(super) fn stages<'r>(&'r self, audience: &'r BoundAudience) -> Stages<'r> {
+        let named = self.inside(&audience.tell);
+        let (bound, named) = match &audience.fallback {
+            Some(fallback) if named.is_empty() => (fallback, self.inside(fallback)),
+            _ => (&audience.tell, named),
+        };
+        let border = self.border(bound);
+        let mut chosen = named.clone();
         for place in (&chosen & &self.absent).iter().filter_map(Place::of) {
             let deputies = self.standing_in(place, |deputy| border.contains(deputy.bit()));
             let mut deputies = deputies.peekable();
@@ -62,7 +85,7 @@ impl Roster {
             chosen -= self.set(never, Doubt::In, &self.known);
         }
         chosen &= &*border;
-        chosen
+        Stages { bound, named, border, told: chosen }
     }
 
     /// Whether [`Self::members`] holds the person at `place`, without making sets unless there is a
@@ -110,16 +133,7 @@ impl Roster {
         never.is_some_and(|never| self.names(never, Doubt::In, &Border::None, place))
     }
 
-    /// The expression's people, or the fallback's, and the border they were found in.
-    pub(super) fn chosen(&self, audience: &BoundAudience) -> (RoaringBitmap, Cow<'_, RoaringBitmap>) {
-        let told = self.inside(&audience.tell);
-        match &audience.fallback {
-            Some(fallback) if told.is_empty() => (self.inside(fallback), self.border(fallback)),
-            _ => (told, self.border(&audience.tell)),
-        }
-    }
-
-    pub(super) fn inside(&self, bound: &Bound) -> RoaringBitmap {
+    fn inside(&self, bound: &Bound) -> RoaringBitmap {
         let border = self.border(bound);
         let mut set = self.set(bound, Doubt::Out, &border);
         set &= &*border;

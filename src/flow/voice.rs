@@ -108,8 +108,8 @@ impl Voice {
             (world.topology.generation.to_le_bytes(), world.people.turns().to_le_bytes());
         let key = hash128([tenant.as_bytes(), rule.rule.id.as_bytes(), &generation, &turns, &self.sealed]);
         let named = self.kept.named(key, world.directory, || {
-            let found = world.people.resolve(tenant, &words.audience, channels);
-            let asked = world.people.asked(tenant, &words.audience, MOST_STANDING);
+            let (found, asked) =
+                world.people.resolve_asked((tenant, &words.audience), channels, MOST_STANDING);
             let asked = Asked { directory: world.directory.to_vec(), ..asked };
             Named::of(&found, asked, tenant, world.plan.people)
         });

@@ -1,27 +1,35 @@
 //! Graph: `bugle graph` draws the rules: which source, which rule, when it speaks, to whom, by which way.
 //!
-//! It draws what is written; nothing is sent and no Kafka is needed.
+//! It draws what is written, the accounts as the settings have them; nothing is sent, and no Kafka is needed but
+//! for what was said of late (`--live`).
 
 mod dot;
 mod mermaid;
+mod rates;
 mod svg;
+mod ways;
 mod words;
 
 use std::path::PathBuf;
 
+use super::broker_args::BrokerArgs;
 use super::{Done, Failure, say};
 use crate::app::wiring;
 use crate::codec::Schemas;
+use crate::event::Span;
 use crate::topology::Topology;
+use rates::Rates;
+use ways::Way;
 use words::Row;
 
-/// Draw the rules: sources, rules, windows and timers, audiences.
+/// Draw the rules: sources, rules, windows and timers, audiences, push accounts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   bugle graph > rules.svg                      a picture that any browser shows
   bugle graph --format mermaid --source xecm   for a Markdown page
   bugle graph --format dot | dot -Tpng > rules.png
-  bugle graph --use-case EC-3                  one use case")]
+  bugle graph --use-case EC-3                  one use case
+  bugle graph --live 1h --brokers localhost:9092 > rules.svg   with what each rule said within the hour")]
 pub struct Args {
     /// The folder with the rules.
     #[arg(value_name = "FOLDER", default_value = "topology")]
@@ -38,6 +46,11 @@ pub struct Args {
     /// Only the rules of this use case.
     #[arg(long, value_name = "ID")]
     use_case: Option<String>,
+    /// Write on it how often each rule spoke, and to how many people, within so long until now, such as `1h`.
+    #[arg(long, value_name = "SPAN")]
+    live: Option<Span>,
+    #[command(flatten)]
+    broker: BrokerArgs,
 }
 
 /// How to draw.
@@ -70,10 +83,16 @@ pub fn run(args: &Args) -> Done {
         args.source.as_ref().is_none_or(|source| row.source == *source)
             && args.use_case.as_ref().is_none_or(|id| row.use_case.eq_ignore_ascii_case(id))
     };
-    let rows: Vec<Row> = topology.rules.iter().map(|rule| Row::of(rule)).filter(asked).collect();
+    let config = args.broker.load()?;
+    let ways = Way::all(&config);
+    let mut rows: Vec<Row> = topology.rules.iter().map(|rule| Row::of(rule, &ways)).filter(asked).collect();
     if rows.is_empty() {
         return Err(Failure::failed("no rule is asked for")
             .hint("see the ids that `bugle check --output json` lists"));
+    }
+    if let Some(within) = args.live {
+        let rates = Rates::read(within, wiring::kafka(&config)?.as_ref())?;
+        rows.iter_mut().for_each(|row| row.hears.push(rates.of(&row.id)));
     }
     say(match args.format {
         Format::Svg => svg::draw(&rows),
@@ -85,13 +104,16 @@ pub fn run(args: &Args) -> Done {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::path::Path;
 
     use super::*;
+    use crate::app::config::Config;
 
     fn rows(use_case: &str) -> Vec<Row> {
         let topology = Topology::load(Path::new("topology"), &wiring::kinds(&Schemas::built_in())).unwrap();
-        let rows = topology.rules.iter().map(|rule| Row::of(rule));
+        let ways = Way::all(&Config::load(None, &BTreeMap::new(), &[]).unwrap());
+        let rows = topology.rules.iter().map(|rule| Row::of(rule, &ways));
         rows.filter(|row| use_case.is_empty() || row.use_case == use_case).collect()
     }
 
@@ -103,6 +125,8 @@ mod tests {
           xecm --> r0["EC-3: ec-3-sla<br/>xecm.task.assigned<br/>severity: high, critical<br/>if event.due_at != null"]
           r0 --> w0{{"due_at: assignees<br/>due_at +4h: supervisor(assignees)<br/>due_at +8h: backup(assignees)<br/>until xecm.task.completed, xecm.task.cancelled"}}
           w0 --> a0(["assignees<br/>never requester<br/>high<br/>← approve<br/>← reject<br/>← acknowledge<br/>← request_info<br/>says when it is over<br/>the newest replaces"])
+          a0 --> p0
+          p0[/"default<br/>mra"/]
         "#);
         insta::assert_snapshot!(dot::draw(&rows("EC-4")), @r#"
         digraph bugle {
@@ -113,10 +137,13 @@ mod tests {
           "ec-4-safety when" [shape=hexagon, label="at once\nexpires after 12h"];
           "ec-4-safety whom" [shape=oval, label="role:field-service && location:{site}\nhigh\n← acknowledge"];
           "xecm" -> "ec-4-safety" -> "ec-4-safety when" -> "ec-4-safety whom";
+          "ec-4-safety whom" -> "account default";
           "ec-4-documents" [label="EC-4 ec-4-documents\nxecm.document.available\ndoc_kind: job, instruction, other"];
           "ec-4-documents when" [shape=hexagon, label="digest of 5m by site\nexpires after 12h"];
           "ec-4-documents whom" [shape=oval, label="role:field-service && location:{site}\nnormal"];
           "xecm" -> "ec-4-documents" -> "ec-4-documents when" -> "ec-4-documents whom";
+          "ec-4-documents whom" -> "account default";
+          "account default" [shape=cds, label="default\nmra"];
         }
         "#);
     }

@@ -8,9 +8,14 @@ use std::fmt::Write as _;
 use super::words::Row;
 
 /// Columns: title, left edge, width in pixels.
-const COLUMNS: [(&str, usize, usize); 4] =
-    [("hears", 120, 330), ("when it speaks", 480, 330), ("to whom", 840, 330), ("how", 1_200, 200)];
-const WIDTH: usize = 1_420;
+const COLUMNS: [(&str, usize, usize); 5] = [
+    ("hears", 120, 330),
+    ("when it speaks", 480, 330),
+    ("to whom", 840, 330),
+    ("how", 1_200, 200),
+    ("by which account", 1_430, 170),
+];
+const WIDTH: usize = 1_620;
 const LINE: usize = 16;
 const HEAD: usize = 56;
 const GAP: usize = 14;
@@ -22,13 +27,14 @@ const STYLE: &str = "text{font:12px system-ui,sans-serif;fill:#1c2733}.t{font-we
 @media(prefers-color-scheme:dark){svg{background:#10161c}text{fill:#e4ebf2}.m{fill:#9fb0c0}.b{fill:#1a232c;stroke:#34424f}.l{stroke:#5f7386}}";
 
 /// A rule's lines, broken to the width of their columns.
-struct Cells([Vec<String>; 4]);
+struct Cells([Vec<String>; COLUMNS.len()]);
 
 // === impl Cells ===
 
 impl Cells {
     fn of(row: &Row) -> Self {
-        let texts = [&row.hears, &row.when, &row.whom, &row.how];
+        let ways = row.ways.iter().map(|way| way.lines().join(", ")).collect();
+        let texts = [&row.hears, &row.when, &row.whom, &row.how, &ways];
         let broken = |at: usize| {
             let most = COLUMNS[at].2 / LETTER - 2;
             let mut lines: Vec<String> = texts[at].iter().flat_map(|text| broken(text, most)).collect();

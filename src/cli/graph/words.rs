@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::ways::Way;
 use crate::topology::Rule;
 use crate::topology::plan::{
     Anchor, Moment, Overflow, Replace, RulePlan, Side, Stop, Tell, WindowKind, WindowPlan,
@@ -21,13 +22,15 @@ pub(super) struct Row {
     pub(super) whom: Vec<String>,
     /// How loudly, what may be answered, what is written back.
     pub(super) how: Vec<String>,
+    /// The push accounts that carry it.
+    pub(super) ways: Vec<Way>,
 }
 
 // === impl Row ===
 
 impl Row {
     /// What is drawn of a rule.
-    pub(super) fn of(rule: &Rule) -> Self {
+    pub(super) fn of(rule: &Rule, ways: &[Way]) -> Self {
         let plan = &rule.plan;
         Self {
             source: rule.source.as_str().to_owned(),
@@ -37,6 +40,7 @@ impl Row {
             when: when(plan),
             whom: whom(plan),
             how: how(rule),
+            ways: Way::of(ways, &plan.tenants).into_iter().cloned().collect(),
         }
     }
 }
@@ -131,6 +135,9 @@ fn moment(moment: &Moment) -> String {
 fn whom(plan: &RulePlan) -> Vec<String> {
     let text = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut lines: Vec<String> = plan.audience.iter().map(|audience| text(&audience.value)).collect();
+    if !plan.tenants.is_empty() {
+        lines.push(format!("of {}", plan.tenants.join(", ")));
+    }
     lines.extend(plan.fallback.iter().map(|fallback| format!("else {}", text(&fallback.value))));
     lines.extend(plan.never.iter().map(|never| format!("never {}", text(&never.value))));
     if !plan.channels.is_empty() {
