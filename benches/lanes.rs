@@ -27,6 +27,7 @@ use bugle::flow::{
 use bugle::push::mra;
 use bugle::push::reply_token::KeyRing;
 use bugle::sample::load::{self, Load};
+use bugle::topology::message::Links;
 use bugle::topology::{Kinds, Topology};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use secrecy::SecretString;
@@ -116,9 +117,14 @@ fn plan() -> Plan {
         horizon: Span::from_secs(600),
         accounts: Accounts::one("main"),
         target: "bugle".to_owned(),
+        links: Links::anywhere(),
         signing_key: "k1".to_owned(),
         tenants: std::collections::BTreeMap::new(),
-        defaults: TenantDefaults { locale: "en".to_owned(), zone: "UTC".to_owned() },
+        defaults: TenantDefaults {
+            locale: "en".to_owned(),
+            zone: "UTC".to_owned(),
+            places: std::collections::BTreeMap::new(),
+        },
         ids: OutputIds {
             verdict: Name::Verdict.local_id(),
             receipt: Name::Receipt.local_id(),

@@ -13,6 +13,7 @@ use bugle::flow::memory::{self, Remembered};
 use bugle::flow::subject::SubjectLane;
 use bugle::flow::{Accounts, Cursor, Outbox, OutputIds, Parking, Plan, Rooms, TenantDefaults};
 use bugle::store::snapshot_file::{Foot, Kept, Reached, Reader, Writer};
+use bugle::topology::message::Links;
 
 /// The allocator of the program.
 #[cfg(feature = "mimalloc")]
@@ -90,9 +91,14 @@ fn plan() -> Plan {
         horizon: Span::from_secs(86_400),
         accounts: Accounts::one("main"),
         target: "bugle".to_owned(),
+        links: Links::anywhere(),
         signing_key: "k1".to_owned(),
         tenants: std::collections::BTreeMap::new(),
-        defaults: TenantDefaults { locale: "en".to_owned(), zone: "UTC".to_owned() },
+        defaults: TenantDefaults {
+            locale: "en".to_owned(),
+            zone: "UTC".to_owned(),
+            places: std::collections::BTreeMap::new(),
+        },
         ids: OutputIds { verdict: 1, receipt: 2, write_back: 3 },
         budget: 1 << 20,
         parking: Parking::default(),

@@ -20,6 +20,7 @@ use bugle::flow::subject::SubjectLane;
 use bugle::flow::{
     Accounts, Admitted, Cursor, Outbox, OutputIds, Plan, Rooms, TenantDefaults, World, frames,
 };
+use bugle::topology::message::Links;
 use bugle::topology::{Kinds, Topology};
 
 /// The allocator of the program.
@@ -191,9 +192,14 @@ fn plan() -> Plan {
         horizon: Span::from_secs(600),
         accounts: Accounts::one("main"),
         target: "bugle".to_owned(),
+        links: Links::anywhere(),
         signing_key: "k1".to_owned(),
         tenants: std::collections::BTreeMap::new(),
-        defaults: TenantDefaults { locale: "en".to_owned(), zone: "UTC".to_owned() },
+        defaults: TenantDefaults {
+            locale: "en".to_owned(),
+            zone: "UTC".to_owned(),
+            places: std::collections::BTreeMap::new(),
+        },
         ids: OutputIds {
             verdict: Name::Verdict.local_id(),
             receipt: Name::Receipt.local_id(),

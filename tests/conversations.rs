@@ -295,7 +295,7 @@ fn a_burst_is_told_once_at_once_and_once_in_a_digest_and_its_end_is_told() {
     insta::assert_snapshot!(story.told(), @r"
     01-05 09:00 xc-3-integration: Orders to ERP ist fehlgeschlagen -> eva.lindt
     01-05 09:02 xc-3-integration: Orders to ERP ist fehlgeschlagen -> eva.lindt
-    01-05 09:05 xc-3-integration: Orders to ERP ist fehlgeschlagen (+1) -> eva.lindt
+    01-05 09:05 xc-3-integration: Orders to ERP ist noch 2-mal fehlgeschlagen -> eva.lindt
     01-05 09:15 xc-3-integration: Orders to ERP: nobody has acknowledged -> lead
     01-05 09:17 xc-3-integration: Orders to ERP: nobody has acknowledged -> lead
     01-05 09:23 xc-3-integration: Orders to ERP läuft wieder -> eva.lindt

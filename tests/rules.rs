@@ -10,7 +10,8 @@ use bugle::codec::{Codec, Name, Schemas, example, json};
 use bugle::directory::{People, bind_rule};
 use bugle::event::frame::Format;
 use bugle::event::notice::Verb;
-use bugle::event::{Change, Person, Source};
+use bugle::event::{Change, Person, Source, Timestamp};
+use bugle::topology::message::{Links, Reader};
 use bugle::topology::plan::WindowKind;
 use bugle::topology::{KindRule, Kinds, Topology};
 use serde_json::{Value as Json, json};
@@ -20,6 +21,12 @@ struct World {
     codec: Codec,
     topology: Topology,
     people: People,
+}
+
+/// Somebody in Berlin, on the morning of 5 January 2026.
+fn reader() -> Reader<'static> {
+    let now = Timestamp::from_millis(1_767_603_600_000);
+    Reader { zone: "Europe/Berlin", now, ..Reader::default() }
 }
 
 fn world() -> &'static World {
@@ -125,7 +132,7 @@ fn told_in(locale: &str, kind: &str, patch: Json) -> String {
         let names: Vec<&str> = resolved.iter().map(|entry| entry.user_id()).collect();
         let cut = plan.first().message.as_ref().unwrap().cut(locale);
         let values = rule.values(&change, 0);
-        let inserts = cut.inserts(&values, "Europe/Berlin").unwrap();
+        let inserts = cut.inserts(&values, reader(), &Links::anywhere()).unwrap();
         let fill = |text: &str| {
             let filled = inserts.iter().enumerate();
             filled.fold(text.to_owned(), |text, (n, insert)| {
@@ -380,7 +387,7 @@ fn every_first_telling_can_be_written_for_every_kind_and_locale() {
                 for locale in locales {
                     let cut = message.cut(locale);
                     let values = form.values(change, 0);
-                    let inserts = cut.inserts(&values, "Europe/Berlin").unwrap();
+                    let inserts = cut.inserts(&values, reader(), &Links::anywhere()).unwrap();
                     assert!(inserts.iter().all(|insert| !insert.contains("{{")));
                 }
             });

@@ -26,6 +26,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("cel", &["src/topology/"]),
     ("minijinja", &["src/topology/", "src/push/webhook.rs"]),
     ("annotate_snippets", &["src/topology/"]),
+    ("icu_plurals", &["src/topology/message/"]),
+    ("icu_locale_core", &["src/topology/message/"]),
     ("serde_saphyr", &["src/topology/", "src/app/config/"]),
     ("roaring", &["src/directory/"]),
     ("csv", &["src/directory/"]),

@@ -85,6 +85,8 @@ impl Demo {
             )?)
         })?;
         config.push.url = stand_in.url();
+        // Its events are examples: where their links lead is not where anybody goes.
+        config.push.link_hosts = vec!["*".to_owned()];
         config.admin.inbox = Some(stand_in.url());
         carry_to(&mut config, &stand_in.url());
         config.lanes.threads = 1;

@@ -22,6 +22,7 @@ use crate::push::KeyRing;
 use crate::source_systems::{Addresses, ContentServer, Offices, Service};
 use crate::store::folder::Folder;
 use crate::topology::Kinds;
+use crate::topology::message::Links;
 
 use phones::accounts;
 pub use phones::push;
@@ -220,7 +221,7 @@ pub fn plan(config: &Config, broker: &dyn Broker, codec: &Codec) -> Result<Arc<P
     let tenants = config.tenants.each.iter().map(|(tenant, own)| {
         let locale = own.locale.clone().unwrap_or_else(|| config.tenants.locale.clone());
         let zone = own.zone.clone().unwrap_or_else(|| config.tenants.zone.clone());
-        (tenant.clone(), TenantDefaults { locale, zone })
+        (tenant.clone(), TenantDefaults { locale, zone, places: own.places.clone() })
     });
     Ok(Arc::new(Plan {
         subjects: broker.partitions(Topic::Subjects)?,
@@ -231,9 +232,14 @@ pub fn plan(config: &Config, broker: &dyn Broker, codec: &Codec) -> Result<Arc<P
         horizon: config.lanes.dedupe_horizon,
         accounts: accounts(config),
         target: config.push.target.clone(),
+        links: Links::to(&config.push.link_hosts),
         signing_key: signing_key(config),
         tenants: tenants.collect(),
-        defaults: TenantDefaults { locale: config.tenants.locale.clone(), zone: config.tenants.zone.clone() },
+        defaults: TenantDefaults {
+            locale: config.tenants.locale.clone(),
+            zone: config.tenants.zone.clone(),
+            places: BTreeMap::new(),
+        },
         ids: OutputIds {
             verdict: id(Name::Verdict)?,
             receipt: id(Name::Receipt)?,

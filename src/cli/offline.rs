@@ -11,6 +11,7 @@ use super::directory::{from_file, members_present, present};
 use crate::app::config::Config;
 use crate::codec::{Codec, Name, Schemas, example, json};
 use crate::event::{Members, Person, Source, Timestamp};
+use crate::flow::TenantDefaults;
 use crate::scenario::Clock;
 use crate::topology::{Kinds, Topology};
 
@@ -22,7 +23,7 @@ const MOST_FAULTS: usize = 20;
 pub(super) struct Town {
     pub(super) people: Vec<Person>,
     pub(super) members: Vec<Members>,
-    pub(super) tenants: Vec<(String, String, String)>,
+    pub(super) tenants: Vec<(String, TenantDefaults)>,
     pub(super) clock: Clock,
 }
 
@@ -72,14 +73,15 @@ impl Town {
 }
 
 /// What the people of each tenant have who say nothing themselves, and the zone of all others.
-fn tenants(config: &Config, people: &[Person]) -> (Vec<(String, String, String)>, String) {
+fn tenants(config: &Config, people: &[Person]) -> (Vec<(String, TenantDefaults)>, String) {
     let settings = &config.tenants;
     let named =
         people.iter().map(|person| person.tenant.as_str()).chain(settings.each.keys().map(String::as_str));
     let each = named.collect::<BTreeSet<_>>().into_iter().map(|tenant| {
         let own = settings.each.get(tenant).cloned().unwrap_or_default();
         let locale = own.locale.unwrap_or_else(|| settings.locale.clone());
-        (tenant.to_owned(), locale, own.zone.unwrap_or_else(|| settings.zone.clone()))
+        let zone = own.zone.unwrap_or_else(|| settings.zone.clone());
+        (tenant.to_owned(), TenantDefaults { locale, zone, places: own.places })
     });
     (each.collect(), settings.zone.clone())
 }

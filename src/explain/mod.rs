@@ -15,6 +15,7 @@ use crate::codec::Unreadable;
 use crate::directory::{People, bind_rule};
 use crate::event::frame::Format;
 use crate::event::{Change, Ending, Members, Person, Source, Span, Timestamp, Verdict};
+use crate::flow::TenantDefaults;
 use crate::scenario::{Act, Clock, Expected, Ground, Moment, Scenario, Step, Told, play};
 use crate::topology::plan::RulePlan;
 use crate::topology::{Rule, Tried};
@@ -33,7 +34,7 @@ pub struct Question {
     /// The zone of tenants that name none, and of times that are shown.
     pub clock: Clock,
     /// What a tenant's people have who say nothing themselves: locale and zone.
-    pub tenants: Vec<(String, String, String)>,
+    pub tenants: Vec<(String, TenantDefaults)>,
     /// The directory.
     pub people: Vec<Person>,
     /// Who belongs to what.

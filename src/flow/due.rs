@@ -42,6 +42,12 @@ pub fn zone(name: &str) -> TimeZone {
     TimeZone::get(name).unwrap_or(TimeZone::UTC)
 }
 
+/// Whether somebody knows the zone with this IANA name.
+#[must_use]
+pub fn is_zone(name: &str) -> bool {
+    TimeZone::get(name).is_ok()
+}
+
 /// When a timer is due for the time after the first `round` ones; `None` where no calendar reaches.
 #[must_use]
 pub fn due(timer: &Timer, base: Origin, round: u32, zone: &TimeZone) -> Option<Timestamp> {

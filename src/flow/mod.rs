@@ -53,11 +53,15 @@ pub mod write_back;
 
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
+
 use crate::codec::Codec;
 use crate::directory::View;
 use crate::event::fact::AccountState;
-use crate::event::{Incoming, Span, Timestamp};
+use crate::event::shape::slot;
+use crate::event::{Change, Incoming, Span, Timestamp};
 use crate::topology::Topology;
+use crate::topology::message::Links;
 
 pub use accounts::Accounts;
 pub use cursor::Cursor;
@@ -97,6 +101,8 @@ pub struct Plan {
     pub accounts: Accounts,
     /// The app the pushes are for unless a rule names another.
     pub target: String,
+    /// Where a link in a push may lead.
+    pub links: Links,
     /// The id of the key that signs reply tokens.
     pub signing_key: String,
     /// What a tenant's people have who say nothing themselves.
@@ -139,6 +145,8 @@ pub struct TenantDefaults {
     pub locale: String,
     /// IANA zone.
     pub zone: String,
+    /// IANA zones of its places, by the names its events call them.
+    pub places: BTreeMap<String, String>,
 }
 
 /// What became of a record handed to a lane.
@@ -273,6 +281,17 @@ impl Plan {
     pub fn tenant(&self, tenant: &str) -> &TenantDefaults {
         self.tenants.get(tenant).unwrap_or(&self.defaults)
     }
+
+    /// The zone whose calendar a change's dates are of: that of the place it happens at, where it names one that
+    /// is known, else the tenant's.
+    #[must_use]
+    pub fn zone_of(&self, change: &Change<'_>) -> TimeZone {
+        let defaults = self.tenant(change.tenant());
+        let site = change.shape().slot("site").and_then(|site| change.text(site));
+        let places = site.into_iter().chain(change.texts(slot::AUDIENCE_LOCATIONS));
+        let zone = places.filter_map(|place| defaults.places.get(place)).next();
+        due::zone(zone.unwrap_or(&defaults.zone))
+    }
 }
 
 #[cfg(test)]
@@ -290,9 +309,14 @@ pub(crate) mod example {
             horizon: Span::from_secs(86_400),
             accounts: Accounts::one("main"),
             target: "bugle".to_owned(),
+            links: Links::anywhere(),
             signing_key: "k1".to_owned(),
             tenants: BTreeMap::new(),
-            defaults: TenantDefaults { locale: "en".to_owned(), zone: "UTC".to_owned() },
+            defaults: TenantDefaults {
+                locale: "en".to_owned(),
+                zone: "UTC".to_owned(),
+                places: BTreeMap::new(),
+            },
             ids: OutputIds { verdict: 1, receipt: 2, write_back: 3 },
             budget: 1 << 20,
             parking: Parking::default(),

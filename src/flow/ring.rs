@@ -249,7 +249,7 @@ impl Ringing<'_, '_> {
     }
 
     fn zone(&self) -> jiff::tz::TimeZone {
-        due::zone(&self.world.plan.tenant(self.hearing.change.tenant()).zone)
+        self.world.plan.zone_of(self.hearing.change)
     }
 }
 

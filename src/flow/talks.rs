@@ -91,7 +91,7 @@ impl Talks {
             self.put(key, matter, (now, rule));
             return out.verdicts.push(ended(Reason::Overtaken));
         }
-        let zone = due::zone(&world.plan.tenant(change.tenant()).zone);
+        let zone = world.plan.zone_of(change);
         if let Some((before, reached)) = follow(&mut talk, hearing, &zone) {
             // What waits of the round before is no longer how things are.
             let (tenant, rule, whom) = (change.tenant(), rule.rule.id.as_str(), Whom::Everybody);

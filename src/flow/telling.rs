@@ -7,10 +7,11 @@ use smallvec::SmallVec;
 
 use crate::directory::{Entry, People, Wishes};
 use crate::event::notice::Verb;
-use crate::event::push::Letter;
+use crate::event::push::{Letter, fill};
 use crate::event::{
     BoundAudience, Ending, Notice, Occasion, Priority, Reason, Span, Template, Timestamp, Verdict,
 };
+use crate::topology::message::{Links, Reader};
 use crate::topology::plan::WindowPlan;
 use crate::topology::{Cut, Message, Rule};
 
@@ -53,8 +54,8 @@ pub(super) struct Look<'t> {
 
 impl<'t> Telling<'t> {
     pub(super) fn group(&self, entry: &Entry<'t>, plan: &'t Plan) -> Grouped<'t> {
-        let defaults = plan.tenant(self.notice.tenant);
-        let cut = self.cut(entry.locale().unwrap_or(&defaults.locale));
+        let locale = self.locale(entry, plan);
+        let cut = self.cut(locale);
         Grouped {
             tenant: self.notice.tenant,
             external: entry.party().is_some(),
@@ -63,7 +64,7 @@ impl<'t> Telling<'t> {
             saying: self.notice.saying,
             counted: self.notice.count > 1,
             listed: false,
-            locale: &cut.locale,
+            locale: cut.habits_for(locale),
             zone: if cut.zone_matters { self.zone(entry, plan) } else { "" },
             answers: self.notice.answers.iter().fold(0, |bits, verb| bits | bit(*verb)),
             ttl_seconds: batch::ttl_seconds(self.now, self.notice.expires_at),
@@ -104,6 +105,11 @@ impl<'t> Telling<'t> {
             if_merged: meets.then(|| Arc::new(ended(now, notice, Reason::Merged, &[]))),
             found: SmallVec::new(),
         })
+    }
+
+    /// The locale of a reader.
+    pub(super) fn locale(&self, entry: &Entry<'t>, plan: &'t Plan) -> &'t str {
+        entry.locale().unwrap_or(&plan.tenant(self.notice.tenant).locale)
     }
 
     /// The zone of a reader.
@@ -154,25 +160,34 @@ impl<'t> Telling<'t> {
         Ok(())
     }
 
+    /// What is said in a locale, of as many changes as it stands for.
     fn cut(&self, locale: &str) -> &'t Cut {
-        self.message.cut(locale)
+        self.message.cut(locale).of(self.notice.count)
+    }
+
+    /// Whether how many more there are is added to the title: the message has no words for several.
+    fn adds_count(&self, group: &Grouped<'_>) -> bool {
+        group.counted && !self.message.cut(group.locale).has_several()
     }
 
     pub(super) fn template(&self, group: &Grouped<'_>, plan: &Plan) -> Template {
         let cut = self.cut(group.locale);
+        let adds_count = self.adds_count(group);
         let mut data = vec![
             ("source".to_owned(), self.notice.at.source.to_string()),
             ("rule".to_owned(), self.notice.rule.to_owned()),
         ];
-        if let Some(link) = cut.link.as_ref().filter(|_| !group.listed) {
+        // What its inserts fill is looked at one by one; a host in writing is the same for all.
+        let leads = cut.written_link().is_none_or(|link| plan.links.allow(link));
+        if let Some(link) = cut.link.as_ref().filter(|_| !group.listed && leads) {
             data.push(("link".to_owned(), link.clone()));
         }
         Template {
             rule: self.notice.rule.to_owned(),
-            locale: group.locale.to_owned(),
+            locale: cut.locale.clone(),
             title: if group.listed {
                 "{{1}}".to_owned()
-            } else if group.counted {
+            } else if adds_count {
                 format!("{} (+{{{{{}}}}})", cut.title, cut.count() + 1)
             } else {
                 cut.title.clone()
@@ -181,7 +196,7 @@ impl<'t> Telling<'t> {
             target: self.rule.plan.app.clone().unwrap_or_else(|| plan.target.clone()),
             collapse_key: (self.notice.collapse_key)
                 .filter(|_| !group.listed)
-                .map(|_| format!("{{{{{}}}}}", cut.count() + 1 + usize::from(group.counted))),
+                .map(|_| format!("{{{{{}}}}}", cut.count() + 1 + usize::from(adds_count))),
             ttl_seconds: group.ttl_seconds,
             priority: self.priority,
             answers: if group.listed { Vec::new() } else { self.notice.answers.clone() },
@@ -189,11 +204,17 @@ impl<'t> Telling<'t> {
         }
     }
 
-    pub(super) fn write_letter(&self, group: &Grouped<'_>, pile: &mut Pile) -> Result<u32, &'static str> {
+    pub(super) fn write_letter(
+        &self,
+        group: &Grouped<'_>,
+        plan: &Plan,
+        pile: &mut Pile,
+    ) -> Result<u32, &'static str> {
         let notice = self.notice;
-        let texts =
-            self.cut(group.locale).inserts(&notice.values, group.zone).map_err(|_| "message-failed")?;
-        let more = (notice.count > 1).then(|| (notice.count - 1).to_string());
+        let reader = Reader { locale: group.locale, zone: group.zone, now: self.now, count: notice.count };
+        let texts = self.cut(group.locale).inserts(&notice.values, reader, &plan.links);
+        let texts = texts.map_err(|_| "message-failed")?;
+        let more = self.adds_count(group).then(|| (notice.count - 1).to_string());
         Ok(pile.write(&Letter {
             notice: notice.id,
             subject: notice.subject,
@@ -209,6 +230,17 @@ impl<'t> Telling<'t> {
                 .chain(notice.collapse_key)
                 .collect(),
         }))
+    }
+
+    /// One of its lines as it reads in a list: by itself, or the words for so many.
+    pub(super) fn title(&self, group: &Grouped<'_>, count: Option<u32>) -> Result<String, &'static str> {
+        let count = count.unwrap_or(self.notice.count);
+        let cut = self.message.cut(group.locale).of(count);
+        let reader = Reader { locale: group.locale, zone: group.zone, now: self.now, count };
+        let inserts = cut.inserts(&self.notice.values, reader, &Links::default());
+        let inserts = inserts.map_err(|_| "message-failed")?;
+        let inserts: Vec<&str> = inserts.iter().map(|insert| &**insert).collect();
+        Ok(fill(&cut.title, &inserts))
     }
 }
 

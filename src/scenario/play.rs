@@ -22,6 +22,7 @@ use crate::flow::delivery;
 use crate::flow::line::{Heard, Line};
 use crate::flow::{Accounts, OutputIds, Parking, Plan, TenantDefaults, World};
 use crate::topology::Topology;
+use crate::topology::message::Links;
 
 use super::Ground;
 use super::script::{Act, Reply, Scenario, Service, Who};
@@ -291,9 +292,7 @@ impl<'g> Stage<'g> {
 }
 
 fn plan(scenario: &Scenario) -> Plan {
-    let of = |locale: &str, zone: &str| TenantDefaults { locale: locale.to_owned(), zone: zone.to_owned() };
-    let tenants =
-        scenario.tenants.iter().map(|(tenant, locale, zone)| (tenant.clone(), of(locale, zone))).collect();
+    let tenants = scenario.tenants.iter().cloned().collect();
     Plan {
         subjects: 1,
         people: 1,
@@ -303,9 +302,14 @@ fn plan(scenario: &Scenario) -> Plan {
         horizon: Span::from_secs(7 * 86_400),
         accounts: Accounts::one("main"),
         target: "bugle".to_owned(),
+        links: Links::anywhere(),
         signing_key: "k1".to_owned(),
         tenants,
-        defaults: of("en", scenario.clock.zone()),
+        defaults: TenantDefaults {
+            locale: "en".to_owned(),
+            zone: scenario.clock.zone().to_owned(),
+            places: BTreeMap::new(),
+        },
         ids: OutputIds {
             verdict: Name::Verdict.local_id(),
             receipt: Name::Receipt.local_id(),

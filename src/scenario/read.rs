@@ -16,6 +16,7 @@ use super::happening::plain;
 use super::moment::Clock;
 use super::script::{Scenario, Who};
 use super::step::{Course, moment, step};
+use crate::flow::TenantDefaults;
 
 /// The people of a scenario, and what else its steps are read against.
 #[derive(Clone)]
@@ -60,7 +61,7 @@ pub(super) fn read(
 /// What a file and each of its scenarios may say.
 #[derive(Clone)]
 struct Head {
-    tenants: Vec<(String, String, String)>,
+    tenants: Vec<(String, TenantDefaults)>,
     clock: Option<Clock>,
     start: Option<String>,
 }
@@ -109,7 +110,7 @@ fn shared<'g>(
 }
 
 /// `{ globex: { zone: America/Toronto, locale: en } }`
-fn tenants(cx: &mut Reading<'_>, node: &Node) -> Vec<(String, String, String)> {
+fn tenants(cx: &mut Reading<'_>, node: &Node) -> Vec<(String, TenantDefaults)> {
     let Branch::Map(entries) = &node.value else {
         cx.wrong(node, "a map of tenants");
         return Vec::new();
@@ -118,8 +119,15 @@ fn tenants(cx: &mut Reading<'_>, node: &Node) -> Vec<(String, String, String)> {
         let mut fields = cx.fields(node, "a tenant")?;
         let zone = fields.need("zone", cx).and_then(|node| zone(cx, node));
         let locale = fields.get("locale").and_then(|node| cx.text(node)).map(|text| text.value);
+        let places = fields.get("places").and_then(|node| cx.fields(node, "the zones of places"));
+        let places = places
+            .iter()
+            .flat_map(|places| places.rest())
+            .filter_map(|(place, node)| Some((place.value.clone(), self::zone(cx, node)?)));
+        let places = places.collect();
         fields.done(cx);
-        Some((name.value.clone(), locale.unwrap_or_else(|| "en".to_owned()), zone?))
+        let locale = locale.unwrap_or_else(|| "en".to_owned());
+        Some((name.value.clone(), TenantDefaults { locale, zone: zone?, places }))
     };
     entries.iter().filter_map(one).collect()
 }

@@ -6,6 +6,7 @@ use crate::event::notice::Verb;
 use crate::event::{Members, Occasion, Person, Priority, Source, Timestamp};
 
 use super::moment::Clock;
+use crate::flow::TenantDefaults;
 
 /// One scenario of a file.
 #[derive(Debug, Clone)]
@@ -24,8 +25,8 @@ pub struct Scenario {
     pub start: Timestamp,
     /// Whose events it is about.
     pub tenant: String,
-    /// What a tenant's people have who say nothing themselves: locale and zone.
-    pub tenants: Vec<(String, String, String)>,
+    /// What a tenant's people have who say nothing themselves, and its places.
+    pub tenants: Vec<(String, TenantDefaults)>,
     /// Everybody, at the start.
     pub people: Vec<Person>,
     /// Who belongs to what, at the start.

@@ -58,6 +58,16 @@ pub fn messages() -> Json {
                     "title": text("The title, with values such as {{ event.node.name }}"),
                     "body": text("The text below it"),
                     "link": text("Where a tap leads, such as {{ event.entity.url }}"),
+                    "several": {
+                        "type": "object",
+                        "description": "What is said of several changes",
+                        "required": ["title"],
+                        "additionalProperties": false,
+                        "properties": {
+                            "title": text("The title, such as {{ count | plural(one=\"# task\", other=\"# tasks\") }}"),
+                            "body": text("The text below it; without one, that of a single change"),
+                        },
+                    },
                 },
             },
         },

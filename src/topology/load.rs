@@ -66,6 +66,10 @@ pub(super) fn read(files: &Files, kinds: &Kinds) -> Result<Topology, Vec<Fault>>
             message::check(message, &shape, &mut faults);
         }
     }
+    let plans = parsed.iter().flat_map(|(_, file)| &file.rules);
+    let defaults =
+        plans.map(|plan| plan.locale.as_ref().map_or("en", |locale| locale.value.as_str())).collect();
+    message::complete(messages.values().map(|message| &**message), &defaults, &mut faults);
     sense::rules((&ordered, &by_kind), kinds, &mut faults);
     if !faults.is_empty() {
         return Err(faults.sorted());

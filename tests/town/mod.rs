@@ -1,6 +1,7 @@
 //! Town: the shipped rules and schemas, a directory of some people, and events written as JSON.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use bugle::event::{Incoming, Person, Source, Span, Timestamp, Topic};
 use bugle::flow::accounts::Terms;
 use bugle::flow::{Accounts, OutputIds, Plan, TenantDefaults, World};
 use bugle::sample;
+use bugle::topology::message::Links;
 use bugle::topology::{Kinds, Topology};
 use serde_json::{Value as Json, json};
 
@@ -33,7 +35,11 @@ impl Town {
     pub(crate) fn new(people: &[Person], partitions: u32) -> Self {
         let schemas = Arc::new(Schemas::built_in());
         let kinds = Kinds::new(Source::ALL.into_iter().flat_map(|source| schemas.shapes(source).to_vec()));
-        let defaults = TenantDefaults { locale: "en".to_owned(), zone: "Europe/Berlin".to_owned() };
+        let defaults = TenantDefaults {
+            locale: "en".to_owned(),
+            zone: "Europe/Berlin".to_owned(),
+            places: BTreeMap::new(),
+        };
         let town = Self {
             plan: Plan {
                 subjects: partitions,
@@ -45,8 +51,9 @@ impl Town {
                 accounts: Accounts::one("main")
                     .with_terms("main", Terms { in_flight: 64, ..Terms::default() }),
                 target: "bugle".to_owned(),
+                links: Links::anywhere(),
                 signing_key: "k1".to_owned(),
-                tenants: std::collections::BTreeMap::new(),
+                tenants: BTreeMap::new(),
                 defaults,
                 ids: OutputIds {
                     verdict: Name::Verdict.local_id(),

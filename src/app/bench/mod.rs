@@ -196,6 +196,7 @@ impl Bench {
         config.registry.urls.clear();
         config.topology.folder = folder.join("topology");
         config.push.url = service.url();
+        config.push.link_hosts = vec!["*".to_owned()];
         config.lanes.dedupe_horizon = HORIZON;
         config.admin.listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
         let broker = if settings.at_least_once {

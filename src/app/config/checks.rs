@@ -8,9 +8,10 @@ use super::directory;
 use super::fault::Problem;
 use super::{
     AccountSettings, AnswerSettings, Config, KafkaSettings, LinkIdentity, PushSettings, SourcesSettings,
-    Transport,
+    TenantsSettings, Transport,
 };
 use crate::event::Span;
+use crate::flow::due;
 
 /// The fewest bytes of a secret that signs.
 const LEAST_KEY_BYTES: usize = 16;
@@ -22,6 +23,7 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>, warnings: &mut
     sources(&config.sources, problems, warnings);
     directory::check(&config.directory, problems, warnings);
     links(&config.answers, problems, warnings);
+    tenants(&config.tenants, problems);
     if config.registry.username.is_some() != config.registry.password.is_some() {
         problems.push(
             Problem::new("registry", "username and password go together")
@@ -47,6 +49,20 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>, warnings: &mut
         let fact =
             format!("{} is reachable from other machines, and nobody has to log in", config.admin.listen);
         warnings.push(Problem::new("admin.listen", fact).hint("let only Prometheus and operators reach it"));
+    }
+}
+
+/// Zones that nobody knows would be UTC, and everybody told at another hour than meant.
+fn tenants(tenants: &TenantsSettings, problems: &mut Vec<Problem>) {
+    let mut zones = vec![("tenants.zone".to_owned(), &tenants.zone)];
+    for (tenant, own) in &tenants.each {
+        zones.extend(own.zone.iter().map(|zone| (format!("tenants.each.{tenant}.zone"), zone)));
+        let places = own.places.iter();
+        zones.extend(places.map(|(place, zone)| (format!("tenants.each.{tenant}.places.{place}"), zone)));
+    }
+    for (name, zone) in zones.into_iter().filter(|(_, zone)| !due::is_zone(zone)) {
+        let fact = format!("nobody knows the zone `{zone}`");
+        problems.push(Problem::new(name, fact).hint("write it as `Europe/Berlin`"));
     }
 }
 
@@ -128,6 +144,24 @@ fn push(config: &Config, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem
     }
     between("push.timeout", push.timeout, ["1s", "60s"], problems);
     keys(push, problems);
+    for host in push.link_hosts.iter().filter(|host| !is_host(host)) {
+        let fact = format!("`{host}` is no host");
+        let hint = "write `cs.example.com`, `*.example.com` for all below it, or `*` for any";
+        problems.push(Problem::new("push.link_hosts", fact).hint(hint));
+    }
+    if push.link_hosts.is_empty() {
+        let fact = "it is not said where links may lead: pushes have none";
+        let hint = "set `push.link_hosts: [cs.example.com]`, the hosts of your systems";
+        warnings.push(Problem::new("push.link_hosts", fact).hint(hint));
+    }
+}
+
+/// A name, with `*` for all of it or for what stands before its first dot.
+fn is_host(host: &str) -> bool {
+    let below = host.strip_prefix('*').unwrap_or(host);
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-.:".contains(c);
+    host == "*"
+        || (host.starts_with('*') == below.starts_with('.') && below.len() > 1 && below.chars().all(fits))
 }
 
 /// One account of the push service.

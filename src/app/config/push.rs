@@ -56,7 +56,7 @@ pub struct PushSettings {
     pub signing_keys: BTreeMap<String, SecretString>,
     /// The key that signs new tokens; the others still verify old ones. One alone needs no choice.
     pub signing_key: Option<String>,
-    /// Hosts a link in a push may lead to; empty: no links.
+    /// Hosts a link in a push may lead to: `cs.example.com`, `*.example.com`, or `*` for any; empty: no links.
     pub link_hosts: Vec<String>,
 }
 

@@ -113,6 +113,8 @@ pub struct TenantSettings {
     pub locale: Option<String>,
     /// IANA name.
     pub zone: Option<String>,
+    /// IANA names of its places, by the names its events call them.
+    pub places: BTreeMap<String, String>,
     /// The push account its people are told by, where it is not the usual one.
     pub account: Option<String>,
 }

@@ -1,12 +1,13 @@
 //! Digest: several tellings for one person as one push that lists them.
 //!
-//! The first is the title, the others stand below it, each by its own title, as many as can be read; how many
-//! more there are is said. It offers no answers: an answer is about one thing.
+//! Where their message has words for several, and all of them say the same, that is the title: `3 contracts end
+//! soon`. Else the first is the title, and how many more there are is said. Below stand the others, each by its own
+//! title, as many as can be read. It offers no answers: an answer is about one thing.
 
 use std::fmt::Write as _;
 
 use crate::event::audience::Bound;
-use crate::event::push::{Letter, fill};
+use crate::event::push::Letter;
 use crate::event::{BoundAudience, NoticeId, Sealed, Span, Timestamp, hash128};
 use crate::topology::message::{MOST_SUMMARY, MOST_TITLE, shorten};
 use crate::topology::plan::{WindowKind, WindowPlan};
@@ -101,15 +102,34 @@ impl Digest<'_, '_> {
     }
 
     fn texts(&self, group: &Grouped<'_>) -> Result<(String, String), &'static str> {
-        let titles = self.tellings.iter().map(|(_, telling)| title(telling, group));
-        let mut titles = titles.collect::<Result<Vec<_>, _>>()?.into_iter();
+        let titles = self.tellings.iter().map(|(_, telling)| telling.title(group, None));
+        let titles = titles.collect::<Result<Vec<_>, _>>()?;
+        if let Some(title) = self.of_several(group)? {
+            let all = titles.len() + self.more as usize;
+            return Ok((title, listed(titles, (self.most(), all))));
+        }
+        let mut titles = titles.into_iter();
         let mut title = titles.next().unwrap_or_default();
         let rest: Vec<String> = titles.collect();
         let others = rest.len() + self.more as usize;
         let count = format!(" (+{others})");
         shorten(&mut title, MOST_TITLE - count.len());
         title.push_str(&count);
-        Ok((title, listed(rest, (self.most(), others))))
+        // The first of all stands in the title.
+        Ok((title, listed(rest, (self.most().saturating_sub(1).max(1), others))))
+    }
+
+    /// What all of them say of that many.
+    fn of_several(&self, group: &Grouped<'_>) -> Result<Option<String>, &'static str> {
+        if !self.tellings.iter().all(|(_, telling)| telling.message.cut(group.locale).has_several()) {
+            return Ok(None);
+        }
+        let count =
+            self.tellings.iter().fold(self.more, |sum, (_, one)| sum.saturating_add(one.notice.count));
+        let said = self.tellings.iter().map(|(_, telling)| telling.title(group, Some(count)));
+        let mut said = said.collect::<Result<Vec<_>, _>>()?;
+        said.dedup();
+        Ok(said.pop().filter(|_| said.is_empty()))
     }
 
     /// How many its window lists.
@@ -126,8 +146,7 @@ impl Digest<'_, '_> {
 fn listed(mut titles: Vec<String>, (most, total): (usize, usize)) -> String {
     let room = MOST_SUMMARY - format!("{BETWEEN}+{total}").chars().count();
     let fitting = (room + BETWEEN.chars().count()) / (LEGIBLE + BETWEEN.chars().count());
-    // The first of all stands in the title.
-    titles.truncate(most.saturating_sub(1).max(1));
+    titles.truncate(most);
     let long = |titles: &[String]| {
         titles.iter().map(|title| title.chars().count() + BETWEEN.chars().count()).sum::<usize>() > room
     };
@@ -146,14 +165,6 @@ fn listed(mut titles: Vec<String>, (most, total): (usize, usize)) -> String {
     line
 }
 
-/// The title a telling would have by itself.
-fn title(telling: &Telling<'_>, group: &Grouped<'_>) -> Result<String, &'static str> {
-    let cut = telling.message.cut(group.locale);
-    let inserts = cut.inserts(&telling.notice.values, group.zone).map_err(|_| "message-failed")?;
-    let inserts: Vec<&str> = inserts.iter().map(|insert| &**insert).collect();
-    Ok(fill(&cut.title, &inserts))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,7 +177,7 @@ mod tests {
     fn a_list_fits_its_push_and_says_how_many_are_left() {
         let short = listed(titles(2, 5), (10, 2));
         assert_eq!(short, "00000 · 00001");
-        assert_eq!(listed(titles(3, 5), (3, 7)), "00000 · 00001 · +5");
+        assert_eq!(listed(titles(3, 5), (2, 7)), "00000 · 00001 · +5");
         assert_eq!(listed(Vec::new(), (10, 4)), "+4");
         for (count, length) in [(4, 100), (19, 30), (19, 8), (40, 300), (300, 24)] {
             let line = listed(titles(count, length), (20, count));

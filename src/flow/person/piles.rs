@@ -95,6 +95,7 @@ impl Piles {
             counted: false,
             answers: 0,
             ttl_seconds: digest.ttl_seconds(lead.now),
+            locale: lead.locale(entry, plan),
             zone: lead.zone(entry, plan),
             ..lead.group(entry, plan)
         };
@@ -133,7 +134,10 @@ impl Piles {
         let (notice, waiting) = (telling.notice.id, &mut self.piles[pile].1);
         let letter = match waiting.letter_of(notice) {
             Some(letter) => letter,
-            None => telling.write_letter(&group, waiting).map_err(|code| Reason::Refused(code.to_owned()))?,
+            None => {
+                let letter = telling.write_letter(&group, plan, waiting);
+                letter.map_err(|code| Reason::Refused(code.to_owned()))?
+            }
         };
         telling.found.push((look, pile, letter));
         Ok((pile, letter))

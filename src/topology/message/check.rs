@@ -7,16 +7,16 @@ use crate::event::{Field, FieldType, Shape, Timestamp, Value};
 
 use super::super::fault::{Faults, Place, nearest};
 use super::super::kinds::type_name;
-use super::Message;
 use super::cut::{Cut, Fill, Insert, Part};
-use super::filters::{Reader, Show};
+use super::filters::Show;
+use super::{Message, Reader, plural};
 
 /// Notes what `message` asks of `shape` in vain.
 pub(crate) fn check(message: &Message, shape: &Shape, faults: &mut Faults) {
     if !message.is_sound {
         return;
     }
-    for cut in &message.cuts {
+    for cut in message.cuts.iter().flat_map(|cut| std::iter::once(cut).chain(cut.several.as_deref())) {
         for insert in &cut.inserts {
             let before = faults.len();
             match &insert.fill {
@@ -72,7 +72,7 @@ fn field(
         }
         (Show::Plain, _)
         | (Show::Number, FieldType::Int | FieldType::Double)
-        | (Show::Date | Show::DateTime, FieldType::Time | FieldType::Date)
+        | (Show::Date | Show::DateTime | Show::Days, FieldType::Time | FieldType::Date)
         | (Show::Time, FieldType::Time) => None,
         _ => Some(format!("write `{written}` without the filter")),
     };
@@ -106,7 +106,7 @@ fn names(message: &Message, (cut, insert): (&Cut, &Insert), shape: &Shape, fault
 }
 
 fn samples(message: &Message, (cut, insert): (&Cut, &Insert), shape: &Shape, faults: &mut Faults) {
-    let reader = Reader { locale: &cut.locale, zone: "Europe/Berlin" };
+    let reader = Reader { locale: &cut.locale, zone: "Europe/Berlin", count: 3, ..Reader::default() };
     for (has_all, code) in [(true, "bad-template"), (false, "may-be-absent")] {
         let values: Vec<(&str, Value<'_>)> = cut
             .variables
@@ -120,14 +120,19 @@ fn samples(message: &Message, (cut, insert): (&Cut, &Insert), shape: &Shape, fau
         let range = error.range().unwrap_or(0..insert.source.len());
         let word = insert.source.get(range).unwrap_or_default();
         let said = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
-        let (fact, hint) = match has_all {
+        let (code, fact, hint) = match has_all {
+            // Which forms there are does not depend on which fields.
+            _ if said.starts_with("`plural`") => ("plural-form", said, plural::example(&cut.locale)),
             true => (
+                code,
                 format!("this text cannot be written: {said}"),
-                "filters are `date`, `time`, `datetime`, `number`, `default` and those of minijinja",
+                "filters are `date`, `time`, `datetime`, `days`, `number`, `plural`, `default` and those of minijinja"
+                    .to_owned(),
             ),
             false => (
+                code,
                 format!("this text cannot be written without its optional fields: {said}"),
-                "write `| default(\"…\")` or `{% if event.field %}…{% endif %}`",
+                "write `| default(\"…\")` or `{% if event.field %}…{% endif %}`".to_owned(),
             ),
         };
         faults.add(&message.sheet, place(message, (cut, insert), word), code, (fact, hint));

@@ -11,14 +11,17 @@ use minijinja::Environment;
 use crate::event::Value;
 
 use super::super::fault::Spot;
-use super::MessageFault;
-use super::filters::{READER, Reader, Show, to_template};
-use super::text;
+use super::filters::{READER, Show, to_template};
+use super::habits::language;
+use super::{Links, MessageFault, Reader, text};
 
 /// The most characters of a title, inserts included.
 pub const MOST_TITLE: usize = 120;
 /// The most characters of a summary, inserts included.
 pub const MOST_SUMMARY: usize = 240;
+/// The most bytes of a link that is one insert. With the longest texts and the tokens beside it a push stays
+/// below 4096 bytes; a link cannot be shortened, and is left out.
+const MOST_LINK: usize = 1_024;
 
 /// One message in one locale.
 #[derive(Debug, Clone)]
@@ -33,6 +36,10 @@ pub struct Cut {
     pub link: Option<String>,
     /// Whether readers in different zones see different texts.
     pub zone_matters: bool,
+    /// Whether readers of different countries see different texts, in one language.
+    pub(super) locale_matters: bool,
+    /// What is said instead of several changes.
+    pub(super) several: Option<Box<Cut>>,
     pub(super) message: String,
     pub(super) lines: Vec<Line>,
     pub(super) inserts: Vec<Insert>,
@@ -161,17 +168,45 @@ fn quoted(text: &str) -> Option<&str> {
 // === impl Cut ===
 
 impl Cut {
-    /// The texts of `{{1}}`, `{{2}}` … for one event and a reader's zone. `values` are the message's
-    /// variables as a notice carries them. Title and summary fit their limits with them.
+    /// What is said of so many changes, where the message has other words for several of them.
+    #[must_use]
+    pub fn of(&self, count: u32) -> &Self {
+        self.several.as_deref().filter(|_| count > 1).unwrap_or(self)
+    }
+
+    /// Whether it has words for several changes.
+    #[must_use]
+    pub const fn has_several(&self) -> bool {
+        self.several.is_some()
+    }
+
+    /// The locale by whose habits a reader sees days and numbers: their own, where it is of the text's language.
+    /// Two readers with the same see the same text.
+    #[must_use]
+    pub fn habits_for<'r>(&'r self, reader: &'r str) -> &'r str {
+        let own = self.locale_matters && language(reader).eq_ignore_ascii_case(language(&self.locale));
+        if own { reader } else { &self.locale }
+    }
+
+    /// Where the link leads that has its host in writing.
+    #[must_use]
+    pub fn written_link(&self) -> Option<&str> {
+        self.link.as_deref().filter(|link| !is_insert(link))
+    }
+
+    /// The texts of `{{1}}`, `{{2}}` … for one event and a reader. `values` are the message's variables as a
+    /// notice carries them. Title and summary fit their limits with them, and a link that is all of the event
+    /// leads where `links` allow, or is empty.
     ///
     /// # Errors
     /// A value the text needs is absent, or cannot be shown.
     pub fn inserts<'v>(
         &'v self,
         values: &'v [(&str, Value<'_>)],
-        zone: &str,
+        reader: Reader<'_>,
+        links: &Links,
     ) -> Result<Vec<Cow<'v, str>>, MessageFault> {
-        let reader = Reader { locale: &self.locale, zone };
+        let reader = Reader { locale: self.habits_for(reader.locale), ..reader };
         let mut context = None;
         let mut texts = Vec::with_capacity(self.inserts.len());
         for insert in &self.inserts {
@@ -185,7 +220,7 @@ impl Cut {
                 }
             };
             texts.push(match insert.part {
-                Part::Link => self.address(text),
+                Part::Link => self.address(text, links),
                 Part::Title | Part::Body => text::clean(text),
             });
         }
@@ -243,23 +278,27 @@ impl Cut {
             .collect();
         minijinja::Value::from_pairs([
             ("event", nested(&leaves)),
+            ("count", reader.count.into()),
             (READER[0], reader.locale.into()),
             (READER[1], reader.zone.into()),
+            (READER[2], reader.now.millis().into()),
         ])
     }
 
-    /// A link that is one field must be a web address; a field inside one is escaped.
-    fn address<'v>(&self, text: Cow<'v, str>) -> Cow<'v, str> {
-        let is_all = |link: &str| {
-            let number = link.strip_prefix("{{").and_then(|link| link.strip_suffix("}}"));
-            number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
-        };
-        match self.link.as_deref().is_some_and(is_all) {
-            true if text::is_web(&text) => text,
+    /// A link that is one insert must be a web address that is allowed; a field inside one is escaped.
+    fn address<'v>(&self, text: Cow<'v, str>, links: &Links) -> Cow<'v, str> {
+        match self.link.as_deref().is_some_and(is_insert) {
+            true if text.len() <= MOST_LINK && text::is_web(&text) && links.allow(&text) => text,
             true => Cow::Borrowed(""),
             false => text::percent(text),
         }
     }
+}
+
+/// Whether a template is one insert and nothing else.
+pub(super) fn is_insert(template: &str) -> bool {
+    let number = template.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
+    number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn nested(leaves: &[(&str, minijinja::Value)]) -> minijinja::Value {

@@ -7,9 +7,9 @@ use minijinja::Environment;
 use super::super::fault::{Faults, Sheet, Spot};
 use super::super::reading::{Fields, Reading};
 use super::super::tree::{self, Branch};
-use super::cut::{Cut, Fill, Insert, Line, Part, Piece, pieces, plain};
-use super::filters::environment;
-use super::{Message, text};
+use super::cut::{Cut, Fill, Insert, Line, Part, Piece, is_insert, pieces, plain};
+use super::filters::{Show, environment};
+use super::{Message, links, text};
 
 /// Reads a file; every fault of every message noted, messages with faults left out.
 pub(crate) fn read(sheet: &Arc<Sheet>, faults: &mut Faults) -> Vec<Message> {
@@ -27,7 +27,7 @@ pub(crate) fn read(sheet: &Arc<Sheet>, faults: &mut Faults) -> Vec<Message> {
                 continue;
             }
             let Some(fields) = cx.fields(node, "a message's texts") else { continue };
-            drafts.extend(draft(cx, fields).map(|lines| (locale.value.clone(), lines)));
+            drafts.extend(draft(cx, &locale.value, fields));
         }
         messages.extend(message(cx, name, drafts));
     }
@@ -42,54 +42,78 @@ fn is_locale(locale: &str) -> bool {
         && parts.all(|part| (2..=8).contains(&part.len()) && part.chars().all(|c| c.is_ascii_alphanumeric()))
 }
 
-fn draft(cx: &mut Reading<'_>, mut fields: Fields<'_>) -> Option<Vec<(Part, Spot<String>)>> {
+/// A message in one locale, as it is written.
+struct Draft {
+    locale: String,
+    lines: Vec<(Part, Spot<String>)>,
+    /// What is said instead of several changes.
+    several: Option<Vec<(Part, Spot<String>)>>,
+}
+
+/// A message in one locale, its lines cut.
+struct Lines {
+    lines: Vec<(Line, String)>,
+    inserts: Vec<Insert>,
+}
+
+fn draft(cx: &mut Reading<'_>, locale: &str, mut fields: Fields<'_>) -> Option<Draft> {
     let title = fields.need("title", cx).and_then(|node| cx.text(node));
     let body = fields.need("body", cx).and_then(|node| cx.text(node));
     let link = fields.get("link").filter(|node| node.value != Branch::Nothing).and_then(|node| cx.text(node));
+    let several = fields.get("several").and_then(|node| cx.fields(node, "what is said of several"));
+    let several = several.map(|mut fields| {
+        let title = fields.need("title", cx).and_then(|node| cx.text(node));
+        let body = fields.get("body").and_then(|node| cx.text(node));
+        fields.done(cx);
+        (title, body)
+    });
     fields.done(cx);
-    let mut lines = vec![(Part::Title, title?), (Part::Body, body?)];
-    lines.extend(link.map(|link| (Part::Link, link)));
-    Some(lines)
+    let (title, body) = (title?, body?);
+    let lines = |title: Spot<String>, body: Spot<String>| {
+        let link = link.clone().map(|link| (Part::Link, link));
+        [(Part::Title, title), (Part::Body, body)].into_iter().chain(link).collect()
+    };
+    let several = match several {
+        Some((of_several, own)) => Some(lines(of_several?, own.unwrap_or_else(|| body.clone()))),
+        None => None,
+    };
+    Some(Draft { locale: locale.to_owned(), lines: lines(title, body), several })
 }
-
-type Draft = (String, Vec<(Part, Spot<String>)>);
 
 fn message(cx: &mut Reading<'_>, name: &Spot<String>, drafts: Vec<Draft>) -> Option<Message> {
     let sound_until = cx.faults.len();
     let mut environment = environment();
     let mut variables = Vec::new();
-    let mut cut = Vec::new();
-    for (locale, lines) in drafts {
-        let mut inserts = Vec::new();
-        let before = cx.faults.len();
-        let lines: Vec<(Line, String)> = lines
-            .into_iter()
-            .map(|(part, source)| line(cx, (part, source), (&mut environment, &mut inserts)))
-            .collect();
-        if cx.faults.len() == before {
-            for insert in &inserts {
-                collect(cx, insert, (&lines, &environment), &mut variables);
-            }
-        }
-        cut.push((locale, lines, inserts));
+    let mut drawn = Vec::new();
+    for draft in drafts {
+        let lines = read_lines(cx, (draft.lines, false), (&mut environment, &mut variables));
+        let several =
+            draft.several.map(|several| read_lines(cx, (several, true), (&mut environment, &mut variables)));
+        drawn.push((draft.locale, lines, several));
     }
     variables.sort();
     variables.dedup();
-    let default = cut.iter().position(|(locale, ..)| locale == "en").unwrap_or(0);
+    let default = drawn.iter().position(|(locale, ..)| locale == "en").unwrap_or(0);
     let (variables, environment): (Arc<[String]>, _) = (variables.into(), Arc::new(environment));
-    let cuts: Vec<Cut> = cut
+    let cut = |locale: &str, Lines { lines, inserts }: Lines, several: Option<Box<Cut>>| Cut {
+        locale: locale.to_owned(),
+        zone_matters: inserts.iter().any(|insert| insert.shows(Show::is_zoned)),
+        locale_matters: inserts.iter().any(|insert| insert.shows(|show| show != Show::Days)),
+        title: template(&lines, Part::Title).unwrap_or_default(),
+        summary: template(&lines, Part::Body).unwrap_or_default(),
+        link: template(&lines, Part::Link),
+        message: name.value.clone(),
+        lines: lines.into_iter().map(|(line, _)| line).collect(),
+        inserts,
+        several,
+        variables: Arc::clone(&variables),
+        environment: Arc::clone(&environment),
+    };
+    let cuts: Vec<Cut> = drawn
         .into_iter()
-        .map(|(locale, lines, inserts)| Cut {
-            locale,
-            zone_matters: inserts.iter().any(Insert::is_zoned),
-            title: template(&lines, Part::Title).unwrap_or_default(),
-            summary: template(&lines, Part::Body).unwrap_or_default(),
-            link: template(&lines, Part::Link),
-            message: name.value.clone(),
-            lines: lines.into_iter().map(|(line, _)| line).collect(),
-            inserts,
-            variables: Arc::clone(&variables),
-            environment: Arc::clone(&environment),
+        .map(|(locale, lines, several)| {
+            let several = several.map(|several| Box::new(cut(&locale, several, None)));
+            cut(&locale, lines, several)
         })
         .collect();
     if cuts.is_empty() {
@@ -99,6 +123,26 @@ fn message(cx: &mut Reading<'_>, name: &Spot<String>, drafts: Vec<Draft>) -> Opt
     }
     let is_sound = cx.faults.len() == sound_until;
     Some(Message { name: name.clone(), cuts, default, variables, sheet: Arc::clone(&cx.sheet), is_sound })
+}
+
+/// Cuts lines, and adds the fields they use to `variables`; of several changes they may say how many.
+fn read_lines(
+    cx: &mut Reading<'_>,
+    (lines, is_several): (Vec<(Part, Spot<String>)>, bool),
+    (environment, variables): (&mut Environment<'static>, &mut Vec<String>),
+) -> Lines {
+    let mut inserts = Vec::new();
+    let before = cx.faults.len();
+    let lines: Vec<(Line, String)> = lines
+        .into_iter()
+        .map(|(part, source)| line(cx, (part, source), (environment, &mut inserts)))
+        .collect();
+    if cx.faults.len() == before {
+        for insert in &inserts {
+            collect(cx, (insert, is_several), (&lines, environment), variables);
+        }
+    }
+    Lines { lines, inserts }
 }
 
 fn template(lines: &[(Line, String)], part: Part) -> Option<String> {
@@ -183,17 +227,34 @@ fn check_line(cx: &mut Reading<'_>, line: &Line, template: &str) {
     if line.part == Part::Title && line.source.value.trim().is_empty() {
         cx.fault(at, "empty-text", ("the title is empty", "write a title"));
     }
-    let alone = template.starts_with("{{");
-    if line.part == Part::Link && !alone && !text::is_web(&template.replace(['{', '}'], "")) {
-        let fact = "a link opens only `http://` and `https://` addresses";
-        cx.fault(at, "bad-link", (fact, "start the link with `https://`, or write `{{ event.entity.url }}`"));
+    let alone = is_insert(template);
+    if line.part == Part::Link && !alone {
+        // An insert is a digit here: a host that has one is not the host that is written.
+        let filled = |digit: &str| {
+            line.used.iter().fold(template.to_owned(), |link, (index, _)| {
+                link.replace(&format!("{{{{{}}}}}", index + 1), digit)
+            })
+        };
+        if !text::is_web(&filled("1")) {
+            let told = (
+                "a link opens only `http://` and `https://` addresses",
+                "start the link with `https://`, or write `{{ event.entity.url }}`",
+            );
+            cx.fault(at, "bad-link", told);
+        } else if links::host(&filled("1")) != links::host(&filled("2")) {
+            let told = (
+                "where a link leads is written, or the link is all of the event: no part of its host comes from one",
+                "write the host, or `{{ event.entity.url }}` alone",
+            );
+            cx.fault(at, "bad-link", told);
+        }
     }
 }
 
 /// Adds the fields an insert uses to `variables`; whatever is not of the event is a fault.
 fn collect(
     cx: &mut Reading<'_>,
-    insert: &Insert,
+    (insert, is_several): (&Insert, bool),
     (lines, environment): (&[(Line, String)], &Environment<'static>),
     variables: &mut Vec<String>,
 ) {
@@ -208,13 +269,18 @@ fn collect(
         match name.strip_prefix("event.") {
             Some(path) if path.starts_with("extra.") => variables.push("extra".to_owned()),
             Some(path) => variables.push(path.to_owned()),
+            None if name == "count" && is_several => {}
             None => {
                 let Some((line, _)) = lines.iter().find(|(line, _)| line.part == insert.part) else {
                     continue;
                 };
                 let start = insert.offset + insert.source.find(&name).unwrap_or(0);
                 let at = cx.sheet.inside(&line.source, start, name.len());
-                let told = (format!("unknown name `{name}`"), format!("write `event.{name}`"));
+                let hint = match name.as_str() {
+                    "count" => "write it below `several:`, which says how many changes there are".to_owned(),
+                    _ => format!("write `event.{name}`"),
+                };
+                let told = (format!("unknown name `{name}`"), hint);
                 cx.fault(at, "unknown-variable", told);
             }
         }
@@ -224,12 +290,19 @@ fn collect(
 // === impl Insert ===
 
 impl Insert {
-    fn is_zoned(&self) -> bool {
+    /// Whether something in it is shown in a way that `wanted` asks for.
+    fn shows(&self, wanted: impl Fn(Show) -> bool) -> bool {
         match &self.fill {
-            Fill::Field { show, .. } => show.is_zoned(),
+            Fill::Field { show, .. } => *show != Show::Plain && wanted(*show),
             Fill::Template => self.source.split('|').skip(1).any(|rest| {
-                let rest = rest.trim_start();
-                rest.starts_with("date") || rest.starts_with("time")
+                let name: String = rest
+                    .trim_start()
+                    .chars()
+                    .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
+                    .collect();
+                let known = Show::FILTERS.iter().find(|(known, _)| *known == name).map(|(_, show)| *show);
+                // A plural shows its number.
+                known.or((name == "plural").then_some(Show::Number)).is_some_and(&wanted)
             }),
         }
     }

@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use jiff::civil;
 use jiff::tz::TimeZone;
-use minijinja::value::{Object, ObjectRepr};
+use minijinja::value::{Kwargs, Object, ObjectRepr};
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior};
 
-use crate::event::Value;
+use super::Reader;
+use super::habits::Habits;
+use super::plural::plural;
+use crate::event::{Timestamp, Value};
 
 /// How a value is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,17 +25,10 @@ pub(super) enum Show {
     Time,
     /// Both.
     DateTime,
+    /// How many days there are from today to the day of a time.
+    Days,
     /// A number with its thousands set apart.
     Number,
-}
-
-/// Whom something is shown to.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Reader<'r> {
-    /// BCP 47.
-    pub(super) locale: &'r str,
-    /// IANA name; an unknown one counts as UTC.
-    pub(super) zone: &'r str,
 }
 
 /// A time or day inside a template.
@@ -46,12 +42,17 @@ const FUEL: u64 = 20_000;
 
 impl Show {
     /// The filters by name.
-    pub(super) const FILTERS: [(&'static str, Self); 4] =
-        [("date", Self::Date), ("time", Self::Time), ("datetime", Self::DateTime), ("number", Self::Number)];
+    pub(super) const FILTERS: [(&'static str, Self); 5] = [
+        ("date", Self::Date),
+        ("time", Self::Time),
+        ("datetime", Self::DateTime),
+        ("days", Self::Days),
+        ("number", Self::Number),
+    ];
 
     /// Whether it needs to know where the reader is.
     pub(super) const fn is_zoned(self) -> bool {
-        matches!(self, Self::Date | Self::Time | Self::DateTime)
+        matches!(self, Self::Date | Self::Time | Self::DateTime | Self::Days)
     }
 
     /// The text of a value; `None` when it cannot be shown like this.
@@ -73,59 +74,54 @@ impl Show {
                 let texts: Option<Vec<_>> = items.iter().map(|item| self.text(item, reader)).collect();
                 texts.map(|texts| texts.join(", "))
             }
-            (Self::Number, Value::Int(number)) => Some(grouped(&number.to_string(), reader.locale)),
-            (Self::Number, Value::Double(number)) => Some(grouped(&format!("{number:.2}"), reader.locale)),
+            (Self::Number, Value::Int(number)) => Some(reader.habits().grouped(&number.to_string())),
+            (Self::Number, Value::Double(number)) => Some(reader.habits().grouped(&format!("{number:.2}"))),
             (Self::Date | Self::DateTime, Value::Date(days)) => {
-                Some(day(*days)?.strftime(date_form(reader.locale)).to_string())
+                Some(day(*days)?.strftime(reader.habits().day).to_string())
             }
-            (Self::Date, Value::Time(_)) => zoned(value, reader, date_form(reader.locale)),
-            (Self::Time, Value::Time(_)) => zoned(value, reader, "%H:%M"),
-            (Self::DateTime, Value::Time(_)) => {
-                zoned(value, reader, &format!("{}, %H:%M", date_form(reader.locale)))
+            (Self::Date, Value::Time(at)) => {
+                Some(reader.clock(*at)?.strftime(reader.habits().day).to_string())
             }
+            (Self::Time, Value::Time(at)) => {
+                Some(reader.clock(*at)?.strftime(reader.habits().hour).to_string())
+            }
+            (Self::DateTime, Value::Time(at)) => {
+                let Habits { day, hour, .. } = reader.habits();
+                Some(reader.clock(*at)?.strftime(&format!("{day}, {hour}")).to_string())
+            }
+            (Self::Days, Value::Date(_) | Value::Time(_)) => Some(reader.days_to(value)?.to_string()),
             _ => None,
         }
     }
-}
-
-fn zoned(value: &Value<'_>, reader: Reader<'_>, form: &str) -> Option<String> {
-    let Value::Time(at) = value else { return None };
-    let at = jiff::Timestamp::from_millisecond(at.millis()).ok()?;
-    let zone = TimeZone::get(reader.zone).unwrap_or(TimeZone::UTC);
-    Some(at.to_zoned_datetime(zone).strftime(form).to_string())
 }
 
 fn day(days: i32) -> Option<civil::Date> {
     civil::date(1970, 1, 1).checked_add(jiff::Span::new().try_days(days).ok()?).ok()
 }
 
-fn date_form(locale: &str) -> &'static str {
-    match locale.split(['-', '_']).next() {
-        Some("en") => "%-d %b %Y",
-        Some("de") => "%d.%m.%Y",
-        _ => "%Y-%m-%d",
-    }
-}
+// === impl Reader ===
 
-fn grouped(number: &str, locale: &str) -> String {
-    let (group, point) = match locale.split(['-', '_']).next() {
-        Some("de") => ('.', ','),
-        _ => (',', '.'),
-    };
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("-", digits));
-    let mut out = String::from(sign);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(group);
-        }
-        out.push(digit);
+impl Reader<'_> {
+    fn habits(&self) -> Habits {
+        Habits::of(self.locale)
     }
-    if !fraction.is_empty() {
-        out.push(point);
-        out.push_str(fraction);
+
+    /// What the reader's calendar and clock show at a time. An unknown zone counts as UTC.
+    fn clock(&self, at: Timestamp) -> Option<civil::DateTime> {
+        let at = jiff::Timestamp::from_millisecond(at.millis()).ok()?;
+        let zone = TimeZone::get(self.zone).unwrap_or(TimeZone::UTC);
+        Some(zone.to_datetime(at))
     }
-    out
+
+    /// Days from the reader's today; negative for those gone by.
+    fn days_to(&self, value: &Value<'_>) -> Option<i32> {
+        let to = match value {
+            Value::Date(days) => day(*days)?,
+            Value::Time(at) => self.clock(*at)?.date(),
+            _ => return None,
+        };
+        Some(self.clock(self.now)?.date().until(to).ok()?.get_days())
+    }
 }
 
 // === impl Moment ===
@@ -136,7 +132,7 @@ impl Object for Moment {
     }
 
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&Show::Plain.text(&self.0, Reader { locale: "en", zone: "UTC" }).unwrap_or_default())
+        f.write_str(&Show::Plain.made(&self.0, Reader::default()).unwrap_or_default())
     }
 }
 
@@ -170,8 +166,8 @@ fn from_template(value: &minijinja::Value) -> Option<Value<'static>> {
     }
 }
 
-/// The name the reader's locale and zone go by while a template runs.
-pub(super) const READER: [&str; 2] = ["reader_locale", "reader_zone"];
+/// The names that what a filter must know of the reader goes by while a template runs.
+pub(super) const READER: [&str; 3] = ["reader_locale", "reader_zone", "reader_now"];
 
 /// An environment with our filters, strict about what is undefined.
 pub(super) fn environment() -> Environment<'static> {
@@ -181,14 +177,28 @@ pub(super) fn environment() -> Environment<'static> {
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     for (name, show) in Show::FILTERS {
         environment.add_filter(name, move |state: &State<'_, '_>, value: minijinja::Value| {
-            let known = |name: &str| state.lookup(name).map(|value| value.to_string()).unwrap_or_default();
-            let (locale, zone) = (known(READER[0]), known(READER[1]));
-            let reader = Reader { locale: &locale, zone: &zone };
-            from_template(&value).and_then(|value| show.made(&value, reader)).ok_or_else(|| {
+            let [locale, zone] = [READER[0], READER[1]].map(|name| known(state, name));
+            let now = state.lookup(READER[2]).and_then(|now| now.as_i64()).unwrap_or_default();
+            let now = Timestamp::from_millis(now);
+            let reader = Reader { locale: &locale, zone: &zone, now, ..Reader::default() };
+            let value = from_template(&value);
+            let shown = match show {
+                // Counted on with, where texts are shown.
+                Show::Days => value.and_then(|value| reader.days_to(&value)).map(minijinja::Value::from),
+                _ => value.and_then(|value| show.made(&value, reader)).map(minijinja::Value::from),
+            };
+            shown.ok_or_else(|| {
                 let wanted = if show == Show::Number { "a number" } else { "a time" };
                 Error::new(ErrorKind::InvalidOperation, format!("`{name}` needs {wanted}"))
             })
         });
     }
+    environment.add_filter("plural", |state: &State<'_, '_>, number: minijinja::Value, forms: Kwargs| {
+        plural(&number, &forms, &known(state, READER[0]))
+    });
     environment
+}
+
+fn known(state: &State<'_, '_>, name: &str) -> String {
+    state.lookup(name).map(|value| value.to_string()).unwrap_or_default()
 }

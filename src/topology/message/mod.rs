@@ -7,15 +7,21 @@ mod check;
 mod cut;
 mod file;
 mod filters;
+mod habits;
+mod links;
+mod plural;
 mod text;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::fault::{Sheet, Spot};
+use super::fault::{Faults, Sheet, Spot};
+use crate::event::Timestamp;
 
 pub(crate) use check::check;
 pub use cut::{Cut, MOST_SUMMARY, MOST_TITLE};
 pub(crate) use file::read;
+pub use links::Links;
 
 /// Cuts a text to at most so many characters, never inside a letter; the last of them is `…` then.
 pub fn shorten(text: &mut String, most: usize) {
@@ -24,6 +30,19 @@ pub fn shorten(text: &mut String, most: usize) {
     if let std::borrow::Cow::Owned(cut) = cut {
         *text = cut;
     }
+}
+
+/// Whom a text is written for, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Reader<'r> {
+    /// BCP 47.
+    pub locale: &'r str,
+    /// IANA name; an unknown one counts as UTC.
+    pub zone: &'r str,
+    /// When it is written.
+    pub now: Timestamp,
+    /// How many changes it stands for.
+    pub count: u32,
 }
 
 /// A message in all its locales.
@@ -49,6 +68,14 @@ pub struct MessageFault {
     pub locale: String,
     /// What the template engine said; holds no value of the event.
     pub fault: String,
+}
+
+// === impl Reader ===
+
+impl Default for Reader<'_> {
+    fn default() -> Self {
+        Self { locale: "en", zone: "UTC", now: Timestamp::default(), count: 1 }
+    }
 }
 
 // === impl MessageFault ===
@@ -87,6 +114,28 @@ impl Message {
             match wanted.rsplit_once(['-', '_']) {
                 Some((shorter, _)) => wanted = shorter,
                 None => return &self.cuts[self.default],
+            }
+        }
+    }
+}
+
+/// Notes every message that is not written in a language which others are written in: who reads that language
+/// would get some pushes in another. What is written in the `defaults` of the rules is looked at beside the rules.
+pub(crate) fn complete<'m>(
+    messages: impl Iterator<Item = &'m Message> + Clone,
+    defaults: &BTreeSet<&str>,
+    faults: &mut Faults,
+) {
+    let locales = messages.clone().flat_map(Message::locales);
+    let mut languages: BTreeSet<&str> = locales.map(habits::language).collect();
+    languages.retain(|language| !defaults.contains(language));
+    for message in messages.filter(|message| message.is_sound) {
+        for language in &languages {
+            if habits::language(&message.cut(language).locale) != *language {
+                let name = &message.name;
+                let fact = format!("message `{}` has no text in `{language}`, and others have", name.value);
+                let hint = format!("add `{language}:` to `{}`", name.value);
+                faults.add(&message.sheet, name.at, "missing-locale", (fact, hint));
             }
         }
     }
