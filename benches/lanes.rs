@@ -22,7 +22,7 @@ use bugle::flow::person::PersonLane;
 use bugle::flow::source::SourceLane;
 use bugle::flow::subject::SubjectLane;
 use bugle::flow::{
-    Accounts, Admitted, Cursor as Place, Outbox, OutputIds, Plan, Rooms, TenantDefaults, World,
+    Accounts, Admitted, Cursor as Place, Mutes, Outbox, OutputIds, Plan, Rooms, TenantDefaults, World,
 };
 use bugle::push::mra;
 use bugle::push::reply_token::KeyRing;
@@ -78,7 +78,9 @@ impl Site {
         let people = self.directory.view();
         let directory = people.position();
         let (topology, codec, plan) = (&self.topology, &self.codec, &self.plan);
-        ask(&World { topology, codec, people: &people, directory: &directory, plan })
+        let mutes = Mutes::new();
+        let muted = mutes.view();
+        ask(&World { topology, codec, people: &people, directory: &directory, muted: &muted, plan })
     }
 
     fn sources(&self) -> Sources {

@@ -18,7 +18,7 @@ use bugle::event::{Coordinates, Incoming, Outgoing, Source, Span, Timestamp, Top
 use bugle::flow::memory::{self, Remembered};
 use bugle::flow::subject::SubjectLane;
 use bugle::flow::{
-    Accounts, Admitted, Cursor, Outbox, OutputIds, Plan, Rooms, TenantDefaults, World, frames,
+    Accounts, Admitted, Cursor, Mutes, Outbox, OutputIds, Plan, Rooms, TenantDefaults, World, frames,
 };
 use bugle::topology::message::Links;
 use bugle::topology::{Kinds, Topology};
@@ -40,11 +40,14 @@ fn main() {
     let codec = Codec::new(schemas, None);
     let directory = Directory::new();
     let (people, plan) = (directory.view(), plan());
-    let world = World { topology: &topology, codec: &codec, people: &people, directory: &[], plan: &plan };
-    let events: Vec<Vec<u8>> = (0..TASKS).map(|number| task(&codec, number)).collect();
+    let mutes = Mutes::new();
+    let muted = mutes.view();
+    let (topology, codec, people, plan) = (&topology, &codec, &people, &plan);
+    let world = World { topology, codec, people, directory: &[], muted: &muted, plan };
+    let events: Vec<Vec<u8>> = (0..TASKS).map(|number| task(codec, number)).collect();
     let bytes: usize = events.iter().map(Vec::len).sum();
 
-    let mut lane = SubjectLane::new(0, (0, &Cursor::default()), &plan);
+    let mut lane = SubjectLane::new(0, (0, &Cursor::default()), plan);
     let (before, began) = (resident(), Tick::now());
     let mut written = 0;
     for (number, event) in (0..).zip(&events) {
@@ -57,10 +60,10 @@ fn main() {
     println!("memory                         {} MiB, {} bytes a task", grown >> 20, grown / TASKS);
     println!("pending timers                 {}, {} bytes each", TASKS * STEPS, grown / (TASKS * STEPS));
 
-    let mut other = SubjectLane::new(0, (0, &Cursor::default()), &plan);
+    let mut other = SubjectLane::new(0, (0, &Cursor::default()), plan);
     let few = (0..).zip(&events).take(200_000);
     let kept: Vec<Outgoing> = few.flat_map(|event| open(&mut other, event, &world)).collect();
-    let (mut other, began) = (SubjectLane::new(0, (0, &Cursor::default()), &plan), Tick::now());
+    let (mut other, began) = (SubjectLane::new(0, (0, &Cursor::default()), plan), Tick::now());
     let entries: usize = kept
         .iter()
         .map(|kept| other.restore(&record_of(kept), true).expect("it was just written").entries)

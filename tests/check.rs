@@ -127,6 +127,7 @@ const RESTS: &[&str] = &[
     "window: { digest: { open: 5m }, session: { gap: 5m } }",
     "subject: { by: [task_id], eech: [node.id] }",
     "inhibit: { while: b }",
+    "mutes: { rules: [b], equal: [node.id] }",
     "fallback: 'role:{site}', never: follower",
     "priority: urgent, answers: [aprove]",
     "repeat: { every: 1d, at: '25:00', most: 0 }",
@@ -175,6 +176,9 @@ fn what_no_single_field_can_know_is_a_fault() {
     3:110 unknown-field: unknown field `eech` in `subject` (write `each`)
     inhibit: { while: b }
     3:102 unknown-rule: no rule is called `b` (name the id of a rule)
+    mutes: { rules: [b], equal: [node.id] }
+    3:101 never-closes: nothing ends what this rule mutes (add `until:` with the kind that does)
+    3:101 unknown-rule: no rule is called `b` (name the id of a rule)
     fallback: 'role:{site}', never: follower
     3:101 unknown-field: `xecm.task.assigned` has no field `site` (see the fields of Task in schemas/xecm.avsc)
     3:116 bad-audience: `follower` is no term (write `followers`)

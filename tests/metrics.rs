@@ -69,6 +69,8 @@ fn names_say_room_what_and_unit() {
         "bugle_engine_assigned_partitions",
         "bugle_engine_warm_partitions",
         "bugle_process_open_fds",
+        "bugle_mutes_active_silences",
+        "bugle_mutes_open_blocks",
         "bugle_topology_generation",
     ];
     for metric in METRICS {

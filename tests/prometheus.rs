@@ -53,6 +53,7 @@ fn facts() -> Vec<Fact> {
         Fact::DirectoryRead { people: 50, at: now - Span::from_secs(90) },
         Fact::RulesInForce { generation: 1, hash: 7, rules: 40, before: Some(6) },
         Fact::RulesRefused,
+        Fact::Muted { silences: Vec::new(), blocks: 2 },
         Fact::Answered { count: 2 },
         Fact::AnswerEnded { ending: AnswerEnding::Accepted, count: 1 },
         Fact::WriteBackOwed { count: 3 },

@@ -506,3 +506,43 @@ fn a_hangup_switches_rules_while_events_flow_and_an_open_reminder_survives() {
     let shown = site.bugle(&["topology", "show", "0"]);
     assert!(shown.contains("id: ec-3-sla") && !shown.contains("id: fresh"), "{shown}");
 }
+
+#[test]
+fn a_silence_is_added_listed_and_ended_while_everything_runs() {
+    let site = Site::open(kit::registry(), 2, &[]);
+    jonas(&site);
+    let set = format!("topology.folder={}", shipped(&site).display());
+    let mut running = site.run_with(&["--set", &set]);
+    let tell = |number: u64, told: usize| {
+        task(&site, number, clock::now() + Span::from_secs(86_400));
+        site.until_the_books_close(number, SOON, |_| {});
+        assert_eq!(site.told().len(), told, "after task {number}");
+    };
+    tell(1, 1);
+    let add = ["silence", "add", "kind=xecm.task.*", "tenant=acme", "--for", "1h"];
+    let id = site.bugle(&[&add[..], &["--comment", "archive is moved", "--author", "ada"]].concat());
+    let list = || -> serde_json::Value {
+        serde_json::from_str(&site.bugle(&["silence", "list", "--output", "json"])).unwrap()
+    };
+    let silences = list();
+    assert_eq!(silences["silences"][0]["id"], id.trim(), "{silences}");
+    assert_eq!(silences["silences"][0]["matchers"], json!(["kind=xecm.task.*", "tenant=acme"]));
+    running.until_it_says("silences=1");
+    tell(2, 1);
+    assert_eq!(running.terminate(), Some(0));
+    running = site.run_with(&["--set", &set]);
+    running.until_it_says("silences=1");
+    tell(3, 1);
+    site.bugle(&["silence", "end", id.trim()]);
+    running.until_it_says("silences=0");
+    tell(4, 2);
+    assert_eq!(list()["silences"], json!([]));
+
+    // What would never end, or silence everything, is none.
+    let (code, said) =
+        site.try_bugle(&["silence", "add", "rule=ec-1-review", "--comment", "x", "--author", "ada"]);
+    assert!(code == Some(2) && said.contains("--for"), "{said}");
+    let all = ["silence", "add", "kind=*", "--for", "1h", "--comment", "x", "--author", "ada"];
+    let (code, said) = site.try_bugle(&all);
+    assert!(code == Some(2) && said.contains("nearly everything"), "{said}");
+}

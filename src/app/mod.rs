@@ -26,6 +26,7 @@ use crate::clock;
 use crate::codec::{BadSchema, RegistryError};
 use crate::directory::Directory;
 use crate::engine::{Engine, Parts};
+use crate::flow::Mutes;
 use crate::push::client::Unusable;
 use crate::push::reply_token::BadKey;
 use crate::push::signature::{BadSecret, Secret};
@@ -197,6 +198,7 @@ impl App {
             rules,
             codec,
             directory: Arc::new(Directory::new()),
+            mutes: Arc::new(Mutes::new()),
             push,
             sources,
             plan,

@@ -103,7 +103,9 @@ impl Names {
         let mut config = vec![("max.message.bytes", MAX_MESSAGE_BYTES)];
         config.extend_from_slice(match topic {
             Topic::Events(_) => &[("cleanup.policy", "delete")],
-            Topic::Directory | Topic::Members | Topic::Topology => &[("cleanup.policy", "compact")],
+            Topic::Directory | Topic::Members | Topic::Topology | Topic::Mutes => {
+                &[("cleanup.policy", "compact")]
+            }
             // Expiry is a verdict given by a lane, never by the broker: see `Broker::trim`.
             Topic::Subjects | Topic::People | Topic::Pushes | Topic::Writebacks => {
                 &[("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")]
@@ -218,6 +220,7 @@ fn setting_fault(spec: &TopicSpec, name: &str, wanted: &str, is: &str) -> Option
             Topic::Parked => set("and would forget batches that wait"),
             topic if topic.is_state() => set("and would forget what is open"),
             Topic::Topology => set("and would forget the rules"),
+            Topic::Mutes => set("and would forget what is muted"),
             _ => set("and would forget people who do not change"),
         },
         "retention.ms" if spec.topic.is_memory() && number(is) >= 0 && number(is) < number(wanted) => {
@@ -240,7 +243,7 @@ fn setting_fault(spec: &TopicSpec, name: &str, wanted: &str, is: &str) -> Option
 
 /// Whether the topic is held as a whole by every instance, and not shared out.
 const fn is_whole(topic: Topic) -> bool {
-    matches!(topic, Topic::Directory | Topic::Members | Topic::Topology)
+    matches!(topic, Topic::Directory | Topic::Members | Topic::Topology | Topic::Mutes)
 }
 
 /// Whether the topic is Bugle's own.

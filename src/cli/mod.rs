@@ -17,6 +17,7 @@ pub mod publish;
 pub mod replay;
 pub mod run;
 pub mod schemas;
+pub mod silence;
 #[cfg(test)]
 mod stage;
 pub mod stand_in;
@@ -73,6 +74,8 @@ enum Verb {
     Replay(replay::Args),
     /// Prove, show or export what was decided.
     Audit(audit::Args),
+    /// Silence tellings for a while, list silences, and end them.
+    Silence(silence::Args),
     /// List, show and redrive dead letters.
     Dlq(dlq::Args),
     /// Run the local push service with its inboxes.
@@ -125,6 +128,7 @@ pub fn main() -> ExitCode {
             broker_args::with_reach(&args.broker, |reach, out| replay::run(&args, reach, out))
         }
         Verb::Audit(args) => audit::run(&args),
+        Verb::Silence(args) => silence::run(&args),
         Verb::Dlq(args) => dlq::run(&args),
         Verb::StandIn(args) => stand_in::run(&args),
         Verb::Bench(args) => bench::run(&args),

@@ -40,7 +40,7 @@ a push that no step expects fails the scenario.
 
 A step has a time (`at: 16:00`, `at: 2026-01-06 09:00`, `after: 4h`), something that happens (`event` with
 `with`, `times`, `every`; `answer` with `by`, `token_of`, `of`, `push`, `refused`; `directory`; `members`;
-`push_service`) and what is expected (`told`, `not_told`, `verdicts`, `write_back`, `dead_letters`). `until`
+`push_service`, `silence`) and what is expected (`told`, `not_told`, `verdicts`, `write_back`, `dead_letters`). `until`
 lets what is told later belong to it.
 
 Examples:

@@ -19,7 +19,8 @@ impl LaneThread {
         {
             let people = self.parts.directory.view();
             let position = people.position();
-            let world = world(&self.parts, &self.rules, (&people, &position));
+            let muted = self.parts.mutes.view();
+            let world = world(&self.parts, &self.rules, &muted, (&people, &position));
             for station in self.stations.values_mut().filter(|station| station.touched) {
                 let mut out = std::mem::take(&mut station.out);
                 station.lane.cut(self.now, &world, &mut out);

@@ -9,7 +9,10 @@ use crate::broker::{BrokerError, Follow};
 use crate::clock::{self, Tick};
 use crate::codec::{Codec, Unreadable, person};
 use crate::directory::Decoded;
+use crate::event::mute::Silence;
 use crate::event::{Fact, Incoming, Topic};
+use crate::flow::Mutes;
+use crate::store::view::Board;
 
 use super::versions::{Compile, Versions};
 use super::{Parts, count};
@@ -29,7 +32,22 @@ pub(super) fn start(parts: &Parts, stop: &Arc<AtomicBool>) -> Result<Vec<JoinHan
             std::thread::Builder::new().name(format!("follow-{topic}")).spawn(move || follower.run(&stop));
         threads.push(spawned.map_err(|error| BrokerError::Fatal(error.to_string()))?);
     }
+    threads.push(mutes(parts, stop)?);
     Ok(threads)
+}
+
+/// Reads what is muted to its end, then follows it on a thread of its own.
+fn mutes(parts: &Parts, stop: &Arc<AtomicBool>) -> Result<JoinHandle<()>, BrokerError> {
+    let (mutes, board) = (Arc::clone(&parts.mutes), Arc::clone(&parts.board));
+    let follow = parts.broker.follow(Topic::Mutes)?;
+    let mut follower = MutesFollower { follow, mutes, board, told: (Vec::new(), 0) };
+    while !follower.confirm()? && !stop.load(Ordering::Relaxed) {
+        follower.take_in()?;
+    }
+    let stop = Arc::clone(stop);
+    let spawned =
+        std::thread::Builder::new().name("follow-mutes".to_owned()).spawn(move || follower.run(&stop));
+    spawned.map_err(|error| BrokerError::Fatal(error.to_string()))
 }
 
 /// Follows the rules on a thread of its own.
@@ -48,6 +66,66 @@ struct Follower {
     topic: Topic,
     follow: Box<dyn Follow>,
     parts: Parts,
+}
+
+/// Keeps the copy of what is muted at the end of its topic.
+struct MutesFollower {
+    follow: Box<dyn Follow>,
+    mutes: Arc<Mutes>,
+    board: Arc<Board>,
+    /// Silences and blocks, as they were told last.
+    told: (Vec<Silence>, u64),
+}
+
+// === impl MutesFollower ===
+
+impl MutesFollower {
+    fn run(mut self, stop: &AtomicBool) {
+        let mut asked = Tick::now();
+        while !stop.load(Ordering::Relaxed) {
+            let mut followed = self.take_in();
+            if asked.elapsed() >= ASK_EVERY {
+                asked = Tick::now();
+                followed = followed.and_then(|()| self.confirm().map(drop));
+            }
+            if let Err(error) = followed {
+                tracing::warn!(%error, "what is muted cannot be followed; lanes will hold");
+            }
+        }
+    }
+
+    fn take_in(&mut self) -> Result<(), BrokerError> {
+        let mut records = Vec::new();
+        self.follow.poll(Duration::from_millis(100), &mut records)?;
+        for record in &records {
+            if let Err(unreadable) = self.mutes.apply(record) {
+                tracing::warn!(offset = record.offset, %unreadable, "an entry of bugle.mutes changed nothing");
+            }
+        }
+        self.mutes.advance(self.follow.positions().first().copied().unwrap_or_default());
+        if !records.is_empty() {
+            self.tell();
+        }
+        Ok(())
+    }
+
+    fn confirm(&mut self) -> Result<bool, BrokerError> {
+        let end = self.follow.ends()?.first().copied().unwrap_or_default();
+        let at_end = self.mutes.confirm(end, clock::now());
+        self.tell();
+        Ok(at_end)
+    }
+
+    /// Says what is muted, where that is not what it was: silences come and go with time, too.
+    fn tell(&mut self) {
+        let muted = self.mutes.view().now(clock::now());
+        if muted != self.told {
+            let (silences, blocks) = muted.clone();
+            tracing::info!(silences = silences.len(), blocks, "what is muted has changed");
+            count::tell(&self.board, &Fact::Muted { silences, blocks });
+            self.told = muted;
+        }
+    }
 }
 
 // === impl Follower ===

@@ -10,7 +10,7 @@ use crate::broker::{Arrival, BrokerError, Input, Link, LinkSpec, Position, Start
 use crate::clock::{self, Tick};
 use crate::event::fact::{AccountState, CommitResult};
 use crate::event::{Fact, Lane, Span, Timestamp, Topic};
-use crate::flow::{Want, World};
+use crate::flow::{Muted, Want, World};
 use crate::topology::Topology;
 
 use super::catch_up::waits_for_unread;
@@ -280,7 +280,8 @@ impl LaneThread {
     fn hear_replies(&mut self) {
         let people = self.parts.directory.view();
         let position = people.position();
-        let world = world(&self.parts, &self.rules, (&people, &position));
+        let muted = self.parts.mutes.view();
+        let world = world(&self.parts, &self.rules, &muted, (&people, &position));
         while let Ok((partition, reply)) = self.replies.1.try_recv() {
             self.under_way = self.under_way.saturating_sub(1);
             let topic = if self.lane == Lane::WriteBack { Topic::Writebacks } else { Topic::Pushes };
@@ -297,8 +298,9 @@ impl LaneThread {
 
     /// Lets every station work. `true` when one of them must commit before it goes on.
     fn pump(&mut self, link: &mut dyn Link) -> Result<bool, BrokerError> {
-        self.holding =
-            self.lane != Lane::Source && !self.parts.directory.view().is_fresh(self.now, STALE_AFTER);
+        let fresh = self.parts.directory.view().is_fresh(self.now, STALE_AFTER)
+            && self.parts.mutes.view().is_fresh(self.now, STALE_AFTER);
+        self.holding = self.lane != Lane::Source && !fresh;
         if self.holding {
             return Ok(false);
         }
@@ -306,7 +308,8 @@ impl LaneThread {
         {
             let people = self.parts.directory.view();
             let position = people.position();
-            let world = world(&self.parts, &self.rules, (&people, &position));
+            let muted = self.parts.mutes.view();
+            let world = world(&self.parts, &self.rules, &muted, (&people, &position));
             for station in self.stations.values_mut() {
                 full |= station.pump(self.now, &world, self.settings.commit_most) == Pumped::Full;
                 if station.may_ring && station.lane.wake_at().is_some_and(|at| at <= self.now) {
@@ -391,7 +394,8 @@ impl LaneThread {
 pub(super) fn world<'w>(
     parts: &'w Parts,
     topology: &'w Topology,
+    muted: &'w Muted<'w>,
     (people, directory): (&'w crate::directory::View<'w>, &'w [i64]),
 ) -> World<'w> {
-    World { topology, codec: &parts.codec, people, directory, plan: &parts.plan }
+    World { topology, codec: &parts.codec, people, directory, muted, plan: &parts.plan }
 }

@@ -36,7 +36,7 @@ use crate::broker::{Broker, BrokerError, StartFrom};
 use crate::codec::Codec;
 use crate::directory::Directory;
 use crate::event::{Lane, Source, Topic};
-use crate::flow::Plan;
+use crate::flow::{Mutes, Plan};
 use crate::push::PushService;
 use crate::source_systems::SourceSystems;
 use crate::store::view::Board;
@@ -58,6 +58,8 @@ pub struct Parts {
     pub codec: Arc<Codec>,
     /// The people.
     pub directory: Arc<Directory>,
+    /// What is not told for a while.
+    pub mutes: Arc<Mutes>,
     /// The push service.
     pub push: Arc<dyn PushService>,
     /// The source systems, as far as answers are carried into them.

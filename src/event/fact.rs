@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::mute::Silence;
 pub use super::outcome::{
     AccountState, AnswerEnding, Breaker, CallOutcome, CommitResult, RefusalClass, SendOutcome, SnapshotResult,
 };
@@ -255,6 +256,13 @@ pub enum Fact {
         input: Input,
         /// For how long.
         waited: Span,
+    },
+    /// So much is muted.
+    Muted {
+        /// The silences that count now.
+        silences: Vec<Silence>,
+        /// Conversations that mute others.
+        blocks: u64,
     },
     /// Answers came in.
     Answered {

@@ -12,7 +12,7 @@ use super::change::Coordinates;
 pub const MOST_FRAME_BYTES: usize = 256 * 1024;
 
 /// The format version every frame starts with.
-pub const FRAME_VERSION: u8 = 4;
+pub const FRAME_VERSION: u8 = 5;
 
 /// What a reader must know before it may look at the items.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,8 @@ pub struct FrameHead {
     pub generation: u64,
     /// How far the directory had been read, by partition; a reader waits until its copy is there too.
     pub directory: Vec<i64>,
+    /// How far what is muted had been read; who says anything of it waits until its copy is there, too.
+    pub mutes: i64,
     /// The partition of the lane that wrote it.
     pub from: i32,
 }

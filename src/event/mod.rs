@@ -15,6 +15,7 @@ pub mod frame;
 pub mod ids;
 pub mod lane;
 pub mod message_id;
+pub mod mute;
 pub mod notice;
 mod outcome;
 pub mod person;

@@ -17,6 +17,8 @@ pub enum Topic {
     Members,
     /// `bugle.topology`: the rules, each version of them whole, compacted.
     Topology,
+    /// `bugle.mutes`: what is not told for a while, compacted.
+    Mutes,
     /// `bugle.subjects`: frames of changes by subject.
     Subjects,
     /// `bugle.subjects.seen`: which changes each partition of subjects has heard.
@@ -93,7 +95,7 @@ pub struct Outgoing {
 
 impl Topic {
     /// Every topic Bugle reads or writes.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Events(Source::XConnector),
         Self::Events(Source::Xecm),
         Self::Events(Source::Bws),
@@ -101,6 +103,7 @@ impl Topic {
         Self::Directory,
         Self::Members,
         Self::Topology,
+        Self::Mutes,
         Self::Subjects,
         Self::Seen,
         Self::State,
@@ -153,6 +156,7 @@ impl fmt::Display for Topic {
             Self::Directory => f.write_str("opentext.directory"),
             Self::Members => f.write_str("opentext.members"),
             Self::Topology => f.write_str("bugle.topology"),
+            Self::Mutes => f.write_str("bugle.mutes"),
             Self::Subjects => f.write_str("bugle.subjects"),
             Self::Seen => f.write_str("bugle.subjects.seen"),
             Self::State => f.write_str("bugle.subjects.state"),

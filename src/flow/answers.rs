@@ -17,7 +17,7 @@ use super::conversation::{Conversation, Decided, Matter, What};
 use super::dedupe::{Heard, Seen};
 use super::talks::{Talks, close, key, over, read};
 use super::voice::{Voice, blank, leave_out};
-use super::{Outbox, Want, World};
+use super::{Outbox, Want, World, mute};
 
 /// Why an answer does not count. The words are stable: devices and portals act on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +117,9 @@ impl Talks {
                 over(&talk, (answer.tenant, &rule.id), whom, (voice, out));
             }
             given.stop(&mut talk, &mut matter, (rule, form));
+            if talk.id == 0 || talk.is_closing() {
+                mute::end(rule, (key, &talk.each), out);
+            }
         } else {
             given.refuse(Some(rule), refusal.unwrap_or(Refusal::Repeated), out);
         }

@@ -53,7 +53,8 @@ impl Finished {
             }
             Self::Children(children, directory) => {
                 let directory = directory.to_vec();
-                let head = FrameHead { generation: world.topology.generation, directory, from: partition };
+                let (generation, mutes) = (world.topology.generation, world.muted.position());
+                let head = FrameHead { generation, directory, mutes, from: partition };
                 splits.set_head(&head, out);
                 for child in children {
                     splits.push(partition, out, &[child.bytes()]);

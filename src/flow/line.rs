@@ -42,6 +42,8 @@ pub struct Heard {
     pub dead_letters: Vec<Outgoing>,
     /// What is to be carried into the source systems.
     pub write_backs: Vec<Outgoing>,
+    /// What is muted from now on, or no longer.
+    pub mutes: Vec<Outgoing>,
     /// What became of each batch.
     pub receipts: Vec<Outgoing>,
     /// Which of its rule's sayings a notice was.
@@ -283,6 +285,7 @@ fn commit(
             Topic::DeadLetters => heard.dead_letters.push(record),
             Topic::Writebacks => heard.write_backs.push(record),
             Topic::Receipts => heard.receipts.push(record),
+            Topic::Mutes => heard.mutes.push(record),
             _ => {}
         }
     }

@@ -33,6 +33,7 @@ pub mod frames;
 pub mod line;
 pub mod memory;
 pub mod merge;
+mod mute;
 pub mod named;
 pub mod outbox;
 mod parked;
@@ -63,6 +64,7 @@ use crate::event::{Change, Incoming, Span, Timestamp};
 use crate::topology::Topology;
 use crate::topology::message::Links;
 
+pub use crate::store::mutes::{Muted, Mutes};
 pub use accounts::Accounts;
 pub use cursor::Cursor;
 pub use outbox::{Outbox, Send, Tally};
@@ -78,6 +80,8 @@ pub struct World<'w> {
     pub people: &'w View<'w>,
     /// How far the directory has been read.
     pub directory: &'w [i64],
+    /// What is not told for a while.
+    pub muted: &'w Muted<'w>,
     /// What does not change while Bugle runs.
     pub plan: &'w Plan,
 }
@@ -171,6 +175,8 @@ pub enum Want {
     Directory(Vec<i64>),
     /// Rules of this generation, or newer ones.
     Rules(u64),
+    /// A copy of what is muted that has come this far.
+    Mutes(i64),
     /// Fewer batches under way.
     Room,
 }

@@ -184,7 +184,8 @@ impl Rooms for PersonLane {
     fn cut(&mut self, now: Timestamp, world: &World<'_>, out: &mut Outbox) {
         // Not where it is now: who left between the decision and this cut would not be asked for again.
         let directory = self.decided.take().unwrap_or_else(|| world.directory.to_vec());
-        let head = FrameHead { generation: world.topology.generation, directory, from: self.partition };
+        let (generation, mutes) = (world.topology.generation, world.muted.position());
+        let head = FrameHead { generation, directory, mutes, from: self.partition };
         self.frames.set_head(&head, out);
         self.piles.told.cut(now);
         for (group, pile) in self.piles.take() {

@@ -11,7 +11,7 @@ use super::conversation::{Armed, Conversation, Matter, What, second};
 use super::due::{self, Origin};
 use super::talks::{Talks, lasts, told};
 use super::voice::{Hearing, Said, Voice, Words, blank, leave_out};
-use super::{Outbox, Want, World, window};
+use super::{Outbox, Want, World, mute, window};
 
 /// The most conversations looked at before the lane does something else.
 const MOST_AT_ONCE: usize = 5_000;
@@ -58,15 +58,18 @@ impl Talks {
             late += usize::from(matter.due() < second(now - LATE));
             if second(matter.ends) <= by {
                 // Nothing was heard of it for as long as anything is remembered.
+                matter.talks.iter().for_each(|talk| mute::forget(world, (key, &talk.each), out));
                 self.kept.remove(key);
                 continue;
             }
             let rule = matter.rule.clone();
             let rung = matter.talks.iter_mut().try_for_each(|talk| {
                 // Each leaves its verdicts before the next one may want something.
-                ring_one(talk, (&rule, now, by), voice, world, out)
+                ring_one(talk, (key, &rule), (now, by), (voice, world), out)
             });
             let lasts = world.topology.rule(&rule).is_some_and(|rule| lasts(rule));
+            let gone = matter.talks.iter().filter(|talk| talk.id == 0);
+            gone.for_each(|talk| mute::forget(world, (key, &talk.each), out));
             matter.talks.retain(|talk| !talk.armed.is_empty() || (lasts && talk.id != 0));
             self.write(key, &matter);
             if let Err(want) = rung {
@@ -80,9 +83,9 @@ impl Talks {
 /// What is due of one conversation. Nothing of it has happened when it wants something.
 fn ring_one(
     talk: &mut Conversation<'_>,
-    (rule, now, by): (&str, Timestamp, Second),
-    voice: &mut Voice,
-    world: &World<'_>,
+    (matter, rule): (u128, &str),
+    (now, by): (Timestamp, Second),
+    (voice, world): (&mut Voice, &World<'_>),
     out: &mut Outbox,
 ) -> Result<(), Want> {
     if !talk.armed.iter().any(|armed| second(armed.due) <= by) {
@@ -117,7 +120,7 @@ fn ring_one(
         talk.armed.clear();
         return Ok(());
     }
-    let mut ringing = Ringing { talk, hearing, voice, world };
+    let mut ringing = Ringing { matter, talk, hearing, voice, world };
     while let Some(armed) = ringing.next(by) {
         out.tally.rung_late_ms.push(now.since(armed.due).millis().max(0));
         ringing.ring(armed, out);
@@ -127,6 +130,8 @@ fn ring_one(
 
 /// A conversation of which something is due.
 struct Ringing<'r, 't> {
+    /// The key of what it is a conversation of.
+    matter: u128,
     talk: &'r mut Conversation<'t>,
     hearing: Hearing<'r>,
     voice: &'r mut Voice,
@@ -211,6 +216,7 @@ impl Ringing<'_, '_> {
             let zone = self.zone();
             self.talk.reach(self.voice.reached());
             told(self.talk, words.audience, &self.hearing, &zone);
+            mute::begin(&self.hearing, (self.matter, &self.talk.each), out);
         }
         said
     }

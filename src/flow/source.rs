@@ -209,8 +209,12 @@ impl Rooms for SourceLane {
         if let Err(want) = self.progress.decide_by(world.topology, 0) {
             return Admitted::Wait(want);
         }
-        let head =
-            FrameHead { generation: world.topology.generation, directory: Vec::new(), from: self.partition };
+        let head = FrameHead {
+            generation: world.topology.generation,
+            mutes: world.muted.position(),
+            directory: Vec::new(),
+            from: self.partition,
+        };
         self.frames.set_head(&head, out);
         let Some(payload) = record.value.as_deref() else {
             self.refuse(now, record, (Code::NullValue.as_str(), Code::NullValue.meaning()), out);

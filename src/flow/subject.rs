@@ -128,7 +128,7 @@ impl SubjectLane {
             return out.verdicts.push(Verdict { rule: Some(id.to_owned()), ..verdict });
         };
         let hearing = Hearing { now, item, change, rule };
-        if !redriven && !rule.rule.counts_changes() && hearing.is_known(&mut self.seen) {
+        if !redriven && !rule.rule.counts_changes() && hearing.is_known(&mut self.seen, world) {
             return out.verdicts.push(hearing.verdict(Occasion::First, Ending::Not(Reason::Duplicate)));
         }
         if rule.rule.converses() {
@@ -149,6 +149,9 @@ impl Rooms for SubjectLane {
         };
         if let Err(want) = self.progress.decide_by(world.topology, head.generation) {
             return Admitted::Wait(want);
+        }
+        if head.mutes > world.muted.position() {
+            return Admitted::Wait(Want::Mutes(head.mutes));
         }
         self.voice.set_head(self.partition, world, out);
         for (item, at) in items.zip(0u32..) {

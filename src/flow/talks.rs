@@ -20,7 +20,7 @@ use super::due::{self, Origin};
 use super::memory::{self, BrokenMemory};
 use super::voice::{Hearing, Said, Voice};
 use super::window::{self, Move};
-use super::{Cursor, Outbox, World};
+use super::{Cursor, Outbox, World, mute};
 
 /// An open conversation that nothing was heard of for this long is forgotten.
 const LONGEST_OPEN: Span = Span::from_secs(180 * 86_400);
@@ -85,8 +85,7 @@ impl Talks {
             }
             None => Conversation::new(each),
         };
-        let order = rule.order(change);
-        if talk.order.is_some_and(|newest| order.is_some_and(|order| order < newest)) {
+        if talk.order.zip(rule.order(change)).is_some_and(|(newest, order)| order < newest) {
             matter.talks.push(talk);
             self.put(key, matter, (now, rule));
             return out.verdicts.push(ended(Reason::Overtaken));
@@ -98,7 +97,7 @@ impl Talks {
             voice.end(&Over { tenant, rule, conversation: before, whom }, &reached, out);
         }
         match window::gather(&mut talk, hearing, &zone) {
-            Ok(Move::Tell) if rule.rule.counts_changes() && hearing.is_known(seen) => {
+            Ok(Move::Tell) if rule.rule.counts_changes() && hearing.is_known(seen, world) => {
                 out.verdicts.push(ended(Reason::Duplicate));
             }
             Ok(Move::Tell) => {
@@ -106,6 +105,7 @@ impl Talks {
                 if voice.say(hearing, &words, world, out) == Said::Told {
                     talk.reach(voice.reached());
                     told(&mut talk, words.audience, hearing, &zone);
+                    mute::begin(hearing, (key, &talk.each), out);
                 }
             }
             Ok(Move::Wait) => out.verdicts.push(ended(Reason::Grouped)),
@@ -113,6 +113,7 @@ impl Talks {
             Ok(Move::Close) => {
                 over(&talk, (change.tenant(), &rule.rule.id), Whom::Everybody, (voice, out));
                 close(&mut talk, now);
+                mute::end(&rule.rule, (key, &talk.each), out);
                 out.verdicts.push(hearing.verdict(Occasion::Closed, Ending::Routed));
             }
             Err(fault) => {
@@ -149,6 +150,7 @@ impl Talks {
         matter.talks = open;
         for talk in &ended {
             over(talk, (change.tenant(), &rule.id), Whom::Everybody, (voice, out));
+            mute::end(rule, (key, &talk.each), out);
         }
         // Several that are over together are over in one telling, to everybody who heard of any.
         if let Some(talk) = ended.into_iter().filter(|talk| !talk.told.is_empty()).reduce(|mut one, other| {

@@ -22,7 +22,7 @@ use super::dead_letter::{self, Cause};
 use super::dedupe::{Heard, Seen};
 use super::fan_out::FanOut;
 use super::named::{Kept, MOST_STANDING, Named};
-use super::{Outbox, Plan, World};
+use super::{Outbox, Plan, World, mute};
 
 /// The most people one verdict names, so that it fits an audit record.
 const MOST_NAMED: usize = 1_000;
@@ -59,6 +59,8 @@ pub(super) enum Said {
     Told,
     /// There is nobody to tell.
     Nobody,
+    /// It is not said now.
+    Muted,
 }
 
 /// What speaking needs: open frames, and whom audiences name while the directory stands still.
@@ -83,7 +85,8 @@ impl Voice {
     /// What is said from now on was decided with this world, in this partition.
     pub(super) fn set_head(&mut self, partition: i32, world: &World<'_>, out: &mut Outbox) {
         let directory = world.directory.to_vec();
-        let head = FrameHead { generation: world.topology.generation, directory, from: partition };
+        let (generation, mutes) = (world.topology.generation, world.muted.position());
+        let head = FrameHead { generation, directory, mutes, from: partition };
         self.fan_out.frames.set_head(&head, out);
     }
 
@@ -102,6 +105,10 @@ impl Voice {
     ) -> Said {
         let Hearing { item, change, rule, .. } = *hearing;
         let occasion = words.occasion;
+        if let Some(reason) = mute::reason(hearing, world).filter(|_| occasion != Occasion::Closed) {
+            out.verdicts.push(hearing.verdict(occasion, Ending::Not(reason)));
+            return Said::Muted;
+        }
         words.audience.seal(&mut self.sealed);
         let (tenant, channels) = (change.tenant(), &rule.rule.plan.channels);
         let (generation, turns) =
@@ -170,11 +177,14 @@ impl<'h> Hearing<'h> {
         hash128(parts.map(str::as_bytes))
     }
 
-    /// Whether the rule knows this change by a key of its own, or one like it.
-    pub(super) fn is_known(&self, seen: &mut Seen) -> bool {
-        let key = self.rule.dedupe(self.change).zip(self.rule.rule.dedupe_for());
+    /// Whether the rule knows this change by a key of its own, or one like it. What is not told because it is
+    /// muted makes nothing that comes after it a repeat.
+    pub(super) fn is_known(&self, seen: &mut Seen, world: &World<'_>) -> bool {
+        let Some((key, horizon)) = self.rule.dedupe(self.change).zip(self.rule.rule.dedupe_for()) else {
+            return false;
+        };
         let appended_at = self.item.appended_at.min(self.now);
-        key.is_some_and(|(key, horizon)| seen.hear_within(key, appended_at, horizon) == Heard::Before)
+        mute::reason(self, world).is_none() && seen.hear_within(key, appended_at, horizon) == Heard::Before
     }
 
     /// The first telling, of so many changes.

@@ -4,12 +4,14 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use bytes::Bytes;
 use serde_json::Value as Json;
 
 use crate::codec::{Codec, Name, outputs, person, public};
 use crate::directory::key::{members_key, person_key};
 use crate::directory::{Decoded, Directory};
 use crate::event::answer::Answer;
+use crate::event::mute::Mute;
 use crate::event::notice::Verb;
 use crate::event::push::fill;
 use crate::event::receipt::Exception;
@@ -20,7 +22,7 @@ use crate::event::{
 };
 use crate::flow::delivery;
 use crate::flow::line::{Heard, Line};
-use crate::flow::{Accounts, OutputIds, Parking, Plan, TenantDefaults, World};
+use crate::flow::{Accounts, Mutes, OutputIds, Parking, Plan, TenantDefaults, World};
 use crate::topology::Topology;
 use crate::topology::message::Links;
 
@@ -140,6 +142,7 @@ struct Stage<'g> {
     topology: &'g Topology,
     plan: Plan,
     directory: Directory,
+    mutes: Mutes,
     known: (i64, i64),
     line: Line,
     service: Rc<RefCell<Service>>,
@@ -163,6 +166,7 @@ impl<'g> Stage<'g> {
             topology: ground.topology,
             plan,
             directory: Directory::new(),
+            mutes: Mutes::new(),
             known: (0, 0),
             line,
             service,
@@ -200,19 +204,31 @@ impl<'g> Stage<'g> {
         }
     }
 
+    fn mute(&self, key: Bytes, value: Option<&[u8]>) {
+        let at = self.mutes.view().position();
+        self.mutes.take(at, key, value).expect("what was just written can be read");
+    }
+
     /// Shows the lanes the world as it is, and takes down what they say.
     fn look(&mut self, moment: &mut Moment, run: impl FnOnce(&mut Line, &World<'_>) -> Heard) {
         self.directory.pass(self.now);
         let people = self.directory.view();
         let directory = people.position();
+        let muted = self.mutes.view();
         let world = World {
             topology: self.topology,
             codec: self.codec,
             people: &people,
             directory: &directory,
+            muted: &muted,
             plan: &self.plan,
         };
         let heard = run(&mut self.line, &world);
+        drop(muted);
+        heard
+            .mutes
+            .iter()
+            .for_each(|record| self.mute(record.key.clone().unwrap_or_default(), record.value.as_deref()));
         self.sayings.extend(&heard.sayings);
         for parcel in &heard.batches {
             let told = told(self.now, parcel);
@@ -250,6 +266,10 @@ impl<'g> Stage<'g> {
             Act::Answer(reply) => self.answer(reply, moment),
             Act::Person(person) => self.learn(person),
             Act::Members(members) => self.learn_members(members),
+            Act::Silence(silence) => {
+                let mute = Mute::Silence(silence.clone());
+                self.mute(silence.id.clone().into(), Some(&mute.write()));
+            }
             Act::Service(service) => *self.service.borrow_mut() = service.clone(),
         }
     }

@@ -2,6 +2,7 @@
 
 use serde_json::Value as Json;
 
+use crate::event::mute::Silence;
 use crate::event::notice::Verb;
 use crate::event::{Members, Occasion, Person, Priority, Source, Timestamp};
 
@@ -61,6 +62,8 @@ pub enum Act {
     Person(Box<Person>),
     /// The directory hears who belongs to something.
     Members(Members),
+    /// An operator silences something.
+    Silence(Silence),
     /// The push service is another from now on.
     Service(Service),
 }

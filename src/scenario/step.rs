@@ -1,5 +1,6 @@
 //! Step: one step of a scenario: when, what happens, and what is expected of it.
 
+use crate::event::mute::{Matcher, Silence};
 use crate::event::{Span, Timestamp};
 use crate::topology::reading::{Fields, Reading};
 use crate::topology::tree::{Branch, Node};
@@ -57,6 +58,9 @@ pub(super) fn step(
     if let Some(node) = fields.get("members") {
         let members = cx.list(node, |cx, node| members(cx, node, cast));
         acts.extend(members.into_iter().map(|members| (at, Act::Members(members))));
+    }
+    if let Some(node) = fields.get("silence") {
+        acts.extend(silence(cx, node, at).map(|act| (at, act)));
     }
     if let Some(node) = fields.get("push_service") {
         acts.extend(service(cx, node, cast).map(|service| (at, Act::Service(service))));
@@ -136,6 +140,31 @@ fn answer(cx: &mut Reading<'_>, fields: &mut Fields<'_>, cast: &Cast<'_>) -> Opt
     let verb = expect::verb(cx, node)?;
     let by: Who = by.and_then(|node| cast.who(cx, node))?;
     Some(Reply { token_of: token_of.unwrap_or_else(|| by.clone()), by, verb, comment, rule, push, refused })
+}
+
+/// `{ matchers: [kind=devadmin.flow.*], for: 2h }`.
+fn silence(cx: &mut Reading<'_>, node: &Node, starts_at: Timestamp) -> Option<Act> {
+    let mut fields = cx.fields(node, "`silence`")?;
+    let matchers = fields.need("matchers", cx).map(|node| cx.list(node, matcher)).unwrap_or_default();
+    let span = fields.need("for", cx).and_then(|node| cx.span(node))?;
+    fields.done(cx);
+    let id = expect::line(cx, node).to_string();
+    let (author, comment) = ("scenario".to_owned(), String::new());
+    Some(Act::Silence(Silence { id, matchers, starts_at, ends_at: starts_at + span, author, comment }))
+}
+
+fn matcher(cx: &mut Reading<'_>, node: &Node) -> Option<Matcher> {
+    let text = cx.text(node)?;
+    let read = text.value.parse::<Matcher>();
+    if read.is_err() {
+        let fact = format!("`{}` is no matcher", text.value);
+        cx.fault(
+            text.at,
+            "bad-matcher",
+            (fact, "write `name=value` or `name!=value`, such as `rule=ec-3-sla`"),
+        );
+    }
+    read.ok()
 }
 
 /// `takes`, `unavailable`, `blocks`, `unclear`, or `{ refuses: CODE, person: … }`.

@@ -8,6 +8,7 @@ pub mod decisions;
 pub mod expiring;
 pub mod folder;
 pub mod keyed;
+pub mod mutes;
 mod quantiles;
 pub mod snapshot;
 pub mod snapshot_file;

@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 
+use crate::event::mute::Silence;
 use crate::event::{Carried, Ending, ReadBack, Timestamp, Verdict};
 
 /// The board at one moment. All totals count from the start of this process.
@@ -29,6 +30,8 @@ pub struct Snapshot {
     pub directory: DirectoryView,
     /// The rules in force.
     pub rules: RulesView,
+    /// What is not told for a while.
+    pub muted: MutedView,
     /// The push service.
     pub push: PushView,
     /// The books.
@@ -158,6 +161,28 @@ pub struct RulesView {
     pub awaited_ms: i64,
 }
 
+/// What is not told for a while.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct MutedView {
+    /// The silences that count now, the next to end first.
+    pub silences: Vec<SilenceView>,
+    /// Conversations that are open and mute other rules.
+    pub blocks: u64,
+}
+
+/// A silence that counts; who wants it is not shown to everybody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SilenceView {
+    /// Known by this.
+    pub id: String,
+    /// What it silences.
+    pub what: String,
+    /// When it ends.
+    pub ends_at: Timestamp,
+    /// Why.
+    pub comment: String,
+}
+
 /// The push service.
 #[derive(Debug, Clone, Serialize)]
 pub struct PushView {
@@ -216,6 +241,16 @@ pub struct RecentVerdict {
     pub look: bool,
     /// For how many people.
     pub count: u32,
+}
+
+// === impl SilenceView ===
+
+impl SilenceView {
+    pub(super) fn of(silence: &Silence) -> Self {
+        let what: Vec<String> = silence.matchers.iter().map(ToString::to_string).collect();
+        let (id, comment) = (silence.id.clone(), silence.comment.clone());
+        Self { id, what: what.join(" "), ends_at: silence.ends_at, comment }
+    }
 }
 
 // === impl RecentVerdict ===

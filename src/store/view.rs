@@ -14,10 +14,11 @@ use dashmap::DashMap;
 use super::decisions::Decisions;
 use super::quantiles::Latencies;
 pub use super::snapshot::{
-    BookView, DirectoryView, Hops, LaneView, PushView, ReadBackView, ReasonView, RecentVerdict,
-    RestoringView, RulesView, Snapshot, SourceView, WarmView,
+    BookView, DirectoryView, Hops, LaneView, MutedView, PushView, ReadBackView, ReasonView, RecentVerdict,
+    RestoringView, RulesView, SilenceView, Snapshot, SourceView, WarmView,
 };
 use crate::event::fact::{CommitResult, SendOutcome};
+use crate::event::mute::Silence;
 use crate::event::record::Input;
 use crate::event::{Fact, Lane, ReadBack, Reason, Source, Span, Timestamp, Verdict};
 
@@ -46,6 +47,7 @@ pub struct Board {
     rules: Mutex<RulesView>,
     /// Partitions that wait for newer rules.
     awaiting: DashMap<(Lane, Input), Span>,
+    muted: Mutex<MutedView>,
     in_flight: AtomicU32,
     requests: Latencies,
     latency: Latencies,
@@ -86,6 +88,7 @@ impl Board {
             confirmed: AtomicI64::new(i64::MIN),
             rules: Mutex::default(),
             awaiting: DashMap::new(),
+            muted: Mutex::default(),
             in_flight: AtomicU32::new(0),
             requests: Latencies::default(),
             latency: Latencies::default(),
@@ -171,6 +174,7 @@ impl Board {
             Fact::Progress { lane, at } => self.lanes.entry(*lane).or_default().progress = *at,
             Fact::DirectoryRead { people, at } => self.directory_read(*people, *at),
             Fact::RulesInForce { .. } | Fact::RulesRefused | Fact::RulesAwaited { .. } => self.ruled(fact),
+            Fact::Muted { silences, blocks } => self.mute(silences, *blocks),
             Fact::Answered { count } => self.add("answers", "", *count),
             Fact::AnswerEnded { count, .. } => self.add("ended", "answers", *count),
             Fact::TellingsAgain { count } => self.add("tellings", "", *count),
@@ -195,6 +199,13 @@ impl Board {
             }
             _ => {}
         }
+    }
+
+    fn mute(&self, silences: &[Silence], blocks: u64) {
+        let mut silences: Vec<SilenceView> = silences.iter().map(SilenceView::of).collect();
+        silences.sort_by_key(|silence| silence.ends_at);
+        *self.muted.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
+            MutedView { silences, blocks };
     }
 
     fn in_force(&self, generation: u64, hash: u128, count: u64) {
@@ -237,6 +248,7 @@ impl Board {
             hops: self.hops(),
             directory: self.directory(now),
             rules: self.rules(),
+            muted: self.muted.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone(),
             push: self.push(),
             books: self.books(),
             verdicts: self.reasons(),

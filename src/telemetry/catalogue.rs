@@ -94,6 +94,8 @@ names! {
     GENERATION = "bugle_topology_generation";
     RULES_REFUSED = "bugle_topology_refused_total";
     RULES_AWAITED = "bugle_topology_awaited_seconds";
+    SILENCES = "bugle_mutes_active_silences";
+    BLOCKS = "bugle_mutes_open_blocks";
     OWED = "bugle_book_owed_total";
     ENDED = "bugle_book_ended_total";
     CPU = "bugle_process_cpu_seconds_total";
@@ -298,6 +300,8 @@ pub const METRICS: &[Metric] = &[
     metric(GENERATION, Kind::Gauge, "The offset the rules in force were published at.", NO_LABELS, alone),
     metric(RULES_REFUSED, Kind::Counter, "Rules that could not be used.", NO_LABELS, alone),
     metric(RULES_AWAITED, Kind::Gauge, "How long newer rules have been waited for.", PLACE, assigned),
+    metric(SILENCES, Kind::Gauge, "Silences that count now.", NO_LABELS, alone),
+    metric(BLOCKS, Kind::Gauge, "Conversations that are open and mute other rules.", NO_LABELS, alone),
     metric(
         OWED,
         Kind::Counter,

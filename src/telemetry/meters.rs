@@ -162,6 +162,7 @@ pub fn count(fact: &Fact) {
         Fact::RulesInForce { generation, hash, before, .. } => in_force(*generation, *hash, *before),
         Fact::RulesRefused => counter!(names::RULES_REFUSED).increment(1),
         Fact::RulesAwaited { lane, input, waited } => awaited(*lane, *input, *waited),
+        Fact::Muted { silences, blocks } => muted(silences.len() as u64, *blocks),
         Fact::Answered { count } => owe(book::ANSWERS, *count),
         Fact::AnswerEnded { ending, count } => end(book::ANSWERS, ending.as_str(), *count),
         Fact::TellingsAgain { count } => owe(book::TELLINGS, *count),
@@ -183,6 +184,11 @@ fn in_force(generation: u64, hash: u128, before: Option<u128>) {
     }
     series(hash).set(1.0);
     gauge!(names::GENERATION).set(number(generation));
+}
+
+fn muted(silences: u64, blocks: u64) {
+    gauge!(names::SILENCES).set(number(silences));
+    gauge!(names::BLOCKS).set(number(blocks));
 }
 
 fn awaited(lane: Lane, input: Input, waited: Span) {

@@ -31,6 +31,28 @@ pub(super) fn plan(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]
             cx.fields(&inhibit.equal, shape);
         }
     }
+    mutes(cx, plan);
+}
+
+/// What mutes others must end, and have something in common with them.
+fn mutes(cx: &mut Compiler<'_>, plan: &RulePlan) {
+    let Some(mutes) = &plan.mutes else { return };
+    let at = mutes.rules.first().map_or(plan.at, |rule| rule.at);
+    if plan.until.is_none() {
+        cx.fault(
+            at,
+            "never-closes",
+            ("nothing ends what this rule mutes", "add `until:` with the kind that does"),
+        );
+    }
+    if mutes.equal.is_empty() || mutes.rules.is_empty() {
+        let told =
+            ("a rule mutes named rules where named fields are equal", "name both in `rules` and `equal`");
+        cx.fault(at, "bad-mutes", told);
+    }
+    for rule in mutes.rules.iter().filter(|rule| rule.value == plan.id.value) {
+        cx.fault(rule.at, "bad-mutes", ("a rule cannot mute itself", "name another rule"));
+    }
 }
 
 fn all_words(plan: &RulePlan) -> impl Iterator<Item = &Words> {

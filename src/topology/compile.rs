@@ -162,6 +162,8 @@ impl Compiler<'_> {
             ),
             level: plan.window.as_ref().and_then(|window| level(&window.kind, shape)),
             timers: schedule::timers(plan, shape),
+            mutes: plan.mutes.as_ref().map(|mutes| self.fields(&mutes.equal, shape)).unwrap_or_default(),
+            muted_by: Vec::new(),
         }
     }
 

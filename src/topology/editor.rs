@@ -154,6 +154,8 @@ fn own_fields() -> Map<String, Json> {
         "cap": { "type": "object", "required": ["most", "in"], "additionalProperties": false,
             "properties": { "most": reference("count"), "in": reference("span"), "then": { "enum": ["digest", "drop"] } } },
         "category": { "type": "string", "description": "What a person's preferences refer to" },
+        "mutes": { "type": "object", "required": ["rules", "equal"], "additionalProperties": false,
+            "properties": { "rules": reference("texts"), "equal": reference("texts") } },
         "inhibit": { "type": "object", "required": ["while"], "additionalProperties": false,
             "properties": { "while": { "type": "string" }, "equal": reference("texts") } },
     });

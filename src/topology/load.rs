@@ -13,7 +13,7 @@ use super::kinds::Kinds;
 use super::message::{self, Message};
 use super::plan::RulePlan;
 use super::rules_file::{self, RulesFile};
-use super::{Fault, Rule, Topology, sense};
+use super::{Fault, Rule, Topology, muting, sense};
 
 // === impl Topology ===
 
@@ -70,6 +70,7 @@ pub(super) fn read(files: &Files, kinds: &Kinds) -> Result<Topology, Vec<Fault>>
     let defaults =
         plans.map(|plan| plan.locale.as_ref().map_or("en", |locale| locale.value.as_str())).collect();
     message::complete(messages.values().map(|message| &**message), &defaults, &mut faults);
+    muting::link(&ordered, &mut by_kind, (kinds, &mut faults));
     sense::rules((&ordered, &by_kind), kinds, &mut faults);
     if !faults.is_empty() {
         return Err(faults.sorted());
@@ -185,14 +186,20 @@ fn ids(files: &[(&Arc<Sheet>, RulesFile)], faults: &mut Faults) {
                 );
                 faults.add(sheet, inhibit.rule.at, "bad-inhibit", told);
             }
-            if !seen.contains_key(inhibit.rule.value.as_str()) {
-                let hint = match nearest(&inhibit.rule.value, seen.keys().copied()) {
-                    Some(near) => format!("write `{near}`"),
-                    None => "name the id of a rule".to_owned(),
-                };
-                let fact = format!("no rule is called `{}`", inhibit.rule.value);
-                faults.add(sheet, inhibit.rule.at, "unknown-rule", (fact, hint));
-            }
+        }
+        let inhibiting = file.rules.iter().filter_map(|plan| plan.inhibit.as_ref()).map(|other| &other.rule);
+        let muted = file.rules.iter().filter_map(|plan| plan.mutes.as_ref()).flat_map(|mutes| &mutes.rules);
+        for named in inhibiting.chain(muted).filter(|named| !seen.contains_key(named.value.as_str())) {
+            let hint = match nearest(&named.value, seen.keys().copied()) {
+                Some(near) => format!("write `{near}`"),
+                None => "name the id of a rule".to_owned(),
+            };
+            faults.add(
+                sheet,
+                named.at,
+                "unknown-rule",
+                (format!("no rule is called `{}`", named.value), hint),
+            );
         }
     }
 }

@@ -16,6 +16,7 @@ mod key;
 pub mod kinds;
 mod load;
 pub mod message;
+mod muting;
 pub mod plan;
 mod reach;
 pub(crate) mod reading;

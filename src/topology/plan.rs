@@ -75,6 +75,8 @@ pub struct RulePlan {
     pub mandatory: bool,
     /// Another rule whose open conversations mute this one.
     pub inhibit: Option<InhibitPlan>,
+    /// The rules that this one mutes while it has something open.
+    pub mutes: Option<MutesPlan>,
     /// The locale every message of the file must have.
     pub locale: Option<Spot<String>>,
     /// Where the rule starts.
@@ -342,6 +344,15 @@ pub enum Overflow {
 pub struct InhibitPlan {
     /// The rule whose open conversation mutes this one.
     pub rule: Spot<String>,
+    /// Where these fields are equal in both.
+    pub equal: Vec<Spot<String>>,
+}
+
+/// `mutes:`.
+#[derive(Debug, Clone)]
+pub struct MutesPlan {
+    /// The rules it mutes.
+    pub rules: Vec<Spot<String>>,
     /// Where these fields are equal in both.
     pub equal: Vec<Spot<String>>,
 }

@@ -10,8 +10,8 @@ use crate::event::{Priority, Source};
 
 use super::fault::{Faults, Sheet, Spot};
 use super::plan::{
-    CapPlan, DedupePlan, InhibitPlan, MatchPlan, Overflow, Replace, RulePlan, Stop, SubjectPlan, Tell, Words,
-    Writes,
+    CapPlan, DedupePlan, InhibitPlan, MatchPlan, MutesPlan, Overflow, Replace, RulePlan, Stop, SubjectPlan,
+    Tell, Words, Writes,
 };
 use super::reading::{Fields, Reading};
 use super::tree::{Branch, Node};
@@ -141,6 +141,7 @@ fn limits<'n>(cx: &mut Reading<'_>, fields: &mut Fields<'n>, plan: &mut RulePlan
     plan.dedupe = fields.get("dedupe").and_then(|node| dedupe(cx, node));
     plan.cap = fields.inherit("cap").and_then(|node| cap(cx, node));
     plan.category = fields.inherit("category").and_then(|node| cx.text(node)).map(|spot| spot.value);
+    plan.mutes = fields.get("mutes").and_then(|node| mutes(cx, node));
     plan.inhibit = fields.get("inhibit").and_then(|node| inhibit(cx, node));
 }
 
@@ -247,6 +248,14 @@ fn cap(cx: &mut Reading<'_>, node: &Node) -> Option<CapPlan> {
     let then = fields.get("then").and_then(|node| cx.word(node, &words)).unwrap_or(Overflow::Digest);
     fields.done(cx);
     Some(CapPlan { most: most?, span: span?, then })
+}
+
+fn mutes(cx: &mut Reading<'_>, node: &Node) -> Option<MutesPlan> {
+    let mut fields = cx.fields(node, "`mutes`")?;
+    let rules = fields.need("rules", cx).map(|node| cx.texts(node)).unwrap_or_default();
+    let equal = fields.need("equal", cx).map(|node| cx.texts(node)).unwrap_or_default();
+    fields.done(cx);
+    Some(MutesPlan { rules, equal })
 }
 
 fn inhibit(cx: &mut Reading<'_>, node: &Node) -> Option<InhibitPlan> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bugle::clock;
 use bugle::directory::Directory;
 use bugle::event::{Person, Span, Timestamp, Topic};
+use bugle::flow::Mutes;
 
 use super::town::{Town, hear_of};
 
@@ -25,6 +26,8 @@ pub(crate) struct Movers {
 /// One instance's copy of the directory.
 pub(crate) struct Copied {
     pub(crate) directory: Arc<Directory>,
+    /// Nobody silences anything here.
+    pub(crate) mutes: Arc<Mutes>,
     /// How many of the changes it has heard of.
     read: usize,
 }
@@ -80,7 +83,7 @@ impl Movers {
 impl Copied {
     /// A copy that was read to the end, as an instance has it when it starts.
     pub(crate) fn read(town: &Town, people: &[Person], movers: &Movers) -> Self {
-        let mut copied = Self { directory: Arc::new(Directory::new()), read: 0 };
+        let mut copied = Self { directory: Arc::default(), mutes: Arc::default(), read: 0 };
         for (offset, person) in (0..).zip(people) {
             hear_of(&copied.directory, &town.codec, offset, person);
         }
@@ -105,5 +108,6 @@ impl Copied {
         for topic in [Topic::Directory, Topic::Members] {
             self.directory.confirm(topic, &[], clock::now());
         }
+        self.mutes.confirm(0, clock::now());
     }
 }

@@ -401,6 +401,7 @@ impl<'t> Play<'t> {
             town: &self.town.town,
             broker: &self.broker,
             directory: &self.copies[instance].directory,
+            mutes: &self.copies[instance].mutes,
             push: Arc::clone(&self.post) as _,
             sources: Arc::clone(&self.office) as _,
             runtime: self.runtime.handle().clone(),

@@ -3,6 +3,7 @@
 //! Everything runs in one thread and in virtual time. Nothing happens that the story does not say.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,11 +19,12 @@ use bugle::event::answer::Answer;
 use bugle::event::frame::FrameHead;
 use bugle::event::notice::Verb;
 use bugle::event::write_back::{Ask, Came, WriteBack};
-use bugle::event::{Incoming, Lane, Occasion, Parcel, Person, Span, Topic, Verdict};
-use bugle::flow::Plan;
+use bugle::event::{Incoming, Lane, Occasion, Parcel, Person, Source, Span, Topic, Verdict};
 use bugle::flow::fan_out::{self, Item};
 use bugle::flow::frames::{FrameItems, single};
+use bugle::flow::{Mutes, Plan};
 use bugle::source_systems::{Reply, SourceSystems};
+use bugle::topology::{Kinds, Topology};
 use bytes::Bytes;
 use serde_json::{Value as Json, json};
 
@@ -40,8 +42,11 @@ pub(crate) struct House {
     pub(crate) post: Arc<Post>,
     pub(crate) instances: BTreeMap<usize, Vec<ByHand>>,
     directories: Vec<Arc<Directory>>,
-    /// Whose copy of the directory is no longer followed.
+    mutes: Vec<Arc<Mutes>>,
+    /// Whose copies of the directory and of what is muted are no longer followed.
     pub(crate) hung: Vec<usize>,
+    /// Who takes its copy of what is muted for whole, and hears of nothing.
+    pub(crate) deaf: Vec<usize>,
     runtime: tokio::runtime::Runtime,
     ledgers: Ledgers,
     published: u64,
@@ -130,7 +135,9 @@ impl House {
             post: Arc::default(),
             instances: BTreeMap::new(),
             directories: (0..INSTANCES).map(|_| Arc::default()).collect(),
+            mutes: (0..INSTANCES).map(|_| Arc::default()).collect(),
             hung: Vec::new(),
+            deaf: Vec::new(),
             runtime: tokio::runtime::Builder::new_current_thread().build().unwrap(),
             published: 0,
             commit_most: 4,
@@ -141,6 +148,16 @@ impl House {
         }
         house.confirm();
         house
+    }
+
+    /// With other rules of business workspaces instead of those shipped.
+    pub(crate) fn ruled(&mut self, rules: &str, texts: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("messages")).unwrap();
+        fs::write(folder.path().join("messages/bws.yaml"), texts).unwrap();
+        fs::write(folder.path().join("bws.yaml"), rules).unwrap();
+        let shapes = self.town.codec.schemas().shapes(Source::Bws).to_vec();
+        self.town.topology = Arc::new(Topology::load(folder.path(), &Kinds::new(shapes)).unwrap());
     }
 
     /// What all instances started from now on are set to.
@@ -154,21 +171,29 @@ impl House {
     }
 
     fn confirm(&self) {
-        for (instance, directory) in self.directories.iter().enumerate() {
+        let muted = self.records(Topic::Mutes);
+        for instance in (0..INSTANCES).filter(|instance| !self.hung.contains(instance)) {
             for topic in [Topic::Directory, Topic::Members] {
-                if !self.hung.contains(&instance) {
-                    directory.confirm(topic, &[], clock::now());
-                }
+                self.directories[instance].confirm(topic, &[], clock::now());
             }
+            let mutes = &self.mutes[instance];
+            let unheard = mutes.view().position();
+            if !self.deaf.contains(&instance) {
+                let new = muted.iter().filter(|record| record.offset >= unheard);
+                new.for_each(|record| mutes.apply(record).unwrap());
+            }
+            mutes.confirm(0, clock::now());
         }
     }
 
     /// An instance starts, and joins with its first turns.
     pub(crate) fn start(&mut self, instance: usize) {
+        self.mutes[instance] = Arc::default();
         let site = Site {
             town: &self.town,
             broker: &self.broker,
             directory: &self.directories[instance],
+            mutes: &self.mutes[instance],
             push: Arc::clone(&self.post) as _,
             sources: Arc::new(Willing),
             runtime: self.runtime.handle().clone(),
@@ -178,6 +203,7 @@ impl House {
         };
         let lanes = site.open(instance);
         self.instances.insert(instance, lanes);
+        self.confirm();
     }
 
     /// An instance is gone without a word.

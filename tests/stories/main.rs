@@ -15,6 +15,7 @@ mod instance;
 mod memory;
 #[path = "../town/mixed.rs"]
 mod mixed;
+mod mutes;
 #[path = "../town/owed.rs"]
 #[allow(dead_code, reason = "a story says itself what is owed; of this it uses what a telling is")]
 mod owed;

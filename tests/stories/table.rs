@@ -8,6 +8,7 @@ use std::path::Path;
 type Row = (u8, &'static str, &'static [(&'static str, &'static str)]);
 
 const MEMORY: &str = "tests/stories/memory.rs";
+const MUTES: &str = "tests/stories/mutes.rs";
 const OWNERSHIP: &str = "tests/stories/ownership.rs";
 const POISON: &str = "tests/stories/poison.rs";
 const RELOAD: &str = "tests/reload.rs";
@@ -186,6 +187,16 @@ const TABLE: &[Row] = &[
             (CARRIED, "after_a_crash_it_is_only_looked_whether_it_was_carried_out"),
             (CARRIED, "what_nobody_knows_the_outcome_of_is_looked_after_and_not_done_again"),
             (CARRIED, "an_unguarded_system_is_not_asked_again_while_a_call_of_before_may_be_under_way"),
+        ],
+    ),
+    (
+        19,
+        "a blocked parent and its children in other partitions",
+        &[
+            (MUTES, "story_19_a_a_blocked_parent_mutes_its_children_in_whichever_partition_they_are"),
+            (MUTES, "story_19_b_who_decides_waits_until_it_knows_what_was_muted_when_it_was_read"),
+            (MUTES, "story_19_c_a_silence_ends_in_its_time_and_is_never_taken_for_none"),
+            ("src/store/mutes.rs", "two_that_block_the_same_are_two_until_both_are_gone"),
         ],
     ),
 ];

@@ -10,6 +10,7 @@ use bugle::engine::by_hand::ByHand;
 use bugle::engine::shelf::Shelf;
 use bugle::engine::{Parts, Settings};
 use bugle::event::Lane;
+use bugle::flow::Mutes;
 use bugle::push::PushService;
 use bugle::source_systems::SourceSystems;
 use bugle::store::view::Board;
@@ -25,6 +26,7 @@ pub(crate) struct Site<'s> {
     pub(crate) town: &'s Town,
     pub(crate) broker: &'s Arc<dyn Broker>,
     pub(crate) directory: &'s Arc<Directory>,
+    pub(crate) mutes: &'s Arc<Mutes>,
     pub(crate) push: Arc<dyn PushService>,
     pub(crate) sources: Arc<dyn SourceSystems>,
     pub(crate) runtime: tokio::runtime::Handle,
@@ -56,6 +58,7 @@ impl Site<'_> {
             rules: Arc::new(InForce::new(Arc::clone(&self.town.topology))),
             codec: Arc::clone(&self.town.codec),
             directory: Arc::clone(self.directory),
+            mutes: Arc::clone(self.mutes),
             push: Arc::clone(&self.push),
             sources: Arc::clone(&self.sources),
             plan: Arc::new(self.town.plan.clone()),

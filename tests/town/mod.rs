@@ -11,7 +11,7 @@ use bugle::directory::{Decoded, Directory};
 use bugle::event::record::Input;
 use bugle::event::{Incoming, Person, Source, Span, Timestamp, Topic};
 use bugle::flow::accounts::Terms;
-use bugle::flow::{Accounts, OutputIds, Plan, TenantDefaults, World};
+use bugle::flow::{Accounts, Mutes, OutputIds, Plan, TenantDefaults, World};
 use bugle::sample;
 use bugle::topology::message::Links;
 use bugle::topology::{Kinds, Topology};
@@ -92,11 +92,14 @@ impl Town {
     pub(crate) fn look<T>(&self, ask: impl FnOnce(&World<'_>) -> T) -> T {
         let people = self.directory.view();
         let directory = people.position();
+        let mutes = Mutes::new();
+        let muted = mutes.view();
         ask(&World {
             topology: &self.topology,
             codec: &self.codec,
             people: &people,
             directory: &directory,
+            muted: &muted,
             plan: &self.plan,
         })
     }

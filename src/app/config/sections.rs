@@ -331,7 +331,7 @@ impl TopicSettings {
     pub fn partitions(&self, topic: Topic) -> u32 {
         let usual = match topic {
             // Every process reads them whole; several partitions would only lose their order.
-            Topic::Directory | Topic::Members | Topic::Topology => 1,
+            Topic::Directory | Topic::Members | Topic::Topology | Topic::Mutes => 1,
             // A partition and its memory belong together.
             Topic::Seen | Topic::State => self.partitions(Topic::Subjects),
             Topic::Told | Topic::Waiting => self.partitions(Topic::People),

@@ -24,6 +24,8 @@ pub enum TopicRole {
     Members,
     /// The rules.
     Topology,
+    /// What is not told for a while.
+    Mutes,
     /// Changes by subject.
     Subjects,
     /// What was heard.
@@ -64,6 +66,7 @@ impl From<Topic> for TopicRole {
             Topic::Directory => Self::Directory,
             Topic::Members => Self::Members,
             Topic::Topology => Self::Topology,
+            Topic::Mutes => Self::Mutes,
             Topic::Subjects => Self::Subjects,
             Topic::Seen => Self::Seen,
             Topic::State => Self::State,

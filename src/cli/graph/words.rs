@@ -90,6 +90,10 @@ fn when(plan: &RulePlan) -> Vec<String> {
         lines.push(format!("until {}", kinds.join(", ")));
     }
     lines.extend(plan.expires.iter().map(|expires| format!("expires {}", moment(&expires.value))));
+    lines.extend(plan.mutes.iter().map(|mutes| {
+        let rules: Vec<&str> = mutes.rules.iter().map(|rule| rule.value.as_str()).collect();
+        format!("mutes {}", rules.join(", "))
+    }));
     lines.extend(plan.inhibit.iter().map(|inhibit| format!("not while {} is open", inhibit.rule.value)));
     lines
 }
