@@ -10,10 +10,11 @@ use crate::clock::{self, Tick};
 use crate::codec::{Codec, Unreadable, person};
 use crate::directory::Decoded;
 use crate::event::mute::Silence;
-use crate::event::{Fact, Incoming, Topic};
+use crate::event::{Fact, Incoming, Timestamp, Topic};
 use crate::flow::Mutes;
 use crate::store::view::Board;
 
+use super::lane_thread::STALE_AFTER;
 use super::versions::{Compile, Versions};
 use super::{Parts, count};
 
@@ -40,10 +41,11 @@ pub(super) fn start(parts: &Parts, stop: &Arc<AtomicBool>) -> Result<Vec<JoinHan
 fn mutes(parts: &Parts, stop: &Arc<AtomicBool>) -> Result<JoinHandle<()>, BrokerError> {
     let (mutes, board) = (Arc::clone(&parts.mutes), Arc::clone(&parts.board));
     let follow = parts.broker.follow(Topic::Mutes)?;
-    let mut follower = MutesFollower { follow, mutes, board, told: (Vec::new(), 0) };
+    let mut follower = MutesFollower { follow, mutes, board, told: None };
     while !follower.confirm()? && !stop.load(Ordering::Relaxed) {
         follower.take_in()?;
     }
+    follower.tell();
     let stop = Arc::clone(stop);
     let spawned =
         std::thread::Builder::new().name("follow-mutes".to_owned()).spawn(move || follower.run(&stop));
@@ -74,7 +76,7 @@ struct MutesFollower {
     mutes: Arc<Mutes>,
     board: Arc<Board>,
     /// Silences and blocks, as they were told last.
-    told: (Vec<Silence>, u64),
+    told: Option<(Vec<Silence>, u64)>,
 }
 
 // === impl MutesFollower ===
@@ -91,6 +93,7 @@ impl MutesFollower {
             if let Err(error) = followed {
                 tracing::warn!(%error, "what is muted cannot be followed; lanes will hold");
             }
+            self.tell();
         }
     }
 
@@ -103,28 +106,32 @@ impl MutesFollower {
             }
         }
         self.mutes.advance(self.follow.positions().first().copied().unwrap_or_default());
-        if !records.is_empty() {
-            self.tell();
-        }
         Ok(())
     }
 
     fn confirm(&mut self) -> Result<bool, BrokerError> {
         let end = self.follow.ends()?.first().copied().unwrap_or_default();
-        let at_end = self.mutes.confirm(end, clock::now());
-        self.tell();
-        Ok(at_end)
+        Ok(self.mutes.confirm(end, clock::now()))
     }
 
     /// Says what is muted, where that is not what it was: silences come and go with time, too.
     fn tell(&mut self) {
         let muted = self.mutes.view().now(clock::now());
-        if muted != self.told {
+        if self.told.as_ref() != Some(&muted) {
             let (silences, blocks) = muted.clone();
             tracing::info!(silences = silences.len(), blocks, "what is muted has changed");
             count::tell(&self.board, &Fact::Muted { silences, blocks });
-            self.told = muted;
+            self.told = Some(muted);
         }
+    }
+}
+
+// === impl Parts ===
+
+impl Parts {
+    /// The copies of the directory and of what is muted were seen at their ends lately.
+    pub(super) fn are_fresh(&self, now: Timestamp) -> bool {
+        self.directory.view().is_fresh(now, STALE_AFTER) && self.mutes.view().is_fresh(now, STALE_AFTER)
     }
 }
 

@@ -298,9 +298,7 @@ impl LaneThread {
 
     /// Lets every station work. `true` when one of them must commit before it goes on.
     fn pump(&mut self, link: &mut dyn Link) -> Result<bool, BrokerError> {
-        let fresh = self.parts.directory.view().is_fresh(self.now, STALE_AFTER)
-            && self.parts.mutes.view().is_fresh(self.now, STALE_AFTER);
-        self.holding = self.lane != Lane::Source && !fresh;
+        self.holding = self.lane != Lane::Source && !self.parts.are_fresh(self.now);
         if self.holding {
             return Ok(false);
         }

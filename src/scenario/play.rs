@@ -4,14 +4,12 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use bytes::Bytes;
 use serde_json::Value as Json;
 
 use crate::codec::{Codec, Name, outputs, person, public};
 use crate::directory::key::{members_key, person_key};
 use crate::directory::{Decoded, Directory};
 use crate::event::answer::Answer;
-use crate::event::mute::Mute;
 use crate::event::notice::Verb;
 use crate::event::push::fill;
 use crate::event::receipt::Exception;
@@ -204,11 +202,6 @@ impl<'g> Stage<'g> {
         }
     }
 
-    fn mute(&self, key: Bytes, value: Option<&[u8]>) {
-        let at = self.mutes.view().position();
-        self.mutes.take(at, key, value).expect("what was just written can be read");
-    }
-
     /// Shows the lanes the world as it is, and takes down what they say.
     fn look(&mut self, moment: &mut Moment, run: impl FnOnce(&mut Line, &World<'_>) -> Heard) {
         self.directory.pass(self.now);
@@ -225,10 +218,7 @@ impl<'g> Stage<'g> {
         };
         let heard = run(&mut self.line, &world);
         drop(muted);
-        heard
-            .mutes
-            .iter()
-            .for_each(|record| self.mute(record.key.clone().unwrap_or_default(), record.value.as_deref()));
+        heard.mutes.iter().for_each(|record| self.mutes.wrote(record));
         self.sayings.extend(&heard.sayings);
         for parcel in &heard.batches {
             let told = told(self.now, parcel);
@@ -266,10 +256,7 @@ impl<'g> Stage<'g> {
             Act::Answer(reply) => self.answer(reply, moment),
             Act::Person(person) => self.learn(person),
             Act::Members(members) => self.learn_members(members),
-            Act::Silence(silence) => {
-                let mute = Mute::Silence(silence.clone());
-                self.mute(silence.id.clone().into(), Some(&mute.write()));
-            }
+            Act::Silence(silence) => self.mutes.silence(silence.clone()),
             Act::Service(service) => *self.service.borrow_mut() = service.clone(),
         }
     }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 
 use crate::event::mute::{Block, Mute, Silence, UnreadableMute};
-use crate::event::{Incoming, Span, Timestamp, hash128};
+use crate::event::{Incoming, Outgoing, Span, Timestamp, hash128};
 
 /// The shared copy.
 #[derive(Debug, Default)]
@@ -59,25 +59,23 @@ impl Mutes {
     /// # Errors
     /// [`UnreadableMute`].
     pub fn apply(&self, record: &Incoming) -> Result<(), UnreadableMute> {
-        self.take(record.offset, record.key.clone().unwrap_or_default(), record.value.as_deref())
+        let mut held = self.write();
+        held.next = held.next.max(record.offset + 1);
+        // What cannot be read leaves what stood there before.
+        let mute = record.value.as_deref().map(Mute::read).transpose()?;
+        held.put(record.key.clone().unwrap_or_default(), mute);
+        Ok(())
     }
 
-    /// The same for who has no record, but what lies in one.
-    ///
-    /// # Errors
-    /// [`UnreadableMute`].
-    pub fn take(&self, at: i64, key: Bytes, value: Option<&[u8]>) -> Result<(), UnreadableMute> {
-        let mut held = self.write();
-        held.next = held.next.max(at + 1);
-        // What cannot be read leaves what stood there before.
-        let mute = value.map(Mute::read).transpose()?;
-        held.remove(&key);
-        match mute {
-            None => {}
-            Some(Mute::Silence(silence)) => drop(held.silences.insert(key, silence)),
-            Some(Mute::Block(block)) => held.block(key, &block),
-        }
-        Ok(())
+    /// Where there is no topic: an operator wants this silence.
+    pub fn silence(&self, silence: Silence) {
+        self.write().put(silence.id.clone().into(), Some(Mute::Silence(silence)));
+    }
+
+    /// Where there is no topic: a lane wrote this record to it.
+    pub fn wrote(&self, record: &Outgoing) {
+        let mute = record.value.as_deref().and_then(|value| Mute::read(value).ok());
+        self.write().put(record.key.clone().unwrap_or_default(), mute);
     }
 
     /// Moves the position to where the follower stands.
@@ -149,6 +147,15 @@ impl Muted<'_> {
 // === impl Held ===
 
 impl Held {
+    fn put(&mut self, key: Bytes, mute: Option<Mute>) {
+        self.remove(&key);
+        match mute {
+            None => {}
+            Some(Mute::Silence(silence)) => drop(self.silences.insert(key, silence)),
+            Some(Mute::Block(block)) => self.block(key, &block),
+        }
+    }
+
     fn remove(&mut self, key: &[u8]) {
         self.silences.remove(key);
         if let Some(values) = self.blocks.remove(key)

@@ -243,10 +243,20 @@ pub struct RecentVerdict {
     pub count: u32,
 }
 
+// === impl MutedView ===
+
+impl MutedView {
+    pub(super) fn of(silences: &[Silence], blocks: u64) -> Self {
+        let mut silences: Vec<SilenceView> = silences.iter().map(SilenceView::of).collect();
+        silences.sort_by_key(|silence| silence.ends_at);
+        Self { silences, blocks }
+    }
+}
+
 // === impl SilenceView ===
 
 impl SilenceView {
-    pub(super) fn of(silence: &Silence) -> Self {
+    fn of(silence: &Silence) -> Self {
         let what: Vec<String> = silence.matchers.iter().map(ToString::to_string).collect();
         let (id, comment) = (silence.id.clone(), silence.comment.clone());
         Self { id, what: what.join(" "), ends_at: silence.ends_at, comment }

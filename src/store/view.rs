@@ -6,8 +6,8 @@
 //! those alone who hold a signed link.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use dashmap::DashMap;
 
@@ -115,7 +115,7 @@ impl Board {
     /// Shows verdicts of one transaction among the newest.
     pub fn decided(&self, verdicts: &[Verdict]) {
         let newest = &verdicts[verdicts.len().saturating_sub(MOST_VERDICTS)..];
-        let mut shown = self.verdicts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut shown = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
         shown.truncate(MOST_VERDICTS - newest.len());
         newest.iter().for_each(|verdict| shown.push_front(RecentVerdict::of(verdict)));
     }
@@ -202,14 +202,11 @@ impl Board {
     }
 
     fn mute(&self, silences: &[Silence], blocks: u64) {
-        let mut silences: Vec<SilenceView> = silences.iter().map(SilenceView::of).collect();
-        silences.sort_by_key(|silence| silence.ends_at);
-        *self.muted.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
-            MutedView { silences, blocks };
+        *self.muted.lock().unwrap_or_else(PoisonError::into_inner) = MutedView::of(silences, blocks);
     }
 
     fn in_force(&self, generation: u64, hash: u128, count: u64) {
-        let mut shown = self.rules.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut shown = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
         *shown = RulesView { hash: Some(format!("{hash:032x}")), generation, count, ..RulesView::default() };
     }
 
@@ -234,7 +231,7 @@ impl Board {
     /// The board as it stands.
     #[must_use]
     pub fn snapshot(&self, now: Timestamp) -> Snapshot {
-        let verdicts = self.verdicts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
         let recent = verdicts.iter().cloned().collect();
         drop(verdicts);
         Snapshot {
@@ -248,7 +245,7 @@ impl Board {
             hops: self.hops(),
             directory: self.directory(now),
             rules: self.rules(),
-            muted: self.muted.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone(),
+            muted: self.muted.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             push: self.push(),
             books: self.books(),
             verdicts: self.reasons(),
@@ -358,7 +355,7 @@ impl Board {
     }
 
     fn rules(&self) -> RulesView {
-        let shown = self.rules.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let shown = self.rules.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let waited = self.awaiting.iter().map(|entry| entry.millis()).filter(|millis| *millis > 0);
         let (awaiting, awaited_ms) = waited.fold((0, 0), |(all, most), one| (all + 1, most.max(one)));
         RulesView { awaiting, awaited_ms, ..shown }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::fault::{Faults, nearest};
+use super::key::{put, value_text};
 use super::kinds::Kinds;
-use super::rule::{KindRule, Rule};
+use super::rule::{KindRule, Named, Rule};
+use crate::event::Change;
 
 /// Tells each rule which others mute it. `rules` are those without a fault of their own.
 pub(super) fn link(
@@ -44,4 +46,29 @@ pub(super) fn link(
             }
         }
     }
+}
+
+// === impl KindRule ===
+
+impl KindRule {
+    /// What the rules it mutes have in common with it; `None` where it mutes none, or a field is absent.
+    #[must_use]
+    pub fn mutes(&self, change: &Change<'_>) -> Option<String> {
+        self.rule.plan.mutes.as_ref().and_then(|_| common(change, &self.mutes))
+    }
+
+    /// The rules that may mute it, each with what it has in common with that rule.
+    pub fn muted_by(&self, change: &Change<'_>) -> impl Iterator<Item = (&str, String)> {
+        self.muted_by.iter().filter_map(|(rule, fields)| Some((rule.as_str(), common(change, fields)?)))
+    }
+}
+
+/// Fields and their values as one text; `None` where one is absent.
+fn common(change: &Change<'_>, fields: &[Named]) -> Option<String> {
+    let mut text = String::new();
+    for (name, slot) in fields {
+        text.push('|');
+        put(&mut text, name, &value_text(change, *slot)?);
+    }
+    Some(text)
 }

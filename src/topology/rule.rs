@@ -245,17 +245,6 @@ impl KindRule {
         Some(hash128([change.tenant().as_bytes(), source, self.rule.id.as_bytes(), text.as_bytes()]))
     }
 
-    /// What the rules it mutes have in common with it; `None` where it mutes none, or a field is absent.
-    #[must_use]
-    pub fn mutes(&self, change: &Change<'_>) -> Option<String> {
-        self.rule.plan.mutes.as_ref().and_then(|_| common(change, &self.mutes))
-    }
-
-    /// The rules that may mute it, each with what it has in common with that rule.
-    pub fn muted_by(&self, change: &Change<'_>) -> impl Iterator<Item = (&str, String)> {
-        self.muted_by.iter().filter_map(|(rule, fields)| Some((rule.as_str(), common(change, fields)?)))
-    }
-
     /// The collapse key of the rule's pushes: 34 characters; `None` where nothing is replaced.
     #[must_use]
     pub fn collapse_key(&self, change: &Change<'_>) -> Option<String> {
@@ -390,16 +379,6 @@ impl Wanted {
             _ => false,
         }
     }
-}
-
-/// Fields and their values as one text; `None` where one is absent.
-fn common(change: &Change<'_>, fields: &[Named]) -> Option<String> {
-    let mut text = String::new();
-    for (name, slot) in fields {
-        text.push('|');
-        put(&mut text, name, &value_text(change, *slot)?);
-    }
-    Some(text)
 }
 
 /// What a telling is about when its rule names nothing.

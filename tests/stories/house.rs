@@ -16,13 +16,13 @@ use bugle::codec::outputs;
 use bugle::directory::Directory;
 use bugle::engine::by_hand::ByHand;
 use bugle::event::answer::Answer;
-use bugle::event::frame::FrameHead;
+use bugle::event::frame::{FrameHead, MOST_FRAME_BYTES};
 use bugle::event::notice::Verb;
 use bugle::event::write_back::{Ask, Came, WriteBack};
 use bugle::event::{Incoming, Lane, Occasion, Parcel, Person, Source, Span, Topic, Verdict};
 use bugle::flow::fan_out::{self, Item};
-use bugle::flow::frames::{FrameItems, single};
-use bugle::flow::{Mutes, Plan};
+use bugle::flow::frames::{FrameItems, FrameSet, single};
+use bugle::flow::{Mutes, Outbox, Plan};
 use bugle::source_systems::{Reply, SourceSystems};
 use bugle::topology::{Kinds, Topology};
 use bytes::Bytes;
@@ -420,6 +420,29 @@ pub(crate) fn on_commit(
         }
     }
     Some(Arc::new(OnCommit(commit)))
+}
+
+/// A twist of the frames that are written to a topic: of their heads and items.
+pub(crate) fn on_frames(
+    topic: Topic,
+    change: impl Fn(FrameHead, Vec<Bytes>) -> (FrameHead, Vec<Bytes>) + Send + Sync + 'static,
+) -> Option<Arc<dyn Twist>> {
+    let rewrite = move |mut effect: Effect| {
+        if effect.record.topic != topic {
+            return Some(effect);
+        }
+        let frame = effect.record.value.clone().unwrap();
+        let (head, items) = change(FrameItems::read(&frame).unwrap().0, items(&frame));
+        let (mut set, mut out) = (FrameSet::new(topic, 1, MOST_FRAME_BYTES), Outbox::default());
+        set.set_head(&head, &mut out);
+        items.iter().for_each(|item| set.push(0, &mut out, &[item]));
+        set.cut(&mut out);
+        effect.record.value = out.records.pop()?.value;
+        Some(effect)
+    };
+    on_commit(move |on, effects, positions| {
+        on.link.commit(effects.into_iter().filter_map(&rewrite).collect(), positions)
+    })
 }
 
 /// A twist of what is polled.

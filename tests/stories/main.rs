@@ -30,3 +30,4 @@ mod time;
 #[path = "../town/mod.rs"]
 #[allow(dead_code, reason = "a story has its own people")]
 mod town;
+mod waiting;

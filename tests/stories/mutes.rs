@@ -6,15 +6,13 @@ use std::sync::Arc;
 
 use bugle::broker::{Broker, Outgoing, Topic};
 use bugle::clock;
-use bugle::event::frame::{FrameHead, MOST_FRAME_BYTES};
+use bugle::event::frame::FrameHead;
 use bugle::event::mute::{Mute, Silence};
 use bugle::event::{Ending, Lane, Occasion, Reason, Span};
-use bugle::flow::Outbox;
-use bugle::flow::frames::{FrameItems, FrameSet};
 use serde_json::json;
 
 use super::crooked::Twist;
-use super::house::{AGREEMENT, House, agreement, items, legal, on_commit, person};
+use super::house::{AGREEMENT, House, agreement, legal, on_frames, person};
 
 /// What is blocked mutes what is added to the same workspace.
 const RULES: &str = "source: bws
@@ -112,18 +110,7 @@ fn silence(house: &House, id: &str, matcher: &str, span: Span) {
 
 /// Frames say nothing of how far what is muted was read.
 fn without_positions() -> Option<Arc<dyn Twist>> {
-    on_commit(|on, mut effects, positions| {
-        for effect in effects.iter_mut().filter(|effect| effect.record.topic == Topic::Subjects) {
-            let frame = effect.record.value.clone().unwrap();
-            let (head, _) = FrameItems::read(&frame).unwrap();
-            let (mut set, mut out) = (FrameSet::new(Topic::Subjects, 1, MOST_FRAME_BYTES), Outbox::default());
-            set.set_head(&FrameHead { mutes: 0, ..head }, &mut out);
-            items(&frame).iter().for_each(|item| set.push(0, &mut out, &[item]));
-            set.cut(&mut out);
-            effect.record.value = out.records.remove(0).value;
-        }
-        on.link.commit(effects, positions)
-    })
+    on_frames(Topic::Subjects, |head, items| (FrameHead { mutes: 0, ..head }, items))
 }
 
 fn silenced(house: &House) -> usize {

@@ -9,12 +9,10 @@ use bugle::broker::{BrokerError, Outgoing};
 use bugle::event::frame::{FrameHead, MOST_FRAME_BYTES};
 use bugle::event::push::MOST_BATCH_BYTES;
 use bugle::event::{Ending, Lane, Occasion, Person, Reason, Topic};
-use bugle::flow::Outbox;
-use bugle::flow::frames::{FrameItems, FrameSet};
 use serde_json::json;
 
 use super::crooked::Twist;
-use super::house::{AGREEMENT, House, agreement, items, legal, on_commit, person};
+use super::house::{AGREEMENT, House, agreement, legal, on_commit, on_frames, person};
 use super::instance::group;
 use super::post::Fate;
 
@@ -191,18 +189,7 @@ fn story_09_a_nobody_is_first_sent_what_was_decided_before_they_left() {
 
 /// Frames say nothing of the directory they were decided with.
 fn without_positions() -> Option<Arc<dyn Twist>> {
-    on_commit(|on, mut effects, positions| {
-        for effect in effects.iter_mut().filter(|effect| effect.record.topic == Topic::People) {
-            let frame = effect.record.value.clone().unwrap();
-            let (head, _) = FrameItems::read(&frame).unwrap();
-            let (mut set, mut out) = (FrameSet::new(Topic::People, 1, MOST_FRAME_BYTES), Outbox::default());
-            set.set_head(&FrameHead { directory: Vec::new(), ..head }, &mut out);
-            items(&frame).iter().for_each(|item| set.push(0, &mut out, &[item]));
-            set.cut(&mut out);
-            effect.record.value = out.records.remove(0).value;
-        }
-        on.link.commit(effects, positions)
-    })
+    on_frames(Topic::People, |head, items| (FrameHead { directory: Vec::new(), ..head }, items))
 }
 
 /// What becomes of an agreement for somebody who joined, when the copy that cuts the batches is behind: told
