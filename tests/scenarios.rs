@@ -41,6 +41,13 @@ fn every_shipped_scenario_holds_and_every_rule_speaks_in_one() {
     assert_eq!(run["coverage"]["rules"], run["coverage"]["rules_reached"]);
 }
 
+/// What a rule can say and no shipped rule says; the rules are named after the clauses they show.
+#[test]
+fn every_clause_of_the_language_holds_in_a_scenario_and_every_branch_is_reached() {
+    let (text, code) = ask("tests/fixtures/language --min-coverage 100");
+    assert_eq!(code, 0, "{text}");
+}
+
 #[test]
 fn every_use_case_has_scenarios_in_a_file_named_after_it() {
     let run = json("topology");

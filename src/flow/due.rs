@@ -200,4 +200,49 @@ mod tests {
         let thrice = Timer { most: Some(3), ..hourly };
         assert_eq!(nearest(&thrice, base, now, &zone), Some((2, at("2026-01-05T03:00:00Z"))));
     }
+
+    /// In each zone: nine in the morning on the days before, on and after both changes of clocks, the leap day,
+    /// the last day of the year, and midnight as an hour, all in UTC.
+    #[test]
+    fn a_day_has_its_hour_in_every_zone_and_every_season() {
+        let mut table = String::new();
+        for (name, forward, back) in [
+            ("America/New_York", "2026-03-08", "2026-11-01"),
+            ("Europe/Berlin", "2026-03-29", "2026-10-25"),
+            ("Australia/Lord_Howe", "2026-10-04", "2026-04-05"),
+            ("Asia/Kolkata", "2026-03-29", "2026-10-25"),
+        ] {
+            let midnight = Timer { hour: Some(DayTime { hour: 0, minute: 0 }), ..timer("0s") };
+            let around =
+                |date: &str| ["-1d", "0s", "1d"].map(|offset| shown(&timer(offset), day(date), 0, name));
+            let short = |at: String| at[5..16].to_owned();
+            table += &format!(
+                "{name}\n  forward {}\n  back    {}\n  leap {}, year {}, midnight {} {}\n",
+                around(forward).map(short).join("  "),
+                around(back).map(short).join("  "),
+                short(shown(&timer("0s"), day("2028-02-29"), 0, name)),
+                short(shown(&timer("1d"), day("2026-12-31"), 0, name)),
+                short(shown(&midnight, day(forward), 0, name)),
+                short(shown(&midnight, day(back), 0, name)),
+            );
+        }
+        insta::assert_snapshot!(table.trim_end(), @r"
+        America/New_York
+          forward 03-07T14:00  03-08T13:00  03-09T13:00
+          back    10-31T13:00  11-01T14:00  11-02T14:00
+          leap 02-29T14:00, year 01-01T14:00, midnight 03-08T05:00 11-01T04:00
+        Europe/Berlin
+          forward 03-28T08:00  03-29T07:00  03-30T07:00
+          back    10-24T07:00  10-25T08:00  10-26T08:00
+          leap 02-29T08:00, year 01-01T08:00, midnight 03-28T23:00 10-24T22:00
+        Australia/Lord_Howe
+          forward 10-02T22:30  10-03T22:00  10-04T22:00
+          back    04-03T22:00  04-04T22:30  04-05T22:30
+          leap 02-28T22:00, year 12-31T22:00, midnight 10-03T13:30 04-04T13:00
+        Asia/Kolkata
+          forward 03-28T03:30  03-29T03:30  03-30T03:30
+          back    10-24T03:30  10-25T03:30  10-26T03:30
+          leap 02-29T03:30, year 01-01T03:30, midnight 03-28T18:30 10-24T18:30
+        ");
+    }
 }

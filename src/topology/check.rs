@@ -140,7 +140,9 @@ fn answers(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]) {
 }
 
 fn until(cx: &mut Compiler<'_>, plan: &RulePlan, source: Option<Source>) {
-    if plan.closed.is_some() && plan.until.is_none() && plan.words.answers.is_none() {
+    // A level is over when it is clear.
+    let is_level = plan.window.as_ref().is_some_and(|window| matches!(window.kind, WindowKind::Level { .. }));
+    if plan.closed.is_some() && plan.until.is_none() && plan.words.answers.is_none() && !is_level {
         let told = ("nothing closes this rule, so `closed` is never told", "add `until:` or `answers:`");
         cx.fault(plan.at, "never-closes", told);
     }

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use proptest::prelude::*;
+
 use crate::event::change::Slot;
 use crate::event::{Field, FieldType, Shape, Source};
 
@@ -178,5 +180,92 @@ fn theirs(text: &str) -> Option<bool> {
     match cel::Program::compile(text).unwrap().execute(&context) {
         Ok(cel::Value::Bool(truth)) => Some(truth),
         _ => None,
+    }
+}
+
+/// Something that looks like a condition.
+fn soup() -> impl Strategy<Value = String> {
+    let words = [
+        "event.due_at",
+        "event.severity",
+        "event.seq",
+        "event.depth",
+        "event.load",
+        "event.audience.roles",
+        "event.extra",
+        "event.extra.region",
+        "event.expires_on",
+        "event.occurred_at",
+        "event.nothing",
+        "event",
+        "null",
+        "true",
+        "1",
+        "-7",
+        "0.5",
+        "9223372036854775807",
+        "\"high\"",
+        "'é'",
+        "[",
+        "]",
+        "(",
+        ")",
+        "{",
+        "}",
+        "==",
+        "!=",
+        "<",
+        ">=",
+        "&&",
+        "||",
+        "!",
+        "in",
+        "?",
+        ":",
+        ",",
+        ".",
+        "+",
+        "-",
+        "*",
+        "/",
+        "%",
+        "size(",
+        "has(",
+        "startsWith(",
+        "matches(",
+        "timestamp(",
+        "duration(\"1h\")",
+        "int(",
+        ".contains(",
+        "exists(x, x == 1)",
+        "ß",
+    ];
+    proptest::collection::vec(proptest::sample::select(words.to_vec()), 0..14)
+        .prop_map(|words| words.join(" "))
+}
+
+proptest! {
+    /// Whatever is written, each fault has a place in it, and what has none can be asked.
+    #[test]
+    fn no_text_is_a_panic(soup in soup(), any in "[ -~äß…]{0,40}") {
+        let shape = Arc::new(shape());
+        for text in [soup, any] {
+            match Condition::parse(&text, &shape) {
+                Ok(condition) => {
+                    for due in [None, Some(5_000)] {
+                        let _ = condition.holds(&change(&shape, due));
+                    }
+                }
+                Err(faults) => {
+                    prop_assert!(!faults.is_empty());
+                    for fault in faults {
+                        // What is missing is missing at the end.
+                        let end = fault.offset + fault.length;
+                        let lies = end <= text.len() + 1 && text.is_char_boundary(fault.offset);
+                        prop_assert!(lies, "{}: {:?}", text, fault);
+                    }
+                }
+            }
+        }
     }
 }
