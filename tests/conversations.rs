@@ -148,7 +148,7 @@ impl Story {
                 Ending::Routed | Ending::Told | Ending::Carried(_) => continue,
             };
             // That something waits is seen by its being told later.
-            if !matches!(reason, Reason::Grouped | Reason::Merged) {
+            if !matches!(reason, Reason::Grouped | Reason::Merged(_)) {
                 let occasion = verdict.occasion.map(|occasion| occasion.to_string()).unwrap_or_default();
                 let _ = writeln!(self.transcript, "{at} {rule} {occasion}: {reason}");
             }

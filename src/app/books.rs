@@ -206,7 +206,7 @@ impl Bookkeeper {
         let book = &mut self.tellings;
         match reason {
             _ if count == 0 => {}
-            Reason::Merged => book.merged += count,
+            Reason::Merged(_) => book.merged += count,
             Reason::Expired => book.expired += count,
             Reason::Refused(_) | Reason::TooLarge => book.failed += count,
             Reason::Unknown => book.unknown += count,

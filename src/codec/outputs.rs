@@ -308,7 +308,7 @@ pub(super) fn source_index(source: Source) -> i64 {
 const REASONS: [Reason; 22] = [
     Reason::Duplicate,
     Reason::Unmatched,
-    Reason::Merged,
+    Reason::Merged(String::new()),
     Reason::Grouped,
     Reason::Inhibited,
     Reason::Silenced,
@@ -340,6 +340,7 @@ fn reason_index(reason: &Reason) -> i64 {
 fn reason_of(index: usize, code: Option<String>) -> Reason {
     match &REASONS[index] {
         Reason::Refused(_) => Reason::Refused(code.unwrap_or_default()),
+        Reason::Merged(_) => Reason::Merged(code.unwrap_or_default()),
         other => other.clone(),
     }
 }

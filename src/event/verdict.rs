@@ -18,8 +18,8 @@ pub enum Reason {
     Duplicate,
     /// No rule wants it.
     Unmatched,
-    /// Another rule told this person the same news.
-    Merged,
+    /// Another rule told the person the same news: its id, where it is known.
+    Merged(String),
     /// It became part of a digest.
     Grouped,
     /// A blocked parent mutes it.
@@ -112,7 +112,7 @@ impl Reason {
     pub const ALL: [Self; 22] = [
         Self::Duplicate,
         Self::Unmatched,
-        Self::Merged,
+        Self::Merged(String::new()),
         Self::Grouped,
         Self::Inhibited,
         Self::Silenced,
@@ -140,7 +140,7 @@ impl Reason {
         match self {
             Self::Duplicate => "duplicate",
             Self::Unmatched => "unmatched",
-            Self::Merged => "merged",
+            Self::Merged(_) => "merged",
             Self::Grouped => "grouped",
             Self::Inhibited => "inhibited",
             Self::Silenced => "silenced",
@@ -170,7 +170,7 @@ impl Reason {
         match self {
             Self::Duplicate
             | Self::Unmatched
-            | Self::Merged
+            | Self::Merged(_)
             | Self::Grouped
             | Self::Inhibited
             | Self::Silenced
@@ -193,11 +193,12 @@ impl Reason {
         }
     }
 
-    /// The code of a refusal.
+    /// The code of a refusal; of what was merged, the rule that won.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Refused(code) => Some(code),
+            Self::Merged(winner) if !winner.is_empty() => Some(winner),
             _ => None,
         }
     }
@@ -207,6 +208,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(code) => write!(f, "refused({code})"),
+            Self::Merged(winner) if !winner.is_empty() => write!(f, "merged({winner})"),
             other => f.write_str(other.as_str()),
         }
     }

@@ -57,8 +57,10 @@ pub struct Told {
 pub enum Met {
     /// Nobody told this person the news; the telling is on its way.
     First,
-    /// It was told before, or a stronger telling is on its way.
-    Loses,
+    /// It was told before.
+    Knew,
+    /// A stronger telling is on its way, the one with this number.
+    Loses(usize),
     /// It replaces the weaker telling with this number.
     Wins(usize),
 }
@@ -81,14 +83,14 @@ impl Told {
     /// A telling for one person.
     pub fn meet(&mut self, key: u128, telling: OnItsWay) -> Met {
         if self.told.outlives(&key, telling.since) {
-            return Met::Loses;
+            return Met::Knew;
         }
         match self.open.get(&key).copied() {
             None => {
                 self.open.insert(key, telling);
                 Met::First
             }
-            Some(standing) if standing.claim >= telling.claim => Met::Loses,
+            Some(standing) if standing.claim >= telling.claim => Met::Loses(standing.number),
             Some(weaker) => {
                 self.open.insert(key, telling);
                 Met::Wins(weaker.number)
@@ -188,9 +190,9 @@ mod tests {
         let mut told = Told::new(Span::from_secs(60));
         assert_eq!(told.meet(1, telling(claim(0, Priority::Normal, 0), 0)), Met::First);
         assert_eq!(told.meet(1, telling(claim(3, Priority::Normal, 1), 1)), Met::Wins(0));
-        assert_eq!(told.meet(1, telling(claim(1, Priority::Normal, 2), 2)), Met::Loses);
+        assert_eq!(told.meet(1, telling(claim(1, Priority::Normal, 2), 2)), Met::Loses(1));
         told.cut(Timestamp::default());
-        assert_eq!(told.meet(1, telling(claim(9, Priority::Critical, 0), 3)), Met::Loses);
+        assert_eq!(told.meet(1, telling(claim(9, Priority::Critical, 0), 3)), Met::Knew);
     }
 
     #[test]
@@ -208,7 +210,7 @@ mod tests {
         let within = Some(Span::from_secs(30));
         told.meet(1, OnItsWay { within, ..telling(claim(0, Priority::Normal, 0), 0) });
         told.cut(Timestamp::default());
-        for (secs, met) in [(29, Met::Loses), (40, Met::First)] {
+        for (secs, met) in [(29, Met::Knew), (40, Met::First)] {
             told.settle(Timestamp::from_millis(secs * 1_000));
             assert_eq!(told.meet(1, telling(claim(9, Priority::High, 0), 0)), met, "{secs}");
         }
@@ -224,7 +226,7 @@ mod tests {
             since: Timestamp::from_millis(secs * 1_000),
             ..telling(claim(0, Priority::Normal, 0), 1)
         };
-        assert_eq!(told.meet(1, at(60)), Met::Loses);
+        assert_eq!(told.meet(1, at(60)), Met::Knew);
         assert_eq!(told.meet(1, at(61)), Met::First);
     }
 

@@ -38,6 +38,8 @@ pub(super) struct Telling<'t> {
     pub(super) moved: Option<BoundAudience>,
     /// What a stronger telling says of this one; only where one can come.
     pub(super) if_merged: Option<Arc<Verdict>>,
+    /// The rule that told the news where another did; empty where several could have.
+    pub(super) rival: &'t str,
     /// Piles and letters of this notice already found: most of its people share one.
     pub(super) found: SmallVec<[(Look<'t>, usize, u32); 4]>,
 }
@@ -102,7 +104,8 @@ impl<'t> Telling<'t> {
             claim: Claim { answers, priority, standing: Reverse(place) },
             from,
             moved: None,
-            if_merged: meets.then(|| Arc::new(ended(now, notice, Reason::Merged, &[]))),
+            if_merged: meets.then(|| Arc::new(ended(now, notice, Reason::Merged(String::new()), &[]))),
+            rival: decided_by.only_rival(place).map_or("", |rival| rival.id.as_str()),
             found: SmallVec::new(),
         })
     }

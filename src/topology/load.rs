@@ -76,10 +76,29 @@ pub(super) fn read(files: &Files, kinds: &Kinds) -> Result<Topology, Vec<Fault>>
         return Err(faults.sorted());
     }
     let by_id = ordered.iter().enumerate().map(|(place, rule)| (rule.id.clone(), place)).collect();
-    let meets = |rule: &Rule| rule.plan.within.is_some() || ordered.iter().any(|other| may_meet(rule, other));
-    let shared = ordered.iter().map(|rule| meets(rule)).collect();
+    let (shared, rivals) = news(&ordered);
     let (hash, messages) = (files.hash(), messages.len());
-    Ok(Topology { hash, rules: ordered, by_kind, closers, by_id, shared, messages, ..Topology::default() })
+    Ok(Topology {
+        hash,
+        rules: ordered,
+        by_kind,
+        closers,
+        by_id,
+        shared,
+        rivals,
+        messages,
+        ..Topology::default()
+    })
+}
+
+/// For each rule whether another may tell its news, and which, where it is only one.
+fn news(rules: &[Arc<Rule>]) -> (Vec<bool>, Vec<Option<usize>>) {
+    let of = |rule: &Arc<Rule>| {
+        let mut rivals = (0..).zip(rules).filter(|(_, other)| may_meet(rule, other)).map(|(place, _)| place);
+        let (one, another) = (rivals.next(), rivals.next());
+        (rule.plan.within.is_some() || one.is_some(), one.filter(|_| another.is_none()))
+    };
+    rules.iter().map(of).unzip()
 }
 
 /// Whether two rules may tell a person the same news: they hear the same kind, or name the same fields.

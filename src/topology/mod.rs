@@ -58,6 +58,8 @@ pub struct Topology {
     by_id: HashMap<String, usize>,
     /// For each rule, whether another one may tell a person the same news.
     shared: Vec<bool>,
+    /// For each rule the only other one that may tell the same news.
+    rivals: Vec<Option<usize>>,
     messages: usize,
     /// The versions before, oldest first.
     earlier: Vec<Arc<Self>>,
@@ -102,6 +104,13 @@ impl Topology {
     #[must_use]
     pub fn shares_news(&self, place: usize) -> bool {
         self.shared.get(place).copied().unwrap_or(true)
+    }
+
+    /// The only other rule that may tell a person the news of the rule at this place; `None` where there are
+    /// several, or none.
+    #[must_use]
+    pub fn only_rival(&self, place: usize) -> Option<&Rule> {
+        self.rules.get((*self.rivals.get(place)?)?).map(|rule| &**rule)
     }
 
     /// The first half of the hash, as verdicts carry it; `bugle topology show` finds the rules by it.

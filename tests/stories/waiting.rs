@@ -118,7 +118,7 @@ fn one_claim() -> Option<Arc<dyn Twist>> {
 #[test]
 fn story_16_b_told_once_never_becomes_told_never() {
     let rule = |rule: &str| vec![rule.to_owned()];
-    assert_eq!(of_two_claims(false, None), (rule("first"), vec![Reason::Merged]));
+    assert_eq!(of_two_claims(false, None), (rule("first"), vec![Reason::Merged("first".to_owned())]));
     assert_eq!(of_two_claims(true, None), (rule("second"), vec![Reason::LeftAudience]));
     assert_eq!(
         of_two_claims(true, one_claim()).0,

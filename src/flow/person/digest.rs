@@ -5,10 +5,11 @@
 //! title, as many as can be read. It offers no answers: an answer is about one thing.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use crate::event::audience::Bound;
 use crate::event::push::Letter;
-use crate::event::{BoundAudience, NoticeId, Sealed, Span, Timestamp, hash128};
+use crate::event::{BoundAudience, NoticeId, Sealed, Span, Timestamp, Verdict, hash128};
 use crate::topology::message::{MOST_SUMMARY, MOST_TITLE, shorten};
 use crate::topology::plan::{WindowKind, WindowPlan};
 
@@ -41,9 +42,10 @@ impl Digest<'_, '_> {
     }
 
     /// What the person has then been told, and for how long that is no news.
-    pub(super) fn keys(&self) -> impl Iterator<Item = (u128, Option<Span>)> {
-        let meets = self.tellings.iter().filter(|(_, telling)| telling.if_merged.is_some());
-        meets.map(|(key, telling)| (*key, telling.rule.plan.within))
+    pub(super) fn keys(&self) -> impl Iterator<Item = (u128, Option<Span>, &Arc<Verdict>)> {
+        self.tellings
+            .iter()
+            .filter_map(|(key, telling)| Some((*key, telling.rule.plan.within, telling.if_merged.as_ref()?)))
     }
 
     /// How long the push service may keep trying.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use crate::directory::Entry;
-use crate::event::{Reason, Timestamp, Verdict, hash128};
+use crate::event::{Ending, Reason, Timestamp, Verdict, hash128};
 
 use super::super::batch::{Group, Grouped, Pile};
 use super::super::merge::{self, Claim, Met, OnItsWay, Told};
@@ -70,8 +70,9 @@ impl Piles {
             let within = telling.rule.plan.within;
             match self.told.meet(key, OnItsWay { claim, number, since: notice.appended_at, within }) {
                 Met::First => {}
-                Met::Loses => return Err(Reason::Merged),
-                Met::Wins(weaker) => self.take_back(weaker, out),
+                Met::Knew => return Err(Reason::Merged(telling.rival.to_owned())),
+                Met::Loses(stronger) => return Err(Reason::Merged(self.rule(stronger))),
+                Met::Wins(weaker) => self.take_back(weaker, &telling.rule.id, out),
             }
             let member = self.piles[pile].1.next_member();
             self.replaceable.push((pile, member, Arc::clone(if_merged)));
@@ -105,9 +106,12 @@ impl Piles {
             Some(letter) => letter,
             None => digest.write(lead, &group, waiting).map_err(|code| Reason::Refused(code.to_owned()))?,
         };
-        for (key, within) in digest.keys() {
+        let member = self.piles[pile].1.next_member();
+        for (key, within, if_merged) in digest.keys() {
             let number = self.replaceable.len();
             self.told.meet(key, OnItsWay { claim: Claim::MOST, number, since: lead.now, within });
+            // Nothing is stronger than a list; it is here for its rule's name.
+            self.replaceable.push((pile, member, Arc::clone(if_merged)));
         }
         self.piles[pile].1.add(entry.user_id(), letter, lead.now);
         self.gathered += 1;
@@ -156,13 +160,20 @@ impl Piles {
     }
 
     /// A stronger telling of the same news goes in place of one that waits for the cut.
-    fn take_back(&mut self, weaker: usize, out: &mut Outbox) {
+    fn take_back(&mut self, weaker: usize, winner: &str, out: &mut Outbox) {
         let Some((pile, member, verdict)) = self.replaceable.get(weaker) else { return };
         let pile = &mut self.piles[*pile].1;
         if pile.take(*member) {
             let people = pile.name(*member).map(str::to_owned).into_iter().collect();
-            out.verdicts.push(Verdict { count: 1, people, ..Verdict::clone(verdict) });
+            let ending = Ending::Not(Reason::Merged(winner.to_owned()));
+            out.verdicts.push(Verdict { count: 1, people, ending, ..Verdict::clone(verdict) });
         }
+    }
+
+    /// The rule of a telling that is on its way.
+    fn rule(&self, number: usize) -> String {
+        let verdict = self.replaceable.get(number).map(|(_, _, verdict)| verdict);
+        verdict.and_then(|verdict| verdict.rule.clone()).unwrap_or_default()
     }
 
     /// Everything that leaves, and nothing is left.

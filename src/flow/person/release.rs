@@ -129,7 +129,7 @@ impl PersonLane {
         telling.ask_again()?;
         telling.may_hear(world.people, entry)?;
         if telling.if_merged.is_some() && self.piles.told.knows(key, text.notice.appended_at) {
-            return Err(Reason::Merged);
+            return Err(Reason::Merged(telling.rival.to_owned()));
         }
         Ok(telling)
     }
@@ -149,7 +149,8 @@ impl PersonLane {
         let mut seen = None;
         while let Some((at, telling)) = (!standing.is_empty()).then(|| standing.remove(0)) {
             if seen == Some(at) {
-                self.end(telling.notice.id.0, (&Reason::Merged, user_id), now);
+                let winner = first.last().map(|(_, winner): &(u128, Telling<'_>)| winner.rule.id.clone());
+                self.end(telling.notice.id.0, (&Reason::Merged(winner.unwrap_or_default()), user_id), now);
             } else {
                 seen = Some(at);
                 first.push((unit.items[at].key, telling));
