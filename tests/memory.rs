@@ -242,3 +242,49 @@ fn memory_of_a_later_version_stops_its_partition_by_name_and_no_other() {
         site.ledger()["distinct"].as_u64() > Some(0)
     });
 }
+
+/// A setting: how many partitions topics have.
+fn with_partitions(count: u32) -> String {
+    format!("kafka.topics.default_partitions={count}")
+}
+
+#[test]
+fn what_is_remembered_goes_where_it_belongs_when_the_topics_grow() {
+    let site = Site::open(kit::registry(), 2, &[]);
+    people(&site);
+    let mut first = site.run();
+    publish(&site);
+    let due = clock::now() + Span::from_secs(20);
+    (0..6).for_each(|number| task(&site, "xecm.task.assigned", number, due));
+    let routed = site.until_the_books_close(EVENTS + 6, SOON, |_| first.lives()).changes.routed;
+    let four = with_partitions(4);
+    let (code, said) = site.try_bugle(&["topics", "grow", "--dry-run", "--set", &four]);
+    assert!(code == Some(1) && said.contains("stop every instance"), "{said}");
+    // Something lies between the lanes when it ends.
+    publish(&site);
+    assert_eq!(first.terminate(), Some(0));
+    site.bugle(&["run", "--drain"]);
+    let three = with_partitions(3);
+    let (code, said) = site.try_bugle(&["topics", "grow", "--set", &three]);
+    assert!(code == Some(1) && said.contains("no multiple of it") && said.contains("write 4"), "{said}");
+    let said = site.bugle(&["topics", "grow", "--set", &four]);
+    assert!(said.contains("grown: "), "{said}");
+    kit::say(said.lines().last().unwrap_or_default());
+    assert!(site.bugle(&["topics", "grow", "--set", &four]).contains("nothing to grow"));
+
+    // Copies are known, what is due is told once, and what is open is ended.
+    let mut second = site.run_with(&["--set", &four]);
+    kit::until("what was due is told", SOON, || {
+        second.lives();
+        titles(&site, "Fällig").len() >= 6
+    });
+    publish(&site);
+    task(&site, "xecm.task.completed", 5, due);
+    let books = site.until_the_books_close(3 * EVENTS + 7, SOON, |_| second.lives());
+    assert_eq!(books.changes.routed, routed + 1, "{books:#?}");
+    let mut due: Vec<String> = titles(&site, "Fällig");
+    due.sort();
+    assert_eq!(due, (0..6).map(|number| format!("Fällig: Task {number}")).collect::<Vec<_>>());
+    assert_eq!(titles(&site, "Erledigt"), ["Erledigt: Task 5"]);
+    assert_eq!(site.ledger()["repeated"], 0);
+}

@@ -133,6 +133,14 @@ impl Broker for Late {
         self.model.create(topics)
     }
 
+    fn grow(&self, topic: Topic, partitions: u32) -> Result<(), BrokerError> {
+        self.model.grow(topic, partitions)
+    }
+
+    fn members(&self, group: &str) -> Result<usize, BrokerError> {
+        self.model.members(group)
+    }
+
     fn check(&self, topics: &[TopicSpec]) -> Result<Vec<BrokerError>, BrokerError> {
         self.model.check(topics)
     }

@@ -24,7 +24,7 @@ use crate::clock;
 use crate::event::answer::{Answer, MOST_COMMENT_BYTES};
 use crate::event::frame::FrameHead;
 use crate::event::notice::Verb;
-use crate::event::{Fact, Timestamp, hash128};
+use crate::event::{Fact, SubjectKey, Timestamp, hash128};
 use crate::flow::frames;
 use crate::push::KeyRing;
 use crate::push::reply_token::{Claims, Refusal};
@@ -50,6 +50,8 @@ pub struct Door {
     pub keys: KeyRing,
     /// Where answers go.
     pub broker: Arc<dyn Broker>,
+    /// How many partitions `bugle.subjects` has: more, perhaps, than when a push was cut.
+    pub subjects: u32,
     /// The rules that ask.
     pub rules: Arc<InForce>,
     /// What the live page shows.
@@ -179,7 +181,7 @@ impl Door {
     async fn hand_on(&self, claims: &Claims, generation: u64, item: Vec<u8>) -> Result<(), Refused> {
         let record = Outgoing {
             topic: Topic::Subjects,
-            partition: Some(claims.subject_partition),
+            partition: Some(SubjectKey(claims.subject.clone()).partition(self.subjects)),
             key: None,
             value: Some(frames::single(&FrameHead { generation, ..FrameHead::default() }, &item).into()),
             headers: Vec::new(),

@@ -6,6 +6,8 @@ pub mod chains;
 pub mod chaos;
 pub mod config;
 pub mod demo;
+pub mod drain;
+pub mod grow;
 pub mod letters;
 mod outside;
 pub mod people;
@@ -260,6 +262,7 @@ impl App {
         let door = Door {
             keys: wiring::keys(config)?,
             broker: Arc::clone(&parts.broker),
+            subjects: parts.plan.subjects,
             rules: Arc::clone(&parts.rules),
             board: Arc::clone(&parts.board),
             secrets: secrets.collect::<Result<Vec<_>, _>>()?.into(),

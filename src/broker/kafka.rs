@@ -147,6 +147,17 @@ impl Broker for Kafka {
         self.admin.create(topics)
     }
 
+    fn grow(&self, topic: Topic, partitions: u32) -> Result<(), BrokerError> {
+        if self.partitions(topic)? < partitions {
+            self.admin.grow(self.settings.names.of(topic), partitions)?;
+        }
+        Ok(())
+    }
+
+    fn members(&self, group: &str) -> Result<usize, BrokerError> {
+        self.admin.members(group)
+    }
+
     fn check(&self, topics: &[TopicSpec]) -> Result<Vec<BrokerError>, BrokerError> {
         let names: Vec<&str> = topics.iter().map(|spec| spec.name.as_str()).collect();
         let found = self.admin.look(&names)?;

@@ -336,6 +336,18 @@ pub trait Broker: Send + Sync {
     /// [`BrokerError::Unavailable`].
     fn create(&self, topics: &[TopicSpec]) -> Result<Vec<Topic>, BrokerError>;
 
+    /// Gives a topic so many partitions, where it has fewer; the new ones are empty. All can be used then.
+    ///
+    /// # Errors
+    /// [`BrokerError::Topic`] when it does not exist, [`BrokerError::Unavailable`].
+    fn grow(&self, topic: Topic, partitions: u32) -> Result<(), BrokerError>;
+
+    /// How many members a group has; of a group that nobody ever joined, none.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unavailable`].
+    fn members(&self, group: &str) -> Result<usize, BrokerError>;
+
     /// Says what is wrong with the topics there are; empty when nothing is.
     ///
     /// # Errors

@@ -299,6 +299,21 @@ impl Broker for Model {
         Ok(made)
     }
 
+    fn grow(&self, topic: Topic, partitions: u32) -> Result<(), BrokerError> {
+        let mut state = self.lock();
+        let log = state.topics.get_mut(&topic).ok_or_else(|| BrokerError::missing(&topic.to_string()))?;
+        log.grow(partitions);
+        let groups: Vec<String> = state.groups.keys().cloned().collect();
+        groups.iter().for_each(|group| state.settle(group));
+        drop(state);
+        self.shared.changed.notify_all();
+        Ok(())
+    }
+
+    fn members(&self, group: &str) -> Result<usize, BrokerError> {
+        Ok(self.lock().groups.get(group).map_or(0, Group::len))
+    }
+
     fn check(&self, topics: &[TopicSpec]) -> Result<Vec<BrokerError>, BrokerError> {
         let state = self.lock();
         Ok(faults_of(topics, |spec| {

@@ -178,7 +178,7 @@ pub(super) fn faults_of(
         counts.insert(spec.topic, found.partitions);
         if is_ours(spec.topic) && found.partitions != spec.partitions {
             wrong(format!(
-                "has {} partitions, but the configuration says {}; a count cannot change while there is work in it",
+                "has {} partitions, but the configuration says {}; `bugle topics grow` gives it more",
                 found.partitions, spec.partitions
             ));
         }
@@ -242,7 +242,7 @@ fn setting_fault(spec: &TopicSpec, name: &str, wanted: &str, is: &str) -> Option
 }
 
 /// Whether the topic is held as a whole by every instance, and not shared out.
-const fn is_whole(topic: Topic) -> bool {
+pub(crate) const fn is_whole(topic: Topic) -> bool {
     matches!(topic, Topic::Directory | Topic::Members | Topic::Topology | Topic::Mutes)
 }
 

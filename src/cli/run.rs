@@ -8,6 +8,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::broker_args::BrokerArgs;
 use super::{Done, Failure, say};
+use crate::app::drain::Drain;
+use crate::app::grow::wait_for_the_last;
 use crate::app::{App, wiring};
 use crate::broker::model::Model;
 use crate::broker::{Broker, BrokerError, TopicSpec};
@@ -33,6 +35,9 @@ pub struct Args {
     /// Run on a broker in memory instead of Kafka: nothing outlives the process.
     #[arg(long)]
     pub embedded: bool,
+    /// Take nothing new in: carry what lies between the lanes to its end, and end. No other instance may run.
+    #[arg(long, conflicts_with = "embedded")]
+    pub drain: bool,
 }
 
 /// Between two looks for a cluster that is away, and between two words about it.
@@ -44,7 +49,11 @@ const SAY_EVERY: Duration = Duration::from_secs(30);
 /// # Errors
 /// What keeps it from starting, and what to do about it.
 pub fn run(args: &Args) -> Done {
-    let config = args.settings.load()?;
+    let mut config = args.settings.load()?;
+    if args.drain {
+        // Nobody is told where the door is: an answer would lie behind what is read to its end.
+        config.answers.listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    }
     logs::install(config.log.format, &config.log.filter)
         .map_err(|fault| Failure::configuration(&fault).hint(fault.hint()))?;
     for warning in &config.warnings {
@@ -68,23 +77,63 @@ pub fn run(args: &Args) -> Done {
             return Ok(0);
         };
         refuse_faulty_topics(&faults)?;
+        if args.drain {
+            refuse_others(kafka.as_ref(), &config.kafka.group)?;
+        }
         kafka
     };
-    let app = App::start(&config, broker, Arc::clone(&runtime))?;
+    let mut app = App::start(&config, Arc::clone(&broker), Arc::clone(&runtime))?;
     tracing::info!(admin = %format!("http://{}", app.admin), "running");
-    let given_up = runtime.block_on(async {
+    let ended = runtime.block_on(async {
+        if args.drain {
+            return until_drained(&mut app, broker.as_ref(), (&config.kafka.group, &mut asked.to_stop)).await;
+        }
         tokio::select! {
-            () = until_stopped(&app, &mut asked) => None,
-            why = app.given_up() => Some(why),
+            () = until_stopped(&app, &mut asked) => Ended::Asked,
+            why = app.given_up() => Ended::GivenUp(why),
         }
     });
     tracing::info!("stopping: what is under way is finished first");
     app.stop();
-    match given_up {
-        None => Ok(0),
-        Some(why) => {
+    match ended {
+        Ended::Asked if args.drain => Err(Failure::failed("not everything between the lanes was read")),
+        Ended::Asked | Ended::Drained => Ok(0),
+        Ended::GivenUp(why) => {
             Err(Failure::failed(why).hint("give each process a `kafka.instance_id` of its own, or none"))
         }
+    }
+}
+
+/// Why it ends.
+enum Ended {
+    Asked,
+    Drained,
+    GivenUp(String),
+}
+
+async fn until_drained(app: &mut App, broker: &dyn Broker, (group, to_stop): (&str, &mut ToStop)) -> Ended {
+    let mut drain = Drain::new(group);
+    let mut every = tokio::time::interval(LOOK_AGAIN / 4);
+    loop {
+        tokio::select! {
+            () = to_stop.asked() => return Ended::Asked,
+            why = app.given_up() => return Ended::GivenUp(why),
+            _ = every.tick() => {}
+        }
+        match drain.go_on(app, broker) {
+            Ok(true) => return Ended::Drained,
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "Kafka is waited for"),
+        }
+    }
+}
+
+/// What others take in, they write between the lanes.
+fn refuse_others(broker: &dyn Broker, group: &str) -> Result<(), Failure> {
+    match wait_for_the_last(broker, group).map_err(Failure::failed)? {
+        None => Ok(()),
+        Some((group, members)) => Err(Failure::failed(format!("`{group}` has {members} members"))
+            .hint("stop every other instance first")),
     }
 }
 

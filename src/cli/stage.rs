@@ -166,6 +166,14 @@ impl Broker for Log {
         Ok(Vec::new())
     }
 
+    fn grow(&self, _: Topic, _: u32) -> Result<(), BrokerError> {
+        Ok(())
+    }
+
+    fn members(&self, _: &str) -> Result<usize, BrokerError> {
+        Ok(0)
+    }
+
     fn check(&self, _: &[TopicSpec]) -> Result<Vec<BrokerError>, BrokerError> {
         Ok(Vec::new())
     }

@@ -1,6 +1,8 @@
-//! Topics: makes the topics Bugle needs, and says what is wrong with those there are.
+//! Topics: makes the topics Bugle needs, says what is wrong with those there are, and lets them grow.
 //!
-//! It never changes a topic that exists, and never deletes one.
+//! It never deletes one.
+
+mod grow;
 
 use std::io::{self, Write};
 
@@ -12,15 +14,19 @@ use super::{Done, Failure};
 use crate::app::{Unready, wiring};
 use crate::broker::{Broker, BrokerError, TopicSpec};
 
-/// Make and check the topics Bugle reads and writes.
+/// Make, check and grow the topics Bugle reads and writes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   bugle topics create --brokers kafka:9093
   bugle topics create --config bugle.yaml --partitions 12
   bugle topics check --output json
+  bugle topics grow --partitions 12 --dry-run
 
 Topics between Bugle's own lanes never expire: what nobody has read yet is kept, however long a system
-was down. The directory, the members and the rules are compacted. `check` fails when a topic is made otherwise.")]
+was down. The directory, the members and the rules are compacted. `check` fails when a topic is made otherwise.
+
+`grow` works while no instance runs and everything between the lanes is read (`bugle run --drain`), and only to a
+multiple: what partition 1 of 4 remembers is shared out among 1, 5 and 9 of 12. Ended in the middle, run it again.")]
 pub struct Args {
     #[command(subcommand)]
     verb: Verb,
@@ -42,6 +48,12 @@ enum Verb {
     Create,
     /// Say what is wrong with the topics there are; exit code 1 when something is.
     Check,
+    /// Give topics as many partitions as the settings say, and what is remembered to those it belongs to then.
+    Grow {
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// How to print.
@@ -74,11 +86,16 @@ pub fn run(args: &Args) -> Done {
     let config = settings.load()?;
     let specs = wiring::specs(&config).map_err(unready)?;
     let kafka = wiring::kafka(&config).map_err(unready)?;
+    let mut out = io::stdout().lock();
     let report = match args.verb {
         Verb::Create => create(kafka.as_ref(), &specs)?,
         Verb::Check => check(kafka.as_ref(), &specs)?,
+        Verb::Grow { dry_run } => {
+            let of = (specs.as_slice(), config.kafka.group.as_str());
+            return grow::run(kafka.as_ref(), of, (dry_run, args.output), &mut out);
+        }
     };
-    print(&report, args.output, &mut io::stdout().lock()).map_err(Failure::failed)?;
+    print(&report, args.output, &mut out).map_err(Failure::failed)?;
     Ok(u8::from(!report.faults.is_empty()))
 }
 

@@ -178,7 +178,7 @@ impl LaneThread {
 
     /// The consumer group of a lane.
     pub(super) fn group_of(&self, lane: Lane) -> String {
-        format!("{}-{}", self.settings.name, lane.as_str())
+        super::group_of(&self.settings.name, lane)
     }
 
     /// Where source lanes begin that have never committed.
@@ -187,7 +187,8 @@ impl LaneThread {
     }
 
     fn stopping(&self) -> bool {
-        self.stop.asked.load(Ordering::Relaxed)
+        let Stop { asked, lanes, .. } = self.stop.as_ref();
+        asked.load(Ordering::Relaxed) || lanes[self.lane as usize].load(Ordering::Relaxed)
     }
 
     pub(super) fn pause(&self, span: Duration) {

@@ -106,6 +106,8 @@ const MOST_CALLS: usize = 8;
 #[derive(Default)]
 struct Stop {
     asked: Arc<AtomicBool>,
+    /// The same for single lanes.
+    lanes: [AtomicBool; Lane::ALL.len()],
     /// Why the engine stops although nobody asked.
     given_up: watch::Sender<Option<String>>,
 }
@@ -114,12 +116,14 @@ struct Stop {
 pub struct Engine {
     stop: Arc<Stop>,
     threads: Vec<JoinHandle<()>>,
+    lanes: Vec<(Lane, JoinHandle<()>)>,
     /// Ends after the lanes, with what they knew last.
     snapshots: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
 }
 
 /// The topics a lane reads.
-fn inputs(lane: Lane) -> Vec<Topic> {
+#[must_use]
+pub fn inputs(lane: Lane) -> Vec<Topic> {
     match lane {
         Lane::Source => Source::ALL.into_iter().map(Topic::Events).collect(),
         Lane::Subject => vec![Topic::Subjects],
@@ -127,6 +131,12 @@ fn inputs(lane: Lane) -> Vec<Topic> {
         Lane::Delivery => vec![Topic::Pushes],
         Lane::WriteBack => vec![Topic::Writebacks],
     }
+}
+
+/// The consumer group of a lane, of instances whose groups begin so.
+#[must_use]
+pub fn group_of(name: &str, lane: Lane) -> String {
+    format!("{name}-{}", lane.as_str())
 }
 
 // === impl Engine ===
@@ -148,6 +158,7 @@ impl Engine {
         let calls = sender::Requests::new(MOST_CALLS);
         let fetches = fetch::Fetches::default();
         let held: [_; Lane::ALL.len()] = std::array::from_fn(|_| Arc::new(AtomicUsize::new(0)));
+        let mut lanes = Vec::new();
         for (lane, held) in Lane::ALL.into_iter().zip(&held) {
             for slot in 0..settings.threads.max(1) {
                 let requests = if lane == Lane::WriteBack { &calls } else { &requests };
@@ -155,7 +166,7 @@ impl Engine {
                 let thread = lane_thread::LaneThread::new((lane, slot), parts, settings, shared);
                 let name = format!("{}-{slot}", lane.as_str());
                 let spawned = std::thread::Builder::new().name(name).spawn(move || thread.run());
-                threads.push(spawned.map_err(|error| BrokerError::Fatal(error.to_string()))?);
+                lanes.push((lane, spawned.map_err(|error| BrokerError::Fatal(error.to_string()))?));
             }
         }
         if settings.standby {
@@ -171,12 +182,20 @@ impl Engine {
             thread.spawn(move || snapshots.run(every, &stopped)).map(|thread| (stop, thread))
         });
         let snapshots = snapshots.transpose().map_err(|error| BrokerError::Fatal(error.to_string()))?;
-        Ok(Self { stop, threads, snapshots })
+        Ok(Self { stop, threads, lanes, snapshots })
     }
 
     /// Asks every lane to commit what is done and to let go. Does not wait.
     pub fn stop(&self) {
         self.stop.asked.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends one lane: it commits what is done and lets go. Waits for that.
+    pub fn end(&mut self, lane: Lane) {
+        self.stop.lanes[lane as usize].store(true, Ordering::Relaxed);
+        let (ending, others): (Vec<_>, Vec<_>) = self.lanes.drain(..).partition(|(of, _)| *of == lane);
+        self.lanes = others;
+        ending.into_iter().for_each(|(_, thread)| ended(thread));
     }
 
     /// Says why, should every lane have to end although nobody asked for it.
@@ -188,16 +207,19 @@ impl Engine {
     /// Waits until every lane has let go, and what they remember lies in snapshots.
     pub fn join(self) {
         self.stop();
-        for thread in self.threads {
-            if thread.join().is_err() {
-                tracing::error!("a lane thread panicked; what it had not committed is done again");
-            }
-        }
+        let lanes = self.lanes.into_iter().map(|(_, thread)| thread);
+        lanes.chain(self.threads).for_each(ended);
         if let Some((stop, thread)) = self.snapshots {
             stop.store(true, Ordering::Relaxed);
             if thread.join().is_err() {
                 tracing::error!("the thread that writes snapshots panicked; memory is in its topics");
             }
         }
+    }
+}
+
+fn ended(thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        tracing::error!("a lane thread panicked; what it had not committed is done again");
     }
 }

@@ -74,10 +74,15 @@ pub(super) fn owe(given: &Given<'_>, (rule, change): (&Rule, &Change<'_>), plan:
         set,
     };
     let key = write_back.key();
-    let partition = partition_of(hash128([key.as_bytes()]), plan.write_backs);
+    let partition = partition_of(about(&write_back), plan.write_backs);
     let value = codec::write_back::encode(plan.ids.write_back, &write_back);
     out.write(Topic::Writebacks, partition, Some(key.into_bytes().into()), value);
     out.tally.write_backs += 1;
+}
+
+/// A hash of what an answer is about: partitions go by it.
+pub(super) fn about(write_back: &WriteBack) -> u128 {
+    hash128([write_back.key().as_bytes()])
 }
 
 /// What is to be set: what the source does with such an answer, and over it what the rule says. `None` where

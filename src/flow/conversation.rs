@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::frame::{SubjectItem, append, take};
 use crate::event::notice::Verb;
-use crate::event::{BoundAudience, Timestamp};
+use crate::event::{BoundAudience, SubjectKey, Timestamp};
 use crate::store::keyed::{NEVER, Second};
 
 use super::memory::BrokenMemory;
@@ -177,6 +177,29 @@ impl<'a> Matter<'a> {
         let sum = sum(&head[..FOUR], rest).to_le_bytes();
         bytes[start + 1 + FOUR..start + 1 + 2 * FOUR].copy_from_slice(&sum);
         bytes
+    }
+
+    /// The subject, as far as something of it can still be told.
+    ///
+    /// # Errors
+    /// [`BrokenMemory`].
+    pub fn subject(&self) -> Result<Option<SubjectKey>, BrokenMemory> {
+        let Some(talk) = self.talks.iter().find(|talk| !talk.item.is_empty()) else { return Ok(None) };
+        let kept = talk.kept()?;
+        let item = SubjectItem::read(&kept).map_err(|_| BrokenMemory::Damaged)?;
+        Ok(Some(SubjectKey(item.subject.to_owned())))
+    }
+
+    /// The partitions of people that were told have become more; whether that changes anything.
+    pub fn reach_more<I: Iterator<Item = i32>>(&mut self, becomes: impl Fn(i32) -> I) -> bool {
+        let mut changed = false;
+        for talk in &mut self.talks {
+            let more: Vec<i32> = talk.reached.iter().flat_map(|partition| becomes(*partition)).collect();
+            let before = talk.reached.len();
+            talk.reach(&more);
+            changed |= talk.reached.len() > before;
+        }
+        changed
     }
 
     /// The second at which it must be looked at again.

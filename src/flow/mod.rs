@@ -30,6 +30,7 @@ pub mod due;
 pub mod fan_out;
 mod finished;
 pub mod frames;
+pub mod grow;
 pub mod line;
 pub mod memory;
 pub mod merge;
@@ -68,6 +69,7 @@ pub use crate::store::mutes::{Muted, Mutes};
 pub use accounts::Accounts;
 pub use cursor::Cursor;
 pub use outbox::{Outbox, Send, Tally};
+pub use parked::is_batch as parked_batch;
 pub use write_back::Call;
 
 /// What a lane may look at. It does not change while a record is admitted.

@@ -281,6 +281,12 @@ impl Parked {
     }
 }
 
+/// Whether a record under this key of `bugle.pushes.state` is a batch.
+#[must_use]
+pub fn is_batch(key: &[u8]) -> bool {
+    key.len() == KEY
+}
+
 fn key((offset, place): At) -> [u8; KEY] {
     let mut key = [0; KEY];
     key[..size_of::<i64>()].copy_from_slice(&offset.to_be_bytes());

@@ -50,6 +50,23 @@ pub fn held_of(key: &[u8], entry: Option<&[u8]>) -> u64 {
     claims.unwrap_or_default()
 }
 
+/// Whose an entry of `bugle.people.state` is, and under which keys the texts lie that wait for them; none,
+/// where it is a text itself.
+///
+/// # Errors
+/// [`BrokenMemory`].
+pub(super) fn whose(key: &[u8], entry: &[u8]) -> Result<Option<(String, String, Texts)>, BrokenMemory> {
+    if key.len() != size_of::<u128>() {
+        return Ok(None);
+    }
+    let Waiting { tenant, user_id, items, .. } = waiting::read(entry)?;
+    let texts = items.iter().flat_map(|item| &item.claims).map(|claim| held::text_key(*claim));
+    Ok(Some((tenant.into_owned(), user_id.into_owned(), texts.collect())))
+}
+
+/// Keys of texts.
+type Texts = Vec<Vec<u8>>;
+
 /// What one partition of people remembers, and what waits for the cut.
 #[derive(Debug)]
 pub struct PersonLane {

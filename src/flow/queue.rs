@@ -9,9 +9,11 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::codec;
 use crate::event::Timestamp;
 use crate::event::frame::{append, take};
 
+use super::carry;
 use super::memory::BrokenMemory;
 
 /// The format this version writes; of a later one it reads nothing.
@@ -70,6 +72,16 @@ impl<'a> Queue<'a> {
             Ok((queue, [])) => Ok(queue),
             _ => Err(BrokenMemory::Damaged),
         }
+    }
+
+    /// A hash of what its answers are about: partitions go by it.
+    ///
+    /// # Errors
+    /// [`BrokenMemory`].
+    pub fn about(&self) -> Result<u128, BrokenMemory> {
+        let job = self.jobs.first().ok_or(BrokenMemory::Damaged)?;
+        let answer = codec::write_back::read(&job.record).map_err(|_| BrokenMemory::Damaged)?;
+        Ok(carry::about(&answer))
     }
 
     /// The entry.

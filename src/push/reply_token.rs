@@ -48,7 +48,8 @@ pub struct KeyRing {
 pub struct Claims {
     /// Whose data.
     pub tenant: String,
-    /// The partition of `bugle.subjects` the answer goes to.
+    /// The partition of `bugle.subjects` that spoke. The topic may have grown since: an answer goes to where its
+    /// subject is now.
     pub subject_partition: i32,
     /// The subject's key.
     pub subject: String,

@@ -43,6 +43,10 @@ pub(crate) enum Kind {
     ScaledOut,
     /// An instance was asked to stop, and did.
     ScaledIn,
+    /// The topics got twice the partitions.
+    Grown,
+    /// Who did that was ended in the middle.
+    GrowthEnded,
 }
 
 /// A promise, as it is checked.
@@ -99,7 +103,7 @@ pub(crate) struct Counted {
 // === impl Kind ===
 
 impl Kind {
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::CrashIdle,
         Self::CrashBeforeProduce,
         Self::CrashProduced,
@@ -119,11 +123,13 @@ impl Kind {
         Self::Joined,
         Self::ScaledOut,
         Self::ScaledIn,
+        Self::Grown,
+        Self::GrowthEnded,
     ];
 
     /// Whether it is a fault, and not what happens every day.
     const fn is_fault(self) -> bool {
-        !matches!(self, Self::Left | Self::Joined | Self::ScaledOut | Self::ScaledIn)
+        !matches!(self, Self::Left | Self::Joined | Self::ScaledOut | Self::ScaledIn | Self::Grown)
     }
 
     const fn words(self) -> &'static str {
@@ -147,6 +153,8 @@ impl Kind {
             Self::Joined => "people who took it again",
             Self::ScaledOut => "instances that came",
             Self::ScaledIn => "instances that stopped",
+            Self::Grown => "times topics got twice the partitions",
+            Self::GrowthEnded => "ends in the middle of that",
         }
     }
 }

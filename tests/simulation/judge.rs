@@ -125,6 +125,9 @@ impl Play<'_> {
             self.heal()?;
             self.tap();
             self.heal()?;
+            if hour == 2 && self.grows {
+                self.grow()?;
+            }
             if hour % 6 == 0 {
                 broken.extend(self.replay_knows_the_same().err());
             }

@@ -10,6 +10,7 @@ mod counted;
 mod crooked;
 #[path = "../town/forgetful.rs"]
 mod forgetful;
+mod growing;
 #[path = "../town/instance.rs"]
 mod instance;
 mod judge;

@@ -13,15 +13,16 @@ use bugle::engine::by_hand::ByHand;
 use bugle::engine::shelf::Shelf;
 use bugle::engine::snapshots::Snapshots;
 use bugle::engine::standby::Standby;
-use bugle::event::Lane;
 use bugle::event::answer::Answer;
 use bugle::event::frame::FrameHead;
 use bugle::event::notice::Verb;
+use bugle::event::{Lane, SubjectKey};
 use bugle::flow::frames;
 use bugle::store::folder::Folder;
 
 use super::counted::{Counted, Kind, Violation};
 use super::crooked::Crooked;
+use super::growing::grows;
 use super::instance::{Site, group, transactional_id};
 use super::movers::{Copied, MOVERS, Movers};
 use super::office::{Office, Turn};
@@ -37,7 +38,7 @@ pub(crate) struct Play<'t> {
     /// What the instances see, and what they are judged by.
     pub(super) town: &'t Company,
     pub(super) judge: &'t Company,
-    rng: fastrand::Rng,
+    pub(super) rng: fastrand::Rng,
     pub(super) model: Model,
     broker: Arc<dyn Broker>,
     pub(super) weather: Arc<Weather>,
@@ -50,6 +51,8 @@ pub(crate) struct Play<'t> {
     /// Where the instances keep their snapshots; in some plays they have no disks.
     pub(super) disk: Option<tempfile::TempDir>,
     standby: bool,
+    /// Its topics grow.
+    pub(super) grows: bool,
     /// Until which step an instance does nothing, and until when it hears nothing or gets no answers.
     stalled: Vec<u32>,
     clouded: Vec<u32>,
@@ -119,6 +122,7 @@ impl<'t> Play<'t> {
             instances: (0..INSTANCES).map(|_| None).collect(),
             disk: has_disks(seed).then(|| tempfile::tempdir().unwrap()),
             standby: has_standby(seed),
+            grows: grows(seed),
             stalled: vec![0; INSTANCES],
             clouded: vec![0; INSTANCES],
             outage: None,
@@ -243,7 +247,9 @@ impl<'t> Play<'t> {
         let rule = asked.telling.rule.as_str();
         let source = self.town.town.topology.rule(rule).unwrap().source;
         let frame = frames::single(&FrameHead::default(), &answer.item(source, (&asked.subject, rule)));
-        let (topic, partition, value) = (Topic::Subjects, Some(asked.partition), Some(frame.into()));
+        let partition =
+            SubjectKey(asked.subject.clone()).partition(self.model.partitions(Topic::Subjects).unwrap());
+        let (topic, partition, value) = (Topic::Subjects, Some(partition), Some(frame.into()));
         let record = Outgoing { topic, partition, key: None, value, headers: Vec::new() };
         self.model.publish(vec![record]).unwrap();
         self.answers.push((asked.telling, verb));

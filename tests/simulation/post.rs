@@ -17,12 +17,11 @@ pub(crate) struct Post {
     held: Mutex<Held>,
 }
 
-/// What a person may answer, and where that goes.
+/// What a person may answer, about what.
 #[derive(Clone)]
 pub(crate) struct Asked {
     pub(crate) telling: Telling,
     pub(crate) subject: String,
-    pub(crate) partition: i32,
     pub(crate) verbs: Vec<Verb>,
 }
 
@@ -127,7 +126,6 @@ impl PushService for Post {
             let asked = batch.members.iter().zip(&tellings).map(|(member, telling)| Asked {
                 telling: telling.clone(),
                 subject: letter(member).subject.to_owned(),
-                partition: letter(member).subject_partition,
                 verbs: batch.head.template.answers.clone(),
             });
             held.askable.extend(asked);

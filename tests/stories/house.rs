@@ -19,7 +19,7 @@ use bugle::event::answer::Answer;
 use bugle::event::frame::{FrameHead, MOST_FRAME_BYTES};
 use bugle::event::notice::Verb;
 use bugle::event::write_back::{Ask, Came, WriteBack};
-use bugle::event::{Incoming, Lane, Occasion, Parcel, Person, Source, Span, Topic, Verdict};
+use bugle::event::{Incoming, Lane, Occasion, Parcel, Person, Source, Span, SubjectKey, Topic, Verdict};
 use bugle::flow::fan_out::{self, Item};
 use bugle::flow::frames::{FrameItems, FrameSet, single};
 use bugle::flow::{Mutes, Outbox, Plan};
@@ -334,7 +334,8 @@ impl House {
         let rule = asked.telling.rule.as_str();
         let source = self.town.topology.rule(rule).unwrap().source;
         let frame = single(&FrameHead::default(), &answer.item(source, (&asked.subject, rule)));
-        self.write(Topic::Subjects, asked.partition, frame);
+        let partition = SubjectKey(asked.subject.clone()).partition(self.town.plan.subjects);
+        self.write(Topic::Subjects, partition, frame);
     }
 
     /// What this person was asked by this rule, the newest last.

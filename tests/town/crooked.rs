@@ -145,6 +145,14 @@ impl Broker for Crooked {
         self.model.create(topics)
     }
 
+    fn grow(&self, topic: Topic, partitions: u32) -> Done<()> {
+        self.model.grow(topic, partitions)
+    }
+
+    fn members(&self, group: &str) -> Done<usize> {
+        self.model.members(group)
+    }
+
     fn check(&self, topics: &[TopicSpec]) -> Done<Vec<BrokerError>> {
         self.model.check(topics)
     }

@@ -9,8 +9,8 @@ use bugle::directory::Directory;
 use bugle::engine::by_hand::ByHand;
 use bugle::engine::shelf::Shelf;
 use bugle::engine::{Parts, Settings};
-use bugle::event::Lane;
-use bugle::flow::Mutes;
+use bugle::event::{Lane, Topic};
+use bugle::flow::{Mutes, Plan};
 use bugle::push::PushService;
 use bugle::source_systems::SourceSystems;
 use bugle::store::view::Board;
@@ -61,10 +61,23 @@ impl Site<'_> {
             mutes: Arc::clone(self.mutes),
             push: Arc::clone(&self.push),
             sources: Arc::clone(&self.sources),
-            plan: Arc::new(self.town.plan.clone()),
+            plan: Arc::new(self.plan()),
             runtime: self.runtime.clone(),
             board: Arc::new(Board::new(clock::now())),
             shelf: Arc::clone(&self.shelf),
+        }
+    }
+
+    /// With the partitions there are.
+    fn plan(&self) -> Plan {
+        let of = |topic| self.broker.partitions(topic).unwrap();
+        Plan {
+            subjects: of(Topic::Subjects),
+            people: of(Topic::People),
+            pushes: of(Topic::Pushes),
+            write_backs: of(Topic::Writebacks),
+            audit: of(Topic::Audit),
+            ..self.town.plan.clone()
         }
     }
 

@@ -10,7 +10,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
@@ -82,6 +84,26 @@ impl Admin {
             }
         }
         Ok(made)
+    }
+
+    /// Adds partitions to a topic, and waits until they are known.
+    pub(super) fn grow(&self, name: &str, partitions: u32) -> Result<(), BrokerError> {
+        let (more, begun) = ([NewPartitions::new(name, partitions as usize)], Tick::now());
+        for result in self.ask(self.client.create_partitions(&more, &options()))? {
+            let fault = |(name, code)| BrokerError::Topic { name, fault: format!("cannot grow: {code}") };
+            result.map_err(fault)?;
+        }
+        while self.partitions(name)?.is_none_or(|has| has < partitions) && begun.elapsed() < ANSWER_WITHIN {
+            thread::park_timeout(LOOK_AGAIN);
+        }
+        Ok(())
+    }
+
+    /// How many members a group has.
+    pub(super) fn members(&self, group: &str) -> Result<usize, BrokerError> {
+        let asked = self.client.inner().fetch_group_list(Some(group), ANSWER_WITHIN);
+        let groups = asked.map_err(|error| self.unavailable(&error))?;
+        Ok(groups.groups().iter().map(|group| group.members().len()).sum())
     }
 
     /// How a topic was made; `None` when it does not exist.

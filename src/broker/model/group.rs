@@ -104,9 +104,14 @@ impl Group {
         self.members.len() < before
     }
 
+    /// How many members there are, those included that do not know yet that they are none.
+    pub(super) fn len(&self) -> usize {
+        self.members.len() + self.evicted.len()
+    }
+
     /// Whether nobody is a member.
     pub(super) fn is_empty(&self) -> bool {
-        self.members.is_empty() && self.evicted.is_empty()
+        self.len() == 0
     }
 
     /// The group gives a member up that was not heard of for too long; what it held is free.

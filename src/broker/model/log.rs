@@ -92,6 +92,12 @@ impl Log {
         Self { spec, partitions, cleanup, segment, tombstone, keyless: 0 }
     }
 
+    /// Adds partitions, up to so many.
+    pub(super) fn grow(&mut self, partitions: u32) {
+        self.spec.partitions = self.spec.partitions.max(partitions);
+        self.partitions.resize_with(self.spec.partitions as usize, Partition::default);
+    }
+
     /// The partition a record goes to; `None` when it names one that is not there.
     pub(super) fn place(&mut self, record: &Outgoing) -> Option<i32> {
         match (record.partition, &record.key) {

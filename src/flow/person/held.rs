@@ -77,8 +77,7 @@ impl Held {
     /// Writes what changed, if anything did, and where the lane is.
     pub(super) fn cut(&mut self, (offset, mut cursor): (i64, Cursor), out: &mut Outbox) {
         let person = |(key, entry): (u128, Option<&[u8]>)| (key.to_be_bytes().to_vec(), owned(entry));
-        let text =
-            |(key, entry): (u128, Option<&[u8]>)| ([&[TEXT], &key.to_be_bytes()[..]].concat(), owned(entry));
+        let text = |(key, entry): (u128, Option<&[u8]>)| (text_key(key), owned(entry));
         let changed: Vec<(Vec<u8>, Option<Bytes>)> =
             self.people.changed().map(person).chain(self.texts.kept.changed().map(text)).collect();
         if changed.is_empty() {
@@ -145,6 +144,11 @@ impl Held {
         self.people.undo();
         self.texts.undo();
     }
+}
+
+/// The key of a text in the topic.
+pub(super) fn text_key(notice: u128) -> Vec<u8> {
+    [&[TEXT], &notice.to_be_bytes()[..]].concat()
 }
 
 fn owned(entry: Option<&[u8]>) -> Option<Bytes> {
