@@ -30,7 +30,9 @@ fn offset(text: &str, line: isize, column: isize) -> usize {
     let lines = usize::try_from(line - 1).unwrap_or(0);
     let column = usize::try_from(column - 1).unwrap_or(0);
     let before: usize = text.split_inclusive('\n').take(lines).map(str::len).sum();
-    (before + column).min(text.len().saturating_sub(1))
+    // CEL counts letters, and a letter may have several bytes.
+    let within: usize = text[before..].chars().take(column).map(char::len_utf8).sum();
+    text.floor_char_boundary((before + within).min(text.len().saturating_sub(1)))
 }
 
 /// A single `=`, or `and`, `or`, `not` as words, outside of quotes.

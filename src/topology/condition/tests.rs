@@ -244,6 +244,14 @@ fn soup() -> impl Strategy<Value = String> {
         .prop_map(|words| words.join(" "))
 }
 
+#[test]
+fn a_slip_behind_wide_letters_is_placed_between_two_letters() {
+    for (text, offset) in [("\"……ß\"a", 10), ("'ä' 'b'", 5), ("ß", 0)] {
+        let faults = Condition::parse(text, &shape()).unwrap_err();
+        assert_eq!(faults[0].offset, offset, "{text}: {faults:?}");
+    }
+}
+
 proptest! {
     /// Whatever is written, each fault has a place in it, and what has none can be asked.
     #[test]
