@@ -3,15 +3,18 @@
 //! The load is that of `bugle bench`: four systems, one copy in twenty, five people for an event of 5 000.
 //! An iteration takes 10 000 events through one lane that remembers nothing yet, in transactions as the
 //! engine makes them. Beside it, `apache-avro` decodes the same events into its own values: what a program
-//! of this kind usually pays before it does anything.
+//! of this kind usually pays before it does anything. And the same order, written by our producer and by
+//! others whose payload a mapping takes, goes through the source lane with the shipped rules.
 
 use std::hint::black_box;
 use std::io::Cursor;
+use std::path::Path;
 use std::sync::Arc;
 
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
-use bugle::codec::{Codec, Name, Schemas, person};
+use apache_avro::writer::datum::GenericDatumWriter;
+use bugle::codec::{Codec, Name, Schemas, json as text, person};
 use bugle::directory::key::person_key;
 use bugle::directory::{Decoded, Directory};
 use bugle::event::frame::Format;
@@ -31,6 +34,7 @@ use bugle::topology::message::Links;
 use bugle::topology::{Kinds, Topology};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use secrecy::SecretString;
+use serde_json::json;
 
 /// The allocator of the program.
 #[cfg(feature = "mimalloc")]
@@ -248,6 +252,82 @@ fn benches(criterion: &mut Criterion) {
     });
     group.finish();
     decode(criterion, &site);
+    mapped(criterion, site);
+}
+
+/// What an order app writes, as Avro of its own.
+const ORDER: &str = r#"{"type": "record", "name": "StateChanged", "namespace": "com.acme.orders", "fields": [
+    {"name": "specversion", "type": "string"}, {"name": "id", "type": "string"}, {"name": "type", "type": "string"},
+    {"name": "time", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+    {"name": "data", "type": {"type": "record", "name": "Change", "fields": [
+        {"name": "order", "type": {"type": "record", "name": "Order", "fields": [
+            {"name": "number", "type": "string"}, {"name": "state", "type": "string"}, {"name": "href", "type": "string"},
+            {"name": "partner", "type": {"type": "record", "name": "Partner", "fields": [{"name": "id", "type": "string"}]}}
+        ]}},
+        {"name": "stage", "type": "string"}, {"name": "case", "type": ["null", "string"]},
+        {"name": "watchers", "type": {"type": "array", "items": {"type": "record", "name": "Watcher",
+            "fields": [{"name": "user", "type": "string"}]}}}
+    ]}}
+]}"#;
+const ORDER_ID: u32 = 7;
+
+/// One order in three writings: ours, JSON of others, Avro of others.
+fn written(codec: &Codec, schema: &Schema, number: usize) -> [Vec<u8>; 3] {
+    let (id, order) = (format!("9b1f-{number}"), format!("PO-{}", number % 500));
+    let theirs = json!({
+        "specversion": "1.0", "id": id, "type": "com.acme.orders.state-changed", "time": NOW.millis(),
+        "data": {
+            "order": { "number": order, "state": "SHIPPED", "href": "https://orders.example/PO", "partner": { "id": "northwind" } },
+            "stage": "live", "case": "C-9", "watchers": [{ "user": "ada" }, { "user": "ben" }],
+        },
+    });
+    let mut avro = vec![0];
+    avro.extend_from_slice(&ORDER_ID.to_be_bytes());
+    let value =
+        apache_avro::to_value(&theirs).and_then(|value| value.resolve(schema)).expect("it has this schema");
+    let writer = GenericDatumWriter::builder(schema).build().expect("a writer");
+    writer.write_value(&mut avro, value).expect("into memory");
+    let ours = json!({
+        "event_id": id, "tenant": "acme", "kind": "devadmin.business.event", "occurred_at": NOW.millis(),
+        "entity": { "type": "order", "id": order, "url": "https://orders.example/PO" }, "correlation_id": "C-9",
+        "organization_id": "acme-org", "tenant_id": "acme-prod", "environment": "prod",
+        "app_id": "order-app", "app_name": "Order app", "audience": { "users": ["ada", "ben"] },
+        "data": { "topic": "order", "document_id": order, "state": "shipped", "partner": "northwind" },
+    });
+    let ours = text::to_avro(codec.schemas(), &ours).expect("it is an event");
+    [ours.framed(Name::Events(Source::DevAdmin).local_id()), theirs.to_string().into_bytes(), avro]
+}
+
+fn mapped(criterion: &mut Criterion, site: Site) {
+    let kinds = Source::ALL.into_iter().flat_map(|source| site.codec.schemas().shapes(source).to_vec());
+    let topology =
+        Topology::load(Path::new("topology"), &Kinds::new(kinds)).expect("the shipped rules are right");
+    let site = Site { topology, ..site };
+    site.codec.learn(ORDER_ID, ORDER).expect("it is a schema");
+    let schema = Schema::parse_str(ORDER).expect("it is a schema");
+    let mut writings = [Vec::new(), Vec::new(), Vec::new()];
+    for number in 0..EVENTS {
+        for (records, value) in writings.iter_mut().zip(written(&site.codec, &schema, number)) {
+            let offset = i64::try_from(number).unwrap_or_default();
+            records.push(incoming(Topic::Events(Source::DevAdmin), offset, value.into()));
+        }
+    }
+    let lane = || SourceLane::new(Source::DevAdmin, 0, (0, &Place::default()), &site.plan);
+    let run =
+        |lane: &mut SourceLane, records: &[Incoming]| site.look(|world| run(lane, records.iter(), world));
+    for records in &writings {
+        let routed = run(&mut lane(), records);
+        assert!(routed.iter().all(|record| record.topic != Topic::DeadLetters), "every order is read");
+    }
+    let mut group = criterion.benchmark_group("source lane, 10 000 orders");
+    group.throughput(Throughput::Elements(EVENTS as u64)).sample_size(20);
+    for (name, records) in ["ours", "mapped from JSON", "mapped from Avro"].iter().zip(&writings) {
+        group.bench_function(*name, |bench| {
+            let measured = |mut lane| black_box(run(&mut lane, records));
+            bench.iter_batched(lane, measured, BatchSize::PerIteration);
+        });
+    }
+    group.finish();
 }
 
 fn decode(criterion: &mut Criterion, site: &Site) {

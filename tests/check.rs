@@ -14,7 +14,8 @@ fn check(folder: &str, output: Output) -> (String, u8) {
 
 fn args(folder: &Path, output: Output) -> Args {
     let (schemas, people, against, print_schema) = (None, None, None, None);
-    Args { folder: folder.to_owned(), schemas, people, against, print_schema, output }
+    let (sample, topic) = (None, None);
+    Args { folder: folder.to_owned(), schemas, people, against, sample, topic, print_schema, output }
 }
 
 #[test]
@@ -83,7 +84,7 @@ fn the_shipped_rules_serve_thirty_use_cases_and_pass() {
     assert!(Path::new("topology/xecm.yaml").exists());
     let (text, code) = check("topology", Output::Text);
     assert_eq!(code, 0, "{text}");
-    insta::assert_snapshot!(text, @"40 rules for 30 use cases, 4 sources, 58 messages: all good");
+    insta::assert_snapshot!(text, @"40 rules for 30 use cases, 4 sources, 58 messages, 5 mappings: all good");
 }
 
 /// A folder with one file of rules and one message for it.
@@ -266,16 +267,105 @@ fn every_planted_fault_is_named_in_its_file_and_nothing_else_is() {
         *found.entry(fault["file"].as_str().unwrap().to_owned()).or_default() += 1;
     }
     let mut planted = Vec::new();
-    for folder in [folder, &format!("{folder}/messages")] {
+    for folder in [folder, &format!("{folder}/messages"), &format!("{folder}/mappings")] {
         let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         planted.extend(files.filter(|path| path.is_file()).map(|path| path.display().to_string()));
     }
     assert!(planted.len() >= 40, "{}", planted.len());
     planted.sort();
     let named: Vec<String> = found.into_keys().collect();
-    let sound = [format!("{folder}/messages/news.yaml"), format!("{folder}/sound.yaml")];
+    let sound = ["messages/news.yaml", "mappings/mapping-that-is-sound.yaml", "sound.yaml"];
+    let sound = sound.map(|file| format!("{folder}/{file}"));
     planted.retain(|path| !sound.contains(path));
     assert_eq!(named, planted);
+}
+
+/// What `--sample` says of a payload.
+fn sample(payload: &str, output: Output) -> (String, u8) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sample.json");
+    std::fs::write(&file, payload).unwrap();
+    let args = Args { sample: Some(file), ..args(Path::new("topology"), output) };
+    let (text, code) = report(&args, Paint::Plain).unwrap();
+    (text.replace(&folder.path().display().to_string(), "."), code)
+}
+
+#[test]
+fn a_sample_is_shown_as_the_change_it_becomes() {
+    let row = std::fs::read_to_string("topology/scenarios/payloads/workspace-row.json").unwrap();
+    let (text, code) = sample(&row, Output::Text);
+    assert_eq!(code, 0);
+    insta::assert_snapshot!(text, @r#"
+    ./sample.json in the topic of bws: mapping `workspace-row-state` (topology/mappings/workspace-rows.yaml:5) makes of it
+    {
+      "actor": {
+        "user_id": "tom.berger"
+      },
+      "data": {
+        "stakeholders": [
+          "sofia.rossi",
+          "jonas.klein"
+        ],
+        "status_from": "Draft",
+        "status_to": "In review"
+      },
+      "due_at": "2026-01-09T18:00:00.000Z",
+      "entity": {
+        "id": "20814",
+        "type": "workspace",
+        "version": "559"
+      },
+      "event_id": "workspaces/20814/24023128",
+      "kind": "bws.workspace.status_changed",
+      "occurred_at": "2026-01-05T09:00:00.000Z",
+      "schema": 1,
+      "seq": 24023128,
+      "severity": "info",
+      "source": "bws",
+      "tenant": "acme",
+      "workspace": {
+        "id": "20814",
+        "name": "Pier 7",
+        "owner_user_id": "mara.weber"
+      }
+    }
+    "#);
+}
+
+#[test]
+fn a_sample_that_is_no_change_says_which_field_keeps_it_from_being_one() {
+    let row = std::fs::read_to_string("topology/scenarios/payloads/workspace-row.json").unwrap();
+    let (text, code) = sample(&row, Output::Json);
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((code, &json["ok"]), (0, &true.into()));
+    assert_eq!(json["became"][0]["mapping"], "workspace-row-state");
+    assert_eq!(json["became"][0]["change"]["data"]["status_to"], "In review");
+
+    let nameless = row.replace("\"name\": \"Pier 7\", ", "");
+    let (text, code) = sample(&nameless, Output::Text);
+    assert_eq!(code, 78);
+    insta::assert_snapshot!(text, @r"
+    ./sample.json in the topic of bws: a dead letter, missing-field at `workspace.name`: mapping `workspace-row-state` takes it from `payload.after.name`
+    hint: correct the mapping, or give the field a `default`
+    ");
+    let (text, _) = sample(&nameless, Output::Json);
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json["became"][0]["fault"]["field"], "workspace.name");
+
+    let read = row.replace("\"op\": \"u\"", "\"op\": \"r\"");
+    insta::assert_snapshot!(sample(&read, Output::Text).0, @"./sample.json in the topic of bws: mapping `workspace-row-other` (topology/mappings/workspace-rows.yaml:27) skips it");
+    insta::assert_snapshot!(sample("{\"a\": 1}", Output::Text).0, @r"
+    ./sample.json in the topic of xconnector: a dead letter, unmapped: the mappings of xconnector are `oneteg-run-noise`, `oneteg-run`
+    hint: add a mapping whose `when` it meets to a file of topology/mappings
+    ./sample.json in the topic of bws: a dead letter, unmapped: the mappings of bws are `workspace-row-state`, `workspace-row-other`
+    hint: add a mapping whose `when` it meets to a file of topology/mappings
+    ./sample.json in the topic of devadmin: a dead letter, unmapped: the mappings of devadmin are `order-app-state`
+    hint: add a mapping whose `when` it meets to a file of topology/mappings
+    ");
+    insta::assert_snapshot!(sample("<xml/>", Output::Text).0, @r"
+    ./sample.json in the topic of xconnector: a dead letter, bad-magic
+    hint: add a file of mappings for its source to topology/mappings, or name it with --topic
+    ");
 }
 
 const PEOPLE: &str = "tenant,user_id,roles,site,business_unit,manager,locale

@@ -247,3 +247,30 @@ fn publish(site: &Site, id: &str, approver: &str) -> PathBuf {
     site.bugle(&["publish", &file.to_string_lossy()]);
     file
 }
+
+#[test]
+fn a_payload_of_others_is_explained_as_the_change_its_mapping_makes_of_it() {
+    let (folder, now) = (tempfile::tempdir().unwrap(), "2026-01-05T09:00:00Z");
+    let run = json!({ "id": "run-1", "endedAt": now });
+    let failed = json!({ "event": "flow.run.failed", "run": run, "flow": { "id": 7, "name": "Orders" } });
+    let webhook = file(&folder, "webhook.json", &[failed, json!({ "event": "flow.run.started" })]);
+    let explained = explained(&webhook, &[]);
+    let events = explained["events"].as_array().unwrap();
+    let seen = |index: usize, name: &str| events[index][name].as_str().unwrap_or_default().to_owned();
+    assert_eq!(seen(0, "kind"), "xconnector.integration.failed");
+    assert_eq!(
+        (seen(0, "event_id"), seen(0, "mapping")),
+        ("flow.run.failed/run-1".into(), "oneteg-run".into())
+    );
+    assert_eq!(events[0]["rules"][0]["id"], "xc-3-integration");
+    assert_eq!((seen(1, "ended"), seen(1, "mapping")), ("unmatched".into(), "oneteg-run-noise".into()));
+
+    let broken =
+        file(&folder, "broken.json", &[json!({ "event": "flow.run.failed", "run": { "endedAt": now } })]);
+    let (code, error) = ended(&["explain", &broken, "--people", PEOPLE]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("missing-field at `event_id`") && error.contains("`oneteg-run`"), "{error}");
+    let unknown = file(&folder, "unknown.json", &[json!({ "event": "connection.saved" })]);
+    let (_, error) = ended(&["explain", &unknown, "--people", PEOPLE]);
+    assert!(error.contains("missing-field at `kind`"), "{error}");
+}

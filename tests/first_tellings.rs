@@ -8,7 +8,7 @@
 
 mod town;
 
-use bugle::event::{Ending, Person, Reason, Span, Verdict};
+use bugle::event::{Ending, Person, Reason, Source, Span, Verdict};
 use bugle::flow::line::Line;
 use serde_json::{Value as Json, json};
 use town::{NOW, Town, company};
@@ -284,4 +284,36 @@ fn da_4_a_business_event_reaches_its_partner_and_the_desk_and_no_other_partner()
     - da-4-desk: nobody
     - da-4-partner: nobody
     ");
+}
+
+#[test]
+fn a_payload_that_does_not_fit_its_mapping_is_kept_byte_for_byte_with_its_field_and_the_mapping() {
+    let town = Town::new(&people(), 1);
+    let payloads: [&[u8]; 3] = [
+        br#"{"event": "flow.run.failed", "run": {"id": "r1", "endedAt": "2026-01-05T09:00:00Z"}}"#,
+        br#"{"event": "flow.run.failed", "run": {"id": "r2", "endedAt": "noon"}, "flow": {"id": 4711}}"#,
+        br#"{"event": "flow.run.started"}"#,
+    ];
+    let records = payloads.map(|payload| (Source::XConnector, payload.to_vec()));
+    let heard = town.look(|world| Line::new(&town.plan).feed(NOW, records.into(), world));
+    let letters: Vec<String> = heard
+        .dead_letters
+        .iter()
+        .zip(payloads)
+        .map(|(letter, payload)| {
+            assert_eq!(letter.value.as_deref(), Some(payload));
+            let said = letter.headers.iter().find(|(name, _)| name == "__bugle.errors.message");
+            String::from_utf8(said.unwrap().1.clone().unwrap().to_vec()).unwrap()
+        })
+        .collect();
+    insta::assert_snapshot!(letters.join("\n"), @r"
+    missing-field at `entity.id`: mapping `oneteg-run` takes it from `payload.flow.id`
+    bad-time at `occurred_at`: it is neither RFC 3339 nor milliseconds since 1970; mapping `oneteg-run` takes it from `payload.run.endedAt`
+    ");
+    let endings: Vec<String> = heard.verdicts.iter().map(|verdict| format!("{:?}", verdict.ending)).collect();
+    insta::assert_snapshot!(endings.join("\n"), @r#"
+    Not(Refused("missing-field"))
+    Not(Refused("bad-time"))
+    Not(Unmatched)
+    "#);
 }

@@ -2,6 +2,8 @@
 //!
 //! It sends nothing and needs no Kafka. What it passes, `bugle run` loads.
 
+mod sample;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
@@ -16,7 +18,7 @@ use crate::directory::People;
 use crate::event::Source;
 use crate::topology::{Fault, Kinds, Paint, Rule, Topology, editor};
 
-/// Check rules and messages: every fault at once, with file, line, column and what to write.
+/// Check rules, messages and mappings: every fault at once, with file, line, column and what to write.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -25,10 +27,12 @@ Examples:
   bugle check --output json       for a pipeline; `github` writes annotations of a pull request
   bugle check --people people.csv names nobody in the directory stands under
   bugle check new --against old   changes that would orphan what the old rules have open
+  bugle check --sample payload.json
+                                  the change that a mapping makes of somebody else's payload
   bugle check --print-schema rules > rules.schema.json
                                   for an editor: completion and help in topology/*.yaml
 
-Exit codes: 0 all good, 78 faults.")]
+Exit codes: 0 all good, 78 faults, also in a sample.")]
 pub struct Args {
     /// The folder with the rules; its messages lie in FOLDER/messages.
     #[arg(value_name = "FOLDER", default_value = "topology")]
@@ -42,6 +46,12 @@ pub struct Args {
     /// Rules that are in force: a change that would leave something of theirs open for ever is a fault.
     #[arg(long, value_name = "FOLDER")]
     pub against: Option<PathBuf>,
+    /// A payload as it lies in a source's topic: print the change a mapping makes of it, or why none does.
+    #[arg(long, value_name = "FILE")]
+    pub sample: Option<PathBuf>,
+    /// The source whose topic the sample came from; without it, any whose mappings take it.
+    #[arg(long, value_name = "SOURCE", requires = "sample")]
+    pub topic: Option<Source>,
     /// Print the JSON Schema of a kind of file, and check nothing.
     #[arg(long, value_enum, value_name = "KIND")]
     pub print_schema: Option<SchemaOf>,
@@ -57,6 +67,8 @@ pub enum SchemaOf {
     Rules,
     /// `topology/messages/*.yaml`.
     Messages,
+    /// `topology/mappings/*.yaml`.
+    Mappings,
 }
 
 /// How to print.
@@ -98,6 +110,7 @@ pub fn report(args: &Args, paint: Paint) -> Result<(String, u8), Failure> {
         let schema = match of {
             SchemaOf::Rules => editor::rules(&kinds),
             SchemaOf::Messages => editor::messages(),
+            SchemaOf::Mappings => editor::mappings(&kinds),
         };
         return Ok((format!("{schema:#}\n"), 0));
     }
@@ -108,6 +121,9 @@ pub fn report(args: &Args, paint: Paint) -> Result<(String, u8), Failure> {
         },
         Err(faults) => Err(faults),
     };
+    if let (Some(file), Ok(topology)) = (&args.sample, &loaded) {
+        return sample::report((file, args.topic), topology, schemas, args.output);
+    }
     let code = if loaded.is_ok() { 0 } else { FAULTY };
     let text = match (args.output, &loaded) {
         (Output::Text, Ok(topology)) => summary(topology),
@@ -162,8 +178,12 @@ fn annotation(fault: &Fault) -> String {
 
 fn summary(topology: &Topology) -> String {
     let sources: BTreeSet<Source> = topology.rules.iter().map(|rule| rule.source).collect();
+    let mappings = match topology.mappings.iter().count() {
+        0 => String::new(),
+        count => format!(", {}", counted(count, "mapping")),
+    };
     format!(
-        "{} for {}, {}, {}: all good\n",
+        "{} for {}, {}, {}{mappings}: all good\n",
         counted(topology.rules.len(), "rule"),
         counted(use_cases(topology).len(), "use case"),
         counted(sources.len(), "source"),
@@ -198,6 +218,7 @@ fn as_json(loaded: Result<&Topology, &Vec<Fault>>) -> Json {
                 "hash": format!("{:032x}", topology.hash),
                 "use_cases": use_cases(topology).len(),
                 "messages": topology.messages(),
+                "mappings": topology.mappings.iter().map(|(_, mapping)| mapping.id.as_str()).collect::<Vec<_>>(),
                 "rules": rules,
                 "faults": [],
             })

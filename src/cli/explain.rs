@@ -14,11 +14,11 @@ use serde_json::{Value as Json, json};
 use super::broker_args::{BrokerArgs, Reach};
 use super::directory::show::print_json;
 use super::directory::unprintable;
-use super::offline::{self, Event, Town, TownArgs};
+use super::offline::{self, Event, Sight, Town, TownArgs};
 use super::{Done, Failure};
 use crate::clock;
 use crate::codec::{Codec, Schemas};
-use crate::event::{Person, Span, Timestamp};
+use crate::event::{Person, Source, Span, Timestamp};
 use crate::explain::{Explanation, Question, explain};
 use crate::scenario::Ground;
 use live::Asking;
@@ -31,6 +31,7 @@ short, or a verdict such as `merged` or `no_channel`. Groups of more than 12 peo
 Examples:
   bugle explain event.json --people people.csv                  by files alone
   bugle explain event.json --brokers localhost:9092             by the directory as it is now
+  bugle explain webhook.json --people people.csv                a payload that a mapping takes
   bugle explain xecm.task.assigned --people people.csv          the example of a kind
   bugle explain event.json --people people.csv --person ben     why Ben did, or did not
   bugle explain event.json --people people.csv --for 3d         and what is told later, if nothing else happens
@@ -66,6 +67,9 @@ pub struct Args {
     /// Of events with this id, only this tenant's.
     #[arg(long)]
     pub tenant: Option<String>,
+    /// The source whose topic a payload came from that others shaped, where several mappings take it.
+    #[arg(long, value_name = "SOURCE")]
+    pub topic: Option<Source>,
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
@@ -96,10 +100,10 @@ pub fn run(args: &Args, reach: &Reach<'_>, out: &mut dyn Write) -> Done {
     }
     let topology = offline::topology(&args.topology, &schemas)?;
     let codec = Codec::new(schemas.into(), None);
-    let events = events(args, &codec)?;
+    let events = events(args, Sight { codec: &codec, topology: &topology, topic: args.topic })?;
     let town = Town::load(&args.town, args.tenant.as_deref(), &args.broker, reach)?;
     let question = Question {
-        events: events.into_iter().map(|event| (event.at, event.source, event.value)).collect(),
+        events: events.into_iter().map(|event| (event.at, event.source, event.sent)).collect(),
         rest: args.rest,
         clock: town.clock,
         tenants: town.tenants,
@@ -123,10 +127,10 @@ fn is_ahead(event: &str, schemas: &Schemas) -> bool {
     is_file || event.ends_with(".json") || event.ends_with(".jsonl") || schemas.shape(event).is_some()
 }
 
-fn events(args: &Args, codec: &Codec) -> Result<Vec<Event>, Failure> {
-    let mut events = match offline::example_of(&args.event, codec, args.at.unwrap_or_else(clock::now)) {
+fn events(args: &Args, sight: Sight<'_>) -> Result<Vec<Event>, Failure> {
+    let mut events = match offline::example_of(&args.event, sight.codec, args.at.unwrap_or_else(clock::now)) {
         Some(event) => vec![event?],
-        None => offline::events(Path::new(&args.event), codec)?,
+        None => offline::events(Path::new(&args.event), sight)?,
     };
     if events.is_empty() {
         return Err(Failure::failed(format!("`{}` holds no event", args.event))

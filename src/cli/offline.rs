@@ -9,11 +9,13 @@ use super::Failure;
 use super::broker_args::{BrokerArgs, Reach};
 use super::directory::{from_file, members_present, present};
 use crate::app::config::Config;
-use crate::codec::{Codec, Name, Schemas, example, json};
+use crate::codec::{Code, Codec, Name, Schemas, Unreadable, example, json};
+use crate::event::frame::Format;
+use crate::event::record::Sent;
 use crate::event::{Members, Person, Source, Timestamp};
 use crate::flow::TenantDefaults;
 use crate::scenario::Clock;
-use crate::topology::{Kinds, Topology};
+use crate::topology::{Arrival, Kinds, Topology};
 
 /// Faulty lines shown.
 const MOST_FAULTS: usize = 20;
@@ -43,7 +45,17 @@ pub struct TownArgs {
 pub(super) struct Event {
     pub(super) at: Timestamp,
     pub(super) source: Source,
-    pub(super) value: Vec<u8>,
+    pub(super) sent: Sent,
+}
+
+/// What events of files are read by.
+#[derive(Clone, Copy)]
+pub(super) struct Sight<'s> {
+    pub(super) codec: &'s Codec,
+    /// Whose mappings take what others shaped.
+    pub(super) topology: &'s Topology,
+    /// The topic such a payload came from; without it, any whose mappings take it.
+    pub(super) topic: Option<Source>,
 }
 
 // === impl Town ===
@@ -121,8 +133,15 @@ pub(super) fn topology(folder: &Path, schemas: &Schemas) -> Result<Topology, Fai
 }
 
 /// The events of a file of JSON, one after the other or a line each.
-pub(super) fn events(file: &Path, codec: &Codec) -> Result<Vec<Event>, Failure> {
-    let one = |json: &Json| event(codec, json);
+pub(super) fn events(file: &Path, sight: Sight<'_>) -> Result<Vec<Event>, Failure> {
+    let is_ours = |json: &Json| {
+        let kind = json.get("kind").and_then(Json::as_str);
+        sight.topic.is_none() && kind.is_some_and(|kind| sight.codec.schemas().shape(kind).is_some())
+    };
+    let one = |json: &Json| match is_ours(json) {
+        true => event(sight.codec, json),
+        false => sight.payload(json).unwrap_or_else(|| event(sight.codec, json)),
+    };
     let mut faults = Vec::new();
     let events = each_json(file, one, &mut faults)?;
     refused(faults).map_or(Ok(events), Err)
@@ -137,9 +156,44 @@ pub(super) fn example_of(kind: &str, codec: &Codec, at: Timestamp) -> Option<Res
 fn event(codec: &Codec, json: &Json) -> Result<Event, String> {
     let written = json::to_avro(codec.schemas(), json).map_err(|fault| fault.to_string())?;
     let value = written.framed(Name::Events(written.source).local_id());
-    let change = codec.decode(written.source, crate::event::frame::Format::Avro, &[], &value);
+    let change = codec.decode(written.source, Format::Avro, &[], &value);
     let at = change.map_err(|fault| fault.to_string())?.occurred_at();
-    Ok(Event { at, source: written.source, value })
+    Ok(Event { at, source: written.source, sent: value.into() })
+}
+
+// === impl Sight ===
+
+impl Sight<'_> {
+    /// A payload that others shaped, as it lies in the topic whose mappings take it; `None`: none does.
+    fn payload(self, json: &Json) -> Option<Result<Event, String>> {
+        let sent = Sent::from(json.to_string().into_bytes());
+        let mut taken: Vec<(Source, Result<Timestamp, String>)> = Vec::new();
+        for source in self.topic.map_or(Source::ALL.to_vec(), |topic| vec![topic]) {
+            let labels: (Format, &[(&str, &[u8])]) = (Format::Avro, &[]);
+            match self.topology.take(self.codec, source, labels, &sent.value) {
+                Ok(Arrival::Mapped(change, _) | Arrival::Native(change)) => {
+                    taken.push((source, Ok(change.occurred_at())));
+                }
+                Ok(Arrival::Skipped(_)) => taken.push((source, Ok(crate::clock::now()))),
+                Err(Unreadable::Refused(fault)) if self.topic.is_none() && is_elsewhere(fault.code) => {}
+                Err(why) => taken.push((source, Err(why.to_string()))),
+            }
+        }
+        let several = taken.len() > 1;
+        let (source, at) = taken.pop()?;
+        Some(match at {
+            Ok(_) if several => {
+                Err(format!("mappings of {source} and of others take it: name one with `--topic`"))
+            }
+            Ok(at) => Ok(Event { at, source, sent }),
+            Err(fault) => Err(fault),
+        })
+    }
+}
+
+/// Whether a fault says no more than that a payload is not this topic's.
+fn is_elsewhere(code: Code) -> bool {
+    matches!(code, Code::Unmapped | Code::BadMagic)
 }
 
 /// Every JSON value of a file, or of standard input for `-`; what is wrong with some stands in `faults` with its

@@ -16,7 +16,7 @@ use super::broker_args::{BrokerArgs, Reach};
 use super::directory::show::print_json;
 use super::directory::unprintable;
 use super::explain::Output;
-use super::offline::{self, Town, TownArgs};
+use super::offline::{self, Sight, Town, TownArgs};
 use super::{Done, Failure};
 use crate::codec::Codec;
 use crate::event::Span;
@@ -80,9 +80,13 @@ pub fn run(args: &Args, reach: &Reach<'_>, out: &mut dyn Write) -> Done {
     let old = offline::topology(&args.against, &schemas)?;
     let codec = Codec::new(schemas.into(), None);
     let recorded = match &args.events {
-        Some(file) => Recorded::of_file(offline::events(file, &codec)?),
-        None => Recorded::since(args.from, &*(reach.open)(&args.broker)?, reach.codec)?,
+        Some(file) => {
+            let sight = Sight { codec: &codec, topology: &new, topic: None };
+            Recorded::of_file(offline::events(file, sight)?)
+        }
+        None => Recorded::since(args.from, &*(reach.open)(&args.broker)?, (reach.codec, [&new, &old]))?,
     };
+    codec.adopt(reach.codec);
     if recorded.events.is_empty() {
         return Err(Failure::failed("there are no events to play")
             .hint("go back further with `--from`, such as `7d`"));

@@ -191,11 +191,14 @@ fn show(
 
 fn write_into(folder: &Path, files: &Files, out: &mut dyn Write) -> Done {
     let failed = |error: std::io::Error| Failure::failed(format!("`{}`: {error}", folder.display()));
-    fs::create_dir_all(folder.join("messages")).map_err(failed)?;
+    for inner in ["messages", "mappings"] {
+        fs::create_dir_all(folder.join(inner)).map_err(failed)?;
+    }
     let mut count = 0;
     for (name, text) in files.iter() {
         // Names come from the topic: only below the folder, and over nothing that is there.
-        let safe = name.strip_prefix("messages/").unwrap_or(&name);
+        let inner = name.strip_prefix("messages/").or_else(|| name.strip_prefix("mappings/"));
+        let safe = inner.unwrap_or(&name);
         if safe.contains(['/', '\\']) || safe.starts_with('.') {
             return Err(Failure::failed(format!("`{name}` is no name of a file below a folder")));
         }

@@ -145,20 +145,40 @@ impl Codec {
         if let Some(plan) = self.plans.get(&(name, id)) {
             return Ok(plan.value().clone()?);
         }
-        let writer = self.writers.get(&id).map(|writer| writer.value().clone());
-        let plan = match writer {
-            Some(Writer::Schema(writer)) => Plan::compile(&self.schemas, name, &writer)
-                .map(Arc::new)
-                .map_err(|fault| Fault { detail: format!("schema id {id}: {}", fault.detail), ..fault }),
-            Some(Writer::Refused(fault)) => Err(fault),
-            None if self.registry.is_some() => return Err(Unreadable::WantsSchema(id)),
-            // Not kept in `plans`: the registry may learn the id.
-            Some(Writer::Unknown(_)) => {
-                return Err(unknown(format!("the registry does not know id {id}")).into());
-            }
-            None => return Err(unknown(format!("there is no registry to ask for id {id}")).into()),
-        };
+        // What is not known is not kept in `plans`: the registry may learn the id.
+        let writer = self.writer(id)?;
+        let plan = Plan::compile(&self.schemas, name, &writer)
+            .map(Arc::new)
+            .map_err(|fault| Fault { detail: format!("schema id {id}: {}", fault.detail), ..fault });
         Ok(self.plans.entry((name, id)).or_insert(plan).value().clone()?)
+    }
+
+    /// The schema a value with this id was written with.
+    pub(super) fn writer(&self, id: u32) -> Result<Arc<Schema>, Unreadable> {
+        match self.writers.get(&id).as_deref() {
+            Some(Writer::Schema(schema)) => Ok(Arc::clone(schema)),
+            Some(Writer::Refused(fault)) => Err(fault.clone().into()),
+            Some(Writer::Unknown(_)) => Err(unknown(format!("the registry does not know id {id}")).into()),
+            None if self.registry.is_some() => Err(Unreadable::WantsSchema(id)),
+            None => Err(unknown(format!("there is no registry to ask for id {id}")).into()),
+        }
+    }
+
+    /// Learns every schema id that another codec knows, except those known everywhere.
+    pub fn adopt(&self, other: &Self) {
+        let is_local = |id: u32| Name::ALL.iter().any(|name| name.local_id() == id);
+        for writer in other.writers.iter().filter(|writer| !is_local(*writer.key())) {
+            self.keep(*writer.key(), writer.value().clone());
+        }
+    }
+
+    /// A change in our own Avro, as [`Form`](super::foreign::Form) wrote it.
+    ///
+    /// # Errors
+    /// A field that must not be empty is.
+    pub fn change_of(&self, source: Source, written: Vec<u8>) -> Result<Change<'static>, Unreadable> {
+        let plan = self.plan(Name::Events(source), &written)?;
+        Ok(plan.change(source, Cow::Owned(written))?)
     }
 
     /// Asks the registry for a schema id and keeps what it says. Blocks; never call it from a lane.

@@ -91,6 +91,10 @@ codes! {
     WrongType "wrong-type",
     /// A CloudEvents attribute is wrong, or of a version other than 1.0.
     BadAttribute "bad-attribute",
+    /// It is somebody else's payload, and no mapping of its topic takes it.
+    Unmapped "unmapped",
+    /// An expression of a mapping has no value for this payload.
+    BadExpression "bad-expression",
 }
 
 impl fmt::Display for Code {

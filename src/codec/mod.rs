@@ -1,7 +1,8 @@
 //! Codec: bytes to words and back, by the schemas in `schemas/`.
 //!
 //! There is one way into a change: a plan compiled from the writer's schema and ours decodes Avro in
-//! place; CloudEvents are written as our Avro first. Nothing here does I/O except the registry client.
+//! place; CloudEvents, and payloads of others that a mapping takes, are written as our Avro first. Nothing
+//! here does I/O except the registry client.
 
 mod audited;
 mod cloud_events;
@@ -9,6 +10,7 @@ pub mod decode;
 mod event_plan;
 pub mod example;
 pub mod fault;
+pub mod foreign;
 pub mod json;
 #[cfg(test)]
 mod oracle;

@@ -78,6 +78,12 @@ impl<'a> Change<'a> {
         Change { shape: self.shape, bytes, slots: self.slots, items: self.items }
     }
 
+    /// The bytes it was read from.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Its fields.
     #[must_use]
     pub fn shape(&self) -> &Arc<Shape> {

@@ -76,6 +76,15 @@ pub struct Incoming {
     pub headers: Vec<Header>,
 }
 
+/// A value with its headers, as a producer sends it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// The value.
+    pub value: Bytes,
+    /// The headers.
+    pub headers: Vec<Header>,
+}
+
 /// A record to write.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
@@ -171,6 +180,12 @@ impl fmt::Display for Topic {
             Self::Audit => f.write_str("bugle.audit"),
             Self::DeadLetters => f.write_str("bugle.dead-letters"),
         }
+    }
+}
+
+impl From<Vec<u8>> for Sent {
+    fn from(value: Vec<u8>) -> Self {
+        Self { value: value.into(), headers: Vec::new() }
     }
 }
 

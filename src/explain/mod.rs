@@ -11,14 +11,14 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::codec::Unreadable;
+use crate::codec::{Codec, Unreadable};
 use crate::directory::{People, bind_rule};
-use crate::event::frame::Format;
+use crate::event::record::Sent;
 use crate::event::{Change, Ending, Members, Person, Source, Span, Timestamp, Verdict};
 use crate::flow::TenantDefaults;
 use crate::scenario::{Act, Clock, Expected, Ground, Moment, Scenario, Step, Told, play};
 use crate::topology::plan::RulePlan;
-use crate::topology::{Rule, Tried};
+use crate::topology::{Arrival, Rule, Tried};
 
 pub use difference::{Difference, Example, Row, compare};
 pub use recalled::{Memory, Recalled};
@@ -28,7 +28,7 @@ pub use telling::{Fate, Taken, Telling};
 #[derive(Debug)]
 pub struct Question {
     /// What happens and when, in order, each as it lies in its topic.
-    pub events: Vec<(Timestamp, Source, Vec<u8>)>,
+    pub events: Vec<(Timestamp, Source, Sent)>,
     /// How much time passes after the last one.
     pub rest: Span,
     /// The zone of tenants that name none, and of times that are shown.
@@ -67,6 +67,9 @@ pub struct Explained {
     pub source: String,
     /// When it happened.
     pub occurred_at: Option<Timestamp>,
+    /// The mapping that made it of somebody else's payload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mapping: Option<String>,
     /// How it ended where no rule came into it: `unmatched`, `duplicate`, `refused(…)`.
     pub ended: Option<String>,
     /// The rules that hear its kind, and those it closes.
@@ -124,8 +127,8 @@ pub fn explain(question: &Question, ground: Ground<'_>) -> Explanation {
     let about = question.person.as_ref().map(|person| About::new(person, question));
     for (step, moment) in scenario.steps.iter().zip(&played.steps) {
         match step.acts.first() {
-            Some((_, Act::Event(source, bytes))) => {
-                events.push(one((*source, bytes), moment, about.as_ref(), ground));
+            Some((_, Act::Event(source, sent))) => {
+                events.push(one((*source, sent), moment, about.as_ref(), ground));
             }
             _ => later.extend(Telling::all(&moment.verdicts, Some(&taken(&moment.told)))),
         }
@@ -139,12 +142,12 @@ pub fn script(question: &Question) -> Scenario {
     let step = |at, end, acts| Step { line: 0, at, end, acts, expected: Expected::default() };
     let start = question.events.first().map(|(at, ..)| *at).unwrap_or_default();
     let (mut steps, mut now): (Vec<Step>, Timestamp) = (Vec::new(), start);
-    for (at, source, bytes) in &question.events {
+    for (at, source, sent) in &question.events {
         let at = (*at).max(now);
         if at > now {
             steps.push(step(now, at - Span::from_millis(1), Vec::new()));
         }
-        steps.push(step(at, at, vec![(at, Act::Event(*source, bytes.clone()))]));
+        steps.push(step(at, at, vec![(at, Act::Event(*source, sent.clone()))]));
         now = at;
     }
     if question.rest.millis() > 0 {
@@ -194,7 +197,7 @@ impl<'q> About<'q> {
 }
 
 fn one(
-    (source, bytes): (Source, &[u8]),
+    (source, sent): (Source, &Sent),
     moment: &Moment,
     about: Option<&About<'_>>,
     ground: Ground<'_>,
@@ -209,13 +212,21 @@ fn one(
         tenant: String::new(),
         source: source.as_str().to_owned(),
         occurred_at: None,
+        mapping: None,
         ended: moment.verdicts.iter().find_map(without_rule),
         rules: Vec::new(),
         others: ground.topology.rules.len(),
         stuck: moment.stuck.clone(),
     };
-    match ground.codec.decode(source, Format::Avro, &[], bytes) {
-        Ok(change) => {
+    let (format, headers) = (Codec::format_of(&sent.headers), Codec::event_headers(&sent.headers));
+    let taken = ground.topology.take(ground.codec, source, (format, &headers), &sent.value);
+    explained.mapping = match &taken {
+        Ok(Arrival::Mapped(_, mapping) | Arrival::Skipped(mapping)) => Some(mapping.id.clone()),
+        _ => None,
+    };
+    match taken {
+        Ok(Arrival::Skipped(_)) => {}
+        Ok(Arrival::Native(change) | Arrival::Mapped(change, _)) => {
             explained.event_id = change.event_id().to_owned();
             explained.kind = change.kind().to_owned();
             explained.tenant = change.tenant().to_owned();

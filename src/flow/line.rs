@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::event::answer;
 use crate::event::frame::FrameHead;
 use crate::event::push::fill;
-use crate::event::record::Input;
+use crate::event::record::{Input, Sent};
 use crate::event::{Incoming, Member, NoticeId, Outgoing, Parcel, Source, Span, Timestamp, Topic, Verdict};
 
 use super::delivery::{Answer, DeliveryLane, Reply};
@@ -94,11 +94,17 @@ impl Line {
     }
 
     /// Feeds records of source topics through all lanes, as one transaction each.
-    pub fn feed(&mut self, now: Timestamp, records: Vec<(Source, Vec<u8>)>, world: &World<'_>) -> Heard {
+    pub fn feed(
+        &mut self,
+        now: Timestamp,
+        records: Vec<(Source, impl Into<Sent>)>,
+        world: &World<'_>,
+    ) -> Heard {
         let mut heard = Heard::default();
         let mut flowing = Vec::new();
         for (source, value) in records {
-            let record = self.number(Topic::Events(source), now, value.into());
+            let Sent { value, headers } = value.into();
+            let record = Incoming { headers, ..self.number(Topic::Events(source), now, value) };
             if let Some((_, lane)) = self.sources.iter_mut().find(|(other, _)| *other == source) {
                 flowing.extend(step(lane, now, &[record], world, &mut heard));
             }

@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 
 use crate::codec::{Code, Codec, Unreadable};
-use crate::event::frame::{FrameHead, MOST_FRAME_BYTES, SubjectItem};
+use crate::event::frame::{Format, FrameHead, MOST_FRAME_BYTES, SubjectItem};
 use crate::event::redrive::{REDRIVEN, Redrive};
 use crate::event::{
     Change, Coordinates, Ending, Incoming, Reason, Source, SubjectKey, Timestamp, Topic, Verdict,
 };
+use crate::topology::Arrival;
 
 use super::dead_letter::{self, Cause};
 use super::frames::FrameSet;
@@ -80,6 +81,28 @@ impl SourceLane {
         out.verdicts.push(self.verdict(now, at, None, Reason::Refused(code.to_owned())));
     }
 
+    /// Sends a change on, or says why it goes no further.
+    fn heard(
+        &mut self,
+        (now, record): (Timestamp, &Incoming),
+        (change, carried): (&Change<'_>, &Carried<'_>),
+        world: &World<'_>,
+        out: &mut Outbox,
+    ) {
+        let beside: usize = carried.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if !self.frames.fits(carried.payload.len() + beside + ROOM_BESIDE_PAYLOAD) {
+            let fault = (Code::TooLarge.as_str(), "the change does not fit a frame of 256 KiB");
+            self.refuse(now, record, fault, out);
+            return;
+        }
+        let reason = match self.send_on((now, record), (change, carried), world, out) {
+            Routed::On => None,
+            Routed::Unwanted => Some(Reason::Unmatched),
+            Routed::Failed => Some(Reason::Refused("rule-failed".to_owned())),
+        };
+        out.verdicts.extend(reason.map(|reason| self.verdict(now, self.at(record), Some(change), reason)));
+    }
+
     fn done(&mut self, record: &Incoming, out: &mut Outbox) -> Admitted {
         out.tally.changes += 1;
         self.progress.finish(record.offset);
@@ -130,11 +153,10 @@ impl SourceLane {
     fn send_on(
         &mut self,
         (now, record): (Timestamp, &Incoming),
-        change: &Change<'_>,
+        (change, carried): (&Change<'_>, &Carried<'_>),
         world: &World<'_>,
         out: &mut Outbox,
     ) -> Routed {
-        let payload = record.value.as_deref().unwrap_or_default();
         let at = self.at(record);
         let mut faults = Vec::new();
         let redrive = Redrive::of(&record.headers);
@@ -160,7 +182,8 @@ impl SourceLane {
             self.bury(record, &cause, out);
             out.tally.dead_letters.push("rule-failed");
         }
-        let mut headers = Codec::event_headers(&record.headers);
+        let Carried { format, headers, payload } = *carried;
+        let mut headers = headers.to_vec();
         // The subject has heard the change, and takes it for a copy where it is not told otherwise.
         headers.extend(
             redrive.filter(|only| only.rule.is_some()).map(|only| (REDRIVEN, only.letter.as_bytes())),
@@ -171,7 +194,7 @@ impl SourceLane {
             appended_at: record.timestamp.min(now),
             subject: "",
             rules: Vec::new(),
-            format: Codec::format_of(&record.headers),
+            format,
             headers,
             payload,
         };
@@ -190,6 +213,13 @@ impl SourceLane {
             (true, false) => Routed::Failed,
         }
     }
+}
+
+/// The bytes a change goes on in: those that came, or what a mapping made of them.
+struct Carried<'c> {
+    format: Format,
+    headers: &'c [(&'c str, &'c [u8])],
+    payload: &'c [u8],
 }
 
 enum Routed {
@@ -220,25 +250,19 @@ impl Rooms for SourceLane {
             self.refuse(now, record, (Code::NullValue.as_str(), Code::NullValue.meaning()), out);
             return self.done(record, out);
         };
-        let headers = Codec::event_headers(&record.headers);
-        let beside: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-        match world.codec.decode(self.source, Codec::format_of(&record.headers), &headers, payload) {
-            Ok(_) if !self.frames.fits(payload.len() + beside + ROOM_BESIDE_PAYLOAD) => {
-                self.refuse(
-                    now,
-                    record,
-                    (Code::TooLarge.as_str(), "the change does not fit a frame of 256 KiB"),
-                    out,
-                );
+        let (format, headers) = (Codec::format_of(&record.headers), Codec::event_headers(&record.headers));
+        match world.topology.take(world.codec, self.source, (format, &headers), payload) {
+            Ok(Arrival::Native(change)) => {
+                let carried = Carried { format, headers: &headers, payload };
+                self.heard((now, record), (&change, &carried), world, out);
             }
-            Ok(change) => {
-                let reason = match self.send_on((now, record), &change, world, out) {
-                    Routed::On => None,
-                    Routed::Unwanted => Some(Reason::Unmatched),
-                    Routed::Failed => Some(Reason::Refused("rule-failed".to_owned())),
-                };
-                out.verdicts
-                    .extend(reason.map(|reason| self.verdict(now, self.at(record), Some(&change), reason)));
+            Ok(Arrival::Mapped(change, _)) => {
+                // From here on it is a change of ours: no lane behind this one knows of mappings.
+                let carried = Carried { format: Format::Avro, headers: &[], payload: change.bytes() };
+                self.heard((now, record), (&change, &carried), world, out);
+            }
+            Ok(Arrival::Skipped(_)) => {
+                out.verdicts.push(self.verdict(now, self.at(record), None, Reason::Unmatched));
             }
             Err(Unreadable::WantsSchema(id)) => return Admitted::Wait(Want::Schema(id)),
             Err(Unreadable::Refused(fault)) => {

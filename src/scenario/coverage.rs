@@ -9,18 +9,21 @@ use crate::topology::{Rule, Topology};
 
 use super::play::Played;
 
-/// One branch of a rule.
+/// What the one branch of a mapping is called.
+const MAPPING: &str = "mapping";
+
+/// One branch of a rule, or a mapping.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Branch {
     /// The rule.
     pub rule: String,
-    /// Which: `first`, `remind 7d before event.expires_on`, `answer approve`.
+    /// Which: `first`, `remind 7d before event.expires_on`, `answer approve`, or `mapping`.
     pub name: String,
-    /// Whether a scenario reached it: somebody heard it, or an answer like it counted.
+    /// Whether a scenario reached it: somebody heard it, an answer like it counted, or it took a payload.
     pub reached: bool,
 }
 
-/// All branches of all rules.
+/// All branches of all rules, and all mappings.
 #[derive(Debug)]
 pub struct Coverage {
     /// In the order of the rules.
@@ -33,9 +36,10 @@ impl Coverage {
     /// What was reached of a topology.
     #[must_use]
     pub fn of<'p>(topology: &Topology, played: impl IntoIterator<Item = &'p Played>) -> Self {
-        let (mut sayings, mut answers) = (BTreeSet::new(), BTreeSet::new());
+        let (mut sayings, mut answers, mut mapped) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for played in played {
             sayings.extend(played.sayings.iter().map(|(rule, saying)| (rule.as_str(), *saying)));
+            mapped.extend(played.mapped.iter().map(String::as_str));
             answers.extend(played.answers.iter().map(|(rule, verb)| (rule.as_str(), verb.as_str())));
         }
         let mut branches = Vec::new();
@@ -52,15 +56,19 @@ impl Coverage {
                 );
             }
         }
+        for (_, mapping) in topology.mappings.iter() {
+            let (rule, reached) = (mapping.id.clone(), mapped.contains(mapping.id.as_str()));
+            branches.push(Branch { rule, name: MAPPING.to_owned(), reached });
+        }
         Self { branches }
     }
 
     /// How many rules there are, and how many of them said something.
     #[must_use]
     pub fn rules(&self) -> (usize, usize) {
-        let all: BTreeSet<&str> = self.branches.iter().map(|branch| branch.rule.as_str()).collect();
-        let spoke =
-            |rule: &&&str| self.branches.iter().any(|branch| branch.rule == ***rule && branch.reached);
+        let of_rules = || self.branches.iter().filter(|branch| branch.name != MAPPING);
+        let all: BTreeSet<&str> = of_rules().map(|branch| branch.rule.as_str()).collect();
+        let spoke = |rule: &&&str| of_rules().any(|branch| branch.rule == ***rule && branch.reached);
         (all.len(), all.iter().filter(spoke).count())
     }
 

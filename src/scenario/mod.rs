@@ -9,6 +9,8 @@ pub mod coverage;
 mod expect;
 mod happening;
 mod moment;
+mod payload;
+mod phones;
 mod play;
 mod read;
 mod script;

@@ -6,25 +6,25 @@ use std::rc::Rc;
 
 use serde_json::Value as Json;
 
-use crate::codec::{Codec, Name, outputs, person, public};
+use crate::codec::{Codec, Name, person, public};
 use crate::directory::key::{members_key, person_key};
 use crate::directory::{Decoded, Directory};
 use crate::event::answer::Answer;
 use crate::event::notice::Verb;
 use crate::event::push::fill;
-use crate::event::receipt::Exception;
 use crate::event::record::Input;
 use crate::event::{
-    Coordinates, Ending, Incoming, Members, NoticeId, Occasion, Outgoing, Parcel, Person, Priority, Source,
-    Span, Timestamp, Topic, Verdict,
+    Ending, Incoming, Members, NoticeId, Occasion, Outgoing, Parcel, Person, Priority, Span, Timestamp,
+    Topic, Verdict,
 };
-use crate::flow::delivery;
 use crate::flow::line::{Heard, Line};
 use crate::flow::{Accounts, Mutes, OutputIds, Parking, Plan, TenantDefaults, World};
 use crate::topology::Topology;
 use crate::topology::message::Links;
 
 use super::Ground;
+use super::payload;
+use super::phones;
 use super::script::{Act, Reply, Scenario, Service, Who};
 
 /// What came of a scenario.
@@ -36,6 +36,8 @@ pub struct Played {
     pub sayings: Vec<(String, u16)>,
     /// Which answers counted.
     pub answers: Vec<(String, String)>,
+    /// Which mappings took a payload.
+    pub mapped: Vec<String>,
 }
 
 /// What was heard between the step before and the end of this one.
@@ -107,6 +109,7 @@ pub fn play_watched(scenario: &Scenario, ground: Ground<'_>, stepped: &mut dyn F
         played.steps.push(moment);
         stepped();
     }
+    played.mapped = std::mem::take(&mut stage.mapped);
     let said: BTreeMap<NoticeId, u16> = stage.sayings.into_iter().collect();
     let told = played.steps.iter().flat_map(|moment| &moment.told);
     played.sayings = told.filter_map(|told| Some((told.rule.clone(), *said.get(&told.notice)?))).collect();
@@ -148,6 +151,7 @@ struct Stage<'g> {
     replies: u32,
     asked: Vec<Told>,
     sayings: Vec<(NoticeId, u16)>,
+    mapped: Vec<String>,
 }
 
 // === impl Stage ===
@@ -158,7 +162,7 @@ impl<'g> Stage<'g> {
         let service = Rc::new(RefCell::new(Service::Takes));
         let mut line = Line::new(&plan);
         let asked = Rc::clone(&service);
-        line.answering(Box::new(move |batch, taken| served(&asked.borrow(), batch, taken)));
+        line.answering(Box::new(move |batch, taken| phones::served(&asked.borrow(), batch, taken)));
         let mut stage = Self {
             codec: ground.codec,
             topology: ground.topology,
@@ -172,6 +176,7 @@ impl<'g> Stage<'g> {
             replies: 0,
             asked: Vec::new(),
             sayings: Vec::new(),
+            mapped: Vec::new(),
         };
         scenario.people.iter().for_each(|person| stage.learn(person));
         scenario.members.iter().for_each(|members| stage.learn_members(members));
@@ -229,7 +234,7 @@ impl<'g> Stage<'g> {
         moment.dead_letters.extend(heard.dead_letters.iter().map(code));
         moment.stuck.extend(heard.stuck.iter().map(|stuck| format!("a lane cannot go on: {stuck:?}")));
         moment.verdicts.extend(heard.verdicts);
-        moment.verdicts.extend(heard.receipts.iter().flat_map(exceptions));
+        moment.verdicts.extend(heard.receipts.iter().flat_map(phones::exceptions));
     }
 
     /// Time passes, and what is due happens, each thing at its time.
@@ -249,8 +254,9 @@ impl<'g> Stage<'g> {
     fn act(&mut self, act: &Act, moment: &mut Moment) {
         let now = self.now;
         match act {
-            Act::Event(source, value) => {
-                let record = (*source, value.clone());
+            Act::Event(source, sent) => {
+                self.mapped.extend(payload::taken_by(self.topology, self.codec, (*source, sent)));
+                let record = (*source, sent.clone());
                 self.look(moment, |line, world| line.feed(now, vec![record], world));
             }
             Act::Answer(reply) => self.answer(reply, moment),
@@ -325,45 +331,6 @@ fn plan(scenario: &Scenario) -> Plan {
         parking: Parking::default(),
         budget: 1 << 20,
     }
-}
-
-/// What the push service makes of a batch.
-fn served(service: &Service, batch: &Parcel, taken: usize) -> delivery::Answer {
-    match service {
-        Service::Unavailable => delivery::Answer::TryLater(None),
-        Service::Blocks => delivery::Answer::Forbidden,
-        Service::Unclear => delivery::Answer::Unknown(None),
-        Service::Refuses(code, None) => delivery::Answer::Unacceptable(code.clone(), None),
-        Service::Refuses(code, Some(person)) => {
-            let open = batch.open();
-            match open.members.iter().position(|member| member.user_id == person) {
-                Some(place) => delivery::Answer::Unacceptable(code.clone(), Some(place)),
-                None => delivery::Answer::Accepted(format!("otp-{taken}")),
-            }
-        }
-        Service::Takes => delivery::Answer::Accepted(format!("otp-{taken}")),
-    }
-}
-
-/// What the push service did not take, as verdicts.
-fn exceptions(record: &Outgoing) -> Vec<Verdict> {
-    let Ok(receipt) = outputs::decode_receipt(record.value.as_deref().unwrap_or_default()) else {
-        return Vec::new();
-    };
-    let one = |exception: Exception| Verdict {
-        at: receipt.at,
-        tenant: receipt.tenant.clone(),
-        event_id: String::new(),
-        change: Coordinates { source: Source::Xecm, partition: -1, offset: -1 },
-        subject: None,
-        rule: Some(receipt.rule.clone()),
-        occasion: None,
-        ending: Ending::Not(exception.reason),
-        count: 1,
-        people: vec![exception.user_id],
-        asked: None,
-    };
-    receipt.exceptions.into_iter().map(one).collect()
 }
 
 /// The code a dead letter says.

@@ -1,7 +1,7 @@
 //! Read: a file of scenarios and everything they share, every fault noted.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::directory::{LoadError, person_of, read_people};
@@ -27,6 +27,8 @@ pub(super) struct Cast<'g> {
     pub(super) tenant: String,
     known: BTreeMap<(String, String), Person>,
     members: Vec<Members>,
+    /// Where the file lies, and what it names beside it.
+    pub(super) folder: PathBuf,
 }
 
 /// The people's file where none is named.
@@ -47,7 +49,8 @@ pub(super) fn read(
     let use_case = fields.get("use_case").and_then(|node| use_case(cx, node, ground));
     let file = fields.get("people");
     let known = known(cx, file, &node, folder);
-    let cast = Cast { ground, tenant: "acme".to_owned(), known, members: Vec::new() };
+    let cast =
+        Cast { ground, tenant: "acme".to_owned(), known, members: Vec::new(), folder: folder.to_owned() };
     let mut head = Head { tenants: Vec::new(), clock: None, start: None };
     let cast = shared(cx, &mut fields, cast, &mut head);
     let scenarios = match fields.need("scenarios", cx) {

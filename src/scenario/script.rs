@@ -4,6 +4,7 @@ use serde_json::Value as Json;
 
 use crate::event::mute::Silence;
 use crate::event::notice::Verb;
+use crate::event::record::Sent;
 use crate::event::{Members, Occasion, Person, Priority, Source, Timestamp};
 
 use super::moment::Clock;
@@ -55,7 +56,7 @@ pub struct Step {
 #[derive(Debug, Clone)]
 pub enum Act {
     /// A source system publishes an event.
-    Event(Source, Vec<u8>),
+    Event(Source, Sent),
     /// A person answers.
     Answer(Reply),
     /// The directory hears of a person.

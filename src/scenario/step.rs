@@ -8,6 +8,7 @@ use crate::topology::tree::{Branch, Node};
 use super::expect::{self, expected};
 use super::happening::Happening;
 use super::moment::{Clock, WANTED};
+use super::payload;
 use super::read::{Cast, members};
 use super::script::{Act, Reply, Service, Step, Who};
 
@@ -43,11 +44,17 @@ pub(super) fn step(
                 course.events += 1;
                 let when = (now, course.events, cast.tenant.as_str());
                 let record = happening.record(cx, when, course.clock, cast.ground);
-                acts.extend(record.map(|(source, value)| (now, Act::Event(source, value))));
+                acts.extend(record.map(|(source, value)| (now, Act::Event(source, value.into()))));
                 if acts.is_empty() {
                     break;
                 }
             }
+        }
+    }
+    if let Some(sent) = payload::read(cx, &mut fields, cast) {
+        for round in 0..i64::from(times) {
+            let now = at + Span::from_millis(every.millis().saturating_mul(round));
+            acts.push((now, Act::Event(sent.0, sent.1.clone())));
         }
     }
     acts.extend(answer(cx, &mut fields, cast).map(|reply| (at, Act::Answer(reply))));

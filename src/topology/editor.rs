@@ -9,6 +9,7 @@ use crate::event::Source;
 use crate::event::notice::Verb;
 
 use super::kinds::Kinds;
+use super::mapping::Unit;
 
 const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 
@@ -70,6 +71,61 @@ pub fn messages() -> Json {
                     },
                 },
             },
+        },
+    })
+}
+
+/// Of a file of mappings.
+#[must_use]
+pub fn mappings(kinds: &Kinds) -> Json {
+    let known: Vec<&str> = kinds.names().collect();
+    let expression = "CEL over `payload`, such as `payload.order.id`";
+    let constant = json!({ "type": ["string", "number", "boolean", "array"] });
+    let made = json!({ "type": "object", "additionalProperties": false, "properties": {
+        "value": { "description": "The value itself" },
+        "from": { "type": "string", "description": expression },
+        "table": { "type": "object", "additionalProperties": constant, "description": "Ours by theirs" },
+        "unit": { "enum": Unit::WORDS.map(|(word, _)| word), "description": "What `from` counts times in, since 1970" },
+        "default": { "description": "Where the payload says nothing, or the table has no line" },
+    } });
+    let given = json!({ "anyOf": [
+        { "type": "string", "description": expression },
+        { "type": ["number", "boolean"] },
+        { "type": "array", "items": { "anyOf": [{ "type": "string", "description": expression }, made] } },
+        made,
+    ] });
+    let mut paths: Vec<&str> = kinds
+        .names()
+        .filter_map(|kind| kinds.shape(kind))
+        .flat_map(|shape| shape.fields.iter().map(|field| field.path.as_str()))
+        .filter(|path| !matches!(*path, "source" | "kind" | "schema" | "extra"))
+        .collect();
+    paths.sort_unstable();
+    paths.dedup();
+    let fields: Map<String, Json> = paths.into_iter().map(|path| (path.to_owned(), given.clone())).collect();
+    json!({
+        "$schema": DRAFT,
+        "title": "Bugle mappings",
+        "description": "Payloads that others shaped, and the changes they are: topology/mappings/*.yaml",
+        "type": "object",
+        "required": ["source", "mappings"],
+        "additionalProperties": false,
+        "properties": {
+            "source": { "enum": Source::ALL.map(Source::as_str), "description": "In whose topic the payloads lie" },
+            "root": { "type": "string", "description": "Where paths begin, in payloads that have such a member: `payload` for Kafka Connect" },
+            "mappings": { "type": "array", "items": {
+                "type": "object",
+                "required": ["id"],
+                "additionalProperties": false,
+                "properties": {
+                    "id": { "type": "string", "pattern": "^[a-z0-9._-]{1,64}$" },
+                    "when": { "type": "string", "description": "A condition in CEL over `payload`; the first mapping whose condition holds takes it" },
+                    "skip": { "const": true, "description": "What it takes is no news for anybody" },
+                    "kind": { "anyOf": [{ "enum": known }, made] },
+                    "fields": { "type": "object", "additionalProperties": false, "properties": fields,
+                        "patternProperties": { "^extra\\.": given } },
+                },
+            } },
         },
     })
 }

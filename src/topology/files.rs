@@ -13,11 +13,12 @@ use super::{Topology, load};
 use crate::event::frame::{append, take};
 use crate::event::hash128;
 
-/// The rules and messages of a topology.
+/// The rules, messages and mappings of a topology.
 #[derive(Debug, Clone, Default)]
 pub struct Files {
     pub(super) rules: Vec<Arc<Sheet>>,
     pub(super) texts: Vec<Arc<Sheet>>,
+    pub(super) mappings: Vec<Arc<Sheet>>,
     pub(super) faults: Faults,
 }
 
@@ -32,8 +33,10 @@ pub enum BrokenFiles {
     Damaged,
 }
 
-/// The format this version packs; of a later one it unpacks nothing.
-const VERSION: u8 = 1;
+/// The format of rules and messages alone.
+const WITHOUT_MAPPINGS: u8 = 1;
+/// The format with mappings; of a later one nothing is unpacked.
+const VERSION: u8 = 2;
 /// The most bytes of all files together: what says that it is more is damaged.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
 
@@ -43,18 +46,19 @@ type Written<'w> = Vec<(&'w str, &'w str)>;
 // === impl Files ===
 
 impl Files {
-    /// Reads `folder/*.yaml` and `folder/messages/*.yaml`. What cannot be read is a fault of the whole.
+    /// Reads `folder/*.yaml`, `folder/messages/*.yaml` and `folder/mappings/*.yaml`. What cannot be read is a fault of the whole.
     #[must_use]
     pub fn read(folder: &Path) -> Self {
         let mut faults = Faults::default();
         let rules = sheets(folder, &mut faults);
         let texts = sheets(&folder.join("messages"), &mut faults);
+        let mappings = sheets(&folder.join("mappings"), &mut faults);
         if rules.is_empty() {
             let sheet = Arc::new(Sheet { path: folder.display().to_string(), text: String::new() });
             let hint = "name a folder with files such as topology/xecm.yaml";
             faults.add(&sheet, Place::default(), "no-rules", ("no rules here: no `*.yaml`", hint));
         }
-        Self { rules, texts, faults }
+        Self { rules, texts, mappings, faults }
     }
 
     /// The rules, ready to be asked.
@@ -74,7 +78,7 @@ impl Files {
     /// The files as they are published.
     #[must_use]
     pub fn pack(&self) -> Vec<u8> {
-        let mut bytes = vec![VERSION];
+        let mut bytes = vec![if self.mappings.is_empty() { WITHOUT_MAPPINGS } else { VERSION }];
         bytes.extend_from_slice(&lz4_flex::block::compress_prepend_size(&self.canonical()));
         bytes
     }
@@ -85,7 +89,7 @@ impl Files {
     /// [`BrokenFiles`].
     pub fn unpack(bytes: &[u8]) -> Result<Self, BrokenFiles> {
         let (version, rest) = bytes.split_first().ok_or(BrokenFiles::Damaged)?;
-        if *version != VERSION {
+        if !matches!(*version, WITHOUT_MAPPINGS | VERSION) {
             return Err(BrokenFiles::Version(*version));
         }
         let (size, _) = lz4_flex::block::uncompressed_size(rest).map_err(|_| BrokenFiles::Damaged)?;
@@ -93,7 +97,12 @@ impl Files {
             return Err(BrokenFiles::Damaged);
         }
         let plain = lz4_flex::block::decompress_size_prepended(rest).map_err(|_| BrokenFiles::Damaged)?;
-        let Ok(((rules, texts), [])) = take::<(Written<'_>, Written<'_>)>(&plain) else {
+        let unpacked = match *version {
+            WITHOUT_MAPPINGS => take::<(Written<'_>, Written<'_>)>(&plain)
+                .map(|((rules, texts), rest)| ((rules, texts, Vec::new()), rest)),
+            _ => take::<(Written<'_>, Written<'_>, Written<'_>)>(&plain),
+        };
+        let Ok(((rules, texts, mappings), [])) = unpacked else {
             return Err(BrokenFiles::Damaged);
         };
         let sheet = |(name, text): &(&str, &str)| {
@@ -102,22 +111,30 @@ impl Files {
         Ok(Self {
             rules: rules.iter().map(sheet).collect(),
             texts: texts.iter().map(sheet).collect(),
+            mappings: mappings.iter().map(sheet).collect(),
             faults: Faults::default(),
         })
     }
 
     /// Each file's name below its folder, and its text.
     pub fn iter(&self) -> impl Iterator<Item = (String, &str)> {
-        let rules = self.rules.iter().map(|sheet| (name(sheet).to_owned(), sheet.text.as_str()));
-        let texts = self.texts.iter().map(|sheet| (format!("messages/{}", name(sheet)), sheet.text.as_str()));
-        rules.chain(texts)
+        let groups = [("", &self.rules), ("messages/", &self.texts), ("mappings/", &self.mappings)];
+        let named = |folder: &'static str, sheet: &'_ Sheet| format!("{folder}{}", name(sheet));
+        groups.into_iter().flat_map(move |(folder, sheets)| {
+            sheets.iter().map(move |sheet| (named(folder, sheet), sheet.text.as_str()))
+        })
     }
 
+    /// Without mappings the bytes are those of versions that knew none: the same rules keep their hash.
     fn canonical(&self) -> Vec<u8> {
         let named: Vec<(String, &str)> = self.iter().collect();
         let written: Written<'_> = named.iter().map(|(name, text)| (name.as_str(), *text)).collect();
-        let (rules, texts) = written.split_at(self.rules.len());
-        append(&(rules, texts), Vec::new())
+        let (rules, rest) = written.split_at(self.rules.len());
+        let (texts, mappings) = rest.split_at(self.texts.len());
+        match mappings {
+            [] => append(&(rules, texts), Vec::new()),
+            mappings => append(&(rules, texts, mappings), Vec::new()),
+        }
     }
 }
 
@@ -134,6 +151,7 @@ mod tests {
         Files {
             rules: vec![sheet(format!("{path}/xecm.yaml"))],
             texts: vec![sheet(format!("{path}/messages/xecm.yaml"))],
+            mappings: Vec::new(),
             faults: Faults::default(),
         }
     }
@@ -162,6 +180,22 @@ mod tests {
         later[0] = 9;
         assert_eq!(Files::unpack(&later).err(), Some(BrokenFiles::Version(9)));
         assert_eq!(Files::unpack(&[1, 255, 255, 255, 255, 0]).err(), Some(BrokenFiles::Damaged));
+    }
+
+    #[test]
+    fn mappings_are_packed_and_hashed_with_the_rules() {
+        let mut with = files("topology", "rules: []\n");
+        let text = "source: bws\n".to_owned();
+        with.mappings = vec![Arc::new(Sheet { path: "topology/mappings/rows.yaml".to_owned(), text })];
+        assert_ne!(with.hash(), files("topology", "rules: []\n").hash());
+        let packed = with.pack();
+        let read = Files::unpack(&packed).unwrap();
+        let names: Vec<String> = read.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["xecm.yaml", "messages/xecm.yaml", "mappings/rows.yaml"]);
+        assert_eq!((read.hash(), read.pack()), (with.hash(), packed.clone()));
+        for end in 0..packed.len() {
+            assert!(Files::unpack(&packed[..end]).is_err(), "cut at {end}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::compile::Compiler;
 use super::fault::{Faults, Place, Sheet, nearest};
 use super::files::Files;
 use super::kinds::Kinds;
+use super::mapping;
 use super::message::{self, Message};
 use super::plan::RulePlan;
 use super::rules_file::{self, RulesFile};
@@ -18,7 +19,7 @@ use super::{Fault, Rule, Topology, muting, sense};
 // === impl Topology ===
 
 impl Topology {
-    /// Reads `folder/*.yaml` and `folder/messages/*.yaml` against the kinds of the schemas.
+    /// Reads `folder/*.yaml`, `folder/messages/*.yaml` and `folder/mappings/*.yaml` against the kinds of the schemas.
     ///
     /// # Errors
     /// Every fault of every file, in reading order.
@@ -72,23 +73,15 @@ pub(super) fn read(files: &Files, kinds: &Kinds) -> Result<Topology, Vec<Fault>>
     message::complete(messages.values().map(|message| &**message), &defaults, &mut faults);
     muting::link(&ordered, &mut by_kind, (kinds, &mut faults));
     sense::rules((&ordered, &by_kind), kinds, &mut faults);
+    let mappings = mapping::read(&files.mappings, kinds, &mut faults);
     if !faults.is_empty() {
         return Err(faults.sorted());
     }
     let by_id = ordered.iter().enumerate().map(|(place, rule)| (rule.id.clone(), place)).collect();
     let (shared, rivals) = news(&ordered);
     let (hash, messages) = (files.hash(), messages.len());
-    Ok(Topology {
-        hash,
-        rules: ordered,
-        by_kind,
-        closers,
-        by_id,
-        shared,
-        rivals,
-        messages,
-        ..Topology::default()
-    })
+    let (rules, base) = (ordered, Topology { hash, mappings, ..Topology::default() });
+    Ok(Topology { rules, by_kind, closers, by_id, shared, rivals, messages, ..base })
 }
 
 /// For each rule whether another may tell its news, and which, where it is only one.

@@ -15,6 +15,7 @@ mod in_force;
 mod key;
 pub mod kinds;
 mod load;
+pub mod mapping;
 pub mod message;
 mod muting;
 pub mod plan;
@@ -39,6 +40,7 @@ pub use in_force::InForce;
 pub use key::text_of;
 pub use kinds::Kinds;
 pub(crate) use load::sheets;
+pub use mapping::{Arrival, Mapping, Mappings};
 pub use message::{Cut, Message, MessageFault};
 pub use rule::{Closer, KindRule, Rule};
 pub use schedule::Saying;
@@ -61,6 +63,8 @@ pub struct Topology {
     /// For each rule the only other one that may tell the same news.
     rivals: Vec<Option<usize>>,
     messages: usize,
+    /// What payloads that others shaped become.
+    pub mappings: Mappings,
     /// The versions before, oldest first.
     earlier: Vec<Arc<Self>>,
 }

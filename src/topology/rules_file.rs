@@ -59,7 +59,7 @@ pub(crate) fn read(sheet: &Arc<Sheet>, faults: &mut Faults) -> Option<RulesFile>
     Some(RulesFile { source, mandatory, rules })
 }
 
-fn read_source(cx: &mut Reading<'_>, node: &Node) -> Option<Spot<Source>> {
+pub(super) fn read_source(cx: &mut Reading<'_>, node: &Node) -> Option<Spot<Source>> {
     let words = Source::ALL.map(|source| (source.as_str(), source));
     cx.word(node, &words).map(|value| Spot { value, at: node.at })
 }
@@ -82,7 +82,7 @@ fn rule<'n>(cx: &mut Reading<'_>, node: &'n Node, defaults: Option<&'n Fields<'n
     let mut plan = RulePlan { at: node.at, sheet: Some(Arc::clone(&cx.sheet)), ..RulePlan::default() };
     if let Some(id) = fields.need("id", cx).and_then(|node| cx.text(node)) {
         plan.at = id.at;
-        check_id(cx, &id);
+        check_id(cx, &id, "rule");
         plan.id = id;
     }
     plan.use_case = fields.get("use_case").and_then(|node| cx.text(node)).map(|spot| spot.value);
@@ -102,10 +102,10 @@ fn rule<'n>(cx: &mut Reading<'_>, node: &'n Node, defaults: Option<&'n Fields<'n
     Some(plan)
 }
 
-fn check_id(cx: &mut Reading<'_>, id: &Spot<String>) {
+pub(super) fn check_id(cx: &mut Reading<'_>, id: &Spot<String>, of: &str) {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_' || c == '.';
     if id.value.is_empty() || id.value.len() > 64 || !id.value.chars().all(fits) {
-        let fact = format!("`{}` is no rule id", id.value);
+        let fact = format!("`{}` is no {of} id", id.value);
         cx.fault(id.at, "bad-id", (fact, "use lower-case letters, digits, `-`, `_` and `.`, at most 64"));
     }
 }

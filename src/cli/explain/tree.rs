@@ -113,6 +113,7 @@ pub(super) fn named(explanation: &Explanation) -> BTreeSet<(&str, &str)> {
 fn event(event: &Explained, rows: &Rows<'_>) -> Node {
     let at = event.occurred_at.map(|at| format!(", {at}")).unwrap_or_default();
     let head = format!("{} {} of {}{at}", event.kind, event.event_id, event.tenant);
+    let mapped = event.mapping.iter().map(|id| Node::of(format!("made by mapping {id}")));
     let ended = event.ended.iter().map(|ended| Node::of(format!("ended as {ended}")));
     let stuck = event.stuck.iter().map(|stuck| Node::of(format!("stuck: {stuck}")));
     let rules = event.rules.iter().map(|rule| self::rule(rule, (&event.tenant, rows)));
@@ -121,7 +122,7 @@ fn event(event: &Explained, rows: &Rows<'_>) -> Node {
         1 => Some(Node::of("1 rule hears other kinds")),
         others => Some(Node::of(format!("{others} rules hear other kinds"))),
     };
-    Node::of(head).with(ended).with(stuck).with(rules).with(others)
+    Node::of(head).with(mapped).with(ended).with(stuck).with(rules).with(others)
 }
 
 fn rule(rule: &Considered, of: (&str, &Rows<'_>)) -> Node {

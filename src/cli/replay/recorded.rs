@@ -10,7 +10,9 @@ use crate::broker::Broker;
 use crate::clock;
 use crate::codec::{Codec, Name, Unreadable, json};
 use crate::event::frame::Format;
+use crate::event::record::Sent;
 use crate::event::{Incoming, Source, Span, Timestamp, Topic};
+use crate::topology::{Arrival, Topology};
 
 /// Since when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +26,7 @@ pub enum Since {
 /// Events in the order they were read.
 #[derive(Debug, Default)]
 pub(super) struct Recorded {
-    pub(super) events: Vec<(Timestamp, Source, Vec<u8>)>,
+    pub(super) events: Vec<(Timestamp, Source, Sent)>,
     /// Records that are no events: they went to the dead letters, and would again.
     pub(super) unreadable: usize,
 }
@@ -58,18 +60,22 @@ impl Since {
 impl Recorded {
     pub(super) fn of_file(events: Vec<Event>) -> Self {
         let mut recorded = Self::default();
-        recorded.events.extend(events.into_iter().map(|event| (event.at, event.source, event.value)));
+        recorded.events.extend(events.into_iter().map(|event| (event.at, event.source, event.sent)));
         recorded.sorted()
     }
 
-    pub(super) fn since(since: Since, broker: &dyn Broker, codec: &Codec) -> Result<Self, Failure> {
+    pub(super) fn since(
+        since: Since,
+        broker: &dyn Broker,
+        sight: (&Codec, [&Topology; 2]),
+    ) -> Result<Self, Failure> {
         let (from, mut recorded) = (since.time(), Self::default());
         for source in Source::ALL {
             let topic = Topic::Events(source);
             let mut follow = broker.follow_since(topic, from).map_err(unreachable)?;
             each_of(follow.as_mut(), topic, |record| {
                 if record.timestamp >= from {
-                    match read(&record, source, codec)? {
+                    match read(&record, source, sight)? {
                         Some(value) => recorded.events.push((record.timestamp, source, value)),
                         None => recorded.unreadable += 1,
                     }
@@ -86,20 +92,34 @@ impl Recorded {
     }
 }
 
-/// A record as our own Avro, whatever it was written with.
-fn read(record: &Incoming, source: Source, codec: &Codec) -> Result<Option<Vec<u8>>, Failure> {
+/// A record as our own Avro, whatever it was written with; what a mapping of one of the rules takes, as it came.
+fn read(
+    record: &Incoming,
+    source: Source,
+    (codec, rules): (&Codec, [&Topology; 2]),
+) -> Result<Option<Sent>, Failure> {
     let format: Format = Codec::format_of(&record.headers);
     let headers = Codec::event_headers(&record.headers);
-    let value = record.value.as_deref().unwrap_or_default();
-    let change = loop {
-        match codec.decode(source, format, &headers, value) {
-            Ok(change) => break change,
-            Err(Unreadable::Refused(_)) => return Ok(None),
-            Err(Unreadable::WantsSchema(id)) => {
-                codec.fetch(id).map_err(|error| Failure::failed(&error).hint(error.hint()))?;
+    let value = record.value.clone().unwrap_or_default();
+    let mut native = None;
+    for topology in rules {
+        let taken = loop {
+            match topology.take(codec, source, (format, &headers), &value) {
+                Err(Unreadable::WantsSchema(id)) => {
+                    codec.fetch(id).map_err(|error| Failure::failed(&error).hint(error.hint()))?;
+                }
+                taken => break taken,
             }
+        };
+        match taken {
+            Ok(Arrival::Native(change)) => native = Some(change),
+            Ok(Arrival::Mapped(..) | Arrival::Skipped(_)) => {
+                return Ok(Some(Sent { value: value.clone(), headers: record.headers.clone() }));
+            }
+            Err(_) => {}
         }
-    };
+    }
+    let Some(change) = native else { return Ok(None) };
     let written = json::to_avro(codec.schemas(), &json::of_change(codec.schemas(), &change)).ok();
-    Ok(written.map(|written| written.framed(Name::Events(source).local_id())))
+    Ok(written.map(|written| written.framed(Name::Events(source).local_id()).into()))
 }

@@ -76,7 +76,7 @@ pub(super) enum Val<'c> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Compare {
+pub(in crate::topology) enum Compare {
     Equal,
     Unequal,
     Less,
@@ -86,7 +86,7 @@ pub(super) enum Compare {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sum {
+pub(in crate::topology) enum Sum {
     Add,
     Subtract,
     Multiply,
@@ -95,7 +95,7 @@ pub(super) enum Sum {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TextTest {
+pub(in crate::topology) enum TextTest {
     Contains,
     StartsWith,
     EndsWith,

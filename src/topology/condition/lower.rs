@@ -12,6 +12,7 @@ use super::ConditionFault;
 use super::eval::{Compare, Fixed, Read, Sum, Term};
 use super::facts::{Facts, known};
 use super::functions;
+use super::places::Places;
 
 /// The type of an expression, and what else is known of it before it runs.
 #[derive(Debug, Clone)]
@@ -45,8 +46,7 @@ pub(super) enum Kind {
 
 pub(super) struct Checker<'a> {
     pub(super) shape: &'a Shape,
-    info: &'a SourceInfo,
-    text: &'a str,
+    places: Places<'a>,
     pub(super) faults: Vec<ConditionFault>,
     /// Optional fields known to be there.
     present: Vec<String>,
@@ -58,7 +58,8 @@ pub(super) fn condition(
     info: &SourceInfo,
     (text, shape): (&str, &Shape),
 ) -> Result<Term, Vec<ConditionFault>> {
-    let mut checker = Checker { shape, info, text, faults: Vec::new(), present: Vec::new() };
+    let mut checker =
+        Checker { shape, places: Places { info, text }, faults: Vec::new(), present: Vec::new() };
     let checked = checker.expr(tree);
     if let Some(checked) = &checked {
         checker.want_bool(tree, checked);
@@ -104,43 +105,8 @@ impl Checked {
 
 impl Checker<'_> {
     pub(super) fn fault(&mut self, at: &IdedExpr, code: &'static str, told: (String, String)) {
-        let (offset, length) = self.place(at);
+        let (offset, length) = self.places.of(at);
         self.faults.push(ConditionFault { offset, length, code, message: told.0, hint: told.1 });
-    }
-
-    /// Where an expression stands: a path from its first letter, anything else by CEL's own count.
-    fn place(&self, at: &IdedExpr) -> (usize, usize) {
-        if let Some((start, path)) = self.path(at) {
-            return (start, path.len());
-        }
-        let (start, stop) = self.info.offset_for(at.id).unwrap_or((0, 0));
-        let start = self.byte(start);
-        let before = self.text.get(..start).unwrap_or_default();
-        let name = before.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
-        if self.text.get(start..).is_some_and(|rest| rest.starts_with('(')) && !name.is_empty() {
-            // CEL counts a call from its bracket; a reader looks at the name.
-            return (start - name.len(), name.len());
-        }
-        (start, self.byte(stop).saturating_sub(start) + 1)
-    }
-
-    fn byte(&self, chars: u32) -> usize {
-        self.text.chars().take(chars as usize).map(char::len_utf8).sum()
-    }
-
-    /// `event.a.b` and where it starts, when the expression is such a path.
-    fn path(&self, at: &IdedExpr) -> Option<(usize, String)> {
-        match &at.expr {
-            Expr::Ident(name) => {
-                let start = self.info.offset_for(at.id).map_or(0, |(start, _)| self.byte(start));
-                Some((start, name.clone()))
-            }
-            Expr::Select(select) => {
-                let (start, path) = self.path(&select.operand)?;
-                Some((start, format!("{path}.{}", select.field)))
-            }
-            _ => None,
-        }
     }
 
     pub(super) fn expr(&mut self, at: &IdedExpr) -> Option<Checked> {
@@ -182,7 +148,7 @@ impl Checker<'_> {
 
     /// A path, or `has(path)`.
     fn field(&mut self, at: &IdedExpr) -> Option<Checked> {
-        let Some((_, whole)) = self.path(at) else {
+        let Some((_, whole)) = self.places.path(at) else {
             return self.unsupported(at, "only fields of `event` can be selected");
         };
         let Some(path) = whole.strip_prefix("event.") else {
@@ -357,7 +323,7 @@ impl Checker<'_> {
     }
 }
 
-fn compare_of(name: &str) -> Option<Compare> {
+pub(in crate::topology) fn compare_of(name: &str) -> Option<Compare> {
     Some(match name {
         operators::EQUALS => Compare::Equal,
         operators::NOT_EQUALS => Compare::Unequal,
@@ -369,7 +335,7 @@ fn compare_of(name: &str) -> Option<Compare> {
     })
 }
 
-fn sum_of(name: &str) -> Option<Sum> {
+pub(in crate::topology) fn sum_of(name: &str) -> Option<Sum> {
     Some(match name {
         operators::ADD => Sum::Add,
         operators::SUBSTRACT => Sum::Subtract,

@@ -5,12 +5,13 @@
 //! (building lists or maps, regular expressions) is refused by name, never ignored.
 
 mod clauses;
-mod eval;
+pub(super) mod eval;
 mod facts;
 mod functions;
-mod lower;
+pub(super) mod lower;
+pub(super) mod places;
 pub mod possible;
-mod syntax;
+pub(super) mod syntax;
 
 use crate::event::{Change, Shape};
 

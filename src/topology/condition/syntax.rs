@@ -6,7 +6,7 @@ use cel::parser::Parser;
 use super::ConditionFault;
 
 /// Parses `text`; a single `=` or a word such as `and` is said to be just that.
-pub(super) fn parse(text: &str) -> Result<(IdedExpr, SourceInfo), Vec<ConditionFault>> {
+pub(in crate::topology) fn parse(text: &str) -> Result<(IdedExpr, SourceInfo), Vec<ConditionFault>> {
     if let Some(fault) = slip(text) {
         return Err(vec![fault]);
     }
