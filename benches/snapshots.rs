@@ -99,7 +99,7 @@ fn plan() -> Plan {
             zone: "UTC".to_owned(),
             places: std::collections::BTreeMap::new(),
         },
-        ids: OutputIds { verdict: 1, receipt: 2, write_back: 3 },
+        ids: OutputIds { verdict: 1, receipt: 2, write_back: 3, members: 4 },
         budget: 1 << 20,
         parking: Parking::default(),
     }

@@ -20,18 +20,22 @@
 
 mod rig;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bugle::app::config::Transport;
+use bugle::broker::Broker;
 use bugle::clock::Tick;
-use bugle::event::Person;
+use bugle::codec::outputs::decode_receipt;
+use bugle::event::{Person, Topic};
 use bugle::push::signature::Secret;
 use bugle::sample;
 use bugle::stand_in::{Faults, Options, SignIn};
 use secrecy::SecretString;
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -321,5 +325,93 @@ fn f40_whoever_leaves_while_the_service_is_away_is_told_nothing_when_it_is_back(
     for user in leavers {
         assert!(rig.stand_in.account(user).is_none(), "{user} left before the first push was taken");
     }
+    app.stop();
+}
+
+/// What is known later of what was told: marks by what they say, once so many are known.
+fn marks(rig: &mut Rig, least: u64) -> BTreeMap<&'static str, u64> {
+    let mut follow = rig.model.follow(Topic::Receipts).unwrap();
+    let (mut known, mut records, began) = (BTreeMap::new(), Vec::new(), Tick::now());
+    while known.values().sum::<u64>() < least {
+        assert!(began.elapsed() < PATIENCE, "{known:?} of {least}");
+        follow.poll(Duration::from_millis(20), &mut records).unwrap();
+        for record in records.drain(..) {
+            let receipt = decode_receipt(&record.value.unwrap()).unwrap();
+            *known.entry("delivered").or_default() += u64::from(receipt.delivered);
+            for push in receipt.undelivered {
+                *known.entry(push.mark.as_str()).or_default() += 1;
+            }
+        }
+    }
+    known
+}
+
+#[test]
+fn what_became_of_a_job_is_asked_after_and_who_has_no_device_is_not_told_again() {
+    let mut rig = Rig::with(Options { jobs: 10_000, ..Options::default() }, |config| {
+        config.push.follow_after = "1s".parse().unwrap();
+    });
+    let app = rig.start();
+    rig.stand_in.set_faults(Faults {
+        partial: 0.1,
+        bounced: 0.1,
+        pending_seconds: 1.5,
+        silent_status: 0.2,
+        ..Faults::default()
+    });
+    rig.publish(0, 40);
+    let books = rig.settle();
+    rig.assert_told_once(&books);
+    let known = marks(&mut rig, books.tellings.told);
+    assert_eq!(known.values().sum::<u64>(), books.tellings.told, "each once: {known:?}");
+    assert!(known["delivered"] > 0 && known["failed"] > 0 && known["no_device"] > 0, "{known:?}");
+    rig.publish(40, 40);
+    let books = rig.settle();
+    rig.assert_told_once(&books);
+    assert!(books.tellings.suppressed["no_device"] > 0, "{books:?}");
+    app.stop();
+}
+
+#[test]
+fn the_service_may_say_itself_what_became_of_a_job_and_that_a_device_is_back() {
+    let mut rig = Rig::with(Options { jobs: 10_000, ..Options::default() }, |config| {
+        config.answers.status_token = Some("t0ken".into());
+    });
+    let app = rig.start();
+    let http = reqwest::Client::new();
+    let answers = format!("http://{}", app.answers);
+    let post = |rig: &Rig, url: String, body: serde_json::Value| {
+        let request = http.post(url).bearer_auth("t0ken").header("content-type", "application/json");
+        let sent = request.body(body.to_string()).send();
+        rig.runtime.block_on(sent).unwrap().status().as_u16()
+    };
+    let hook = answers.replacen("http://", "http://mra:t0ken@", 1) + "/v1/push-status";
+    let place = format!("{}/mra/v1/outbound/push/webhook", rig.stand_in.url());
+    assert_eq!(post(&rig, place, json!({ "url": hook })), 200);
+    rig.stand_in.set_faults(Faults { partial: 0.2, pending_seconds: 0.2, ..Faults::default() });
+    rig.publish(0, 40);
+    let books = rig.settle();
+    rig.assert_told_once(&books);
+    let known = marks(&mut rig, books.tellings.told);
+    assert!(known["no_device"] > 0 && known["delivered"] > 0, "{known:?}");
+    rig.publish(40, 40);
+    let books = rig.settle();
+    let before = books.tellings.suppressed["no_device"];
+    assert!(before > 0);
+    rig.stand_in.set_faults(Faults::default());
+    marks(&mut rig, books.tellings.told);
+    // Everybody has a new one.
+    for person in sample::people(40) {
+        let body = json!({ "tenant": person.tenant, "user_id": person.user_id });
+        assert_eq!(post(&rig, format!("{answers}/v1/devices"), body), 204);
+    }
+    after(&mut rig, Duration::from_secs(1));
+    rig.publish(80, 40);
+    let books = rig.settle();
+    assert_eq!((books.close(), books.tellings.suppressed["no_device"]), (true, before), "{books:?}");
+    // Nobody else may say so.
+    let stranger = http.post(format!("{answers}/v1/push-status")).bearer_auth("other").body("{}").send();
+    assert_eq!(rig.runtime.block_on(stranger).unwrap().status().as_u16(), 401);
+    assert_eq!(post(&rig, format!("{answers}/v1/push-status"), json!({ "job": 1 })), 400);
     app.stop();
 }

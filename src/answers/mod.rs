@@ -29,14 +29,17 @@ use crate::flow::frames;
 use crate::push::KeyRing;
 use crate::push::reply_token::{Claims, Refusal};
 use crate::push::signature::{self, Secret};
+use crate::push::status::MOST_STATUS_BYTES;
 use crate::store::view::Board;
 use crate::telemetry;
 use crate::topology::{InForce, Rule};
 
 mod links;
+mod marks;
 mod page;
 
 pub use links::Identity;
+pub use marks::Marks;
 
 /// The most bytes of a request.
 const MOST_BYTES: usize = 64 * 1024;
@@ -60,6 +63,8 @@ pub struct Door {
     pub secrets: Arc<[Secret]>,
     /// Who answers by a link; none: nobody does.
     pub links: Option<Arc<Identity>>,
+    /// Who says what became of pushes; none: nobody does.
+    pub marks: Option<Arc<Marks>>,
 }
 
 /// What a device or a gateway sends.
@@ -92,6 +97,8 @@ pub async fn serve(
 ) -> io::Result<()> {
     let router = Router::new()
         .route("/v1/answers", post(answer))
+        .route("/v1/push-status", post(marks::status).layer(DefaultBodyLimit::max(MOST_STATUS_BYTES)))
+        .route("/v1/devices", post(marks::device))
         .route("/a/style.css", get(page::style))
         .route("/a/{token}", get(links::show).post(links::decide))
         .fallback(|| async { (StatusCode::NOT_FOUND, "there is POST /v1/answers\n") })
@@ -186,15 +193,19 @@ impl Door {
             value: Some(frames::single(&FrameHead { generation, ..FrameHead::default() }, &item).into()),
             headers: Vec::new(),
         };
+        self.write(vec![record], "the answer").await
+    }
+
+    async fn write(&self, records: Vec<Outgoing>, what: &str) -> Result<(), Refused> {
         let broker = Arc::clone(&self.broker);
-        let written = tokio::task::spawn_blocking(move || broker.publish(vec![record])).await;
+        let written = tokio::task::spawn_blocking(move || broker.publish(records)).await;
         let fault = match written {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => error.to_string(),
             Err(error) => error.to_string(),
         };
-        tracing::warn!(fault, "an answer could not be written down");
-        let told = "the answer could not be written down; send it again with the same response_id";
+        tracing::warn!(fault, what, "what came in could not be written down");
+        let told = format!("{what} could not be written down; send it again as it is");
         Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", told))
     }
 }

@@ -22,7 +22,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::answers::Door;
+use crate::answers::{Door, Marks};
 use crate::broker::{Broker, BrokerError};
 use crate::clock;
 use crate::codec::{BadSchema, RegistryError};
@@ -267,6 +267,11 @@ impl App {
             board: Arc::clone(&parts.board),
             secrets: secrets.collect::<Result<Vec<_>, _>>()?.into(),
             links: wiring::links(config),
+            marks: config
+                .answers
+                .status_token
+                .clone()
+                .map(|token| Arc::new(Marks { token, ids: parts.plan.ids })),
         };
         let listener = runtime.block_on(serve::listen(config.answers.listen, "answers.listen"))?;
         let address = listener.local_addr()?;

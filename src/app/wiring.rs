@@ -218,6 +218,7 @@ fn signing_key(config: &Config) -> String {
 pub fn plan(config: &Config, broker: &dyn Broker, codec: &Codec) -> Result<Arc<Plan>, Unready> {
     let topics = &config.kafka.topics;
     let id = |name: Name| codec.id_for(name, &topics.name(name.topic()));
+    let hears = config.push.follow_after > Span::ZERO || config.answers.status_token.is_some();
     let tenants = config.tenants.each.iter().map(|(tenant, own)| {
         let locale = own.locale.clone().unwrap_or_else(|| config.tenants.locale.clone());
         let zone = own.zone.clone().unwrap_or_else(|| config.tenants.zone.clone());
@@ -244,6 +245,7 @@ pub fn plan(config: &Config, broker: &dyn Broker, codec: &Codec) -> Result<Arc<P
             verdict: id(Name::Verdict)?,
             receipt: id(Name::Receipt)?,
             write_back: id(Name::WriteBack)?,
+            members: if hears { id(Name::Members)? } else { 0 },
         },
         budget: BUDGET,
         parking: Parking {

@@ -129,6 +129,22 @@ pub struct Misbehaviour {
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     pub partial: f64,
 
+    /// The share of destinations that end as `Error: INTERNAL` in the job's status.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    pub bounced: f64,
+
+    /// For so many seconds a job is on its way.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0)]
+    pub pending_seconds: f64,
+
+    /// The share of status calls that fail with 500.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    pub silent_status: f64,
+
+    /// Tell whoever asked to be told of jobs twice of each.
+    #[arg(long)]
+    pub told_twice: bool,
+
     /// An address such as `user:jdoe` that makes a whole request be refused; may be given often.
     #[arg(long, value_name = "ADDRESS")]
     pub poison: Vec<String>,
@@ -235,6 +251,10 @@ impl Misbehaviour {
             cut_inside_answer: self.cut_inside_answer,
             unauthorized_after: self.unauthorized_after,
             partial: self.partial,
+            bounced: self.bounced,
+            pending_seconds: self.pending_seconds,
+            silent_status: self.silent_status,
+            told_twice: self.told_twice,
             poison: self.poison.clone(),
             dead_seconds: 0.0,
             refused_pushes: self.refused_pushes,

@@ -15,6 +15,9 @@ use super::wishes::Wishes;
 use crate::event::audience::{Bound, BoundAudience, Table};
 use crate::event::{Members, Person, Reason, Timestamp};
 
+/// The kind of scope that says of whoever it is named for, by its one member, that they have no device.
+pub const NO_DEVICE: &str = "no_device";
+
 /// The people of all tenants.
 #[derive(Debug, Default)]
 pub struct People {
@@ -36,6 +39,7 @@ pub struct Entry<'p> {
 pub struct Resolved<'p> {
     told: Vec<Entry<'p>>,
     no_channel: Vec<Entry<'p>>,
+    no_device: Vec<Entry<'p>>,
     nobody: Option<Nobody>,
 }
 
@@ -244,6 +248,13 @@ impl<'p> Entry<'p> {
         self.roster.channels(self.place)
     }
 
+    /// Whether the push service said that their last device is gone.
+    #[must_use]
+    pub fn has_no_device(&self) -> bool {
+        let marked = self.roster.members.get(NO_DEVICE);
+        marked.is_some_and(|people| people.contains_key(self.user_id()))
+    }
+
     fn may_use(&self, wanted: &[String]) -> bool {
         let mut approved = self.channels().peekable();
         match (approved.peek().is_some(), self.party().is_some()) {
@@ -275,8 +286,10 @@ impl<'p> Resolved<'p> {
         told.sort_unstable_by_key(Entry::user_id);
         let (told, no_channel): (Vec<_>, Vec<_>) =
             told.into_iter().partition(|entry| entry.may_use(channels));
-        let nobody = (told.is_empty() && no_channel.is_empty()).then(|| Nobody::because(audience));
-        Self { told, no_channel, nobody }
+        let (no_device, told): (Vec<_>, Vec<_>) = told.into_iter().partition(Entry::has_no_device);
+        let is_nobody = told.is_empty() && no_channel.is_empty() && no_device.is_empty();
+        let nobody = is_nobody.then(|| Nobody::because(audience));
+        Self { told, no_channel, no_device, nobody }
     }
 
     /// Those to tell, by user id.
@@ -287,6 +300,11 @@ impl<'p> Resolved<'p> {
     /// Those who belong but have no approved channel, by user id.
     pub fn no_channel(&self) -> impl Iterator<Item = &Entry<'p>> {
         self.no_channel.iter()
+    }
+
+    /// Those who belong and have no device, by user id.
+    pub fn no_device(&self) -> impl Iterator<Item = &Entry<'p>> {
+        self.no_device.iter()
     }
 
     /// Why nobody belongs; `None` when somebody does, be it without a channel.

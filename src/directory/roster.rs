@@ -40,7 +40,7 @@ pub(super) struct Roster {
     turns: BTreeSet<(Timestamp, Place)>,
     reports: HashMap<Place, RoaringBitmap>,
     stands_for: HashMap<Place, RoaringBitmap>,
-    members: HashMap<String, HashMap<String, Vec<Group>>>,
+    pub(super) members: HashMap<String, HashMap<String, Vec<Group>>>,
 }
 
 /// One user id: an entry, or only a name somebody's entry or membership refers to.

@@ -41,6 +41,9 @@ pub(super) fn settled(board: &Board, lane: Lane, input: Input, out: &Outbox) {
             tell(board, &Fact::AnswerEnded { ending, count });
         }
     }
+    for (mark, count) in &out.tally.marks {
+        tell(board, &Fact::Marked { mark: *mark, count: *count });
+    }
     if out.tally.again > 0 {
         tell(board, &Fact::TellingsAgain { count: out.tally.again });
     }

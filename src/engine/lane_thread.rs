@@ -289,6 +289,9 @@ impl LaneThread {
             if let Some(station) = self.stations.get_mut(&Input { topic, partition }) {
                 match reply {
                     Back::Sent(reply) => station.lane.answered(self.now, reply, &world, &mut station.out),
+                    Back::Followed(at, status) => {
+                        station.lane.followed(self.now, at, status, &mut station.out);
+                    }
                     Back::Called(said) => station.lane.heard(self.now, said, &world, &mut station.out),
                 }
                 station.touched = true;
@@ -324,14 +327,8 @@ impl LaneThread {
                 if station.touched {
                     self.gathering.get_or_insert_with(Tick::now);
                 }
-                let (partition, replies) = (station.input.partition, &self.replies.0);
-                self.under_way += station.out.sends.len() + station.out.calls.len();
-                for send in station.out.sends.drain(..) {
-                    self.requests.send(&self.parts, (send, position.clone()), partition, replies.clone());
-                }
-                for call in station.out.calls.drain(..) {
-                    self.requests.call(&self.parts, call, partition, replies.clone());
-                }
+                let to = (station.input.partition, &self.replies.0);
+                self.under_way += self.requests.carry(&self.parts, &mut station.out, &position, to);
                 if let Some(Want::Schema(id)) = station.want {
                     self.fetches.ask(&self.parts, id);
                 }

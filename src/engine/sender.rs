@@ -9,8 +9,10 @@ use tokio::sync::Semaphore;
 
 use crate::clock::{self, Tick};
 use crate::directory::Directory;
+use crate::event::job::JobStatus;
 use crate::event::{Reason, Span};
-use crate::flow::delivery::{self, Answer, Reply};
+use crate::flow::Outbox;
+use crate::flow::delivery::{self, Answer, Question, Reply};
 use crate::flow::outbox::{Ask, Send};
 use crate::flow::write_back::Said;
 use crate::push::{Item, Outcome, PushService, Unsendable};
@@ -24,6 +26,8 @@ use super::lane_thread::STALE_AFTER;
 pub(super) enum Back {
     /// From the push service.
     Sent(Reply),
+    /// From the push service, of a job.
+    Followed((i64, u32), Option<JobStatus>),
     /// From a source system.
     Called(Said),
 }
@@ -69,9 +73,30 @@ impl Requests {
         permits
     }
 
+    /// Carries out what a lane wants of the world outside; how many answers are to be expected.
+    pub(super) fn carry(
+        &self,
+        parts: &Parts,
+        out: &mut Outbox,
+        decided: &[i64],
+        (partition, replies): (i32, &mpsc::Sender<(i32, Back)>),
+    ) -> usize {
+        let expected = out.sends.len() + out.questions.len() + out.calls.len();
+        for send in out.sends.drain(..) {
+            self.send(parts, (send, decided.to_vec()), partition, replies.clone());
+        }
+        for question in out.questions.drain(..) {
+            self.follow(parts, question, partition, replies.clone());
+        }
+        for call in out.calls.drain(..) {
+            self.call(parts, call, partition, replies.clone());
+        }
+        expected
+    }
+
     /// Sends a batch as soon as a permit is free; the reply comes through `replies`. `decided` is how far the
     /// directory had been read when the lane looked whether its people still belong.
-    pub(super) fn send(
+    fn send(
         &self,
         parts: &Parts,
         (send, decided): (Send, Vec<i64>),
@@ -93,6 +118,16 @@ impl Requests {
             // The lane may be gone by now; its successor asks again under the same id.
             let took = Span::from_millis(i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX));
             let _ = replies.send((partition, Back::Sent(Reply { at: send.at, answer, took })));
+        });
+    }
+
+    /// Asks after a job; what is said of it comes through `replies`.
+    fn follow(&self, parts: &Parts, question: Question, partition: i32, replies: mpsc::Sender<(i32, Back)>) {
+        let (push, permits) = (Arc::clone(&parts.push), self.permits_of(&question.account));
+        parts.runtime.spawn(async move {
+            let Ok(_permit) = permits.acquire_owned().await else { return };
+            let status = push.job(&question.account, &question.job_id).await;
+            let _ = replies.send((partition, Back::Followed(question.at, status)));
         });
     }
 

@@ -10,6 +10,7 @@ use super::mute::Silence;
 pub use super::outcome::{
     AccountState, AnswerEnding, Breaker, CallOutcome, CommitResult, RefusalClass, SendOutcome, SnapshotResult,
 };
+use super::receipt::Mark;
 use super::record::Input;
 use super::{Carried, Lane, Origin, ReadBack, Reason, Source, Span, Timestamp};
 
@@ -267,6 +268,13 @@ pub enum Fact {
     /// Answers came in.
     Answered {
         /// How many.
+        count: u64,
+    },
+    /// It became known whether what was told reached a device.
+    Marked {
+        /// What became of it, where it reached none.
+        mark: Option<Mark>,
+        /// How many pushes.
         count: u64,
     },
     /// Tellings that had ended as refused are on their way again.

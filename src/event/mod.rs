@@ -13,6 +13,7 @@ pub(crate) mod digits;
 pub mod fact;
 pub mod frame;
 pub mod ids;
+pub mod job;
 pub mod lane;
 pub mod message_id;
 pub mod mute;

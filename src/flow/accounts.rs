@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::hash128;
+use crate::event::{Span, hash128};
 
 /// The push accounts.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +26,8 @@ pub struct Terms {
     pub rate: u32,
     /// Whether its service can be asked which batches it took.
     pub tells_jobs: bool,
+    /// How long after it took a batch it is first asked what became of it; never where nobody asks.
+    pub follow_after: Option<Span>,
 }
 
 /// What the pushes of one request may have of their own.
@@ -42,7 +44,7 @@ pub enum Holds {
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { holds: Holds::default(), in_flight: 8, rate: 0, tells_jobs: true }
+        Self { holds: Holds::default(), in_flight: 8, rate: 0, tells_jobs: true, follow_after: None }
     }
 }
 

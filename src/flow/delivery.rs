@@ -12,6 +12,7 @@ mod accounts;
 mod answer;
 mod begin;
 mod endings;
+mod following;
 mod limit;
 mod room;
 
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::event::fact::AccountState;
+use crate::event::job::JobStatus;
 use crate::event::push::MOST_BATCH_BYTES;
 use crate::event::redrive::Redrive;
 use crate::event::{Incoming, Parcel, Reason, Receipt, Span, Timestamp, Topic};
@@ -29,13 +31,15 @@ use super::cursor::At;
 use super::finished::{Finished, blank};
 use super::frames::{FrameItems, FrameSet};
 use super::memory::{self, BrokenMemory, Page};
-use super::parked::Parked;
+use super::parked::{Parked, read_job_key};
 use super::progress::Progress;
 use super::turns::Turns;
 use super::underway::{Open, Stand};
 use super::unfinished::Unfinished;
 use accounts::Accounts;
 pub use answer::{Answer, Item, Reply};
+use following::Following;
+pub use following::Question;
 
 use super::{Admitted, Cursor, Outbox, Parking, Plan, Restored, Rooms, Want, World};
 
@@ -58,6 +62,7 @@ pub struct DeliveryLane {
     /// Batches before this may be sent: a commit says so. And before this, once the open one is.
     begun: (At, At),
     accounts: Accounts,
+    following: Following,
     splits: FrameSet,
     /// Receipts and splits of the open transaction, to be written again after an abort.
     unsettled: VecDeque<Finished>,
@@ -95,6 +100,7 @@ impl DeliveryLane {
             inherited: cursor.begun,
             begun: (cursor.begun, cursor.begun),
             accounts: Accounts::default(),
+            following: Following::new(),
             splits: FrameSet::new(Topic::Pushes, plan.pushes, MOST_BATCH_BYTES),
             unsettled: VecDeque::new(),
             written: 0,
@@ -198,6 +204,10 @@ impl Rooms for DeliveryLane {
         match reply.answer {
             Answer::Accepted(job) => {
                 let (told, job_id) = (open.batch.count, Some(job).filter(|job| !job.is_empty()));
+                let after = world.plan.accounts.terms(&open.batch.head.account).follow_after;
+                if let Some((job, after)) = job_id.as_deref().zip(after) {
+                    self.following.follow((now, at), &open.batch.head, job, after);
+                }
                 let receipt = Receipt { job_id, told, ..blank(&open.batch.head, now) };
                 self.unsettled.push_back(Finished::Receipt(receipt));
                 out.tally.accepted_after_ms.push(now.since(open.batch.head.oldest).millis());
@@ -221,7 +231,12 @@ impl Rooms for DeliveryLane {
         }
     }
 
+    fn followed(&mut self, now: Timestamp, at: At, status: Option<JobStatus>, _out: &mut Outbox) {
+        self.unsettled.extend(self.following.said(now, at, status).map(Finished::Mark));
+    }
+
     fn wake(&mut self, now: Timestamp, world: &World<'_>, out: &mut Outbox) -> Option<Want> {
+        self.following.ask(now, out);
         self.settle_in(now, world);
         let old = |open: &Open| open.is_stuck() && now.since(open.since) >= PARK_AFTER;
         let aged: Vec<At> = self.open.iter().filter(|(_, open)| old(open)).map(|(at, _)| *at).collect();
@@ -262,7 +277,7 @@ impl Rooms for DeliveryLane {
         };
         let aged = self.open.values().filter(parks).map(|open| open.since + PARK_AFTER).min();
         let aside = self.parked.next_due().filter(|_| self.parked.under_way() < MOST_PARKED_UNDER_WAY);
-        [due, aged, aside, self.accounts.next_at()].into_iter().flatten().min()
+        [due, aged, aside, self.accounts.next_at(), self.following.next_due()].into_iter().flatten().min()
     }
 
     fn parked(&self) -> Option<(usize, usize)> {
@@ -280,6 +295,7 @@ impl Rooms for DeliveryLane {
         self.splits.cut(out);
         self.written = self.unsettled.len();
         self.parked.cut(out);
+        self.following.cut(self.partition, out);
         let (offset, place) = self.unfinished.low_water();
         self.progress.reach(offset, place);
         self.begun.1 = self.begun.1.max(self.unfinished.next());
@@ -291,6 +307,10 @@ impl Rooms for DeliveryLane {
 
     fn restore(&mut self, record: &Incoming, placed: bool) -> Result<Restored, BrokenMemory> {
         let key = record.key.as_ref().map(Bytes::as_ref).unwrap_or_default();
+        if let Some(at) = read_job_key(key) {
+            self.following.restore(at, record.value.as_ref())?;
+            return Ok(Restored { entries: 1, sequence: None });
+        }
         if key != memory::PLACE_KEY {
             self.parked.restore(key, record.value.as_ref())?;
             return Ok(Restored { entries: 1, sequence: None });
@@ -319,6 +339,7 @@ impl Rooms for DeliveryLane {
         self.begun.0 = self.begun.1;
         self.state.1 = self.state.0;
         self.parked.settle(now);
+        self.following.settle();
         self.progress.settle();
     }
 

@@ -6,11 +6,12 @@ use bytes::Bytes;
 
 use crate::codec::outputs;
 use crate::event::frame::FrameHead;
-use crate::event::receipt::Exception;
+use crate::event::receipt::{Exception, Mark};
 use crate::event::{Batch, BatchHead, Member, Parcel, Reason, Receipt, Timestamp, Topic};
 
 use super::cursor::At;
 use super::dead_letter::{self, Cause};
+use super::devices;
 use super::frames::FrameSet;
 use super::{Outbox, World};
 
@@ -21,6 +22,8 @@ pub(super) enum Finished {
     Receipt(Receipt),
     /// It goes on as these batches; the directory as it was when they were cut.
     Children(Vec<Parcel>, Arc<[i64]>),
+    /// What became of the pushes of a job, as the service says later.
+    Mark(Receipt),
     /// The push service will never take it.
     Poison(At, Arc<Parcel>, String),
 }
@@ -37,6 +40,18 @@ impl Finished {
                 out.tally.again += u64::from(receipt.again);
                 let not_told = receipt.exceptions.iter().map(|exception| (exception.reason.clone(), 1));
                 out.tally.not_told.extend(not_told);
+                let record = outputs::encode_receipt(world.plan.ids.receipt, receipt);
+                out.write(Topic::Receipts, partition, None, record);
+            }
+            Self::Mark(receipt) => {
+                if receipt.delivered > 0 {
+                    out.tally.marks.push((None, u64::from(receipt.delivered)));
+                }
+                out.tally.marks.extend(receipt.undelivered.iter().map(|push| (Some(push.mark), 1)));
+                let gone = receipt.undelivered.iter().filter(|push| push.mark == Mark::NoDevice);
+                for push in gone {
+                    out.put(devices::gone(world.plan.ids.members, &receipt.tenant, &push.user_id));
+                }
                 let record = outputs::encode_receipt(world.plan.ids.receipt, receipt);
                 out.write(Topic::Receipts, partition, None, record);
             }

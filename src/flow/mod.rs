@@ -26,6 +26,7 @@ pub mod cursor;
 pub mod dead_letter;
 pub mod dedupe;
 pub mod delivery;
+pub mod devices;
 pub mod due;
 pub mod fan_out;
 mod finished;
@@ -60,6 +61,7 @@ use jiff::tz::TimeZone;
 use crate::codec::Codec;
 use crate::directory::View;
 use crate::event::fact::AccountState;
+use crate::event::job::JobStatus;
 use crate::event::shape::slot;
 use crate::event::{Change, Incoming, Span, Timestamp};
 use crate::topology::Topology;
@@ -142,6 +144,8 @@ pub struct OutputIds {
     pub receipt: u32,
     /// Of `bugle.writebacks`.
     pub write_back: u32,
+    /// Of `opentext.members`; 0 where nothing is heard of deliveries.
+    pub members: u32,
 }
 
 /// A tenant's defaults.
@@ -208,6 +212,9 @@ pub trait Rooms: std::marker::Send {
 
     /// Takes in what became of a request it sent.
     fn answered(&mut self, _now: Timestamp, _reply: delivery::Reply, _world: &World<'_>, _out: &mut Outbox) {}
+
+    /// Takes in what is said of a job it asked after; `None` where nothing is known.
+    fn followed(&mut self, _now: Timestamp, _at: cursor::At, _status: Option<JobStatus>, _out: &mut Outbox) {}
 
     /// Takes in what a source system said to a call of this lane.
     fn heard(&mut self, _now: Timestamp, _said: write_back::Said, _world: &World<'_>, _out: &mut Outbox) {}
@@ -325,7 +332,7 @@ pub(crate) mod example {
                 zone: "UTC".to_owned(),
                 places: BTreeMap::new(),
             },
-            ids: OutputIds { verdict: 1, receipt: 2, write_back: 3 },
+            ids: OutputIds { verdict: 1, receipt: 2, write_back: 3, members: 4 },
             budget: 1 << 20,
             parking: Parking::default(),
         }

@@ -31,6 +31,8 @@ pub struct Named {
     pub(super) parts: Vec<Part>,
     /// Those whom no approved channel reaches.
     pub no_channel: Vec<String>,
+    /// Those who have no device.
+    pub no_device: Vec<String>,
     /// Why nobody is named.
     pub nobody: Option<Reason>,
     /// By which terms they are named, and by which others are not.
@@ -78,10 +80,12 @@ impl Named {
         }
         parts.extend(open.into_iter().filter(|part| part.count > 0));
         let no_channel: Vec<String> = found.no_channel().map(|entry| entry.user_id().to_owned()).collect();
+        let no_device: Vec<String> = found.no_device().map(|entry| entry.user_id().to_owned()).collect();
         Self {
-            count: u32::try_from(found.len() + no_channel.len()).unwrap_or(u32::MAX),
+            count: u32::try_from(found.len() + no_channel.len() + no_device.len()).unwrap_or(u32::MAX),
             parts,
             no_channel,
+            no_device,
             nobody: found.nobody().map(|nobody| nobody.reason()),
             asked: Arc::new(asked),
         }
@@ -89,7 +93,8 @@ impl Named {
 
     fn bytes(&self) -> usize {
         let names: usize = self.parts.iter().map(|part| part.names.len()).sum();
-        names + self.no_channel.iter().map(String::len).sum::<usize>() + 2 * self.asked.bytes() + 128
+        let untold = self.no_channel.iter().chain(&self.no_device);
+        names + untold.map(String::len).sum::<usize>() + 2 * self.asked.bytes() + 128
     }
 }
 
@@ -128,7 +133,7 @@ mod tests {
     fn named(count: u32, bytes: usize) -> Named {
         let part = Part { partition: 0, count, names: vec![0; bytes] };
         let asked = Arc::default();
-        Named { count, parts: vec![part], no_channel: Vec::new(), nobody: None, asked }
+        Named { count, parts: vec![part], no_channel: Vec::new(), no_device: Vec::new(), nobody: None, asked }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use crate::event::receipt::Mark;
 use crate::event::{Outgoing, Parcel, Source, Topic, Verdict};
 
 /// A batch to send now; what became of it comes back through [`super::Rooms::answered`].
@@ -54,6 +55,8 @@ pub struct Tally {
     pub not_told: Vec<(crate::event::Reason, u64)>,
     /// Dead letters, by code.
     pub dead_letters: Vec<&'static str>,
+    /// Pushes whose delivery became known, by what became of them; `None` where a device has them.
+    pub marks: Vec<(Option<Mark>, u64)>,
     /// Pushes of dead letters that are on their way again.
     pub again: u64,
     /// Answers that are to be carried into a source system.
@@ -71,6 +74,8 @@ pub struct Outbox {
     pub verdicts: Vec<Verdict>,
     /// Requests to send. They do not wait for the commit: what may be sent was committed before.
     pub sends: Vec<Send>,
+    /// Jobs to ask after.
+    pub questions: Vec<super::delivery::Question>,
     /// Calls of source systems. They do not wait for the commit either: that a call is made was committed.
     pub calls: Vec<super::write_back::Call>,
     /// The numbers.

@@ -275,6 +275,11 @@ impl Parked {
         Ok(())
     }
 
+    /// Where the job that a batch became is kept.
+    pub(super) fn job_key(at: At) -> Vec<u8> {
+        [&key(at)[..], b"?"].concat()
+    }
+
     /// Every batch, in the order in which they were taken in.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (At, &mut Open)> {
         self.batches.iter_mut().map(|(at, open)| (*at, open))
@@ -298,6 +303,11 @@ fn mark_key(at: At) -> [u8; MARK] {
     let mut mark = [b'!'; MARK];
     mark[..KEY].copy_from_slice(&key(at));
     mark
+}
+
+/// The batch under whose key, and one byte more, a job is kept; `None` for any other key.
+pub(super) fn read_job_key(key: &[u8]) -> Option<At> {
+    key.strip_suffix(b"?").filter(|key| key.len() == KEY).and_then(read_key)
 }
 
 fn read_key(key: &[u8]) -> Option<At> {

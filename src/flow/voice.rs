@@ -139,10 +139,13 @@ impl Voice {
         out.tally.fan_outs.push(named.count);
         let verdict = hearing.verdict(occasion, Ending::Routed);
         out.verdicts.push(Verdict { count: named.count, asked, ..verdict });
-        for part in named.no_channel.chunks(MOST_NAMED) {
-            let count = u32::try_from(part.len()).unwrap_or(u32::MAX);
-            let verdict = hearing.verdict(occasion, Ending::Not(Reason::NoChannel));
-            out.verdicts.push(Verdict { count, people: part.to_vec(), ..verdict });
+        for (people, reason) in [(&named.no_channel, Reason::NoChannel), (&named.no_device, Reason::NoDevice)]
+        {
+            for part in people.chunks(MOST_NAMED) {
+                let count = u32::try_from(part.len()).unwrap_or(u32::MAX);
+                let verdict = hearing.verdict(occasion, Ending::Not(reason.clone()));
+                out.verdicts.push(Verdict { count, people: part.to_vec(), ..verdict });
+            }
         }
         Said::Told
     }

@@ -12,8 +12,12 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, RETRY_AFTER};
 
 use super::credentials::{Keyholder, NoToken};
 use super::transport::Transport;
-use super::{Answer, Credentials, KeyRing, Outcome, PushService, Unsendable, mra, outcome, retry_after};
+use super::{
+    Answer, Credentials, KeyRing, Outcome, PushService, Standing, Unsendable, mra, outcome, retry_after,
+    status,
+};
 use crate::clock;
+use crate::event::job::JobStatus;
 use crate::event::{Batch, Parcel, Span};
 
 /// The most bytes of an answer that are read. An answer is a job id, a result for each push, or an error.
@@ -162,10 +166,30 @@ impl Client {
         let Some(desk) = self.accounts.get(account) else {
             return Outcome::Forbidden(format!("the push account `{account}` is not configured"));
         };
-        let Some(url) = desk.transport.status_address(&desk.url, &parcel.head.message_id) else {
+        let Some(url) = desk.transport.status_address(&desk.url, ("message_id", &parcel.head.message_id))
+        else {
             return Outcome::Unknown("no-status");
         };
         self.signed_in((account, desk), || self.http.get(url.clone()), outcome::status).await
+    }
+
+    async fn standing(&self, account: &str, job_id: &str) -> Option<JobStatus> {
+        let desk = self.accounts.get(account)?;
+        let url = desk.transport.status_address(&desk.url, ("job_id", job_id))?;
+        let mut refused = None;
+        loop {
+            let pass = desk.keyholder.pass(&self.http, refused).await.ok()?;
+            let mut request = self.http.get(url.clone());
+            if let Some(header) = pass.header {
+                request = request.header(AUTHORIZATION, header);
+            }
+            let answer = request.send().await.ok()?;
+            match answer.status().as_u16() {
+                401 if pass.number > 0 && refused.is_none() => refused = Some(pass.number),
+                200 => return status::read(&body_up_to(status::MOST_STATUS_BYTES, answer).await.ok()?),
+                _ => return None,
+            }
+        }
     }
 
     /// Sends a request signed in, and once more where its token had to be renewed.
@@ -217,6 +241,10 @@ impl PushService for Client {
 
     fn was_taken<'a>(&'a self, batch: &'a Parcel) -> Answer<'a> {
         Box::pin(self.status(batch))
+    }
+
+    fn job<'a>(&'a self, account: &'a str, job_id: &'a str) -> Standing<'a> {
+        Box::pin(self.standing(account, job_id))
     }
 }
 

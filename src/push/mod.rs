@@ -9,6 +9,7 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 
+use crate::event::job::JobStatus;
 use crate::event::{Batch, BatchHead, Member, Parcel, Span};
 
 pub mod appworks;
@@ -23,6 +24,7 @@ pub mod outcome;
 pub mod reply_token;
 pub(crate) mod retry_after;
 pub mod signature;
+pub mod status;
 pub mod transport;
 pub mod webhook;
 
@@ -117,6 +119,9 @@ pub enum Unsendable {
 /// What a transport answers with, later.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
 
+/// What became of a job, later; `None` where that cannot be said now.
+pub type Standing<'a> = Pin<Box<dyn Future<Output = Option<JobStatus>> + Send + 'a>>;
+
 /// A push service.
 pub trait PushService: Send + Sync {
     /// The request's bytes. Depends on the batch and the key it names: equal on every try, in every process.
@@ -130,6 +135,9 @@ pub trait PushService: Send + Sync {
 
     /// Asks whether a batch was taken: [`Outcome::Accepted`] or [`Outcome::NotThere`], or why that is not known.
     fn was_taken<'a>(&'a self, batch: &'a Parcel) -> Answer<'a>;
+
+    /// Asks what became of the pushes of a job of an account.
+    fn job<'a>(&'a self, account: &'a str, job_id: &'a str) -> Standing<'a>;
 }
 
 // === impl Unsendable ===

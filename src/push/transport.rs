@@ -52,12 +52,16 @@ impl Transport {
         }
     }
 
-    /// Where it is asked whether a batch was taken; `None` where nobody can say.
-    pub(super) fn status_address(&self, submit: &reqwest::Url, id: &str) -> Option<reqwest::Url> {
+    /// Where it is asked what became of a job, or of a batch; `None` where nobody can say. Of each by its name.
+    pub(super) fn status_address(
+        &self,
+        submit: &reqwest::Url,
+        (name, id): (&str, &str),
+    ) -> Option<reqwest::Url> {
         let Self::Mra = self else { return None };
         let mut url = submit.clone();
         url.path_segments_mut().ok()?.pop().pop().extend(["outbound", "push", "status"]);
-        url.query_pairs_mut().append_pair("message_id", id);
+        url.query_pairs_mut().append_pair(name, id);
         Some(url)
     }
 

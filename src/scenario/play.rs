@@ -327,6 +327,7 @@ fn plan(scenario: &Scenario) -> Plan {
             verdict: Name::Verdict.local_id(),
             receipt: Name::Receipt.local_id(),
             write_back: Name::WriteBack.local_id(),
+            members: Name::Members.local_id(),
         },
         parking: Parking::default(),
         budget: 1 << 20,

@@ -52,6 +52,10 @@ impl Phone {
         Ok(Self { url: Mutex::new(url), http })
     }
 
+    pub(super) const fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
     /// Where answers go; without it no button can be pressed.
     pub(super) fn answers(&self) -> Option<String> {
         lock(&self.url).clone()

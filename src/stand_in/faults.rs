@@ -36,6 +36,14 @@ pub struct Faults {
     pub unauthorized_after: u64,
     /// The share of destinations that end as `Error: UNREGISTERED` in the job's status.
     pub partial: f64,
+    /// The share of destinations that end as `Error: INTERNAL` in the job's status.
+    pub bounced: f64,
+    /// For so many seconds after it was taken, a job is on its way.
+    pub pending_seconds: f64,
+    /// The share of status calls that fail with 500.
+    pub silent_status: f64,
+    /// Whoever asked to be told of jobs is told twice of each.
+    pub told_twice: bool,
     /// Addresses such as `user:jdoe`: a request to one of them is refused as a whole, naming it.
     pub poison: Vec<String>,
     /// Nobody listens for so many seconds from now.
@@ -95,6 +103,11 @@ impl Dice {
         Self { random: fastrand::Rng::with_seed(faults.seed), faults: Arc::new(faults) }
     }
 
+    /// Whether the next status call fails.
+    pub(super) fn fails_status(&mut self) -> bool {
+        self.random.f64() < self.faults.silent_status
+    }
+
     /// What becomes of the next submit, and how long its answer takes.
     pub(super) fn roll(&mut self) -> (Fate, Duration) {
         let faults = &self.faults;
@@ -125,6 +138,12 @@ impl Faults {
     #[must_use]
     pub(super) fn fails(&self, reference: u128) -> bool {
         self.draws(self.partial, [&[], &reference.to_le_bytes()])
+    }
+
+    /// Whether the destination with this reference cannot be delivered to: the same one each time.
+    #[must_use]
+    pub(super) fn bounces(&self, reference: u128) -> bool {
+        self.draws(self.bounced, [b"bounced", &reference.to_le_bytes()])
     }
 
     /// Whether one thing has a fault that a share of all such things have: the same one each time.

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `POST /mra/v1/utils/parser` | submit |
 //! | `GET /mra/v1/outbound/push/status?job_id=`, `?message_id=` | what became of one of the last jobs |
+//! | `GET`, `POST`, `DELETE /mra/v1/outbound/push/webhook` | who is told what became of jobs |
 //! | `POST /tenants/{tenant}/oauth2/token` | a bearer token |
 //! | `POST /deployments/notifications/{app}/fcm-push` | the same as an AppWorks Gateway |
 //! | `POST /webhook` | the same as a service that takes signed webhooks |
@@ -36,6 +37,7 @@ mod connection;
 mod contract;
 mod faults;
 mod foreign;
+mod hook;
 mod html;
 mod inbox;
 mod knock;
@@ -89,6 +91,8 @@ struct Stage {
     dice: Mutex<Dice>,
     gate: Mutex<sign_in::Gate>,
     systems: Mutex<systems::Systems>,
+    /// Who is told what became of jobs.
+    hook: Mutex<Option<hook::Hook>>,
     /// Grows with every accepted submit; the pages wait on it.
     version: watch::Sender<u64>,
     shut: watch::Sender<Option<Shut>>,
@@ -112,6 +116,7 @@ pub fn serve(listener: TcpListener, options: Options) -> io::Result<StandIn> {
         dice: Mutex::new(Dice::new(Faults::default())),
         gate: Mutex::new(sign_in::Gate::new(options.sign_in)),
         systems: Mutex::default(),
+        hook: Mutex::default(),
         version: watch::Sender::new(0),
         shut: watch::Sender::new(None),
         closing: watch::Sender::new(false),
@@ -135,6 +140,7 @@ fn routes(stage: Arc<Stage>) -> Router {
     Router::new()
         .route("/mra/v1/utils/parser", post(submit::submit))
         .route("/mra/v1/outbound/push/status", get(submit::status))
+        .route("/mra/v1/outbound/push/webhook", get(hook::get).post(hook::set).delete(hook::unset))
         .route("/tenants/{tenant}/oauth2/token", post(submit::token))
         .route("/deployments/notifications/{app}/fcm-push", post(foreign::fcm_push))
         .route("/webhook", post(foreign::webhook))

@@ -9,10 +9,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64_simd::STANDARD;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::contract::{self, Refusal};
 use super::faults::Faults;
+use super::hook;
 use super::knock::Knock;
 use super::ledger::{Accepted, Job, job_id, reference_number};
 use super::{Stage, lock};
@@ -27,7 +28,7 @@ pub(super) async fn submit(knock: Knock) -> Response {
     knock.answer(said, refuse).await
 }
 
-fn accept(stage: &Stage, faults: &Arc<Faults>, body: &Bytes) -> Result<u64, Refusal> {
+fn accept(stage: &Arc<Stage>, faults: &Arc<Faults>, body: &Bytes) -> Result<u64, Refusal> {
     let inner = contract::open(body)?;
     let at = clock::now();
     let (submit, texts) = contract::read(&inner, &faults.poison)?;
@@ -41,6 +42,7 @@ fn accept(stage: &Stage, faults: &Arc<Faults>, body: &Bytes) -> Result<u64, Refu
     match accepted {
         Accepted::New(number) => {
             lock(&stage.ledger).keep(Job { number, at, inner, faults: Arc::clone(faults) });
+            hook::tell(stage, number);
             Ok(number)
         }
         Accepted::Known(number) => Ok(number),
@@ -85,6 +87,9 @@ pub(super) async fn status(
     if let Err(refusal) = lock(&stage.gate).admit(&headers, 0) {
         return refuse(&refusal);
     }
+    if lock(&stage.dice).fails_status() {
+        return refuse(&Refusal::new(500, "INTERNAL", "the gateway failed"));
+    }
     let mut ledger = lock(&stage.ledger);
     let made = wanted.message_id.as_deref().and_then(|id| ledger.made(id));
     let is_made = made.is_some();
@@ -95,6 +100,12 @@ pub(super) async fn status(
         None if is_made => Json(json!({ "job_id": id })).into_response(),
         None => refuse(&Refusal::new(404, "NOT_FOUND", "no such job is kept")),
     }
+}
+
+/// The status of a job that is kept.
+pub(super) fn status_of(stage: &Stage, number: u64) -> Option<Value> {
+    let status = lock(&stage.ledger).job(&job_id(number)).and_then(Status::of)?;
+    serde_json::to_value(status).ok()
 }
 
 #[derive(Serialize)]
@@ -138,16 +149,24 @@ struct Event {
 
 impl Status {
     fn of(job: &Job) -> Option<Self> {
+        let age = clock::now().since(job.at).to_duration();
+        let is_pending = age.as_secs_f64() < job.faults.pending_seconds;
         // What was accepted can be read, so `None` is never seen.
         let (submit, _) = contract::read(&job.inner, &[]).ok()?;
         let delivered = |destination: &contract::Destination<'_>| {
-            let failed = job.faults.fails(reference_number(&destination.reference));
-            Delivered::of(destination, job.at, failed)
+            let number = reference_number(&destination.reference);
+            let stands = match (job.faults.fails(number), job.faults.bounces(number)) {
+                _ if is_pending => ("InProcess", "", ""),
+                (true, _) => ("Error", "Error", "UNREGISTERED"),
+                (_, true) => ("Error", "Error", "INTERNAL"),
+                _ => ("Sent", "Confirmed", ""),
+            };
+            Delivered::of(destination, job.at, stands)
         };
         Some(Self {
             job_id: job_id(job.number),
             entry_time: job.at.to_string(),
-            job_state: ["Complete", "Posted"],
+            job_state: [if is_pending { "Delivering" } else { "Complete" }, "Posted"],
             billing_code_base64: STANDARD.encode_to_string(&submit.options.billing_code),
             customer_reference_base64: STANDARD.encode_to_string(&submit.options.customer_reference),
             deliveries: submit.destinations.iter().map(delivered).collect(),
@@ -158,9 +177,11 @@ impl Status {
 // === impl Delivered ===
 
 impl Delivered {
-    fn of(destination: &contract::Destination<'_>, at: Timestamp, failed: bool) -> Self {
-        let (state, status, message) =
-            if failed { ("Error", "Error", "UNREGISTERED") } else { ("Sent", "Confirmed", "") };
+    fn of(
+        destination: &contract::Destination<'_>,
+        at: Timestamp,
+        (state, status, message): (&'static str, &'static str, &'static str),
+    ) -> Self {
         let event = Event { event_time: at.to_string(), status, message, tags: [] };
         Self {
             ref_base64: STANDARD.encode_to_string(destination.reference.as_bytes()),

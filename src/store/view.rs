@@ -19,6 +19,7 @@ pub use super::snapshot::{
 };
 use crate::event::fact::{CommitResult, SendOutcome};
 use crate::event::mute::Silence;
+use crate::event::receipt::Mark;
 use crate::event::record::Input;
 use crate::event::{Fact, Lane, ReadBack, Reason, Source, Span, Timestamp, Verdict};
 
@@ -177,6 +178,7 @@ impl Board {
             Fact::Muted { silences, blocks } => self.mute(silences, *blocks),
             Fact::Answered { count } => self.add("answers", "", *count),
             Fact::AnswerEnded { count, .. } => self.add("ended", "answers", *count),
+            Fact::Marked { mark, count } => self.add("marks", mark.map_or("delivered", Mark::as_str), *count),
             Fact::TellingsAgain { count } => self.add("tellings", "", *count),
             Fact::WriteBackOwed { count } => self.add("write_backs", "", *count),
             Fact::WriteBackEnded { count, .. } => self.add("ended", "write_backs", *count),

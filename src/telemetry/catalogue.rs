@@ -5,8 +5,8 @@
 //! with what is assigned. A subject, a person or an error text is never a label.
 
 use super::series::{
-    alone, assigned, by_book, by_call, by_commit, by_dead, by_ending, by_lane, by_origin, by_outcome,
-    by_process, by_reason, by_refusal, by_snapshot, by_source, by_version,
+    alone, assigned, by_book, by_call, by_commit, by_dead, by_ending, by_lane, by_mark, by_origin,
+    by_outcome, by_process, by_reason, by_refusal, by_snapshot, by_source, by_version,
 };
 
 /// One series' labels: name and value.
@@ -71,6 +71,7 @@ names! {
     ACCOUNT_RETRIES = "bugle_deliver_account_retries_left";
     BACKOFFS = "bugle_deliver_backoffs_total";
     TOLD = "bugle_deliver_told_total";
+    MARKS = "bugle_deliver_marks_total";
     LATENCY = "bugle_deliver_latency_seconds";
     CALLS = "bugle_write_back_calls_total";
     CALL_SECONDS = "bugle_write_back_call_seconds";
@@ -199,6 +200,13 @@ pub const METRICS: &[Metric] = &[
     ),
     metric(BACKOFFS, Kind::Counter, "Waits before a request is tried again.", NO_LABELS, alone),
     metric(TOLD, Kind::Counter, "Tellings the push service accepted.", NO_LABELS, alone),
+    metric(
+        MARKS,
+        Kind::Counter,
+        "Tellings of which it became known later whether they reached a device; one may be told of twice.",
+        &["mark"],
+        by_mark,
+    ),
     metric(
         LATENCY,
         Kind::Histogram(LATENCY_BOUNDS),

@@ -12,6 +12,7 @@ use super::catalogue::{self as names, Kind, METRICS, Metric, book};
 use super::process;
 use super::series::truth;
 use crate::event::fact::{AccountState, CallOutcome, CommitResult, RefusalClass, SendOutcome};
+use crate::event::receipt::Mark;
 use crate::event::record::Input;
 use crate::event::{Fact, Lane, Origin, ReadBack, Reason, Source, Span, Timestamp};
 
@@ -165,11 +166,16 @@ pub fn count(fact: &Fact) {
         Fact::Muted { silences, blocks } => muted(silences.len() as u64, *blocks),
         Fact::Answered { count } => owe(book::ANSWERS, *count),
         Fact::AnswerEnded { ending, count } => end(book::ANSWERS, ending.as_str(), *count),
+        Fact::Marked { mark, count } => marked(*mark, *count),
         Fact::TellingsAgain { count } => owe(book::TELLINGS, *count),
         Fact::WriteBackOwed { count } => owe(book::WRITE_BACKS, *count),
         Fact::WriteBackEnded { ending, count } => end(book::WRITE_BACKS, ending.as_str(), *count),
         Fact::Called { source, outcome, took } => called(*source, *outcome, *took),
     }
+}
+
+fn marked(mark: Option<Mark>, count: u64) {
+    counter!(names::MARKS, "mark" => mark.map_or("delivered", Mark::as_str)).increment(count);
 }
 
 fn told_to(count: u64) {

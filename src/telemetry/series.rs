@@ -4,6 +4,7 @@ use super::catalogue::{Labels, book};
 use crate::event::fact::{
     AnswerEnding, CallOutcome, CommitResult, RefusalClass, SendOutcome, SnapshotResult,
 };
+use crate::event::receipt::Mark;
 use crate::event::{Lane, Origin, Reason, Source};
 
 pub(super) fn alone() -> Vec<Labels> {
@@ -70,6 +71,11 @@ pub(super) fn by_book() -> Vec<Labels> {
         .iter()
         .map(|book| vec![("book", *book)])
         .collect()
+}
+
+pub(super) fn by_mark() -> Vec<Labels> {
+    let marks = std::iter::once("delivered").chain(Mark::ALL.map(Mark::as_str));
+    marks.map(|mark| vec![("mark", mark)]).collect()
 }
 
 pub(super) fn by_ending() -> Vec<Labels> {

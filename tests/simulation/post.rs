@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use bugle::clock;
 use bugle::event::notice::Verb;
 use bugle::event::{Batch, Parcel, Timestamp};
-use bugle::push::{Answer, Outcome, PushService, Unsendable};
+use bugle::push::{Answer, Outcome, PushService, Standing, Unsendable};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -152,6 +152,10 @@ impl PushService for Post {
         held.waiting.push((id.clone(), reply));
         drop(held);
         Box::pin(async move { answer.await.unwrap_or(Outcome::Unknown("gone")) })
+    }
+
+    fn job<'a>(&'a self, _: &'a str, _: &'a str) -> Standing<'a> {
+        Box::pin(async { None })
     }
 
     fn was_taken<'a>(&'a self, batch: &'a Parcel) -> Answer<'a> {

@@ -59,6 +59,7 @@ impl Town {
                     verdict: Name::Verdict.local_id(),
                     receipt: Name::Receipt.local_id(),
                     write_back: Name::WriteBack.local_id(),
+                    members: Name::Members.local_id(),
                 },
                 budget: 1 << 20,
                 parking: bugle::flow::Parking::default(),

@@ -33,6 +33,9 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>, warnings: &mut
     between("lanes.commit_every", config.lanes.commit_every, ["10ms", "5s"], problems);
     between("lanes.dedupe_horizon", config.lanes.dedupe_horizon, ["1m", "30d"], problems);
     between("state.snapshot_every", config.state.snapshot_every, ["1s", "1h"], problems);
+    if config.push.follow_after > Span::ZERO {
+        between("push.follow_after", config.push.follow_after, ["1s", "15m"], problems);
+    }
     if let Some(watch) = config.topology.watch {
         between("topology.watch", watch, ["1s", "1h"], problems);
     }

@@ -264,7 +264,7 @@ fn is_secret(path: &[String]) -> bool {
             matches!(*name, "password" | "client_secret" | "app_key" | "webhook_secrets")
         }
         ["sources", _, "client_secret" | "token"] | ["directory", "client_secret" | "password"] => true,
-        ["answers", "links", "proxy_secret"] => true,
+        ["answers", "links", "proxy_secret"] | ["answers", "status_token"] => true,
         ["kafka", "properties", name] => {
             ["password", "secret", "pem", "token", "jaas"].iter().any(|word| name.contains(word))
         }

@@ -48,6 +48,9 @@ pub struct PushSettings {
     /// How long one request may take.
     #[serde(deserialize_with = "span")]
     pub timeout: Span,
+    /// Cloud messaging: how long after it took a batch it is first asked what became of its pushes; 0 is never.
+    #[serde(deserialize_with = "span")]
+    pub follow_after: Span,
     /// How many MiB of batches that were not taken in time are set aside, per account and partition.
     pub parked_mib: u32,
     /// What becomes of more than that while the account may not send.
@@ -161,6 +164,7 @@ impl Default for PushSettings {
             in_flight: 8,
             rate: 0,
             timeout: Span::from_secs(10),
+            follow_after: Span::ZERO,
             parked_mib: 32,
             when_blocked: WhenBlocked::default(),
             signing_keys: BTreeMap::new(),

@@ -167,6 +167,8 @@ pub struct AnswerSettings {
     /// Secrets shared with those who send answers on (`whsec_…`, Standard Webhooks); with any, a request must
     /// be signed.
     pub webhook_secrets: Vec<SecretString>,
+    /// What the push service knows who says what became of its jobs, as a bearer or a password; none: nobody may.
+    pub status_token: Option<SecretString>,
     /// The address people's browsers reach this by; with it, pushes carry a link that answers.
     pub public_url: Option<String>,
     /// Who answers by a link.
@@ -290,6 +292,7 @@ impl Default for AnswerSettings {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8091)),
             webhook_secrets: Vec::new(),
+            status_token: None,
             public_url: None,
             links: LinkSettings::default(),
         }

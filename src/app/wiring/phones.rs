@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::keys;
 use crate::app::Unready;
 use crate::app::config::{self, AccountSettings, Config};
+use crate::event::Span;
 use crate::flow::accounts::{Accounts, Holds, Terms};
 use crate::push::client::Patience;
 use crate::push::signature::Secret;
@@ -78,7 +79,8 @@ pub(super) fn accounts(config: &Config) -> Accounts {
         };
         let (in_flight, rate) = (config.push.in_flight, settings.rate);
         let tells_jobs = settings.transport == config::Transport::Mra;
-        accounts = accounts.with_terms(name, Terms { holds, in_flight, rate, tells_jobs });
+        let follow_after = Some(config.push.follow_after).filter(|after| tells_jobs && *after > Span::ZERO);
+        accounts = accounts.with_terms(name, Terms { holds, in_flight, rate, tells_jobs, follow_after });
     }
     for (tenant, own) in &config.tenants.each {
         if let Some(account) = &own.account {
