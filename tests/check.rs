@@ -26,6 +26,16 @@ fn ten_faults_of_ten_kinds_are_all_named_with_place_and_help() {
 }
 
 #[test]
+fn every_fault_of_a_calendar_is_named() {
+    let (text, code) = check("tests/fixtures/check/calendars", Output::Json);
+    assert_eq!(code, 78);
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let faults = report["faults"].as_array().unwrap().iter();
+    let codes: Vec<&str> = faults.map(|fault| fault["code"].as_str().unwrap()).collect();
+    assert_eq!(codes, ["no-calendar", "bad-date", "bad-hour", "duplicate-calendar"]);
+}
+
+#[test]
 fn a_file_that_is_no_yaml_hides_no_fault_of_another() {
     let (text, code) = check("tests/fixtures/check/not-yaml", Output::Json);
     assert_eq!(code, 78);

@@ -231,3 +231,9 @@ fn a_filter_that_nothing_fits_is_told() {
     };
     assert_eq!(report(&missing, Paint::Plain).unwrap().1, 78);
 }
+
+#[test]
+fn business_time_counts_the_hours_of_work_of_a_place() {
+    let (text, code) = ask("tests/fixtures/business");
+    assert_eq!(code, 0, "{text}");
+}

@@ -17,11 +17,10 @@ use serde::Deserialize;
 
 use super::links::same;
 use super::{Door, Refused};
-use crate::broker::{Outgoing, Topic};
+use crate::broker::Outgoing;
 use crate::clock;
-use crate::codec::outputs;
 use crate::event::receipt::Mark;
-use crate::event::{Fact, Receipt, hash128};
+use crate::event::{Fact, Receipt};
 use crate::flow::{OutputIds, devices};
 use crate::push::status;
 use crate::telemetry;
@@ -92,13 +91,7 @@ impl Door {
             undelivered,
             ..Receipt::default()
         };
-        records.push(Outgoing {
-            topic: Topic::Receipts,
-            partition: None,
-            key: Some(Bytes::copy_from_slice(&hash128([job_id.as_bytes()]).to_be_bytes())),
-            value: Some(outputs::encode_receipt(marks.ids.receipt, &receipt).into()),
-            headers: Vec::new(),
-        });
+        records.push(devices::mark(marks.ids.receipt, &job_id, &receipt));
         self.write(records, "the status").await?;
         for (mark, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
             let fact = Fact::Marked { mark, count };

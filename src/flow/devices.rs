@@ -3,15 +3,17 @@
 //! A record of `opentext.members` under `tenant|no_device|user id|` says so; a tombstone takes it back. Whoever has
 //! one is named by an audience as before, and not told.
 
-use crate::codec::person;
+use bytes::Bytes;
+
+use crate::codec::{outputs, person};
 use crate::directory::key::members_key;
 use crate::directory::people::NO_DEVICE;
-use crate::event::{Members, Outgoing, Topic};
+use crate::event::{Members, Outgoing, Receipt, Topic};
 
 /// A person's last device is gone.
 #[must_use]
 pub fn gone(id: u32, tenant: &str, user_id: &str) -> Outgoing {
-    let mark = Members { user_ids: vec![user_id.to_owned()], ..mark(tenant, user_id) };
+    let mark = Members { user_ids: vec![user_id.to_owned()], ..named(tenant, user_id) };
     let value = Some(person::encode_members(id, &mark).into());
     record(&mark, value)
 }
@@ -19,10 +21,18 @@ pub fn gone(id: u32, tenant: &str, user_id: &str) -> Outgoing {
 /// A person has a device again.
 #[must_use]
 pub fn back(tenant: &str, user_id: &str) -> Outgoing {
-    record(&mark(tenant, user_id), None)
+    record(&named(tenant, user_id), None)
 }
 
-fn mark(tenant: &str, user_id: &str) -> Members {
+/// A mark on what was told, as a record of `bugle.receipts`: those of one job lie together.
+#[must_use]
+pub fn mark(id: u32, job_id: &str, receipt: &Receipt) -> Outgoing {
+    let key = Some(Bytes::copy_from_slice(job_id.as_bytes()));
+    let value = Some(outputs::encode_receipt(id, receipt).into());
+    Outgoing { topic: Topic::Receipts, partition: None, key, value, headers: Vec::new() }
+}
+
+fn named(tenant: &str, user_id: &str) -> Members {
     Members {
         tenant: tenant.to_owned(),
         scope_type: NO_DEVICE.to_owned(),
@@ -31,7 +41,7 @@ fn mark(tenant: &str, user_id: &str) -> Members {
     }
 }
 
-fn record(mark: &Members, value: Option<bytes::Bytes>) -> Outgoing {
+fn record(mark: &Members, value: Option<Bytes>) -> Outgoing {
     let key = Some(members_key(mark).into());
     Outgoing { topic: Topic::Members, partition: None, key, value, headers: Vec::new() }
 }

@@ -36,6 +36,19 @@ impl Origin {
     }
 }
 
+impl Origin {
+    /// The moment it is or begins with.
+    pub(super) fn at(self, zone: &TimeZone) -> Option<Timestamp> {
+        match self {
+            Self::At(at) => Some(at),
+            Self::Day(day) => {
+                let day = later(civil::date(1970, 1, 1), i64::from(day))?;
+                local(day, DayTime { hour: 0, minute: 0 }, zone)
+            }
+        }
+    }
+}
+
 /// The zone with this IANA name; UTC where nobody knows it.
 #[must_use]
 pub fn zone(name: &str) -> TimeZone {
@@ -122,6 +135,7 @@ mod tests {
             id: 0,
             start: Start::Opened,
             offset: offset.parse().unwrap(),
+            business: false,
             every: None,
             most: None,
             hour: None,

@@ -346,7 +346,10 @@ fn arm(
             Start::Told => talk.told_at.map(Origin::At),
             Start::Last => Some(Origin::At(now)),
         };
-        let due = base.and_then(|base| due::nearest(timer, base, now, zone));
+        let due = base.and_then(|base| match rule.calendar(change).filter(|_| timer.business) {
+            Some(calendar) => Some((0, calendar.after(base.at(zone)?, timer.offset, zone)?)),
+            None => due::nearest(timer, base, now, zone),
+        });
         talk.armed.extend(due.map(|(round, due)| Armed { what: What::Timer(timer.id), due, round }));
     }
     super::ring::only_nearest(&mut talk.armed, rule, now);

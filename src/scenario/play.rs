@@ -305,7 +305,6 @@ impl<'g> Stage<'g> {
 }
 
 fn plan(scenario: &Scenario) -> Plan {
-    let tenants = scenario.tenants.iter().cloned().collect();
     Plan {
         subjects: 1,
         people: 1,
@@ -317,7 +316,7 @@ fn plan(scenario: &Scenario) -> Plan {
         target: "bugle".to_owned(),
         links: Links::anywhere(),
         signing_key: "k1".to_owned(),
-        tenants,
+        tenants: scenario.tenants.iter().cloned().collect(),
         defaults: TenantDefaults {
             locale: "en".to_owned(),
             zone: scenario.clock.zone().to_owned(),

@@ -19,7 +19,6 @@ pub use super::snapshot::{
 };
 use crate::event::fact::{CommitResult, SendOutcome};
 use crate::event::mute::Silence;
-use crate::event::receipt::Mark;
 use crate::event::record::Input;
 use crate::event::{Fact, Lane, ReadBack, Reason, Source, Span, Timestamp, Verdict};
 
@@ -155,7 +154,7 @@ impl Board {
             }
             Fact::Accepted { latency } => self.latency.record(latency.to_duration()),
             Fact::InFlight { requests } => self.in_flight.store(*requests, Ordering::Relaxed),
-            Fact::Account { .. } => {}
+            Fact::Account { .. } | Fact::Marked { .. } => {}
             Fact::BackedOff => self.add("backoffs", "", 1),
             Fact::DeadLetter { lane, .. } => self.add("dead", lane.as_str(), 1),
             Fact::Commit { lane, result, .. } => self.add(result.as_str(), lane.as_str(), 1),
@@ -178,7 +177,6 @@ impl Board {
             Fact::Muted { silences, blocks } => self.mute(silences, *blocks),
             Fact::Answered { count } => self.add("answers", "", *count),
             Fact::AnswerEnded { count, .. } => self.add("ended", "answers", *count),
-            Fact::Marked { mark, count } => self.add("marks", mark.map_or("delivered", Mark::as_str), *count),
             Fact::TellingsAgain { count } => self.add("tellings", "", *count),
             Fact::WriteBackOwed { count } => self.add("write_backs", "", *count),
             Fact::WriteBackEnded { count, .. } => self.add("ended", "write_backs", *count),

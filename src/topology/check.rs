@@ -24,8 +24,8 @@ pub(super) fn plan(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]
     }
     personal(cx, plan);
     for shape in shapes {
-        if let Some(order) = &plan.order {
-            cx.fields(std::slice::from_ref(order), shape);
+        for field in plan.order.iter().chain(&plan.calendar) {
+            cx.fields(std::slice::from_ref(field), shape);
         }
         if let Some(inhibit) = &plan.inhibit {
             cx.fields(&inhibit.equal, shape);
@@ -200,6 +200,23 @@ fn timers(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]) {
             );
             cx.fault(step.at.at, "bad-anchor", told);
         }
+    }
+    for ladder in plan.remind.iter().filter(|ladder| ladder.anchor.value.business) {
+        let told = ("a ladder does not count in business time", "write it as a step of `escalate`");
+        cx.fault(ladder.anchor.at, "bad-anchor", told);
+    }
+    let business = plan.escalate.iter().find(|step| step.at.value.business);
+    if let Some(step) = business.filter(|_| !cx.calendars.is_complete()) {
+        let hint = "add `calendars: [{ hours: \"08:00-17:00\" }]` beside `rules`: an entry without `location` and `tenant`";
+        cx.fault(
+            step.at.at,
+            "no-calendar",
+            ("nobody knows when people work where no calendar names the place", hint),
+        );
+    }
+    if let Some(field) = plan.calendar.as_ref().filter(|_| business.is_none()) {
+        let told = ("nothing of this rule counts in business time", "write a step such as `at: told + 4bh`");
+        cx.fault(field.at, "unused", told);
     }
     for ladder in &plan.remind {
         for (index, rung) in ladder.rungs.iter().enumerate() {

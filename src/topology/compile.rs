@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::event::{FieldType, Shape, Source};
 
 use super::audience::Heard;
+use super::calendar::Calendars;
 use super::check;
 use super::condition::Condition;
 use super::fault::{Faults, Place, Sheet, Spot, nearest, suggest};
@@ -20,6 +21,7 @@ use super::schedule::{self, Saying};
 pub(super) struct Compiler<'a> {
     pub(super) kinds: &'a Kinds,
     pub(super) messages: &'a BTreeMap<String, Arc<Message>>,
+    pub(super) calendars: &'a Arc<Calendars>,
     /// Which message is used with which shape, for the messages' own check.
     pub(super) uses: Vec<(String, Arc<Shape>)>,
     pub(super) faults: &'a mut Faults,
@@ -59,6 +61,7 @@ impl Compiler<'_> {
             never: heard.never,
             sayings,
             plan: plan.clone(),
+            calendars: Arc::clone(self.calendars),
         });
         let forms: Vec<KindRule> = shapes.iter().map(|shape| self.form(&rule, shape)).collect();
         if source.is_none() || self.faults.len() != before {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::calendar::Calendars;
 use super::compile::Compiler;
-use super::fault::{Faults, Place, Sheet, nearest};
+use super::fault::{Faults, Place, Sheet, Spot, nearest};
 use super::files::Files;
 use super::kinds::Kinds;
 use super::mapping;
@@ -36,6 +37,7 @@ pub(super) fn read(files: &Files, kinds: &Kinds) -> Result<Topology, Vec<Fault>>
         rules.iter().filter_map(|sheet| Some((sheet, rules_file::read(sheet, &mut faults)?))).collect();
     ids(&parsed, &mut faults);
     mandatory(&mut parsed, &mut faults);
+    let calendars = Arc::new(calendars(&parsed, &mut faults));
     let (mut uses, mut ordered) = (Vec::new(), Vec::new());
     let mut by_kind: HashMap<String, Vec<super::KindRule>> = HashMap::new();
     let mut closers: HashMap<String, Vec<super::Closer>> = HashMap::new();
@@ -44,6 +46,7 @@ pub(super) fn read(files: &Files, kinds: &Kinds) -> Result<Topology, Vec<Fault>>
         let mut compiler = Compiler {
             kinds,
             messages: &messages,
+            calendars: &calendars,
             uses: Vec::new(),
             faults: &mut faults,
             sheet: Arc::clone(sheet),
@@ -140,6 +143,22 @@ fn messages(texts: &[Arc<Sheet>], faults: &mut Faults) -> BTreeMap<String, Arc<M
         }
     }
     messages
+}
+
+/// The calendars of all files; two for one place are a fault.
+fn calendars(files: &[(&Arc<Sheet>, RulesFile)], faults: &mut Faults) -> Calendars {
+    let mut seen = BTreeSet::new();
+    let mut calendars = Calendars::default();
+    for (sheet, file) in files {
+        for Spot { value, at } in &file.calendars {
+            if !seen.insert((&value.tenant, &value.location)) {
+                let told = ("a second calendar for the same place", "keep one of the two");
+                faults.add(sheet, *at, "duplicate-calendar", told);
+            }
+            calendars.0.push(value.clone());
+        }
+    }
+    calendars
 }
 
 /// A category that one file calls mandatory is so for the rules of all of them.

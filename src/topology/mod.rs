@@ -5,6 +5,7 @@
 
 mod against;
 mod audience;
+pub mod calendar;
 mod check;
 mod compile;
 pub mod condition;

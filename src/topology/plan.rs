@@ -63,6 +63,8 @@ pub struct RulePlan {
     pub replace: Option<Replace>,
     /// The field that tells an older state from a newer.
     pub order: Option<Spot<String>>,
+    /// The field that says at which location the rule counts business time.
+    pub calendar: Option<Spot<String>>,
     /// How several changes become one telling.
     pub window: Option<WindowPlan>,
     /// Equal keys within the span are the same change.
@@ -173,6 +175,8 @@ pub struct Moment {
     pub anchor: Option<Anchor>,
     /// This long after.
     pub offset: Span,
+    /// Counted in business time, by the calendar of the rule's place.
+    pub business: bool,
 }
 
 /// One ladder of reminders.

@@ -10,6 +10,7 @@ use crate::event::notice::{Gather, Verb};
 use crate::event::shape::slot;
 use crate::event::{Audience, Change, Source, Span, SubjectKey, Timestamp, Value, hash128};
 
+use super::calendar::Calendars;
 use super::condition::{Condition, RuleFault};
 use super::key::{key, put, start_of_key, value_text};
 use super::plan::{Replace, RulePlan, Stop, Tell, WindowKind};
@@ -34,6 +35,8 @@ pub struct Rule {
     pub sayings: Vec<Saying>,
     /// Everything it says, as written.
     pub plan: RulePlan,
+    /// When people work, place by place.
+    pub(super) calendars: Arc<Calendars>,
 }
 
 /// A rule for one kind.

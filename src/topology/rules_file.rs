@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::event::notice::Verb;
 use crate::event::{Priority, Source};
 
+use super::calendar::{self, Calendar};
 use super::fault::{Faults, Sheet, Spot};
 use super::plan::{
     CapPlan, DedupePlan, InhibitPlan, MatchPlan, MutesPlan, Overflow, Replace, RulePlan, Stop, SubjectPlan,
@@ -24,6 +25,8 @@ pub(crate) struct RulesFile {
     pub(crate) source: Option<Spot<Source>>,
     /// Categories that nobody can mute.
     pub(crate) mandatory: Vec<Spot<String>>,
+    /// When people work, place by place.
+    pub(crate) calendars: Vec<Spot<Calendar>>,
     /// Its rules, in order.
     pub(crate) rules: Vec<RulePlan>,
 }
@@ -42,6 +45,7 @@ pub(crate) fn read(sheet: &Arc<Sheet>, faults: &mut Faults) -> Option<RulesFile>
     let mut fields = cx.fields(&node, "a file of rules")?;
     let source = fields.need("source", cx).and_then(|node| read_source(cx, node));
     let mandatory = fields.get("mandatory").map(|node| cx.texts(node)).unwrap_or_default();
+    let calendars = fields.get("calendars").map(|node| cx.list(node, calendar::read)).unwrap_or_default();
     let defaults = fields.get("defaults").and_then(|node| cx.fields(node, "`defaults`"));
     let locale = defaults.as_ref().and_then(|_| fields.get("defaults")).and_then(|node| locale(cx, node));
     let rules = match fields.need("rules", cx).map(|node| &node.value) {
@@ -56,7 +60,7 @@ pub(crate) fn read(sheet: &Arc<Sheet>, faults: &mut Faults) -> Option<RulesFile>
     };
     fields.done(cx);
     let rules = rules.into_iter().map(|plan| RulePlan { locale: locale.clone(), ..plan }).collect();
-    Some(RulesFile { source, mandatory, rules })
+    Some(RulesFile { source, mandatory, calendars, rules })
 }
 
 pub(super) fn read_source(cx: &mut Reading<'_>, node: &Node) -> Option<Spot<Source>> {
@@ -133,6 +137,7 @@ fn timers<'n>(cx: &mut Reading<'_>, fields: &mut Fields<'n>, plan: &mut RulePlan
 
 fn limits<'n>(cx: &mut Reading<'_>, fields: &mut Fields<'n>, plan: &mut RulePlan) {
     plan.replace = fields.get("replace").map(|node| replace(cx, node));
+    plan.calendar = fields.get("calendar").and_then(|node| cx.text(node));
     plan.order = fields.get("order").and_then(|node| cx.text(node));
     plan.window = plan.words.window.take().and_then(|own| match own {
         super::plan::OwnWindow::Own(window) => Some(*window),

@@ -12,7 +12,7 @@ use super::audience;
 use super::compile::Compiler;
 use super::fault::Spot;
 use super::message::Message;
-use super::plan::{Anchor, OwnWindow, RulePlan, Side, Tell, WindowPlan, Words};
+use super::plan::{Anchor, Moment, OwnWindow, RulePlan, Side, Tell, WindowPlan, Words};
 
 /// One thing a rule says, and to whom.
 #[derive(Debug, Clone)]
@@ -73,6 +73,8 @@ pub struct Timer {
     pub start: Start,
     /// How long after that it is due; negative: before.
     pub offset: Span,
+    /// Counted in business time.
+    pub business: bool,
     /// Due again at this distance.
     pub every: Option<Span>,
     /// At most so often.
@@ -182,14 +184,25 @@ pub(super) fn timers(plan: &RulePlan, shape: &Shape) -> Vec<Timer> {
     }
     for (number, step) in (0..).zip(&plan.escalate) {
         let start = start(&step.at.value.anchor, shape);
-        add(start, Timer { offset: step.at.value.offset, ..timer(Purpose::Step(number)) });
+        let Moment { offset, business, .. } = step.at.value;
+        add(start, Timer { offset, business, ..timer(Purpose::Step(number)) });
     }
     timers
 }
 
 fn timer(purpose: Purpose) -> Timer {
     let offset = Span::ZERO;
-    Timer { id: 0, start: Start::Opened, offset, every: None, most: None, hour: None, purpose, saying: 0 }
+    Timer {
+        id: 0,
+        start: Start::Opened,
+        offset,
+        business: false,
+        every: None,
+        most: None,
+        hour: None,
+        purpose,
+        saying: 0,
+    }
 }
 
 /// A timer is the same for as long as it starts from the same kind of moment, is as far from it and is for
@@ -207,6 +220,7 @@ fn identity(timer: &Timer) -> u32 {
         Purpose::Step(_) => b"step",
     };
     let every = timer.every.unwrap_or_default().millis().to_le_bytes();
+    let start = if timer.business { &[start, b" at work"].concat() } else { start };
     let hash = hash128([start, &timer.offset.millis().to_le_bytes(), &every, purpose]);
     u32::try_from(hash & u128::from(u32::MAX)).unwrap_or_default()
 }

@@ -122,6 +122,10 @@ impl Noting<'_> {
                 );
                 self.fault(expires.at, "bad-anchor", told);
             }
+            if expires.value.business {
+                let told = ("a rule does not expire in business time", "write a span such as `12h`");
+                self.fault(expires.at, "bad-anchor", told);
+            }
             for (what, moment) in later(plan) {
                 if never_before(&moment.value, &expires.value) {
                     let fact = format!("this {what} comes when the rule has expired: nobody is ever told");
@@ -198,7 +202,7 @@ fn later(plan: &RulePlan) -> Vec<(&'static str, Spot<Moment>)> {
             let distance = rung.distance.value.millis();
             let side = if ladder.side == Side::Before { -distance } else { distance };
             let offset = Span::from_millis(from.offset.millis() + side);
-            ("rung", Spot { value: Moment { anchor: from.anchor.clone(), offset }, at: rung.distance.at })
+            ("rung", Spot { value: Moment { offset, ..from.clone() }, at: rung.distance.at })
         })
     });
     steps.chain(rungs).collect()
@@ -212,7 +216,8 @@ fn never_before(moment: &Moment, other: &Moment) -> bool {
         (Some(Anchor::Told), Some(Anchor::Opened)) => true,
         _ => false,
     };
-    follows && moment.offset >= other.offset
+    // Business time is never the faster one.
+    follows && moment.offset >= other.offset && (moment.business || !other.business)
 }
 
 /// Whether `winner` always speaks where `rule` would, in the same transaction, to the same people, louder.

@@ -13,12 +13,14 @@ use super::reading::{Fields, Reading};
 use super::rules_file::words;
 use super::tree::{Branch, Node};
 
-/// `event.due_at + 4h`, `told + 15m`, `opened`, or a span from the event: `12h`.
+/// `event.due_at + 4h`, `told + 15m`, `opened`, `told + 4bh` in business time, or a span from the event: `12h`.
 pub(crate) fn moment(cx: &mut Reading<'_>, node: &Node) -> Option<Spot<Moment>> {
     let text = cx.text(node)?;
     let value = text.value.trim();
     if value.starts_with(|c: char| c.is_ascii_digit()) {
-        return cx.span(node).map(|offset| Spot { value: Moment { anchor: None, offset }, at: node.at });
+        return cx
+            .span(node)
+            .map(|offset| Spot { value: Moment { anchor: None, offset, business: false }, at: node.at });
     }
     let cut = value.find(['+', '-']).unwrap_or(value.len());
     let (name, rest) = value.split_at(cut);
@@ -35,15 +37,23 @@ pub(crate) fn moment(cx: &mut Reading<'_>, node: &Node) -> Option<Spot<Moment>> 
             return None;
         }
     };
+    let (distance, business) = match rest.strip_suffix("bh") {
+        Some(hours) => (format!("{hours}h"), true),
+        None => (rest.to_owned(), false),
+    };
+    if business && rest.starts_with('-') {
+        let told = ("business time is counted forward", "write it after its anchor, as `told + 4bh`");
+        cx.fault(node.at, "bad-anchor", told);
+    }
     let offset = match rest.is_empty() {
         true => Span::ZERO,
         false => {
-            let span = Node { value: Branch::Text(rest[1..].trim().to_owned()), at: node.at };
+            let span = Node { value: Branch::Text(distance[1..].trim().to_owned()), at: node.at };
             let span = cx.span(&span)?;
             if rest.starts_with('-') { Span::from_millis(-span.millis()) } else { span }
         }
     };
-    Some(Spot { value: Moment { anchor: Some(anchor), offset }, at: node.at })
+    Some(Spot { value: Moment { anchor: Some(anchor), offset, business }, at: node.at })
 }
 
 /// One entry of `remind:`.
@@ -67,7 +77,10 @@ pub(crate) fn remind(cx: &mut Reading<'_>, node: &Node) -> Option<RemindPlan> {
         cx.fault(fields.at, "missing-field", told);
     }
     let plan = RemindPlan {
-        anchor: anchor.unwrap_or(Spot { value: Moment { anchor: None, offset: Span::ZERO }, at: node.at }),
+        anchor: anchor.unwrap_or(Spot {
+            value: Moment { anchor: None, offset: Span::ZERO, business: false },
+            at: node.at,
+        }),
         side,
         rungs,
         every,

@@ -129,10 +129,11 @@ fn moment(moment: &Moment) -> String {
         Some(Anchor::Last) => "last change".to_owned(),
         None => return format!("after {}", moment.offset),
     };
+    let work = if moment.business { " of work" } else { "" };
     match moment.offset.millis() {
         0 => from,
         millis if millis < 0 => format!("{from} {}", moment.offset),
-        _ => format!("{from} +{}", moment.offset),
+        _ => format!("{from} +{}{work}", moment.offset),
     }
 }
 
