@@ -66,6 +66,13 @@ impl Still {
             STILL.set(Some((base, start, moved + span)));
         }
     }
+
+    /// The wall clock is set back by so much on this thread; the steady clock is not.
+    pub fn set_back(span: Duration) {
+        if let Some((base, start, moved)) = STILL.get() {
+            STILL.set(Some((base, Timestamp::from_millis(start.millis() - millis(span)), moved)));
+        }
+    }
 }
 
 impl Drop for Still {

@@ -266,7 +266,7 @@ impl LaneThread {
                 } else {
                     link.start(input, position.as_ref())?;
                     let station = Station::begin(input, position.as_ref(), &self.parts.plan)?;
-                    self.stations.insert(input, station);
+                    self.set_going(input, station);
                 }
             }
             Arrival::Revoking(inputs) => self.let_go(link, &inputs)?,
@@ -302,7 +302,7 @@ impl LaneThread {
 
     /// Lets every station work. `true` when one of them must commit before it goes on.
     fn pump(&mut self, link: &mut dyn Link) -> Result<bool, BrokerError> {
-        self.holding = self.lane != Lane::Source && !self.parts.are_fresh(self.now);
+        self.holding = self.lane != Lane::Source && !self.parts.are_fresh(clock::now());
         if self.holding {
             return Ok(false);
         }

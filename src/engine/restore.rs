@@ -8,12 +8,18 @@
 use std::collections::BTreeMap;
 
 use crate::broker::{BrokerError, Input, Link, Position};
-use crate::event::{Fact, ReadBack, Topic};
+use crate::clock;
+use crate::event::{Fact, ReadBack, Span, Topic};
 
 use super::count;
 use super::lane_thread::LaneThread;
 use super::recall::{Purpose, Restoring};
+use super::station::Station;
 use super::waiting::Waiting;
+
+/// A clock that is further behind than this is wrong, or the one before was: nobody waits until it has come
+/// that far.
+const MOST_AHEAD: Span = Span::from_secs(600);
 
 // === impl LaneThread ===
 
@@ -89,8 +95,21 @@ impl LaneThread {
             link.start(input, position.as_ref())?;
             station.committed = position.map_or(0, |position| position.offset);
         }
-        self.stations.insert(input, station);
+        self.set_going(input, station);
         Ok(())
+    }
+
+    /// A partition runs. Time goes on from the latest moment anything was decided in it: what was over on a
+    /// faster clock is not open again on a slower one.
+    pub(super) fn set_going(&mut self, input: Input, station: Station) {
+        let reached = station.lane.position().1.now;
+        let ahead = reached.since(clock::now());
+        if ahead <= MOST_AHEAD {
+            self.now = self.now.max(reached);
+        } else {
+            tracing::error!(%input, %reached, ahead_s = ahead.millis() / 1_000, "whoever had this partition before has decided at a time that is far ahead of this clock, which is gone by; set the clocks of all instances");
+        }
+        self.stations.insert(input, station);
     }
 
     /// The partitions that are ours and do not run yet.

@@ -6,6 +6,8 @@
 
 use std::fmt::Write as _;
 
+use crate::event::Timestamp;
+
 /// Where an item of a frame lies: the offset of the frame, and its place in it.
 pub type At = (i64, u32);
 
@@ -24,6 +26,9 @@ pub struct Cursor {
     pub state: u64,
     /// The newest rules anything was decided by: whoever goes on needs those, or newer ones.
     pub generation: u64,
+    /// The latest time anything was decided at: for whoever goes on it is not earlier, whatever their clock
+    /// says.
+    pub now: Timestamp,
     /// Batches done beyond the offset, as places of whole or part frames. Delivery lane only.
     pub done: Vec<At>,
     /// Batches before this place, and not done, may have been sent. Delivery lane only.
@@ -58,6 +63,9 @@ impl Cursor {
         if self.generation > 0 {
             let _ = write!(note, " rules={}", self.generation);
         }
+        if self.now > Timestamp::default() {
+            let _ = write!(note, " now={}", self.now.millis());
+        }
         if self.begun != (0, 0) {
             let _ = write!(note, " begun={}.{}", self.begun.0 - offset, self.begun.1);
         }
@@ -87,6 +95,7 @@ impl Cursor {
                 "seq" => cursor.sequence = value.parse().ok()?,
                 "state" => cursor.state = value.parse().ok()?,
                 "rules" => cursor.generation = value.parse().ok()?,
+                "now" => cursor.now = Timestamp::from_millis(value.parse().ok()?),
                 "place" => cursor.place = value.parse().ok()?,
                 "audit" => {
                     let (number, hash) = value.split_once(':')?;
@@ -123,6 +132,7 @@ mod tests {
             audit_hash: 0xfeed,
             state: 6,
             generation: 4,
+            now: Timestamp::from_millis(1_700_000_000_000),
             done: vec![(100, 2), (105, 0)],
             begun: (106, 1),
         };
@@ -148,6 +158,7 @@ mod tests {
             audit_hash: u128::MAX,
             state: u64::MAX,
             generation: u64::MAX,
+            now: Timestamp::from_millis(i64::MAX),
             done,
             begun: (i64::MAX, u32::MAX),
         };

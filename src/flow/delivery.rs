@@ -288,7 +288,7 @@ impl Rooms for DeliveryLane {
         self.accounts.states()
     }
 
-    fn cut(&mut self, _now: Timestamp, world: &World<'_>, out: &mut Outbox) {
+    fn cut(&mut self, now: Timestamp, world: &World<'_>, out: &mut Outbox) {
         for finished in self.unsettled.iter().skip(self.written) {
             finished.write(self.partition, world, (&mut self.splits, out));
         }
@@ -299,7 +299,7 @@ impl Rooms for DeliveryLane {
         let (offset, place) = self.unfinished.low_water();
         self.progress.reach(offset, place);
         self.begun.1 = self.begun.1.max(self.unfinished.next());
-        self.progress.close(world, out);
+        self.progress.close(now, world, out);
         self.state.0 = self.progress.position().1.sequence;
         let (offset, cursor) = self.position();
         memory::write_place(Topic::Parked, self.partition, (offset, &cursor), out);

@@ -214,7 +214,7 @@ impl Rooms for PersonLane {
             }
         }
         self.frames.cut(out);
-        self.progress.close(world, out);
+        self.progress.close(now, world, out);
         self.held.cut(self.progress.position(), out);
         let (offset, cursor) = self.position();
         memory::write(Topic::Told, self.partition, (offset, &cursor), self.piles.told.told(now), out);

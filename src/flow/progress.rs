@@ -2,6 +2,7 @@
 
 use super::audit::Chain;
 use super::{Cursor, Outbox, Want, World};
+use crate::event::Timestamp;
 use crate::topology::Topology;
 
 /// A lane's place in its input.
@@ -16,6 +17,8 @@ pub struct Progress {
     settled: (i64, u32),
     /// The newest rules anything was decided by, and those at the last commit.
     generation: (u64, u64),
+    /// The latest time anything was decided at, and that of the last commit.
+    now: (Timestamp, Timestamp),
     chain: Chain,
 }
 
@@ -31,6 +34,7 @@ impl Progress {
             sequence: cursor.sequence,
             settled: (offset, cursor.place),
             generation: (cursor.generation, cursor.generation),
+            now: (cursor.now, cursor.now),
             chain: Chain::new(lane, partition, cursor),
         }
     }
@@ -42,6 +46,8 @@ impl Progress {
             self.sequence = self.sequence.max(page.cursor.sequence);
             let generation = self.generation.1.max(page.cursor.generation);
             self.generation = (generation, generation);
+            let now = self.now.1.max(page.cursor.now);
+            self.now = (now, now);
         } else {
             *self = Self::new(lane, partition, page.offset, &page.cursor);
         }
@@ -67,7 +73,8 @@ impl Progress {
         let sequence = self.sequence.max(cursor.sequence);
         let generation = self.generation.1.max(cursor.generation);
         let generation = (generation, generation);
-        *self = Self { sequence, generation, ..Self::new(lane, partition, offset, cursor) };
+        let now = self.now.1.max(cursor.now);
+        *self = Self { sequence, generation, now: (now, now), ..Self::new(lane, partition, offset, cursor) };
     }
 
     /// The items of the record at `offset` that are done already; `None` when all of it is.
@@ -90,8 +97,9 @@ impl Progress {
         (self.next, self.place) = (offset + 1, 0);
     }
 
-    /// The outbox's verdicts become audit records.
-    pub fn close(&mut self, world: &World<'_>, out: &mut Outbox) {
+    /// The outbox's verdicts become audit records; it is at least this late since then.
+    pub fn close(&mut self, now: Timestamp, world: &World<'_>, out: &mut Outbox) {
+        self.now.0 = self.now.0.max(now);
         self.chain.close(world, out);
     }
 
@@ -99,7 +107,8 @@ impl Progress {
     #[must_use]
     pub fn position(&self) -> (i64, Cursor) {
         let (sequence, generation) = (self.sequence + 1, self.generation.0);
-        let mut cursor = Cursor { sequence, place: self.place, generation, ..Cursor::default() };
+        let (place, now) = (self.place, self.now.0);
+        let mut cursor = Cursor { sequence, place, generation, now, ..Cursor::default() };
         self.chain.note(&mut cursor);
         (self.next, cursor)
     }
@@ -109,6 +118,7 @@ impl Progress {
         self.sequence += 1;
         self.settled = (self.next, self.place);
         self.generation.1 = self.generation.0;
+        self.now.1 = self.now.0;
         self.chain.settle();
     }
 
@@ -116,6 +126,7 @@ impl Progress {
     pub fn undo(&mut self) {
         (self.next, self.place) = self.settled;
         self.generation.0 = self.generation.1;
+        self.now.0 = self.now.1;
         self.chain.undo();
     }
 }
@@ -128,6 +139,18 @@ mod tests {
         let mut rules = Topology::default();
         rules.generation = generation;
         rules
+    }
+
+    #[test]
+    fn it_is_never_earlier_than_it_was_for_whoever_decided_before() {
+        let at = Timestamp::from_millis;
+        let cursor = Cursor { now: at(500), ..Cursor::default() };
+        let mut progress = Progress::new("subject", 0, 7, &cursor);
+        assert_eq!(progress.position().1.now, at(500));
+        progress.place(("subject", 0), (7, &Cursor { now: at(300), ..Cursor::default() }));
+        assert_eq!(progress.position().1.now, at(500), "the group knows less than its memory");
+        progress.place(("subject", 0), (7, &Cursor { now: at(800), ..Cursor::default() }));
+        assert_eq!(progress.position().1.now, at(800));
     }
 
     #[test]

@@ -277,9 +277,9 @@ impl Rooms for SourceLane {
         self.done(record, out)
     }
 
-    fn cut(&mut self, _now: Timestamp, world: &World<'_>, out: &mut Outbox) {
+    fn cut(&mut self, now: Timestamp, world: &World<'_>, out: &mut Outbox) {
         self.frames.cut(out);
-        self.progress.close(world, out);
+        self.progress.close(now, world, out);
     }
 
     fn position(&self) -> (i64, Cursor) {

@@ -181,9 +181,9 @@ impl Rooms for SubjectLane {
         Admitted::Done
     }
 
-    fn cut(&mut self, _now: Timestamp, world: &World<'_>, out: &mut Outbox) {
+    fn cut(&mut self, now: Timestamp, world: &World<'_>, out: &mut Outbox) {
         self.voice.cut(out);
-        self.progress.close(world, out);
+        self.progress.close(now, world, out);
         self.talks.cut(self.progress.position(), out);
         let (offset, cursor) = self.position();
         memory::write(Topic::Seen, self.partition, (offset, &cursor), self.seen.heard(), out);

@@ -296,8 +296,8 @@ impl Rooms for WriteBackLane {
         Some(self.kept.len())
     }
 
-    fn cut(&mut self, _now: Timestamp, world: &World<'_>, out: &mut Outbox) {
-        self.progress.close(world, out);
+    fn cut(&mut self, now: Timestamp, world: &World<'_>, out: &mut Outbox) {
+        self.progress.close(now, world, out);
         let (offset, mut cursor) = self.progress.position();
         let mut changed = self.kept.changed().peekable();
         if changed.peek().is_none() {

@@ -113,6 +113,7 @@ const TABLE: &[Row] = &[
         &[
             (TIME, "story_10_a_what_is_due_waits_for_what_is_unread"),
             (TIME, "story_10_b_what_was_closed_before_it_was_heard_of_is_never_told"),
+            (TIME, "story_10_c_time_does_not_go_back_where_a_slower_clock_takes_over"),
             (
                 "tests/memory.rs",
                 "what_came_due_while_nobody_ran_is_told_once_and_what_was_done_meanwhile_is_not",

@@ -1,13 +1,16 @@
 //! Time: what is due, what was closed before, and answers that come too late (stories 10 and 15).
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use bugle::broker::{Input, Position};
+use bugle::clock::Still;
 use bugle::event::notice::Verb;
-use bugle::event::{Ending, Lane, Occasion, Person, Span};
+use bugle::event::{Ending, Lane, Occasion, Person, Source, Span, Timestamp, Topic};
 use serde_json::json;
 
 use super::crooked::Twist;
-use super::house::{House, all_is_read, person, task};
+use super::house::{House, all_is_read, on_commit, person, task};
 use super::post::Asked;
 
 const HOUR: u64 = 3_600;
@@ -61,6 +64,43 @@ fn story_10_b_what_was_closed_before_it_was_heard_of_is_never_told() {
         house.noticed(Occasion::Step(1))
     };
     assert_eq!((told(false), told(true)), (1, 0));
+}
+
+/// How many seconds after the last decision of one owner the next one decides, whose clock is five minutes
+/// behind.
+fn of_a_slower_clock(twist: Option<Arc<dyn Twist>>) -> i64 {
+    let mut house = House::bent(&[], twist);
+    let unreadable = |house: &mut House, byte: u8| house.publish(Topic::Events(Source::Bws), vec![byte]);
+    house.start(0);
+    unreadable(&mut house, 1);
+    house.rest();
+    house.stop(0);
+    Still::set_back(Duration::from_secs(300));
+    house.start(1);
+    unreadable(&mut house, 2);
+    house.rest();
+    let decided: Vec<Timestamp> = house.verdicts().iter().map(|verdict| verdict.at).collect();
+    assert_eq!(decided.len(), 2);
+    decided[1].since(decided[0]).millis() / 1_000
+}
+
+/// Whoever goes on is not told how late it was.
+fn without_time() -> Option<Arc<dyn Twist>> {
+    on_commit(|on, effects, positions| {
+        let timeless = |(input, position): &(Input, Position)| {
+            let note = position.note.split(' ').filter(|word| !word.starts_with("now="));
+            let note = note.collect::<Vec<_>>().join(" ");
+            (*input, Position { note, offset: position.offset })
+        };
+        on.link.commit(effects, &positions.iter().map(timeless).collect::<Vec<_>>())
+    })
+}
+
+#[test]
+fn story_10_c_time_does_not_go_back_where_a_slower_clock_takes_over() {
+    let (with, without) = (of_a_slower_clock(None), of_a_slower_clock(without_time()));
+    assert!((0..60).contains(&with), "{with} s later");
+    assert!(without < -200, "by their own clock it is {without} s later");
 }
 
 /// Two people may decide about a change; the first telling has reached both.
