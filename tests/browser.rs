@@ -8,7 +8,7 @@ use kit::browser::Browser;
 use kit::process::Process;
 
 #[test]
-fn an_approval_is_clicked_and_the_workflow_moves_on() {
+fn an_approval_is_clicked_and_the_workflow_moves_on_and_another_climbs() {
     let demo = ["demo", "--crowd", "50", "--inboxes", "127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0"];
     let mut bugle = Process::start(&demo);
     let inboxes = bugle.until_it_says("inboxes").trim().to_owned();
@@ -31,6 +31,38 @@ fn an_approval_is_clicked_and_the_workflow_moves_on() {
     let moved = browser.sees("li.card:has(.answered)", "jonas.klein");
     assert!(moved.contains("moved on") && moved.contains("Supply contract"), "{moved}");
     kit::say(&format!("{contract}: {}", moved.replace('\n', ", ")));
+
+    // The trail of the same matter says who was owed it, who was told, who answered, and that it was carried.
+    browser.go(&format!("{inboxes}/inbox/jonas.klein"));
+    let card = "li.card.xecm:has(.answered)";
+    let why = browser.sees(&format!("{card} .why"), "assigned to it");
+    assert!(why.contains("ec-7-decide"), "{why}");
+    browser.click(&format!("{card} a[href*='/trail?']"));
+    for (tone, words) in
+        [("owed", "owed"), ("told", "jonas.klein"), ("done", "answered: approve"), ("done", "carried")]
+    {
+        browser.sees(&format!("li.entry.{tone}"), words);
+    }
+
+    // What nobody answers is overdue in an hour, and four hours later the supervisor's.
+    browser.go(&inboxes);
+    browser.click("form[action*='by=1h'] button");
+    browser.click("form[action*='by=4h'] button");
+    browser.go(&format!("{inboxes}/inbox/clara.stein"));
+    let climbed = browser.sees("li.card.critical", "Crane contract 3");
+    assert!(climbed.contains("supervisor of whom it is assigned to"), "{climbed}");
+
+    // What is mandatory says so; anything else can be muted, and taken back.
+    browser.go(&format!("{inboxes}/inbox/lena.vogt"));
+    browser.sees("li.card .must", "cannot be muted");
+    browser.go(&format!("{inboxes}/inbox/jonas.klein"));
+    browser.click("form[action*='mute=approvals'] button");
+    browser.sees("form[action*='hear=approvals'] button", "approvals");
+    browser.click("details.wishes summary");
+    browser.fill("details.wishes input[name=from]", "22:00");
+    browser.fill("details.wishes input[name=to]", "07:00");
+    browser.click("details.wishes button");
+    browser.sees("details.wishes summary", "Quiet from 22:00 to 07:00");
 
     browser.go(&live);
     browser.sees("#books tr", "write-backs\t1\t1\t0");

@@ -3,6 +3,8 @@
 //! Without Kafka it runs on the model broker in memory: the same lanes and the same engine, but nothing
 //! outlives the process and there is nobody to share the work with.
 
+mod host;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,10 +18,11 @@ use crate::broker::model::Model;
 use crate::broker::{Broker, BrokerError};
 use crate::clock::{self, Tick};
 use crate::codec::{Codec, Name, json, person};
-use crate::event::{Outgoing, Timestamp, Topic};
+use crate::event::{Outgoing, Person, Timestamp, Topic};
 use crate::sample::{self, SampleEvent};
 use crate::serve;
 use crate::stand_in::{Options, StandIn, Totals};
+use host::DemoHost;
 
 /// What the demo runs with.
 #[derive(Debug, Clone)]
@@ -38,6 +41,7 @@ pub struct Demo {
     broker: Arc<dyn Broker>,
     codec: Arc<Codec>,
     stand_in: StandIn,
+    host: Arc<DemoHost>,
     app: App,
     runtime: Arc<Runtime>,
     ledgers: Ledgers,
@@ -84,37 +88,24 @@ impl Demo {
                 Options { inboxes: 2_000, ..Options::default() },
             )?)
         })?;
-        config.push.url = stand_in.url();
-        // Its events are examples: where their links lead is not where anybody goes.
-        config.push.link_hosts = vec!["*".to_owned()];
-        config.admin.inbox = Some(stand_in.url());
-        carry_to(&mut config, &stand_in.url());
-        config.lanes.threads = 1;
-        config.answers.listen.set_port(0);
+        stand_beside(&mut config, &stand_in.url());
         let start = clock::now();
-        let broker: Arc<dyn Broker> = match &settings.brokers {
-            None => Arc::new(Model::new()),
-            Some(brokers) => {
-                // Topics of its own, so that a demo never mixes with what a cluster is used for.
-                config.kafka.brokers.clone_from(brokers);
-                let prefix = format!("bugle-demo-{}.", start.millis());
-                config.kafka.topics.source_prefix = format!("{prefix}opentext.");
-                config.kafka.topics.own_prefix = format!("{prefix}bugle.");
-                config.kafka.group = prefix.trim_end_matches('.').to_owned();
-                wiring::kafka(&config)?
-            }
-        };
+        let broker = broker(&mut config, settings.brokers.as_deref())?;
         broker.create(&wiring::specs(&config)?)?;
         let codec = wiring::codec(&config)?;
-        publish_people(broker.as_ref(), &codec, &config, settings.crowd)?;
+        let people = publish_people(broker.as_ref(), &codec, &config, settings.crowd)?;
         let ledgers = Ledgers::open(broker.as_ref())?;
         let app = App::start(&config, Arc::clone(&broker), Arc::clone(&runtime))?;
         stand_in.answer_to(format!("http://{}", app.answers));
+        let host =
+            Arc::new(DemoHost::new(&broker, people, (wiring::keys(&config)?, &app.board, &app.directory))?);
+        stand_in.stand_behind(Arc::clone(&host) as Arc<dyn crate::stand_in::Host>);
         Ok(Self {
             config,
             broker,
             codec,
             stand_in,
+            host,
             app,
             runtime,
             ledgers,
@@ -156,6 +147,7 @@ impl Demo {
         }
         let (source, value) = sample::poison();
         let topic = Topic::Events(source);
+        self.app.board.traffic.written(topic, 1);
         records.push(Outgoing {
             topic,
             partition: None,
@@ -179,7 +171,29 @@ impl Demo {
         Ok(self.broker.publish(vec![record])?)
     }
 
+    /// Publishes approvals that are due in an hour, and climb when nobody answers.
+    ///
+    /// # Errors
+    /// What the broker said.
+    pub fn publish_scene(&mut self) -> Result<(), Unready> {
+        let scene = sample::scene(clock::now());
+        let records = scene.iter().map(|event| self.record(event)).collect::<Result<Vec<_>, _>>()?;
+        self.published += records.len() as u64;
+        Ok(self.broker.publish(records)?)
+    }
+
+    /// Takes in what was decided since, and shows it on the pages.
+    ///
+    /// # Errors
+    /// What the broker said.
+    pub fn show(&self) -> Result<(), Unready> {
+        self.host.read()?;
+        self.stand_in.refresh();
+        Ok(())
+    }
+
     fn record(&self, event: &SampleEvent) -> Result<Outgoing, Unready> {
+        self.app.board.traffic.written(Topic::Events(event.source), 1);
         let written = json::to_avro(self.codec.schemas(), &event.json).map_err(|fault| {
             BrokerError::Fatal(format!("a sample event does not fit its schema: {fault}"))
         })?;
@@ -255,8 +269,26 @@ impl Demo {
     }
 }
 
-/// Answers are carried into the source systems beside the push service.
-fn carry_to(config: &mut Config, url: &str) {
+/// The cluster, or the model broker where none is named.
+pub(super) fn broker(config: &mut Config, brokers: Option<&str>) -> Result<Arc<dyn Broker>, Unready> {
+    let Some(brokers) = brokers else { return Ok(Arc::new(Model::new())) };
+    // Topics of its own, so that a demo never mixes with what a cluster is used for.
+    brokers.clone_into(&mut config.kafka.brokers);
+    let prefix = format!("bugle-demo-{}.", clock::now().millis());
+    config.kafka.topics.source_prefix = format!("{prefix}opentext.");
+    config.kafka.topics.own_prefix = format!("{prefix}bugle.");
+    prefix.trim_end_matches('.').clone_into(&mut config.kafka.group);
+    wiring::kafka(config)
+}
+
+/// People are told by the stand-in here, and their answers are carried into the source systems beside it.
+pub(super) fn stand_beside(config: &mut Config, url: &str) {
+    url.clone_into(&mut config.push.url);
+    // Its events are examples: where their links lead is not where anybody goes.
+    config.push.link_hosts = vec!["*".to_owned()];
+    config.admin.inbox = Some(url.to_owned());
+    config.lanes.threads = 1;
+    config.answers.listen.set_port(0);
     let sources = &mut config.sources;
     sources.xecm.url = Some(format!("{url}/otcs/cs.exe"));
     sources.xecm.otds_url = Some(url.to_owned());
@@ -266,14 +298,22 @@ fn carry_to(config: &mut Config, url: &str) {
     sources.devadmin.url = Some(url.to_owned());
 }
 
-fn publish_people(broker: &dyn Broker, codec: &Codec, config: &Config, crowd: usize) -> Result<(), Unready> {
+/// The schema id of people, and everybody who was published.
+fn publish_people(
+    broker: &dyn Broker,
+    codec: &Codec,
+    config: &Config,
+    crowd: usize,
+) -> Result<(u32, Vec<Person>), Unready> {
     let id = codec.id_for(Name::Person, &config.kafka.topics.name(Topic::Directory))?;
-    let records = sample::people(crowd).into_iter().map(|entry| Outgoing {
+    let people = sample::people(crowd);
+    let records = people.iter().map(|entry| Outgoing {
         topic: Topic::Directory,
         partition: None,
         key: Some(crate::directory::key::person_key(&entry.tenant, &entry.user_id).into()),
-        value: Some(person::encode(id, &entry).into()),
+        value: Some(person::encode(id, entry).into()),
         headers: Vec::new(),
     });
-    Ok(broker.publish(records.collect())?)
+    broker.publish(records.collect())?;
+    Ok((id, people))
 }

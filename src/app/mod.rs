@@ -11,7 +11,9 @@ pub mod grow;
 pub mod letters;
 mod outside;
 pub mod people;
+pub mod rehearsal;
 pub mod reload;
+pub mod trails;
 pub mod weight;
 pub mod wiring;
 
@@ -49,6 +51,17 @@ pub enum Unready {
     /// The rules are wrong: a line for each fault.
     #[error("the topology cannot be used:\n  {}", .0.join("\n  "))]
     Topology(Vec<String>),
+    /// The scenarios are wrong: a line for each fault.
+    #[error("the scenarios cannot be played:\n  {}", .0.join("\n  "))]
+    Scenarios(Vec<String>),
+    /// What was to come to rest did not.
+    #[error("something is still under way at {at}, and was not done in {waited} s")]
+    Restless {
+        /// What the clock showed.
+        at: crate::event::Timestamp,
+        /// How long was waited.
+        waited: u64,
+    },
     /// The registry cannot be used.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -97,6 +110,8 @@ impl Unready {
         match self {
             Self::Schemas(_) => "mend the file, or remove the folder to use the schemas built in".to_owned(),
             Self::Topology(_) => "run `bugle check`, which shows each fault in its place".to_owned(),
+            Self::Scenarios(_) => "run `bugle test`, which shows each fault in its place".to_owned(),
+            Self::Restless { .. } => "look at the log above; `--set log.filter=debug` says more".to_owned(),
             Self::Registry(fault) => fault.hint(),
             Self::Broker(BrokerError::Topic { .. }) => {
                 "run `bugle topics create`, then `bugle topics check`".to_owned()
@@ -128,6 +143,7 @@ impl Unready {
             self,
             Self::Schemas(_)
                 | Self::Topology(_)
+                | Self::Scenarios(_)
                 | Self::Push(_)
                 | Self::Sources(_)
                 | Self::Form { .. }
@@ -146,6 +162,10 @@ pub struct App {
     reload: Arc<Reload>,
     /// What the lanes have done.
     pub board: Arc<Board>,
+    /// The people, as the lanes know them.
+    pub directory: Arc<Directory>,
+    /// What is muted, as the lanes know it.
+    pub mutes: Arc<Mutes>,
     /// The address of the admin server.
     pub admin: std::net::SocketAddr,
     /// Where answers come in.
@@ -210,12 +230,24 @@ impl App {
         };
         let (answers, door) = Self::open_door(config, &parts, &runtime, closed.clone())?;
         let compile = Arc::clone(&publisher.compile);
+        let (directory, mutes) = (Arc::clone(&parts.directory), Arc::clone(&parts.mutes));
         let engine = Engine::start(&parts, &wiring::settings(config), (versions, compile))?;
         let reload = Arc::new(Reload::new(publisher, folder, Arc::clone(&parts.rules), Arc::clone(&board)));
         if let Some(every) = config.topology.watch {
             runtime.spawn(watch_files(Arc::clone(&reload), every.to_duration(), closed));
         }
-        Ok(Self { runtime, engine, reload, board, admin, answers, closing, serving: [window, door] })
+        Ok(Self {
+            runtime,
+            engine,
+            reload,
+            board,
+            directory,
+            mutes,
+            admin,
+            answers,
+            closing,
+            serving: [window, door],
+        })
     }
 
     fn open_window(

@@ -1,11 +1,14 @@
 //! Demo: `bugle demo` shows the whole way on one machine.
 
+mod all;
+
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::bench::Output;
 use super::broker_args::BrokerArgs;
 use super::run::interrupted;
 use super::{Done, Failure, say};
@@ -21,6 +24,12 @@ use crate::telemetry::logs;
 ///   bugle demo                                   in memory, no Kafka needed
 ///   bugle demo --headless                        run the day to its end, print one JSON object
 ///   bugle demo --headless --brokers localhost:9092    the same on a real cluster
+///   bugle demo --headless --all --brokers localhost:9092
+///
+/// With --all the scenarios beside the rules are played instead, all at once, each among people of its own:
+/// what the push service and the topics hold at the end is compared with what they expect. It exits 0 only
+/// when all is as written. The clock is moved from one thing that happens to the next, so that days pass in a
+/// minute.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -30,6 +39,12 @@ pub struct Args {
     /// Run the sample to its end and print one JSON summary; exit 0 only when the books close.
     #[arg(long)]
     pub headless: bool,
+    /// Play the scenarios of the rules with everything around the lanes.
+    #[arg(long, requires = "headless")]
+    pub all: bool,
+    /// How to print what came of the scenarios.
+    #[arg(long, value_enum, default_value_t, requires = "all")]
+    pub output: Output,
     /// How many people one of the events is for.
     #[arg(long, value_name = "COUNT", default_value_t = 50_000)]
     pub crowd: usize,
@@ -65,6 +80,9 @@ pub fn run(args: &Args) -> Done {
         // Standard output is the summary's alone.
         let _ = writeln!(std::io::stderr(), "{EMBEDDED}");
     }
+    if args.all {
+        return all::run(config, brokers.as_deref(), args.output);
+    }
     let demo = Demo::start(config, &DemoSettings { brokers, crowd: args.crowd, inboxes })?;
     let code = if args.headless { headless(demo)? } else { stay(demo)? };
     Ok(code)
@@ -88,6 +106,7 @@ fn stay(mut demo: Demo) -> Done {
     demo.publish_story()?;
     let summary = run_out(&mut demo, &bar)?;
     say(told(&summary));
+    demo.publish_scene()?;
     say("a slow stream of events follows; Ctrl-C ends it");
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
@@ -99,6 +118,7 @@ fn stay(mut demo: Demo) -> Done {
             break;
         }
         demo.publish_one(number)?;
+        demo.show()?;
         number += 1;
     }
     let summary = demo.look()?;

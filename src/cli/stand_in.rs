@@ -226,7 +226,17 @@ fn options(args: &Args) -> Result<Options, Failure> {
     let webhook_secrets = args.webhook_secret.iter().map(Secret::read).collect::<Result<_, _>>();
     let webhook_secrets = webhook_secrets.map_err(|bad| Failure::configuration(bad.to_string()))?;
     let app_key = args.app_key.clone();
-    Ok(Options { faults, sign_in, inboxes, jobs, keep_refs, answers, app_key, webhook_secrets })
+    Ok(Options {
+        faults,
+        sign_in,
+        inboxes,
+        jobs,
+        keep_refs,
+        answers,
+        app_key,
+        webhook_secrets,
+        ..Options::default()
+    })
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -256,6 +266,7 @@ impl Misbehaviour {
             silent_status: self.silent_status,
             told_twice: self.told_twice,
             poison: self.poison.clone(),
+            poison_code: None,
             dead_seconds: 0.0,
             refused_pushes: self.refused_pushes,
             later_pushes: self.later_pushes,

@@ -3,7 +3,7 @@
 //! It needs no Kafka and no clock: the lanes are those of `bugle run`, the hours are virtual.
 
 mod junit;
-mod report;
+pub(in crate::cli) mod report;
 
 use std::io::{IsTerminal, Write as _};
 use std::path::{Path, PathBuf};

@@ -1,12 +1,24 @@
 //! Commit: what the stations gathered leaves in one transaction, or is taken back as a whole.
 
+use std::collections::BTreeMap;
+
 use super::count;
 use super::lane_thread::{BUSY_WAIT, LaneThread, world};
 use crate::broker::{BrokerError, Effect, Input, Link, Position};
 use crate::clock::Tick;
-use crate::event::Lane;
 use crate::event::fact::CommitResult;
+use crate::event::{Lane, Topic};
 use crate::flow::Outbox;
+
+/// How many records go to the lanes' own topics.
+fn written(effects: &[Effect]) -> BTreeMap<Topic, u64> {
+    let topics =
+        effects.iter().map(|effect| effect.record.topic).filter(|topic| !topic.memories().is_empty());
+    topics.fold(BTreeMap::new(), |mut counts, topic| {
+        *counts.entry(topic).or_default() += 1;
+        counts
+    })
+}
 
 // === impl LaneThread ===
 
@@ -37,9 +49,12 @@ impl LaneThread {
             return Ok(());
         }
         let records = outs.iter().map(|(_, out)| out.tally.records).sum();
+        let written = written(&effects);
         match link.commit(effects, &positions) {
             Ok(()) => {
                 self.committed = true;
+                // What was written is counted before what it came of: at no moment all seems to be done.
+                written.iter().for_each(|(topic, count)| self.parts.board.traffic.written(*topic, *count));
                 for (input, position) in &positions {
                     if let Some(station) = self.stations.get_mut(input) {
                         station.committed = position.offset;
@@ -71,6 +86,7 @@ impl LaneThread {
                 station.touched = false;
             }
             count::settled(&self.parts.board, self.lane, *input, out);
+            self.parts.board.traffic.taken(input.topic, out.tally.records);
         }
     }
 

@@ -111,7 +111,7 @@ impl MutesFollower {
 
     fn confirm(&mut self) -> Result<bool, BrokerError> {
         let end = self.follow.ends()?.first().copied().unwrap_or_default();
-        Ok(self.mutes.confirm(end, clock::now()))
+        Ok(self.mutes.confirm(end, clock::steady()))
     }
 
     /// Says what is muted, where that is not what it was: silences come and go with time, too.
@@ -129,8 +129,9 @@ impl MutesFollower {
 // === impl Parts ===
 
 impl Parts {
-    /// The copies of the directory and of what is muted were seen at their ends lately.
-    pub(super) fn are_fresh(&self, now: Timestamp) -> bool {
+    /// The copies of the directory and of what is muted were seen at their ends lately, by the steady clock.
+    pub(super) fn are_fresh(&self, _: Timestamp) -> bool {
+        let now = clock::steady();
         self.directory.view().is_fresh(now, STALE_AFTER) && self.mutes.view().is_fresh(now, STALE_AFTER)
     }
 }
@@ -207,7 +208,8 @@ impl Follower {
 
     fn confirm(&self, ends: &[i64]) -> bool {
         let now = clock::now();
-        let at_end = self.parts.directory.confirm(self.topic, ends, now);
+        // How old the copy is must not depend on a clock that somebody sets.
+        let at_end = self.parts.directory.confirm(self.topic, ends, clock::steady());
         if at_end {
             let people = self.parts.directory.view().count();
             count::tell(&self.parts.board, &Fact::DirectoryRead { people, at: now });

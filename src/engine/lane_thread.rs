@@ -65,9 +65,9 @@ pub(super) struct LaneThread {
     pub(super) assigned: Vec<(Input, Option<Position>)>,
     pub(super) restoring: Vec<Restoring>,
     pub(super) gathering: Option<Tick>,
-    under_way: usize,
+    pub(super) under_way: usize,
     /// Nothing is taken in while the copy of the directory may be too old.
-    holding: bool,
+    pub(super) holding: bool,
     pub(super) now: Timestamp,
     link: Option<Box<dyn Link>>,
     /// The link went back while arrivals were taken in.
@@ -226,7 +226,7 @@ impl LaneThread {
         if full || due || (idle && self.gathering.is_some()) {
             self.commit(link)?;
         }
-        self.parts.board.beat(self.lane, self.slot, self.now);
+        self.parts.board.traffic.beat(self.lane, self.slot, self.pulse());
         if self.reported.elapsed() >= REPORT_EVERY {
             self.reported = Tick::now();
             self.report(link)?;
@@ -248,7 +248,7 @@ impl LaneThread {
         } else if self.under_way > 0 || waiting || !self.restoring.is_empty() {
             BUSY_WAIT
         } else {
-            next.clamp(BUSY_WAIT, IDLE_WAIT)
+            next.clamp(BUSY_WAIT, clock::unwatched(IDLE_WAIT))
         }
     }
 

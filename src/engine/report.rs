@@ -7,6 +7,7 @@ use super::count;
 use super::lane_thread::LaneThread;
 use crate::broker::{BrokerError, Input, Link};
 use crate::event::{Fact, Span, Topic};
+use crate::store::traffic::Pulse;
 
 /// How often finished records of our own topics are dropped, and how many are kept for a look back.
 pub(super) const TRIM_EVERY: Duration = Duration::from_secs(60);
@@ -36,6 +37,23 @@ impl LaneThread {
             count::progress(&self.parts.board, self.lane, self.now);
         }
         Ok(())
+    }
+
+    /// How it stands at the end of a round.
+    pub(super) fn pulse(&self) -> Pulse {
+        let stations = self.stations.values();
+        let is_waiting = stations.clone().any(|station| station.is_ready() || station.is_waiting());
+        let restores = !self.restoring.is_empty() || !self.assigned.is_empty();
+        Pulse {
+            at: self.now,
+            due: stations.filter_map(|station| station.lane.wake_at()).min(),
+            is_busy: self.gathering.is_some()
+                || self.under_way > 0
+                || self.holding
+                || self.stations.is_empty()
+                || is_waiting
+                || restores,
+        }
     }
 
     /// Drops what lies behind the committed offsets of our own topics: their retention has no end, for

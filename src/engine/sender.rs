@@ -163,7 +163,7 @@ impl Requests {
 /// Whether the directory is where it was, and known to be.
 fn stands(directory: &Directory, decided: &[i64]) -> bool {
     let people = directory.view();
-    people.position() == decided && people.is_fresh(clock::now(), STALE_AFTER)
+    people.position() == decided && people.is_fresh(clock::steady(), STALE_AFTER)
 }
 
 /// One line when an account is answered otherwise than before.

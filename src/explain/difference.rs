@@ -156,7 +156,7 @@ fn by_key(played: &Played) -> BTreeMap<Key, Vec<&Told>> {
             told.rule.clone(),
             who.tenant.clone(),
             who.user_id.clone(),
-            told.subject().to_owned(),
+            told.subject.clone(),
             told.occasion.to_string(),
         );
         by_key.entry(key).or_default().push(told);

@@ -13,7 +13,7 @@ use crate::event::{
 };
 use crate::topology::message::{Links, Reader};
 use crate::topology::plan::WindowPlan;
-use crate::topology::{Cut, Message, Rule};
+use crate::topology::{Cut, Message, Rule, why};
 
 use super::batch::{self, Grouped, Pile};
 use super::merge::Claim;
@@ -176,15 +176,6 @@ impl<'t> Telling<'t> {
     pub(super) fn template(&self, group: &Grouped<'_>, plan: &Plan) -> Template {
         let cut = self.cut(group.locale);
         let adds_count = self.adds_count(group);
-        let mut data = vec![
-            ("source".to_owned(), self.notice.at.source.to_string()),
-            ("rule".to_owned(), self.notice.rule.to_owned()),
-        ];
-        // What its inserts fill is looked at one by one; a host in writing is the same for all.
-        let leads = cut.written_link().is_none_or(|link| plan.links.allow(link));
-        if let Some(link) = cut.link.as_ref().filter(|_| !group.listed && leads) {
-            data.push(("link".to_owned(), link.clone()));
-        }
         Template {
             rule: self.notice.rule.to_owned(),
             locale: cut.locale.clone(),
@@ -203,8 +194,27 @@ impl<'t> Telling<'t> {
             ttl_seconds: group.ttl_seconds,
             priority: self.priority,
             answers: if group.listed { Vec::new() } else { self.notice.answers.clone() },
-            data,
+            data: self.data(group, cut, &plan.links),
         }
+    }
+
+    /// What the app gets with it: where it comes from, why the person hears it, what they may mute.
+    fn data(&self, group: &Grouped<'_>, cut: &Cut, links: &Links) -> Vec<(String, String)> {
+        let plan = &self.rule.plan;
+        let saying = self.rule.sayings.get(usize::from(self.notice.saying));
+        // What its inserts fill is looked at one by one; a host in writing is the same for all.
+        let leads = cut.written_link().is_none_or(|link| links.allow(link));
+        let link = cut.link.clone().filter(|_| !group.listed && leads);
+        let data = [
+            ("source", Some(self.notice.at.source.to_string())),
+            ("rule", Some(self.notice.rule.to_owned())),
+            ("why", saying.map(|saying| why(self.rule, saying))),
+            ("locale", Some(cut.locale.clone())),
+            ("category", plan.category.clone()),
+            ("mandatory", plan.mandatory.then(|| "true".to_owned())),
+            ("link", link),
+        ];
+        data.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
     }
 
     pub(super) fn write_letter(

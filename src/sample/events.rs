@@ -55,6 +55,23 @@ pub fn story(start: Timestamp) -> Story {
     Story { events, copies: count }
 }
 
+/// Two approvals of the same person: one to be answered, and one that nobody answers. They are due in an hour,
+/// and climb from there.
+#[must_use]
+pub fn scene(now: Timestamp) -> Vec<SampleEvent> {
+    let approval = |number: u64, name: &str| {
+        let mut event = task_assigned(number, now);
+        if let Some(json) = event.json.as_object_mut() {
+            json.insert("severity".to_owned(), json!("high"));
+            json.insert("due_at".to_owned(), json!((now + Span::from_secs(3_600)).to_string()));
+            json["entity"]["name"] = json!(name);
+            json["node"]["name"] = json!(name);
+        }
+        event
+    };
+    vec![approval(800_001, "Berth lease 17"), approval(800_002, "Crane contract 3")]
+}
+
 /// The `number`-th event of an endless day; every system has its turn.
 #[must_use]
 pub fn batch(number: u64, start: Timestamp) -> SampleEvent {

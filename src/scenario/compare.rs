@@ -123,7 +123,7 @@ impl Sheet<'_> {
 
     fn verdicts(&mut self, moment: &Moment) {
         for ended in &self.step.expected.verdicts {
-            if moment.verdicts.iter().any(|verdict| ended.is(verdict)) {
+            if ended.is_among(&moment.verdicts) {
                 continue;
             }
             let mut lines = vec![format!("- verdict {}", ended.show())];
@@ -260,6 +260,16 @@ impl Told {
 // === impl Ended ===
 
 impl Ended {
+    /// Whether there are such verdicts, and all its people are named by one or another of them: people of
+    /// several partitions have one each.
+    fn is_among(&self, verdicts: &[Verdict]) -> bool {
+        let mut alike = verdicts.iter().filter(|verdict| self.is(verdict)).peekable();
+        let mut left = self.people.clone();
+        let any = alike.peek().is_some();
+        alike.for_each(|verdict| left.retain(|person| !verdict.people.contains(person)));
+        any && left.is_empty()
+    }
+
     fn is(&self, verdict: &Verdict) -> bool {
         (self.rule.is_none() || self.rule == verdict.rule)
             && self.word_is(&verdict.ending)
@@ -267,7 +277,6 @@ impl Ended {
                 .occasion
                 .as_ref()
                 .is_none_or(|word| verdict.occasion.is_some_and(|occasion| is_occasion(occasion, word)))
-            && self.people.iter().all(|person| verdict.people.contains(person))
     }
 
     fn word_is(&self, ending: &Ending) -> bool {

@@ -10,6 +10,7 @@ use crate::topology::tree::{Branch, Node};
 
 use super::Ground;
 use super::moment::{Clock, WANTED};
+use super::read::Cast;
 
 /// An event as a scenario says it.
 pub(super) struct Happening<'n> {
@@ -53,17 +54,19 @@ impl<'n> Happening<'n> {
     pub(super) fn record(
         &self,
         cx: &mut Reading<'_>,
-        (now, number, tenant): (Timestamp, u32, &str),
+        (now, number): (Timestamp, u32),
         clock: &Clock,
-        ground: Ground<'_>,
+        cast: &Cast<'_>,
     ) -> Option<(Source, Vec<u8>)> {
+        let ground = cast.ground;
         let shape = ground.schemas.shape(&self.kind.value)?;
         let mut event = example::event(ground.schemas, &self.kind.value, now)?;
         let above = ground.schemas.reader(Name::Events(shape.source)).map_or(0, |reader| reader.fields.len());
         put(&mut event, "event_id", Json::String(format!("e{number}")));
-        put(&mut event, "tenant", Json::String(tenant.to_owned()));
+        put(&mut event, "tenant", Json::String(cast.tenant.clone()));
         for (path, node) in &self.with {
             let value = match shape.field(path).map(|field| &field.ty) {
+                Some(_) if path == "tenant" => Json::String(cast.at_home(&cx.text(node)?.value)),
                 Some(ty) => value(cx, node, ty, (now, clock))?,
                 // A whole record that is not there.
                 None => Json::Null,

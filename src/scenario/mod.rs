@@ -22,8 +22,11 @@ use std::sync::Arc;
 pub use compare::{Finding, compare};
 pub use coverage::{Branch, Coverage};
 pub use moment::Clock;
+pub use phones::untold;
 pub use play::{Moment, Played, Told, play, play_watched};
-pub use script::{Act, Expected, Scenario, Step, Who};
+pub use script::{Act, Expected, Reply, Scenario, Service, Step, Who};
+
+use read::Houses;
 
 use crate::codec::{Codec, Schemas};
 use crate::topology::fault::{Faults, Place, Sheet};
@@ -45,6 +48,19 @@ pub struct Ground<'g> {
 /// # Errors
 /// Every fault of every file, in reading order.
 pub fn load(folder: &Path, ground: Ground<'_>) -> Result<Vec<Scenario>, Vec<Fault>> {
+    load_as(folder, ground, Houses::Shared)
+}
+
+/// The same, each scenario among people of its own: its tenants' names begin with its file's and its line, so
+/// that all of them can be played at once.
+///
+/// # Errors
+/// Every fault of every file, in reading order.
+pub fn load_apart(folder: &Path, ground: Ground<'_>) -> Result<Vec<Scenario>, Vec<Fault>> {
+    load_as(folder, ground, Houses::Apart)
+}
+
+fn load_as(folder: &Path, ground: Ground<'_>, houses: Houses) -> Result<Vec<Scenario>, Vec<Fault>> {
     let mut faults = Faults::default();
     let sheets = crate::topology::sheets(folder, &mut faults);
     if sheets.is_empty() {
@@ -54,7 +70,7 @@ pub fn load(folder: &Path, ground: Ground<'_>) -> Result<Vec<Scenario>, Vec<Faul
     }
     let mut scenarios = Vec::new();
     for sheet in &sheets {
-        scenarios.extend(read::read(sheet, folder, ground, &mut faults));
+        scenarios.extend(read::read(sheet, (folder, houses), ground, &mut faults));
     }
     if faults.is_empty() { Ok(scenarios) } else { Err(faults.sorted()) }
 }

@@ -1,7 +1,7 @@
 //! Phones: what the push service of a scenario makes of a batch, and what it did not take.
 
 use crate::codec::outputs;
-use crate::event::receipt::Exception;
+use crate::event::receipt::{Exception, Receipt};
 use crate::event::{Coordinates, Ending, Outgoing, Parcel, Source, Verdict};
 use crate::flow::delivery;
 
@@ -27,9 +27,15 @@ pub(super) fn served(service: &Service, batch: &Parcel, taken: usize) -> deliver
 
 /// What the push service did not take, as verdicts.
 pub(super) fn exceptions(record: &Outgoing) -> Vec<Verdict> {
-    let Ok(receipt) = outputs::decode_receipt(record.value.as_deref().unwrap_or_default()) else {
-        return Vec::new();
-    };
+    match outputs::decode_receipt(record.value.as_deref().unwrap_or_default()) {
+        Ok(receipt) => untold(receipt),
+        Err(_) => Vec::new(),
+    }
+}
+
+/// What a receipt says was not taken, as verdicts.
+#[must_use]
+pub fn untold(receipt: Receipt) -> Vec<Verdict> {
     let one = |exception: Exception| Verdict {
         at: receipt.at,
         tenant: receipt.tenant.clone(),

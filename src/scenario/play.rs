@@ -82,9 +82,12 @@ pub struct Told {
     pub link: Option<String>,
     /// The app it is for.
     pub app: String,
-    notice: NoticeId,
-    subject: String,
-    conversation: u128,
+    /// The notice.
+    pub notice: NoticeId,
+    /// The key of the subject it is about.
+    pub subject: String,
+    /// The round of the conversation.
+    pub conversation: u128,
 }
 
 /// Plays a scenario.
@@ -121,16 +124,6 @@ pub fn play_watched(scenario: &Scenario, ground: Ground<'_>, stepped: &mut dyn F
         })
         .collect();
     played
-}
-
-// === impl Told ===
-
-impl Told {
-    /// The key of the subject it is about.
-    #[must_use]
-    pub fn subject(&self) -> &str {
-        &self.subject
-    }
 }
 
 /// What is due at a time belongs to what happens then, and not to what went before.

@@ -29,6 +29,17 @@ pub(super) struct Cast<'g> {
     members: Vec<Members>,
     /// Where the file lies, and what it names beside it.
     pub(super) folder: PathBuf,
+    /// What its tenants' names begin with.
+    house: String,
+}
+
+/// Whose people the scenarios are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Houses {
+    /// All are about the same tenants.
+    Shared,
+    /// Each has tenants of its own.
+    Apart,
 }
 
 /// The people's file where none is named.
@@ -39,7 +50,7 @@ const START: &str = "2026-01-05 10:00";
 /// Reads a file; what cannot be read is a fault.
 pub(super) fn read(
     sheet: &Arc<Sheet>,
-    folder: &Path,
+    (folder, houses): (&Path, Houses),
     ground: Ground<'_>,
     faults: &mut Faults,
 ) -> Vec<Scenario> {
@@ -49,9 +60,9 @@ pub(super) fn read(
     let use_case = fields.get("use_case").and_then(|node| use_case(cx, node, ground));
     let file = fields.get("people");
     let known = known(cx, file, &node, folder);
-    let cast =
-        Cast { ground, tenant: "acme".to_owned(), known, members: Vec::new(), folder: folder.to_owned() };
-    let mut head = Head { tenants: Vec::new(), clock: None, start: None };
+    let (tenant, members, house) = ("acme".to_owned(), Vec::new(), String::new());
+    let cast = Cast { ground, tenant, known, members, folder: folder.to_owned(), house };
+    let mut head = Head { tenants: Vec::new(), clock: None, start: None, houses };
     let cast = shared(cx, &mut fields, cast, &mut head);
     let scenarios = match fields.need("scenarios", cx) {
         Some(node) => cx.list(node, |cx, node| scenario(cx, node, (&cast, &head), use_case.as_deref())),
@@ -67,6 +78,7 @@ struct Head {
     tenants: Vec<(String, TenantDefaults)>,
     clock: Option<Clock>,
     start: Option<String>,
+    houses: Houses,
 }
 
 fn use_case(cx: &mut Reading<'_>, node: &Node, ground: Ground<'_>) -> Option<String> {
@@ -155,6 +167,9 @@ fn scenario(
     let name = fields.need("name", cx).and_then(|node| cx.text(node));
     let mut head = head.clone();
     let mut cast = shared(cx, &mut fields, cast.clone(), &mut head);
+    if head.houses == Houses::Apart {
+        cast.move_out(format!("{}-{}.", stem(&cx.sheet.path), line(cx, node)), &mut head.tenants);
+    }
     let clock = head.clock.or_else(|| Clock::of("Europe/Berlin"))?;
     let start = clock.read(head.start.as_deref().unwrap_or(START), None)?;
     let (people, groups) = (cast.known.values().cloned().collect(), cast.members.clone());
@@ -177,6 +192,11 @@ fn scenario(
         steps,
         clock,
     })
+}
+
+/// `ec-3` of `topology/scenarios/ec-3.yaml`.
+fn stem(path: &str) -> &str {
+    Path::new(path).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default()
 }
 
 /// The people of a file beside the scenarios, or those written down.
@@ -209,7 +229,7 @@ fn known(
     }
 }
 
-fn by_key(people: Vec<Person>) -> BTreeMap<(String, String), Person> {
+fn by_key(people: impl IntoIterator<Item = Person>) -> BTreeMap<(String, String), Person> {
     people.into_iter().map(|person| ((person.tenant.clone(), person.user_id.clone()), person)).collect()
 }
 
@@ -262,14 +282,35 @@ pub(super) fn members(cx: &mut Reading<'_>, node: &Node, cast: &Cast<'_>) -> Opt
 // === impl Cast ===
 
 impl Cast<'_> {
+    /// The name of a tenant in this scenario's house.
+    pub(super) fn at_home(&self, tenant: &str) -> String {
+        format!("{}{tenant}", self.house)
+    }
+
+    /// Everybody moves into a house of the scenario's own.
+    fn move_out(&mut self, house: String, tenants: &mut [(String, TenantDefaults)]) {
+        self.house = house;
+        self.tenant = self.at_home(&self.tenant);
+        let known = std::mem::take(&mut self.known);
+        self.known = by_key(known.into_values().map(|person| {
+            let tenant = self.at_home(&person.tenant);
+            Person { tenant, ..person }
+        }));
+        for (tenant, ..) in tenants {
+            *tenant = self.at_home(tenant);
+        }
+        let house = &self.house;
+        self.members.iter_mut().for_each(|members| members.tenant.insert_str(0, house));
+    }
+
     /// A person the directory knows, as `user` or `tenant/user`.
     pub(super) fn who(&self, cx: &mut Reading<'_>, node: &Node) -> Option<Who> {
         let text = cx.text(node)?;
         let (tenant, user_id) = match text.value.split_once('/') {
-            Some((tenant, user)) => (tenant, user),
-            None => (self.tenant.as_str(), text.value.as_str()),
+            Some((tenant, user)) => (self.at_home(tenant), user),
+            None => (self.tenant.clone(), text.value.as_str()),
         };
-        let who = Who { tenant: tenant.to_owned(), user_id: user_id.to_owned() };
+        let who = Who { tenant: tenant.clone(), user_id: user_id.to_owned() };
         if self.known.contains_key(&(who.tenant.clone(), who.user_id.clone())) {
             return Some(who);
         }
@@ -287,9 +328,10 @@ impl Cast<'_> {
     pub(super) fn learn(&mut self, cx: &mut Reading<'_>, node: &Node) -> Option<Person> {
         let said = plain(node);
         let text = |name: &str| said.get(name).and_then(|value| value.as_str()).map(str::to_owned);
-        let tenant = text("tenant").unwrap_or_else(|| self.tenant.clone());
+        let tenant = text("tenant").map_or_else(|| self.tenant.clone(), |tenant| self.at_home(&tenant));
         let key = (tenant, text("user_id").unwrap_or_default());
-        let person = person(cx, node, self.known.get(&key), &key.0)?;
+        let mut person = person(cx, node, self.known.get(&key), &key.0)?;
+        person.tenant.clone_from(&key.0);
         self.known.insert(key, person.clone());
         Some(person)
     }

@@ -42,8 +42,7 @@ pub(super) fn step(
             for round in 0..i64::from(times) {
                 let now = at + Span::from_millis(every.millis().saturating_mul(round));
                 course.events += 1;
-                let when = (now, course.events, cast.tenant.as_str());
-                let record = happening.record(cx, when, course.clock, cast.ground);
+                let record = happening.record(cx, (now, course.events), course.clock, cast);
                 acts.extend(record.map(|(source, value)| (now, Act::Event(source, value.into()))));
                 if acts.is_empty() {
                     break;

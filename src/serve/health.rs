@@ -155,6 +155,7 @@ mod tests {
     use super::*;
     use crate::event::record::Input;
     use crate::event::{Fact, Lane, Origin, ReadBack, Timestamp, Topic};
+    use crate::store::traffic::Pulse;
     use crate::store::view::Board;
 
     const START: Timestamp = Timestamp::from_millis(1_000_000);
@@ -227,15 +228,15 @@ mod tests {
     #[test]
     fn a_broker_that_is_away_does_not_make_a_process_dead() {
         let board = Board::new(START);
-        board.beat(Lane::Source, 0, later(100));
+        board.traffic.beat(Lane::Source, 0, Pulse { at: later(100), due: None, is_busy: false });
         assert!(Health::alive(&board.snapshot(later(101)), Limits::default()).ok);
     }
 
     #[test]
     fn a_thread_that_hangs_makes_a_process_dead() {
         let board = Board::new(START);
-        board.beat(Lane::Source, 0, later(0));
-        board.beat(Lane::Source, 1, later(130));
+        board.traffic.beat(Lane::Source, 0, Pulse { at: later(0), due: None, is_busy: false });
+        board.traffic.beat(Lane::Source, 1, Pulse { at: later(130), due: None, is_busy: false });
         let health = Health::alive(&board.snapshot(later(130)), Limits::default());
         assert_eq!(health.reasons, ["a thread of the source lane has not gone round its loop for 2m10s"]);
     }

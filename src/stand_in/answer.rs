@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Stage, html, lock};
@@ -19,6 +19,19 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) struct Phone {
     url: Mutex<Option<String>>,
     http: reqwest::Client,
+}
+
+/// An answer as a device sends it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Given<'g> {
+    /// What the push brought along.
+    pub reply_token: &'g str,
+    /// The verb.
+    pub answer: &'g str,
+    /// What the person writes.
+    pub comment: Option<&'g str>,
+    /// The answer's own id.
+    pub response_id: &'g str,
 }
 
 #[derive(Deserialize)]
@@ -65,11 +78,25 @@ impl Phone {
         *lock(&self.url) = Some(url);
     }
 
+    async fn post(&self, url: &str, body: &Value) -> reqwest::Result<reqwest::Response> {
+        let address = format!("{}/v1/answers", url.trim_end_matches('/'));
+        self.http.post(address).timeout(PATIENCE).json(body).send().await
+    }
+
+    /// Sends an answer, and says why it was not taken in.
+    pub(super) async fn give(&self, given: &Given<'_>) -> Result<Option<String>, String> {
+        let url = self.answers().ok_or("nobody hears answers")?;
+        let sent = self.post(&url, &json!(given)).await.map_err(|error| error.to_string())?;
+        if sent.status() == StatusCode::ACCEPTED {
+            return Ok(None);
+        }
+        let said: Value = sent.json().await.map_err(|error| error.to_string())?;
+        Ok(said["error"]["code"].as_str().map(str::to_owned))
+    }
+
     /// Sends an answer; what the card says from then on.
     async fn send(&self, url: &str, token: &str, verb: &str) -> String {
-        let body = json!({ "reply_token": token, "answer": verb });
-        let address = format!("{}/v1/answers", url.trim_end_matches('/'));
-        let sent = self.http.post(address).timeout(PATIENCE).json(&body).send().await;
+        let sent = self.post(url, &json!({ "reply_token": token, "answer": verb })).await;
         let words = verb.replace('_', " ");
         match sent {
             Ok(response) if response.status() == StatusCode::ACCEPTED => format!("Answered: {words}"),

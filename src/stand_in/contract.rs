@@ -23,11 +23,14 @@ const MOST_TOPIC_PAYLOAD_BYTES: usize = 2_048;
 const PRIORITIES: [&str; 4] = ["low", "normal", "high", "critical"];
 const PREFIXES: [&str; 4] = ["user:", "client:", "group:", "topic:"];
 
+/// What is said of an address that is refused for a test's sake.
+pub(super) const POISONED: &str = "this address makes the gateway fail";
+
 /// Why a submit is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) status: u16,
-    pub(super) code: &'static str,
+    pub(super) code: Cow<'static, str>,
     pub(super) message: String,
     pub(super) field: String,
 }
@@ -102,12 +105,12 @@ pub(super) struct Texts {
 // === impl Refusal ===
 
 impl Refusal {
-    pub(super) fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), field: String::new() }
+    pub(super) fn new(status: u16, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self { status, code: code.into(), message: message.into(), field: String::new() }
     }
 
     fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { status: 400, code: "INVALID_REQUEST", message: message.into(), field: field.into() }
+        Self { status: 400, code: "INVALID_REQUEST".into(), message: message.into(), field: field.into() }
     }
 }
 
@@ -188,7 +191,7 @@ fn check_destination(
         return Err(("push", "an address is user:, client:, group: or topic: and a name".to_owned()));
     }
     if poison.iter().any(|address| address == push) {
-        return Err(("push", "this address makes the gateway fail".to_owned()));
+        return Err(("push", POISONED.to_owned()));
     }
     if !(1..=MOST_MESSAGE_ID_CHARS).contains(&destination.reference.len()) {
         return Err(("ref", format!("a reference has 1 to {MOST_MESSAGE_ID_CHARS} characters")));

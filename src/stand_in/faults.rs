@@ -46,6 +46,8 @@ pub struct Faults {
     pub told_twice: bool,
     /// Addresses such as `user:jdoe`: a request to one of them is refused as a whole, naming it.
     pub poison: Vec<String>,
+    /// The code such a request is refused with; `INVALID_REQUEST` when absent.
+    pub poison_code: Option<String>,
     /// Nobody listens for so many seconds from now.
     pub dead_seconds: f64,
     /// Webhook: the share of pushes that are refused one by one.

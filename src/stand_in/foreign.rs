@@ -121,7 +121,7 @@ fn push_at_gateway(stage: &Stage, faults: &Arc<Faults>, body: &Bytes) -> Result<
     let inner = push.inner().to_string();
     let (mut submit, texts) = contract::read(inner.as_bytes(), &faults.poison).map_err(|refusal| {
         // The gateway says that, and not about whom.
-        Refusal { field: String::new(), code: "BAD_REQUEST", ..refusal }
+        Refusal { field: String::new(), code: "BAD_REQUEST".into(), ..refusal }
     })?;
     submit.same = Some(hash128([&**body]));
     lock(&stage.ledger).accept(&submit, texts, (clock::now(), faults));

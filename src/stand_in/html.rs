@@ -61,17 +61,30 @@ pub(super) fn person_row(reader: &Reader) -> String {
     )
 }
 
+/// What can be done with the pushes of an inbox.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Offers {
+    /// Where an answer of this person goes; without it the buttons cannot be pressed.
+    pub(super) answer: Option<String>,
+    /// Where a wish of theirs goes, and where to see what became of a matter; without a host nowhere.
+    pub(super) wish: Option<String>,
+    pub(super) trail: Option<String>,
+    /// The categories they have muted.
+    pub(super) muted: Vec<String>,
+}
+
 /// One push in an inbox.
-pub(super) fn card(push: &Push, answer: Option<&str>) -> String {
+pub(super) fn card(push: &Push, offers: &Offers) -> String {
     let source = push.source.parse::<Source>();
     let (class, system) = match source {
         Ok(source) => (source.as_str(), source.title()),
         Err(_) => ("other", if push.source.is_empty() { "Push" } else { push.source.as_str() }),
     };
     let mut html = format!(
-        r#"<li id="push-{arrival}" data-key="{answered}" class="card {class} {priority}"><header><span class="badge">{system}</span>"#,
+        r#"<li id="push-{arrival}" data-key="{answered}{muted}" class="card {class} {priority}"><header><span class="badge">{system}</span>"#,
         arrival = push.arrival,
         answered = escape(push.answered.as_deref().unwrap_or_default()),
+        muted = if offers.muted.contains(&push.category) { "-muted" } else { "" },
         priority = escape(&push.priority),
         system = escape(system),
     );
@@ -85,12 +98,46 @@ pub(super) fn card(push: &Push, answer: Option<&str>) -> String {
     if !push.summary.is_empty() {
         html += &format!("<p>{}</p>", escape(&push.summary));
     }
-    html += &footer(push, system, answer);
+    html += &reason(push, offers);
+    html += &footer(push, system, offers);
     html + "</li>"
 }
 
-/// `answer` is where an answer of this person goes; without it the buttons cannot be pressed.
-fn footer(push: &Push, system: &str, answer: Option<&str>) -> String {
+/// Why the person got it, and what they can do about that.
+fn reason(push: &Push, offers: &Offers) -> String {
+    if push.why.is_empty() {
+        return String::new();
+    }
+    let mut html = format!(
+        r#"<div class="why"><p>Why you: {}, by rule <b>{}</b></p>"#,
+        escape(&push.why),
+        escape(&push.rule)
+    );
+    let category = escape(&push.category);
+    match &offers.wish {
+        None => {}
+        Some(_) if push.category.is_empty() => {}
+        Some(_) if push.is_mandatory => {
+            html += &format!(
+                r#"<p class="must">“{category}” cannot be muted: the rules make it mandatory for everybody.</p>"#
+            );
+        }
+        Some(to) => {
+            let is_muted = offers.muted.contains(&push.category);
+            let (wish, words) = if is_muted { ("hear", "Hear") } else { ("mute", "Mute") };
+            let again = if is_muted { " again" } else { "" };
+            html += &format!(
+                r#"<form method="post" action="{}?push={}&amp;{wish}={}"><button>{words} “{category}”{again}</button></form>"#,
+                escape(to),
+                push.arrival,
+                percent(&push.category),
+            );
+        }
+    }
+    html + "</div>"
+}
+
+fn footer(push: &Push, system: &str, offers: &Offers) -> String {
     let mut html = String::from("<footer>");
     if push.link.starts_with("https://") || push.link.starts_with("http://") {
         html += &format!(
@@ -105,11 +152,15 @@ fn footer(push: &Push, system: &str, answer: Option<&str>) -> String {
             escape(&push.answer_url)
         );
     }
+    if let Some(to) = &offers.trail {
+        let to = escape(to);
+        html += &format!(r#"<a class="link" href="{to}?push={}">What became of it</a>"#, push.arrival);
+    }
     if let Some(said) = &push.answered {
         html += &format!(r#"<p class="answered">{}</p>"#, escape(said));
     } else if !push.actions.is_empty() {
         html += r#"<div class="actions">"#;
-        push.actions.iter().for_each(|action| html += &button(push, action, answer));
+        push.actions.iter().for_each(|action| html += &button(push, action, offers.answer.as_deref()));
         html += "</div>";
     }
     html += &format!(
@@ -194,6 +245,13 @@ fn time(at: Timestamp) -> String {
     format!(r#"<time datetime="{full}">{short} UTC</time>"#)
 }
 
+/// A time with its day.
+pub(super) fn moment(at: Timestamp) -> String {
+    let full = at.to_string();
+    let short = full.get(..16).map_or_else(|| full.clone(), |text| text.replace('T', " "));
+    format!(r#"<time datetime="{full}" data-day="always">{short} UTC</time>"#)
+}
+
 /// `1 234 567`, with narrow no-break spaces.
 pub(super) fn thousands(count: u64) -> String {
     let digits = count.to_string();
@@ -222,11 +280,34 @@ mod tests {
             answer_url: String::new(),
             source: "xecm".into(),
             kind: "xecm.task.assigned".into(),
+            why: "assigned to it".into(),
+            rule: "ec-7-decide".into(),
+            category: "approvals".into(),
+            is_mandatory: false,
             actions: vec!["approve".into(), "request_info".into()],
             answered: None,
             priority: "high".into(),
             job: "otp-1000001".into(),
         }
+    }
+
+    fn offers(person: &str) -> Offers {
+        let to = |what: &str| Some(format!("/inbox/{person}/{what}"));
+        Offers { answer: to("answer"), wish: to("wish"), trail: to("trail"), muted: Vec::new() }
+    }
+
+    #[test]
+    fn a_push_says_why_it_came_and_offers_to_mute_what_may_be_muted() {
+        let html = card(&push(), &offers("ada"));
+        assert!(html.contains("Why you: assigned to it, by rule <b>ec-7-decide</b>"), "{html}");
+        assert!(
+            html.contains(r#"action="/inbox/ada/wish?push=7&amp;mute=approvals"><button>Mute “approvals”"#)
+        );
+        let muted = Offers { muted: vec!["approvals".into()], ..offers("ada") };
+        assert!(card(&push(), &muted).contains("hear=approvals\"><button>Hear “approvals” again"));
+        let html = card(&Push { is_mandatory: true, ..push() }, &offers("ada"));
+        assert!(html.contains("cannot be muted") && !html.contains("Mute “"), "{html}");
+        assert!(!card(&push(), &Offers::default()).contains("Mute"), "nobody hears the wish");
     }
 
     #[test]
@@ -237,12 +318,15 @@ mod tests {
             summary: evil.into(),
             source: evil.into(),
             kind: evil.into(),
+            why: evil.into(),
+            rule: evil.into(),
+            category: evil.into(),
             priority: evil.into(),
             actions: vec![evil.into()],
             link: format!("https://x/\"{evil}"),
             ..push()
         };
-        let html = card(&push, Some("/inbox/x/answer"));
+        let html = card(&push, &offers("x"));
         assert!(!html.contains("<img"), "{html}");
         assert!(!html.contains(r#"onerror=""#), "{html}");
     }
@@ -250,21 +334,24 @@ mod tests {
     #[test]
     fn only_an_http_link_is_one() {
         for link in ["javascript:alert(1)", "data:text/html,x", " https://x", "//x", ""] {
-            let html = card(&Push { link: link.into(), ..push() }, None);
+            let html = card(&Push { link: link.into(), ..push() }, &Offers::default());
             assert!(!html.contains("href"), "{html}");
         }
-        assert!(card(&push(), None).contains(r#"href="https://cs.example/115295""#));
+        assert!(card(&push(), &Offers::default()).contains(r#"href="https://cs.example/115295""#));
     }
 
     #[test]
     fn answers_can_be_pressed_once_and_only_where_somebody_hears_them() {
-        let html = card(&push(), None);
+        let html = card(&push(), &Offers::default());
         assert!(html.contains(r#"<button type="button" disabled>request info</button>"#), "{html}");
         assert_eq!(html.matches("<button").count(), html.matches("disabled").count());
-        let html = card(&push(), Some("/inbox/ada/answer"));
+        let html = card(&push(), &Offers { wish: None, ..offers("ada") });
         let wanted = r#"action="/inbox/ada/answer?push=7&amp;verb=request_info"><button>request info"#;
         assert!(html.contains(wanted) && !html.contains("disabled"), "{html}");
-        let html = card(&Push { answered: Some("Answered: approve".into()), ..push() }, Some("/x"));
+        let html = card(
+            &Push { answered: Some("Answered: approve".into()), ..push() },
+            &Offers { wish: None, ..offers("x") },
+        );
         assert!(html.contains("Answered: approve") && !html.contains("<button"), "{html}");
     }
 

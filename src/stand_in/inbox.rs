@@ -58,6 +58,8 @@ pub(super) struct Shown {
     actions: Option<Text>,
     token: Option<Text>,
     answer_url: Option<Text>,
+    /// Why it was told, and of which category it is.
+    reason: [Option<Text>; 4],
     collapse_key: Option<Text>,
     priority: String,
     job: String,
@@ -79,6 +81,12 @@ pub(super) struct Push {
     pub(super) answer_url: String,
     pub(super) source: String,
     pub(super) kind: String,
+    /// Why the person got it, and which rule says so.
+    pub(super) why: String,
+    pub(super) rule: String,
+    /// What it belongs to, and whether nobody can mute that.
+    pub(super) category: String,
+    pub(super) is_mandatory: bool,
     /// The answers offered.
     pub(super) actions: Vec<String>,
     /// What became of the answer that was given.
@@ -93,10 +101,11 @@ impl Shown {
     pub(super) fn of(message: &Message, texts: Texts, job: String) -> Self {
         let value = |key| texts.value(key).cloned();
         let (link, source, kind, actions) = (value("link"), value("source"), value("kind"), value("actions"));
-        let token = value("reply_token").filter(|_| actions.is_some());
-        let answer_url = value("answer_url");
+        let (token, answer_url) = (value("reply_token"), value("answer_url"));
+        let reason = ["why", "rule", "category", "mandatory"].map(value);
         let Texts { title, summary, collapse_key, .. } = texts;
-        let optional = [&link, &source, &kind, &actions, &token, &answer_url].into_iter().flatten();
+        let optional = [&link, &source, &kind, &actions, &token, &answer_url];
+        let optional = optional.into_iter().chain(&reason).flatten();
         let mut uses: Vec<u32> =
             [&title, &summary].into_iter().chain(optional).flat_map(Text::inserts).collect();
         uses.sort_unstable();
@@ -111,6 +120,7 @@ impl Shown {
             actions,
             token,
             answer_url,
+            reason,
             collapse_key,
             priority,
             job,
@@ -175,6 +185,12 @@ impl Inboxes {
     /// What an answer to one push must bring along.
     pub(super) fn token_of(&self, person: u32, arrival: u64) -> Option<String> {
         let kept = self.inboxes.get(&person)?.pushes.iter().find(|kept| kept.arrival == arrival)?;
+        Some(kept.filled(kept.shown.token.as_ref()?))
+    }
+
+    /// The same of the newest push.
+    pub(super) fn token_of_newest(&self, person: u32) -> Option<String> {
+        let kept = self.inboxes.get(&person)?.pushes.front()?;
         Some(kept.filled(kept.shown.token.as_ref()?))
     }
 
@@ -243,6 +259,7 @@ impl Kept {
     fn put_together(&self) -> Push {
         let shown = &self.shown;
         let optional = |text: &Option<Text>| text.as_ref().map(|text| self.filled(text)).unwrap_or_default();
+        let [why, rule, category, mandatory] = shown.reason.each_ref().map(optional);
         Push {
             arrival: self.arrival,
             at: self.at,
@@ -253,6 +270,10 @@ impl Kept {
             answer_url: optional(&shown.answer_url),
             source: optional(&shown.source),
             kind: optional(&shown.kind),
+            why,
+            rule,
+            category,
+            is_mandatory: mandatory == "true",
             actions: optional(&shown.actions)
                 .split(',')
                 .filter(|action| !action.is_empty())

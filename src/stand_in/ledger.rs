@@ -9,6 +9,7 @@ use std::sync::Arc;
 use hashbrown::{HashMap, HashSet};
 use serde::Serialize;
 
+use super::arrived::Arrived;
 use super::contract::{Refusal, Submit, Texts};
 use super::faults::Faults;
 use super::foreign::Said;
@@ -21,6 +22,7 @@ pub(super) struct Keep {
     pub(super) inboxes: usize,
     pub(super) jobs: usize,
     pub(super) refs: bool,
+    pub(super) arrivals: bool,
 }
 
 /// The accepted, by job, reference and person.
@@ -40,6 +42,7 @@ pub(super) struct Ledger {
     recent: VecDeque<Job>,
     refs: Vec<Reference>,
     ref_messages: HashMap<u64, Box<str>>,
+    arrivals: Vec<Arrived>,
     inboxes: Inboxes,
     totals: Totals,
 }
@@ -157,6 +160,7 @@ impl Ledger {
             recent: VecDeque::new(),
             refs: Vec::new(),
             ref_messages: HashMap::new(),
+            arrivals: Vec::new(),
             inboxes: Inboxes::new(keep.inboxes),
             totals: Totals::default(),
         }
@@ -169,7 +173,7 @@ impl Ledger {
 
     /// Notes that it was refused.
     pub(super) fn refused(&mut self, refusal: &Refusal) {
-        *self.totals.refused.entry(refusal.code.to_owned()).or_default() += 1;
+        *self.totals.refused.entry(refusal.code.to_string()).or_default() += 1;
     }
 
     /// Makes the submit's job, or finds the one its message id made before.
@@ -205,6 +209,10 @@ impl Ledger {
         texts: Texts,
         (at, faults): (Timestamp, &Faults),
     ) {
+        if self.keep.arrivals {
+            let message = (&submit.push_message, &texts);
+            self.arrivals.extend(submit.destinations.iter().map(|to| Arrived::of(message, to, at)));
+        }
         let shown = Arc::new(Shown::of(&submit.push_message, texts, job_id(number)));
         for destination in &submit.destinations {
             let reference = reference_number(&destination.reference);
@@ -280,6 +288,11 @@ impl Ledger {
         number
     }
 
+    /// The pushes that arrived since this was asked last, when kept.
+    pub(super) fn take_arrivals(&mut self) -> Vec<Arrived> {
+        std::mem::take(&mut self.arrivals)
+    }
+
     /// The sums.
     pub(super) fn totals(&self) -> Totals {
         let distinct = self.references.len() as u64;
@@ -316,6 +329,11 @@ impl Ledger {
     /// What an answer to a push of this person must bring along.
     pub(super) fn token_of(&self, person: &str, arrival: u64) -> Option<String> {
         self.inboxes.token_of(*self.numbers.get(person)?, arrival)
+    }
+
+    /// The same of the person's newest push: it says whose inbox this is.
+    pub(super) fn token_of_newest(&self, person: &str) -> Option<String> {
+        self.inboxes.token_of_newest(*self.numbers.get(person)?)
     }
 
     /// Keeps what became of an answer.
@@ -370,7 +388,7 @@ mod tests {
     use crate::stand_in::contract;
 
     fn ledger(inboxes: usize) -> Ledger {
-        Ledger::new(Keep { inboxes, jobs: 2, refs: true })
+        Ledger::new(Keep { inboxes, jobs: 2, refs: true, arrivals: false })
     }
 
     /// Accepts a job for people and references such as `amy=1 bob=2`.

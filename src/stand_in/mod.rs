@@ -16,12 +16,15 @@
 //! | `GET`, `POST /faults` | how it misbehaves |
 //! | `GET /`, `/inbox/{person}` | pages that update themselves |
 //! | `POST /inbox/{person}/answer` | a button is pressed: the answer goes to Bugle |
+//! | `POST /inbox/{person}/wish` | a category is muted, quiet hours are set, where a host stands behind it |
+//! | `GET /inbox/{person}/trail` | what became of the matter of a push, where a host knows |
+//! | `POST /clock` | the host's clock is put forward |
 //!
 //! Beside it stand source systems that the answers are carried into: `systems`.
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -32,6 +35,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 mod answer;
+mod arrived;
+mod backstage;
 mod books;
 mod connection;
 mod contract;
@@ -44,11 +49,15 @@ mod knock;
 mod ledger;
 mod pages;
 mod sign_in;
+mod story;
 mod submit;
 mod systems;
 mod text;
 
 use crate::push::signature::Secret;
+pub use answer::Given;
+pub use arrived::Arrived;
+pub use backstage::{Entry, Host, Trail, Wish, Wishes};
 use connection::{Cut, Door, Shut};
 use faults::{Dice, Fate};
 pub use faults::{Faults, Latency, NoLatency};
@@ -70,6 +79,8 @@ pub struct Options {
     pub jobs: usize,
     /// Whether it keeps every reference for `GET /refs`: about 50 bytes and its title each.
     pub keep_refs: bool,
+    /// Whether it keeps every push until [`StandIn::take_arrivals`].
+    pub keep_arrivals: bool,
     /// Where Bugle hears answers; without it the buttons cannot be pressed.
     pub answers: Option<String>,
     /// What the gateway asks for as `otagAppKey`; nothing when absent.
@@ -87,6 +98,8 @@ pub struct StandIn {
 
 /// What all calls share.
 struct Stage {
+    /// The source systems of other houses.
+    houses: Mutex<systems::Houses>,
     ledger: Mutex<Ledger>,
     dice: Mutex<Dice>,
     gate: Mutex<sign_in::Gate>,
@@ -98,6 +111,8 @@ struct Stage {
     shut: watch::Sender<Option<Shut>>,
     closing: watch::Sender<bool>,
     phone: answer::Phone,
+    /// Who stands behind the pages, if anybody does.
+    host: OnceLock<Arc<dyn Host>>,
     app_key: Option<SecretString>,
     webhook_secrets: Vec<Secret>,
 }
@@ -110,8 +125,14 @@ const GRACE: Duration = Duration::from_secs(2);
 /// # Errors
 /// When the listener does not know its own address.
 pub fn serve(listener: TcpListener, options: Options) -> io::Result<StandIn> {
-    let keep = Keep { inboxes: options.inboxes, jobs: options.jobs, refs: options.keep_refs };
+    let keep = Keep {
+        inboxes: options.inboxes,
+        jobs: options.jobs,
+        refs: options.keep_refs,
+        arrivals: options.keep_arrivals,
+    };
     let stage = Arc::new(Stage {
+        houses: Mutex::default(),
         ledger: Mutex::new(Ledger::new(keep)),
         dice: Mutex::new(Dice::new(Faults::default())),
         gate: Mutex::new(sign_in::Gate::new(options.sign_in)),
@@ -121,6 +142,7 @@ pub fn serve(listener: TcpListener, options: Options) -> io::Result<StandIn> {
         shut: watch::Sender::new(None),
         closing: watch::Sender::new(false),
         phone: answer::Phone::new(options.answers)?,
+        host: OnceLock::new(),
         app_key: options.app_key,
         webhook_secrets: options.webhook_secrets,
     });
@@ -155,6 +177,7 @@ fn routes(stage: Arc<Stage>) -> Router {
         .route("/style.css", get(pages::style))
         .route("/live.js", get(pages::script))
         .merge(systems::routes())
+        .merge(story::routes())
         .with_state(stage)
 }
 
@@ -173,6 +196,7 @@ impl Default for Options {
             inboxes: 1_000,
             jobs: 100,
             keep_refs: false,
+            keep_arrivals: false,
             answers: None,
             app_key: None,
             webhook_secrets: Vec::new(),
@@ -207,6 +231,25 @@ impl StandIn {
         lock(&self.stage.ledger).account(person).cloned()
     }
 
+    /// The pushes that arrived since this was asked last, in their order; none unless they are kept.
+    #[must_use]
+    pub fn take_arrivals(&self) -> Vec<Arrived> {
+        lock(&self.stage.ledger).take_arrivals()
+    }
+
+    /// Sends an answer to Bugle as a device would; the word of the refusal where it is not taken in.
+    ///
+    /// # Errors
+    /// Nobody hears answers.
+    pub async fn answer(&self, given: &Given<'_>) -> Result<Option<String>, String> {
+        self.stage.phone.give(given).await
+    }
+
+    /// From now on the source systems are those of this house; what it had when it was left is there again.
+    pub fn enter(&self, house: &str) {
+        lock(&self.stage.houses).enter(&mut lock(&self.stage.systems), house);
+    }
+
     /// From now on it misbehaves like this.
     pub fn set_faults(&self, faults: Faults) {
         self.stage.set_faults(faults);
@@ -231,6 +274,16 @@ impl StandIn {
     /// From now on answers go there.
     pub fn answer_to(&self, url: String) {
         self.stage.phone.answer_to(url);
+    }
+
+    /// From now on the pages offer what this host can do. The first one stays.
+    pub fn stand_behind(&self, host: Arc<dyn Host>) {
+        self.stage.host.get_or_init(|| host);
+    }
+
+    /// The pages look at everything anew.
+    pub fn refresh(&self) {
+        self.stage.version.send_modify(|version| *version += 1);
     }
 
     /// Stops listening, ends the pages' streams, and waits a moment for answers under way.

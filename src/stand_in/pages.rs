@@ -16,7 +16,7 @@ use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-use super::{Stage, html, lock};
+use super::{Stage, html, lock, story};
 
 const PEOPLE: &str = include_str!("pages/people.html");
 const INBOX: &str = include_str!("pages/inbox.html");
@@ -45,6 +45,8 @@ pub(super) async fn people(State(stage): State<Arc<Stage>>, Query(search): Query
         PEOPLE,
         &[
             ("search", &html::escape(&search.q)),
+            ("clock", &story::clock(&stage, "/")),
+            ("story", story::guide(&stage)),
             ("events", &html::escape(&events)),
             ("totals", &totals),
             ("list", &list),
@@ -61,6 +63,8 @@ pub(super) async fn people_events(State(stage): State<Arc<Stage>>, Query(search)
 /// `GET /inbox/{person}`.
 pub(super) async fn inbox(State(stage): State<Arc<Stage>>, Path(person): Path<String>) -> Response {
     let [totals, list] = inbox_parts(&stage, &person);
+    let (clock, wishes) =
+        (story::clock(&stage, &format!("/inbox/{}", html::percent(&person))), story::quiet(&stage, &person));
     let (name, realm) = html::split_name(&person);
     let events = format!("/inbox/{}/events", html::percent(&person));
     let filled = html::fill(
@@ -71,6 +75,8 @@ pub(super) async fn inbox(State(stage): State<Arc<Stage>>, Path(person): Path<St
             ("initials", &html::escape(&html::initials(name))),
             ("hue", &html::hue(&person)),
             ("events", &html::escape(&events)),
+            ("clock", &clock),
+            ("wishes", &wishes),
             ("totals", &totals),
             ("list", &list),
         ],
@@ -170,10 +176,10 @@ fn inbox_parts(stage: &Stage, person: &str) -> [String; 2] {
     let mut ledger = lock(&stage.ledger);
     let (pushes, account) = (ledger.open_inbox(person), ledger.account(person).cloned());
     drop(ledger);
-    let answer = stage.phone.answers().map(|_| format!("/inbox/{}/answer", html::percent(person)));
+    let offers = story::offers(stage, person, pushes.as_deref().unwrap_or_default());
     let total = account.map_or(0, |account| account.pushes);
     let list = match pushes {
-        Some(pushes) => pushes.iter().map(|push| html::card(push, answer.as_deref())).collect(),
+        Some(pushes) => pushes.iter().map(|push| html::card(push, &offers)).collect(),
         None if total > 0 => {
             r#"<li class="empty" id="empty">These pushes were let go to make room for newer ones of others.</li>"#
                 .to_owned()

@@ -31,7 +31,13 @@ pub(super) async fn submit(knock: Knock) -> Response {
 fn accept(stage: &Arc<Stage>, faults: &Arc<Faults>, body: &Bytes) -> Result<u64, Refusal> {
     let inner = contract::open(body)?;
     let at = clock::now();
-    let (submit, texts) = contract::read(&inner, &faults.poison)?;
+    let (submit, texts) =
+        contract::read(&inner, &faults.poison).map_err(|refusal| match &faults.poison_code {
+            Some(code) if refusal.message == contract::POISONED => {
+                Refusal { code: code.clone().into(), ..refusal }
+            }
+            _ => refusal,
+        })?;
     let accepted = {
         let mut ledger = lock(&stage.ledger);
         let accepted = ledger.accept(&submit, texts, (at, faults));

@@ -12,6 +12,7 @@ pub mod mutes;
 mod quantiles;
 pub mod snapshot;
 pub mod snapshot_file;
+pub mod traffic;
 pub mod view;
 
 pub use expiring::Expiring;

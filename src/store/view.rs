@@ -17,10 +17,11 @@ pub use super::snapshot::{
     BookView, DirectoryView, Hops, LaneView, MutedView, PushView, ReadBackView, ReasonView, RecentVerdict,
     RestoringView, RulesView, SilenceView, Snapshot, SourceView, WarmView,
 };
+use super::traffic::Traffic;
 use crate::event::fact::{CommitResult, SendOutcome};
 use crate::event::mute::Silence;
 use crate::event::record::Input;
-use crate::event::{Fact, Lane, ReadBack, Reason, Source, Span, Timestamp, Verdict};
+use crate::event::{Fact, Lane, ReadBack, Reason, Source, Span, Timestamp, Topic, Verdict};
 
 /// How many verdicts the board keeps; the oldest leaves first.
 pub const MOST_VERDICTS: usize = 60;
@@ -40,8 +41,6 @@ pub struct Board {
     restoring: DashMap<(Lane, Input), ReadBack>,
     /// Partitions that others run and this process knows, and how far behind each copy is.
     warm: DashMap<(Lane, Input), u64>,
-    /// When each lane thread last went round its loop.
-    beats: DashMap<(Lane, usize), Timestamp>,
     people: AtomicI64,
     confirmed: AtomicI64,
     rules: Mutex<RulesView>,
@@ -54,6 +53,8 @@ pub struct Board {
     verdicts: Mutex<VecDeque<RecentVerdict>>,
     /// How the newest answers ended; no snapshot shows it.
     pub answers: Decisions,
+    /// What lanes write for one another, and when each thread last went round its loop.
+    pub traffic: Traffic,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +84,6 @@ impl Board {
             open: DashMap::new(),
             restoring: DashMap::new(),
             warm: DashMap::new(),
-            beats: DashMap::new(),
             people: AtomicI64::new(0),
             confirmed: AtomicI64::new(i64::MIN),
             rules: Mutex::default(),
@@ -94,22 +94,13 @@ impl Board {
             latency: Latencies::default(),
             verdicts: Mutex::new(VecDeque::new()),
             answers: Decisions::default(),
+            traffic: Traffic::default(),
         }
     }
 
     /// Whether Kafka answers.
     pub fn connected(&self, yes: bool) {
         self.connected.store(yes, Ordering::Relaxed);
-    }
-
-    /// A lane thread went round its loop.
-    pub fn beat(&self, lane: Lane, thread: usize, now: Timestamp) {
-        self.beats.insert((lane, thread), now);
-    }
-
-    /// A lane thread ended; its silence is no fault any more.
-    pub fn ended(&self, lane: Lane, thread: usize) {
-        self.beats.remove(&(lane, thread));
     }
 
     /// Shows verdicts of one transaction among the newest.
@@ -175,7 +166,7 @@ impl Board {
             Fact::DirectoryRead { people, at } => self.directory_read(*people, *at),
             Fact::RulesInForce { .. } | Fact::RulesRefused | Fact::RulesAwaited { .. } => self.ruled(fact),
             Fact::Muted { silences, blocks } => self.mute(silences, *blocks),
-            Fact::Answered { count } => self.add("answers", "", *count),
+            Fact::Answered { count } => self.answered(*count),
             Fact::AnswerEnded { count, .. } => self.add("ended", "answers", *count),
             Fact::TellingsAgain { count } => self.add("tellings", "", *count),
             Fact::WriteBackOwed { count } => self.add("write_backs", "", *count),
@@ -187,6 +178,12 @@ impl Board {
     fn directory_read(&self, people: u64, at: Timestamp) {
         self.people.store(i64::try_from(people).unwrap_or(i64::MAX), Ordering::Relaxed);
         self.confirmed.store(at.millis(), Ordering::Relaxed);
+    }
+
+    /// Answers were written to their subjects.
+    fn answered(&self, count: u64) {
+        self.add("answers", "", count);
+        self.traffic.written(Topic::Subjects, count);
     }
 
     /// What is in force, and who waits for it.
@@ -267,7 +264,7 @@ impl Board {
     }
 
     fn source(&self, source: Source) -> SourceView {
-        let topic = crate::event::Topic::Events(source);
+        let topic = Topic::Events(source);
         let lag = self.lag.iter().filter(|entry| entry.key().1.topic == topic);
         let lag = lag.map(|entry| entry.records).sum();
         let read = self.tally("read", source.as_str());
@@ -298,8 +295,7 @@ impl Board {
             sum.read += entry.read;
             sum.of += entry.of;
         }
-        let beats = self.beats.iter().filter(|entry| entry.key().0 == lane);
-        view.beat_ms = beats.map(|entry| now.since(*entry.value()).millis()).max();
+        view.beat_ms = self.traffic.oldest_beat(lane).map(|beat| now.since(beat).millis());
         view
     }
 
@@ -403,9 +399,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::event::Coordinates;
     use crate::event::Ending;
     use crate::event::fact::RefusalClass;
-    use crate::event::{Coordinates, Topic};
+    use crate::store::traffic::Pulse;
 
     const START: Timestamp = Timestamp::from_millis(1_000_000);
 
@@ -486,13 +483,17 @@ mod tests {
         assert_eq!(board.snapshot(START).lanes[0].lag, 5);
     }
 
+    fn round(at: Timestamp) -> Pulse {
+        Pulse { at, due: None, is_busy: false }
+    }
+
     #[test]
     fn a_lane_is_as_quiet_as_its_slowest_thread() {
         let board = Board::new(START);
-        board.beat(Lane::Person, 0, later(0));
-        board.beat(Lane::Person, 1, later(700));
+        board.traffic.beat(Lane::Person, 0, round(later(0)));
+        board.traffic.beat(Lane::Person, 1, round(later(700)));
         assert_eq!(board.snapshot(later(1_000)).lanes[2].beat_ms, Some(1_000));
-        board.ended(Lane::Person, 0);
+        board.traffic.ended(Lane::Person, 0);
         assert_eq!(board.snapshot(later(1_000)).lanes[2].beat_ms, Some(300));
     }
 

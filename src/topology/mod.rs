@@ -29,6 +29,7 @@ mod sense;
 mod timing;
 pub(crate) mod tree;
 mod tried;
+mod why;
 
 use std::sync::Arc;
 
@@ -46,6 +47,7 @@ pub use message::{Cut, Message, MessageFault};
 pub use rule::{Closer, KindRule, Rule};
 pub use schedule::Saying;
 pub use tried::{Test, Tried};
+pub use why::why;
 
 /// All rules of a folder, ready to be asked.
 #[derive(Debug, Clone, Default)]

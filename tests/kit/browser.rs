@@ -99,6 +99,12 @@ impl Browser {
         });
     }
 
+    /// Writes into a field.
+    pub(crate) fn fill(&self, css: &str, text: &str) {
+        let write = "document.querySelector(arguments[0]).value = arguments[1]";
+        self.run(write, &[css.into(), text.into()]);
+    }
+
     /// What pages have complained of since they were opened.
     pub(crate) fn complaints(&self) -> Vec<String> {
         let log = self.call(&reqwest::Method::POST, "/se/log", &json!({ "type": "browser" })).expect("a log");

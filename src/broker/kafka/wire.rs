@@ -8,6 +8,7 @@ use rdkafka::producer::BaseRecord;
 use rdkafka::util::IntoOpaque;
 
 use super::super::{Incoming, Input, Outgoing, Topic};
+use crate::clock;
 use crate::event::Timestamp;
 
 /// The record for the topic of this name; the bytes are borrowed, and copied when it is handed over.
@@ -41,7 +42,7 @@ pub(super) fn incoming(message: &BorrowedMessage<'_>, topic: Topic) -> Incoming 
     Incoming {
         input: Input { topic, partition: message.partition() },
         offset: message.offset(),
-        timestamp: Timestamp::from_millis(message.timestamp().to_millis().unwrap_or_default()),
+        timestamp: clock::shown(Timestamp::from_millis(message.timestamp().to_millis().unwrap_or_default())),
         key: message.key().map(Bytes::copy_from_slice),
         value: message.payload().map(Bytes::copy_from_slice),
         headers,

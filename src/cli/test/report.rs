@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::{Outcome, Output, Run};
-use crate::scenario::{Branch, Coverage, Scenario};
+use crate::scenario::{Branch, Coverage, Finding, Scenario};
 use crate::topology::{Fault, Paint};
 
 /// The rules or scenarios that cannot be read.
@@ -40,7 +40,7 @@ pub(super) fn text(run: &Run, least: Option<u8>, paint: Paint) -> String {
     for outcome in &run.outcomes {
         let word = if outcome.findings.is_empty() { green(paint, "  ok") } else { red(paint, "FAIL") };
         let _ = writeln!(text, "{word}  {:width$}  {}", label(&outcome.scenario), outcome.scenario.name);
-        findings(outcome, paint, &mut text);
+        findings(&outcome.scenario, &outcome.findings, paint, &mut text);
     }
     let failed = run.outcomes.iter().filter(|outcome| !outcome.findings.is_empty()).count();
     let cases: BTreeSet<&str> =
@@ -59,12 +59,13 @@ pub(super) fn text(run: &Run, least: Option<u8>, paint: Paint) -> String {
     text
 }
 
-fn findings(outcome: &Outcome, paint: Paint, text: &mut String) {
+/// What came out otherwise than a scenario says.
+pub(in crate::cli) fn findings(scenario: &Scenario, all: &[Finding], paint: Paint, text: &mut String) {
     let mut last = None;
-    for finding in &outcome.findings {
+    for finding in all {
         let place = (finding.line, finding.at.as_str());
         if last != Some(place) {
-            let _ = writeln!(text, "      {}  {}:{}", finding.at, outcome.scenario.file, finding.line);
+            let _ = writeln!(text, "      {}  {}:{}", finding.at, scenario.file, finding.line);
             last = Some(place);
         }
         for line in &finding.lines {
@@ -129,7 +130,7 @@ fn outcome(outcome: &Outcome) -> Json {
 }
 
 /// The use case, else the file.
-pub(super) fn label(scenario: &Scenario) -> String {
+pub(in crate::cli) fn label(scenario: &Scenario) -> String {
     let file = || Path::new(&scenario.file).file_stem().unwrap_or_default().to_string_lossy().into_owned();
     scenario.use_case.clone().unwrap_or_else(file)
 }

@@ -9,7 +9,7 @@ function times(root) {
   const today = new Date().toDateString();
   for (const time of root.querySelectorAll("time")) {
     const at = new Date(time.dateTime);
-    const options = at.toDateString() === today
+    const options = at.toDateString() === today && !time.dataset.day
       ? { hour: "2-digit", minute: "2-digit" }
       : { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" };
     time.textContent = at.toLocaleString(undefined, options);

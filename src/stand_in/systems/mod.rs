@@ -127,6 +127,14 @@ pub(super) struct Systems {
     people: people::People,
 }
 
+/// Companies whose systems answer under one address, one after the other.
+#[derive(Default)]
+pub(super) struct Houses {
+    /// Whose systems answer now.
+    now: String,
+    others: BTreeMap<String, Systems>,
+}
+
 /// Things to be there.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -284,6 +292,7 @@ pub(super) fn learn(systems: &mut Systems, event: &Value) {
                 "process_id": text(&data["process_id"]), "subprocess_id": text(&data["subprocess_id"]),
                 "task_id": text(&data["task_id"]), "title": text(&event["entity"]["name"]),
                 "assignees": assignees.map(|person| text(&person["user_id"])).collect::<Vec<_>>(),
+                "initiator": text(&data["initiator"]), "step": text(&data["task_name"]),
                 "is_group": data["group_task"] == true, "is_signed": data["signature_required"] == true,
                 "status_key": data["status_key"].as_str().unwrap_or("s1"),
             });
@@ -298,6 +307,19 @@ pub(super) fn learn(systems: &mut Systems, event: &Value) {
             }
         }
         _ => {}
+    }
+}
+
+// === impl Houses ===
+
+impl Houses {
+    /// Another house's systems answer.
+    pub(super) fn enter(&mut self, systems: &mut Systems, house: &str) {
+        if house != self.now {
+            let theirs = self.others.remove(house).unwrap_or_default();
+            let left = std::mem::replace(systems, theirs);
+            self.others.insert(std::mem::replace(&mut self.now, house.to_owned()), left);
+        }
     }
 }
 

@@ -37,6 +37,12 @@ pub struct Workflow {
     /// What it is about.
     #[serde(default)]
     pub title: String,
+    /// Who started the workflow.
+    #[serde(default)]
+    pub initiator: String,
+    /// What this step of it is called.
+    #[serde(default)]
+    pub step: String,
     /// Whose it is, as `user@partition`.
     pub assignees: Vec<String>,
     /// It belongs to a group: somebody takes it on first.
