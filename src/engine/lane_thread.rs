@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::broker::{Arrival, BrokerError, Input, Link, LinkSpec, Position, StartFrom};
 use crate::clock::{self, Tick};
-use crate::event::fact::{AccountState, CommitResult};
+use crate::event::fact::AccountState;
 use crate::event::{Fact, Lane, Span, Timestamp, Topic};
 use crate::flow::{Muted, Want, World};
 use crate::topology::Topology;
@@ -37,8 +37,6 @@ pub(super) const STALE_AFTER: Span = Span::from_secs(10);
 const DRAIN: Duration = Duration::from_secs(15);
 /// How often lag is looked at.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
-/// Between two tries to open a link.
-const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// A transaction may stay open this long; one stalled writer holds up all its readers.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -53,13 +51,13 @@ pub(super) struct LaneThread {
     /// The rules of the open transaction.
     pub(super) rules: Arc<Topology>,
     settings: Settings,
-    stop: Arc<Stop>,
+    pub(super) stop: Arc<Stop>,
     /// Partitions that all threads of this lane hold, and those of this one among them.
     pub(super) held: Arc<AtomicUsize>,
     pub(super) holds: usize,
     requests: Requests,
     fetches: Fetches,
-    replies: Replies,
+    pub(super) replies: Replies,
     pub(super) stations: BTreeMap<Input, Station>,
     /// Given to us, and not looked at yet.
     pub(super) assigned: Vec<(Input, Option<Position>)>,
@@ -70,6 +68,8 @@ pub(super) struct LaneThread {
     pub(super) holding: bool,
     pub(super) now: Timestamp,
     link: Option<Box<dyn Link>>,
+    /// When its name was taken last.
+    pub(super) replaced: Option<Tick>,
     /// The link went back while arrivals were taken in.
     pub(super) rewound: bool,
     /// A commit has ended since the last poll: what waited for it is done at once.
@@ -110,6 +110,7 @@ impl LaneThread {
             holding: false,
             now: clock::now(),
             link: None,
+            replaced: None,
             rewound: false,
             committed: false,
             polled: Tick::now(),
@@ -142,25 +143,6 @@ impl LaneThread {
         if let Err(error) = self.let_go(link.as_mut(), &inputs) {
             tracing::warn!(lane = self.lane.as_str(), %error, "what was not committed is done by the next owner");
         }
-    }
-
-    fn break_off(&mut self, error: &BrokerError) {
-        let inputs: Vec<Input> = self.stations.keys().copied().chain(self.waiting_for_memory()).collect();
-        self.forget(&inputs);
-        self.gathering = None;
-        // An answer to the old lanes must not be taken for one to the new.
-        self.replies = mpsc::channel();
-        self.under_way = 0;
-        if matches!(error, BrokerError::Replaced { .. }) {
-            // Taken back from it, the name would be taken back from us, for ever.
-            tracing::error!(lane = self.lane.as_str(), %error, "this process ends");
-            self.stop.given_up.send_replace(Some(error.to_string()));
-            self.stop.asked.store(true, Ordering::Relaxed);
-        } else {
-            tracing::warn!(lane = self.lane.as_str(), %error, "the link is built anew");
-        }
-        count::commit(&self.parts.board, self.lane, CommitResult::Fatal, (0, Duration::ZERO));
-        self.pause(TRY_AGAIN);
     }
 
     fn spec(&self) -> LinkSpec {
@@ -373,7 +355,7 @@ impl LaneThread {
         committed
     }
 
-    fn forget(&mut self, inputs: &[Input]) {
+    pub(super) fn forget(&mut self, inputs: &[Input]) {
         self.forget_restoring(inputs);
         for input in inputs {
             let gone = self.stations.remove(input);

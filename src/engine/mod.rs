@@ -7,6 +7,7 @@
 //! lane takes its memory back and reads again from its committed position; after a broken producer
 //! every lane is built anew.
 
+mod broken_link;
 pub mod by_hand;
 mod caller;
 mod catch_up;

@@ -8,6 +8,7 @@ use crate::stage::Stage;
 
 const INVALID_PRODUCER_EPOCH: i16 = 47;
 const INVALID_TXN_STATE: i16 = 48;
+const FENCED_INSTANCE_ID: i16 = 82;
 const PRODUCER_FENCED: i16 = 90;
 
 #[test]
@@ -33,6 +34,23 @@ fn f21_a_producer_told_that_it_is_fenced_is_replaced_and_the_process_goes_on() {
         next.let_go();
         stage.settle(&mut [&mut bugle]);
     }
+    stage.close(bugle);
+}
+
+#[test]
+fn a_process_whose_name_was_taken_once_takes_it_back_and_goes_on() {
+    let mut stage = Stage::open(82);
+    let proxy = kit::proxy();
+    let mut bugle = stage.run_behind(&proxy.servers(), "alone");
+    stage.publish(40);
+    stage.until_told(40, &mut [&mut bugle]);
+    for lane in ["person", "delivery"] {
+        let trap = proxy.trap(Api::Heartbeat, &format!("alone-{lane}-0"), Does::Refuse(FENCED_INSTANCE_ID));
+        trap.until_sprung();
+        stage.publish(40);
+        stage.settle(&mut [&mut bugle]);
+    }
+    assert_eq!(bugle.said().matches("has taken this one's place").count(), 2, "{}", bugle.said());
     stage.close(bugle);
 }
 

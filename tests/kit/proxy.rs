@@ -16,6 +16,8 @@ use super::ground::SOON;
 /// A request of the commit path, by its number in Kafka's protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Api {
+    /// A member says that it is there.
+    Heartbeat = 12,
     /// Before the first record to a partition.
     AddPartitions = 24,
     /// After the last record, before the offsets.
@@ -31,7 +33,7 @@ pub(crate) enum Does {
     HoldRequest,
     /// The broker has it, but its answer does not reach the client before it is let go.
     HoldAnswer,
-    /// It never reaches the broker; an end of a transaction is answered with this error.
+    /// It never reaches the broker; a heartbeat, or an end of a transaction, is answered with this error.
     Refuse(i16),
     /// The broker carries it out, and the end of a transaction is answered with this error.
     Belie(i16),

@@ -20,7 +20,8 @@
 //! The faults' numbers there: F1 to F4, `kill -9` before the first record of a commit, before its offsets,
 //! before its end, before the answer to that; F5, while the push service has a batch; F7, a process stopped for
 //! longer than its session; F8, asked to end, with and without enough time; F9, members that come and go;
-//! F10, two processes of one name; F21, a producer told that it is fenced.
+//! F10, two processes of one name; F11, leaders ended; F12, all brokers away; F13, coordinators ended; F14,
+//! links cut; F15, links on which one way is dead; F17, slow links; F21, a producer told that it is fenced.
 
 mod checks;
 mod fleet;
