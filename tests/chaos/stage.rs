@@ -33,6 +33,7 @@ pub(crate) struct Stage {
     pub(crate) group: String,
     pub(crate) load: Load,
     brokers: String,
+    config: Config,
     broker: Arc<dyn Broker>,
     codec: Arc<Codec>,
     ledgers: Ledgers,
@@ -86,7 +87,7 @@ log: {{ format: human }}
         broker.publish(load.directory(Name::Person.local_id())).unwrap();
         let ledgers = Ledgers::open(broker.as_ref()).unwrap();
         let brokers = brokers.to_owned();
-        Self { group, load, brokers, broker, codec, ledgers, stand_in, stand_in_port, folder }
+        Self { group, load, brokers, config, broker, codec, ledgers, stand_in, stand_in_port, folder }
     }
 
     /// Starts `bugle run` under a name, as a static member of its groups.
@@ -114,6 +115,11 @@ log: {{ format: human }}
         let file: PathBuf = self.folder.path().join("bugle.yaml");
         let args = ["run", "--config", &file.to_string_lossy(), "--brokers", brokers];
         Process::start(&[&args, more].concat())
+    }
+
+    /// What a topic is called here.
+    pub(crate) fn topic(&self, topic: Topic) -> String {
+        self.config.kafka.topics.name(topic)
     }
 
     /// What the transactional ids of a named instance's lane begin with.

@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part of the kit")]
 
 pub(crate) mod browser;
+pub(crate) mod cluster;
 pub(crate) mod door;
 pub(crate) mod ground;
 pub(crate) mod process;

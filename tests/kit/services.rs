@@ -109,30 +109,38 @@ fn sign_in(home: &Path) {
     }
 }
 
-pub(crate) fn start_kafka(kit: &Path) -> Service {
+/// Kafka's own files, fetched once: where they are.
+pub(crate) fn fetched_kafka(kit: &Path) -> PathBuf {
     run(Command::new("java").arg("-version"));
     let root = kit.join(format!("kafka-{KAFKA}"));
-    let libs = root.join("libs");
     fetched(&root, || {
         let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kit/pom.xml");
-        let into = format!("-DoutputDirectory={}", libs.display());
+        let into = format!("-DoutputDirectory={}", root.join("libs").display());
         run(Command::new("mvn")
             .args(["-q", "-B", "-f"])
             .arg(pom)
             .args(["dependency:copy-dependencies", &into]));
     });
+    root
+}
+
+/// A JVM with Kafka's classes.
+pub(crate) fn java(heap: &str) -> Command {
+    let libs = kit().join(format!("kafka-{KAFKA}")).join("libs").join("*");
+    let mut java = Command::new("java");
+    java.args([heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]).arg(libs);
+    java.arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn");
+    java
+}
+
+pub(crate) fn start_kafka(kit: &Path) -> Service {
+    let root = fetched_kafka(kit);
     let mut ports = free_ports(3);
     ports.push(quiet_port());
     let home = home(kit, "kafka");
     let data = home.join("data");
     let config = home.join("server.properties");
     fs::write(&config, server_properties(&ports, &data)).expect("target/ can be written");
-    let java = |heap: &str| {
-        let mut java = Command::new("java");
-        java.args([heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]).arg(libs.join("*"));
-        java.arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn");
-        java
-    };
     // Formatting takes a JVM of its own; its two small files serve every node of this kind.
     let formatted = root.join("formatted");
     if formatted.exists() {
@@ -236,7 +244,7 @@ pub(crate) fn run(command: &mut Command) -> String {
 }
 
 /// A fresh folder for one run of a service; those of runs that have ended go.
-fn home(kit: &Path, name: &str) -> PathBuf {
+pub(crate) fn home(kit: &Path, name: &str) -> PathBuf {
     let runs = kit.join("runs");
     let home = runs.join(format!("{name}-{}-{}", process::id(), bugle::clock::now().millis()));
     fs::create_dir_all(&home).expect("target/ can be written");
@@ -250,14 +258,14 @@ fn home(kit: &Path, name: &str) -> PathBuf {
 }
 
 /// Ports that were free a moment ago, all different.
-fn free_ports(count: usize) -> Vec<u16> {
+pub(crate) fn free_ports(count: usize) -> Vec<u16> {
     let sockets: Vec<TcpListener> =
         (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port is free")).collect();
     sockets.iter().map(|socket| socket.local_addr().expect("it is bound").port()).collect()
 }
 
 /// A port that the system gives to nobody who asks for any.
-fn quiet_port() -> u16 {
+pub(crate) fn quiet_port() -> u16 {
     let mut ports = std::iter::repeat_with(|| fastrand::u16(20_000..32_000));
     ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("it has no end")
 }
