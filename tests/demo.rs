@@ -4,11 +4,15 @@
 
 mod kit;
 
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use kit::process::ended;
 use kit::site::{Expected, Site};
 use serde_json::Value as Json;
+
+/// Days of virtual time are played beside nothing else that this test program runs.
+static ALONE: RwLock<()> = RwLock::new(());
 
 /// What the demo says at its end; its books must close and it must end with 0.
 fn demo(more: &[&str]) -> Json {
@@ -27,6 +31,7 @@ fn demo(more: &[&str]) -> Json {
 
 #[test]
 fn the_demo_tells_its_story_without_kafka_and_with_it_alike() {
+    let _beside = ALONE.read().unwrap_or_else(PoisonError::into_inner);
     let (alone, on_kafka) = (demo(&[]), demo(&["--brokers", kit::kafka()]));
     assert_eq!(alone["books"]["changes"], on_kafka["books"]["changes"]);
     // Where the one took longer than half a minute, what waited for others like it has been told.
@@ -41,6 +46,7 @@ fn the_demo_tells_its_story_without_kafka_and_with_it_alike() {
 
 #[test]
 fn every_scenario_ends_as_written_with_everything_around_the_lanes() {
+    let _alone = ALONE.write().unwrap_or_else(PoisonError::into_inner);
     let (code, said) = ended(&["demo", "--headless", "--all", "--output", "json"]);
     let came = said.lines().find(|line| line.starts_with('{')).unwrap_or_default();
     let came: Json = serde_json::from_str(came).unwrap_or_else(|error| panic!("{error}:\n{said}"));
@@ -56,6 +62,7 @@ fn every_scenario_ends_as_written_with_everything_around_the_lanes() {
 #[test]
 fn a_crash_in_the_middle_of_a_backlog_loses_nobody_and_tells_nobody_twice() {
     const EVENTS: u64 = 4_000;
+    let _beside = ALONE.read().unwrap_or_else(PoisonError::into_inner);
     let site = Site::open(kit::registry(), 4, &["--latency", "150ms"]);
     let sent = site.file("sent.jsonl");
     let (prefix, count) = (format!("{}opentext.", site.prefix), EVENTS.to_string());
