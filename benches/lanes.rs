@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
+use apache_avro::types::Value as Avro;
 use apache_avro::writer::datum::GenericDatumWriter;
 use bugle::codec::{Codec, Name, Schemas, json as text, person};
 use bugle::directory::key::person_key;
@@ -284,8 +285,12 @@ fn written(codec: &Codec, schema: &Schema, number: usize) -> [Vec<u8>; 3] {
     });
     let mut avro = vec![0];
     avro.extend_from_slice(&ORDER_ID.to_be_bytes());
-    let value =
-        apache_avro::to_value(&theirs).and_then(|value| value.resolve(schema)).expect("it has this schema");
+    let mut value = apache_avro::to_value(&theirs).expect("it is JSON");
+    if let Avro::Map(fields) = &mut value {
+        // A whole number of JSON has no sign, and Avro's have one.
+        fields.insert("time".to_owned(), Avro::Long(NOW.millis()));
+    }
+    let value = value.resolve(schema).expect("it has this schema");
     let writer = GenericDatumWriter::builder(schema).build().expect("a writer");
     writer.write_value(&mut avro, value).expect("into memory");
     let ours = json!({
