@@ -135,8 +135,12 @@ impl Door {
         let (rule, generation) = self.rule_of(&claims)?;
         // Without an id of its own the same tap sent twice is the same answer all the same.
         let response_id = given.response_id.or(signed).unwrap_or_else(|| id_of(&given.reply_token, verb));
-        if response_id.is_empty() || response_id.len() > MOST_ID {
-            let told = format!("`response_id` takes 1 to {MOST_ID} bytes");
+        // It becomes a header where the answer is carried back.
+        let is_fit = (1..=MOST_ID).contains(&response_id.len())
+            && response_id.bytes().all(|byte| byte.is_ascii_graphic());
+        if !is_fit {
+            let told =
+                format!("`response_id` takes 1 to {MOST_ID} letters, digits and signs of ASCII, no space");
             return Err(Refused::new(StatusCode::BAD_REQUEST, "bad_request", told));
         }
         self.accept(&claims, (&rule, generation), (verb, given.comment.as_deref(), &response_id), now)

@@ -140,6 +140,9 @@ impl fmt::Display for Span {
 }
 
 /// Reads `"500ms"`, `"30s"`, `"15m"`, `"4h"`, `"30d"`, `"2w"` and sums such as `"2h30m"`.
+/// A hundred years: what is longer is a slip, and sums of it would not fit.
+const LONGEST: i64 = 36_525 * 86_400_000;
+
 impl FromStr for Span {
     type Err = NotATime;
 
@@ -162,6 +165,9 @@ impl FromStr for Span {
             total = count.checked_mul(*millis).and_then(|part| total.checked_add(part)).ok_or_else(fault)?;
             rest = rest[letters..].trim_start();
         }
+        if total > LONGEST {
+            return Err(NotATime { text: text.to_owned(), wanted: "a span of at most a hundred years" });
+        }
         Ok(Self(if negative { -total } else { total }))
     }
 }
@@ -179,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_span_without_a_known_unit_is_refused() {
-        for text in ["", "5", "m", "5 minutes", "1.5h", "99999999999999w"] {
+        for text in ["", "5", "m", "5 minutes", "1.5h", "99999999999999w", "36526d", "-36526d"] {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }
     }

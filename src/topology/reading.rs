@@ -80,7 +80,13 @@ impl Reading<'_> {
     /// A whole number from 1.
     pub(crate) fn count(&mut self, node: &Node) -> Option<u32> {
         match node.value {
-            Branch::Whole(number) if number >= 1 => u32::try_from(number).ok(),
+            Branch::Whole(number) if number >= 1 => {
+                let count = u32::try_from(number).ok();
+                if count.is_none() {
+                    self.wrong(node, "a whole number below 4294967296");
+                }
+                count
+            }
             _ => {
                 self.wrong(node, "a whole number from 1");
                 None
@@ -172,7 +178,9 @@ fn span_hint(text: &str) -> String {
     let number: String = text.chars().take_while(char::is_ascii_digit).collect();
     let unit = text[number.len()..].trim().chars().next().map(|unit| unit.to_ascii_lowercase());
     match unit {
-        Some(unit @ ('w' | 'd' | 'h' | 'm' | 's')) if !number.is_empty() => format!("write `{number}{unit}`"),
+        Some(unit @ ('w' | 'd' | 'h' | 'm' | 's')) if format!("{number}{unit}").parse::<Span>().is_ok() => {
+            format!("write `{number}{unit}`")
+        }
         _ => "write a span such as 30s, 15m, 4h or 2d".to_owned(),
     }
 }

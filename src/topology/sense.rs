@@ -145,13 +145,19 @@ impl Noting<'_> {
         }
     }
 
-    /// Windows and holds shorter than the second by which timers go.
+    /// Windows, holds and repeats shorter than the second by which timers go.
     fn too_short(&mut self) {
         let second = Span::from_secs(1);
         if let Tell::Hold(span) = self.plan.tell
             && span < second
         {
             let told = ("a hold of less than a second holds nothing", "write `tell: now`, or a longer span");
+            self.fault(self.plan.at, "short-window", told);
+        }
+        let repeats = self.plan.repeat.iter().map(|repeat| repeat.every);
+        let reminds = self.plan.remind.iter().filter_map(|ladder| ladder.every);
+        if repeats.chain(reminds).any(|every| every < second) {
+            let told = ("more than once a second is no reminder", "write a longer span, such as `1d`");
             self.fault(self.plan.at, "short-window", told);
         }
         let Some(window) = &self.plan.window else { return };

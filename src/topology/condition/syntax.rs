@@ -5,6 +5,9 @@ use cel::parser::Parser;
 
 use super::ConditionFault;
 
+/// So many steps a condition may have: each stands on the one before, and on the stack of whoever reads it.
+const MOST_STEPS: usize = 256;
+
 /// Parses `text`; a single `=` or a word such as `and` is said to be just that.
 pub(in crate::topology) fn parse(text: &str) -> Result<(IdedExpr, SourceInfo), Vec<ConditionFault>> {
     if let Some(fault) = slip(text) {
@@ -35,11 +38,11 @@ fn offset(text: &str, line: isize, column: isize) -> usize {
     text.floor_char_boundary((before + within).min(text.len().saturating_sub(1)))
 }
 
-/// A single `=`, or `and`, `or`, `not` as words, outside of quotes.
+/// A single `=`, or `and`, `or`, `not` as words, or too many signs, outside of quotes.
 fn slip(text: &str) -> Option<ConditionFault> {
     let bytes = text.as_bytes();
     let mut quote = None;
-    let mut at = 0;
+    let (mut at, mut steps) = (0, 0);
     while at < bytes.len() {
         let byte = bytes[at];
         match quote {
@@ -56,6 +59,13 @@ fn slip(text: &str) -> Option<ConditionFault> {
                 if let Some((word, sign)) = word_at(text, at) {
                     let fact = format!("`{word}` is no operator of CEL");
                     return Some(fault((at, word.len()), &fact, format!("write `{sign}`")));
+                }
+            }
+            None if b"+-*/%.[?&|!<>".contains(&byte) => {
+                steps += 1;
+                if steps > MOST_STEPS {
+                    let hint = "let a list say it, such as `event.x in [1, 2, 3]`, or write several rules";
+                    return Some(fault((at, 1), "the condition is too long", hint.to_owned()));
                 }
             }
             None => {}

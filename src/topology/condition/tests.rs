@@ -252,6 +252,20 @@ fn a_slip_behind_wide_letters_is_placed_between_two_letters() {
     }
 }
 
+#[test]
+fn a_chain_longer_than_a_stack_is_a_fault_and_no_end_of_the_process() {
+    let chains = ["1+", "event.", "-", "!", "true && ", "true ? 1 : "];
+    for link in chains {
+        let text = link.repeat(20_000) + "depth";
+        let faults = Condition::parse(&text, &shape()).unwrap_err();
+        assert_eq!(faults[0].message, "the condition is too long", "{link}");
+    }
+    let indexed = format!("event.due_at{} == 1", "[0]".repeat(20_000));
+    assert_eq!(Condition::parse(&indexed, &shape()).unwrap_err()[0].message, "the condition is too long");
+    let long = "event.depth > 1 && ".repeat(50) + "event.depth > 2";
+    assert!(Condition::parse(&long, &shape()).is_ok());
+}
+
 proptest! {
     /// Whatever is written, each fault has a place in it, and what has none can be asked.
     #[test]
