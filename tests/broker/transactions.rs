@@ -114,7 +114,7 @@ fn a_successor_ends_what_was_left_open_under_its_transactional_id(ground: &Groun
 }
 
 fn a_transaction_that_nobody_ends_is_rolled_back_in_its_time(ground: &Ground) {
-    let _open = ground.leave_open("other", Duration::from_secs(1), &record(Topic::People, 0, "half"));
+    let _open = ground.leave_open("other", Duration::from_secs(5), &record(Topic::People, 0, "half"));
     ground.broker.publish(vec![record(Topic::People, 0, "behind it")]).unwrap();
     assert_eq!(ground.count(Topic::People), 0);
     ground.until_it_holds(Topic::People, &["behind it"]);
