@@ -17,6 +17,9 @@ pub(super) struct Open {
     pub(super) attempts: u32,
     /// Whether some attempt may have been accepted without our knowing.
     pub(super) perhaps_accepted: bool,
+    /// Whether that attempt is an owner's before: who stands still with the request in its hands sends it hours
+    /// later.
+    pub(super) is_inherited: bool,
     pub(super) stand: Stand,
     /// What is asked about it next.
     pub(super) ask: Ask,
@@ -60,6 +63,7 @@ impl Open {
             directory,
             attempts: 0,
             perhaps_accepted: false,
+            is_inherited: false,
             stand: Stand::Due(now),
             ask: Ask::default(),
             sent: now,

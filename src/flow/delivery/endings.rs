@@ -15,8 +15,8 @@ use crate::flow::{Outbox, World};
 /// How often a batch that may have been accepted is asked about under its own id.
 const MOST_ATTEMPTS_UNKNOWN: u32 = 20;
 
-/// Nothing of an attempt whose outcome is not known is still on its way after this long: only then a service
-/// that does not have the batch never will.
+/// Nothing of an attempt of ours whose outcome is not known is still on its way after this long: only then a
+/// service that does not have the batch never will.
 const SETTLED: Span = Span::from_secs(60);
 
 // === impl DeliveryLane ===
@@ -206,10 +206,10 @@ impl DeliveryLane {
         self.put_off(at, open, until);
     }
 
-    /// The service does not have it. What was sent just now may yet arrive, so that it keeps its members and
-    /// its id; later it is as if it had never been sent.
+    /// The service does not have it. What was sent just now may yet arrive, and what an owner before has in its
+    /// hands at any time, so that it keeps its members and its id; else it is as if it had never been sent.
     pub(super) fn never_taken(&mut self, now: Timestamp, at: At, mut open: Open) {
-        open.perhaps_accepted &= now.since(open.sent) < SETTLED;
+        open.perhaps_accepted &= open.is_inherited || now.since(open.sent) < SETTLED;
         open.ask = Ask::Take;
         self.put_off(at, open, now);
     }

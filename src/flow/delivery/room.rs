@@ -121,7 +121,7 @@ impl DeliveryLane {
 /// What an owner before may have sent, perhaps just now, is asked after before it is sent again.
 fn inherit(now: Timestamp, open: &mut Open, world: &World<'_>) {
     if open.perhaps_accepted {
-        open.sent = now;
+        (open.is_inherited, open.sent) = (true, now);
         open.ask = if asks_first(open, world) { Ask::WasTaken } else { Ask::Take };
     }
 }
