@@ -154,7 +154,7 @@ fn ec_1_two_rules_about_one_task_are_one_push_and_two_tasks_are_two() {
     let decide = of_ecm(task(action.clone(), "sofia.rossi", &["jonas.klein"]));
     insta::assert_snapshot!(heard(&[("xecm.task.assigned", decide.clone())]), @r"
     acme/jonas.klein ec-7-decide: Ihre Entscheidung: Supply contract
-    - ec-1-review: merged jonas.klein
+    - ec-1-review: merged(ec-7-decide) jonas.klein
     ");
     // Task numbers start at 1 in every process: another document's first task is other news.
     let mut other = decide.clone();
@@ -164,8 +164,8 @@ fn ec_1_two_rules_about_one_task_are_one_push_and_two_tasks_are_two() {
     insta::assert_snapshot!(heard(&[("xecm.task.assigned", decide), ("xecm.task.assigned", other)]), @r"
     acme/jonas.klein ec-7-decide: Ihre Entscheidung: Lease
     acme/jonas.klein ec-7-decide: Ihre Entscheidung: Supply contract
-    - ec-1-review: merged jonas.klein
-    - ec-1-review: merged jonas.klein
+    - ec-1-review: merged(ec-7-decide) jonas.klein
+    - ec-1-review: merged(ec-7-decide) jonas.klein
     ");
     // Who asked is never asked to decide; the review itself may be theirs.
     let own = of_ecm(task(action, "jonas.klein", &["jonas.klein"]));

@@ -487,11 +487,8 @@ fn a_hangup_switches_rules_while_events_flow_and_an_open_reminder_survives() {
     let texts = folder.join("messages/xecm.yaml");
     let words = fs::read_to_string(&texts).unwrap();
     let words = words.replace("Fällig: {{ event.task_name }}", "Jetzt fällig: {{ event.task_name }}");
-    fs::write(
-        &texts,
-        format!("{words}fresh: {{ en: {{ title: 'Fresh: {{{{ event.task_name }}}}', body: x }} }}\n"),
-    )
-    .unwrap();
+    let fresh = "{ title: 'Fresh: {{ event.task_name }}', body: x }";
+    fs::write(&texts, format!("{words}fresh: {{ en: {fresh}, de: {fresh} }}\n")).unwrap();
     first.signal("-HUP");
     first.until_it_says("are published");
     second.until_it_says("these rules are in force generation=1");
