@@ -4,15 +4,11 @@
 
 mod kit;
 
-use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use kit::process::ended;
 use kit::site::{Expected, Site};
 use serde_json::Value as Json;
-
-/// Days of virtual time are played beside nothing else that this test program runs.
-static ALONE: RwLock<()> = RwLock::new(());
 
 /// What the demo says at its end; its books must close and it must end with 0.
 fn demo(more: &[&str]) -> Json {
@@ -31,7 +27,6 @@ fn demo(more: &[&str]) -> Json {
 
 #[test]
 fn the_demo_tells_its_story_without_kafka_and_with_it_alike() {
-    let _beside = ALONE.read().unwrap_or_else(PoisonError::into_inner);
     let (alone, on_kafka) = (demo(&[]), demo(&["--brokers", kit::kafka()]));
     assert_eq!(alone["books"]["changes"], on_kafka["books"]["changes"]);
     // Where the one took longer than half a minute, what waited for others like it has been told.
@@ -45,24 +40,8 @@ fn the_demo_tells_its_story_without_kafka_and_with_it_alike() {
 }
 
 #[test]
-fn every_scenario_ends_as_written_with_everything_around_the_lanes() {
-    let _alone = ALONE.write().unwrap_or_else(PoisonError::into_inner);
-    let (code, said) = ended(&["demo", "--headless", "--all", "--output", "json"]);
-    let came = said.lines().find(|line| line.starts_with('{')).unwrap_or_default();
-    let came: Json = serde_json::from_str(came).unwrap_or_else(|error| panic!("{error}:\n{said}"));
-    assert_eq!(code, Some(0), "{came:#}");
-    assert_eq!((&came["ok"], &came["sent_twice"]), (&true.into(), &0.into()), "{came:#}");
-    let rows = came["use_cases"].as_array().unwrap();
-    let is_case = |row: &&Json| row["use_case"].as_str().unwrap().starts_with(char::is_uppercase);
-    let told = rows.iter().filter(|row| row["told"].as_u64() > Some(0));
-    assert_eq!(told.filter(is_case).count(), 30, "{came:#}");
-    kit::say(&format!("{} s", came["seconds"]));
-}
-
-#[test]
 fn a_crash_in_the_middle_of_a_backlog_loses_nobody_and_tells_nobody_twice() {
     const EVENTS: u64 = 4_000;
-    let _beside = ALONE.read().unwrap_or_else(PoisonError::into_inner);
     let site = Site::open(kit::registry(), 4, &["--latency", "150ms"]);
     let sent = site.file("sent.jsonl");
     let (prefix, count) = (format!("{}opentext.", site.prefix), EVENTS.to_string());
