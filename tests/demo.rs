@@ -40,6 +40,20 @@ fn the_demo_tells_its_story_without_kafka_and_with_it_alike() {
 }
 
 #[test]
+fn every_scenario_ends_as_written_with_everything_around_the_lanes() {
+    let (code, said) = ended(&["demo", "--headless", "--all", "--output", "json"]);
+    let came = said.lines().find(|line| line.starts_with('{')).unwrap_or_default();
+    let came: Json = serde_json::from_str(came).unwrap_or_else(|error| panic!("{error}:\n{said}"));
+    assert_eq!(code, Some(0), "{came:#}");
+    assert_eq!((&came["ok"], &came["sent_twice"]), (&true.into(), &0.into()), "{came:#}");
+    let rows = came["use_cases"].as_array().unwrap();
+    let is_case = |row: &&Json| row["use_case"].as_str().unwrap().starts_with(char::is_uppercase);
+    let told = rows.iter().filter(|row| row["told"].as_u64() > Some(0));
+    assert_eq!(told.filter(is_case).count(), 30, "{came:#}");
+    kit::say(&format!("{} s", came["seconds"]));
+}
+
+#[test]
 fn a_crash_in_the_middle_of_a_backlog_loses_nobody_and_tells_nobody_twice() {
     const EVENTS: u64 = 4_000;
     let site = Site::open(kit::registry(), 4, &["--latency", "150ms"]);

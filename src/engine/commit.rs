@@ -25,6 +25,9 @@ fn written(effects: &[Effect]) -> BTreeMap<Topic, u64> {
 impl LaneThread {
     /// Everything gathered leaves, in one transaction.
     pub(super) fn commit(&mut self, link: &mut dyn Link) -> Result<(), BrokerError> {
+        // Seen to be busy before what it took in counts as taken in: what the commit sets free, such as a batch to
+        // be sent, is looked at in the next round.
+        self.beat();
         self.gathering = None;
         let began = Tick::now();
         let (mut effects, mut positions, mut outs) = (Vec::new(), Vec::new(), Vec::new());

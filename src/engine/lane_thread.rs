@@ -46,7 +46,7 @@ type Replies = (mpsc::Sender<(i32, Back)>, mpsc::Receiver<(i32, Back)>);
 /// One thread's lanes: the partitions of one kind that its consumer was given.
 pub(super) struct LaneThread {
     pub(super) lane: Lane,
-    slot: usize,
+    pub(super) slot: usize,
     pub(super) parts: Parts,
     /// The rules of the open transaction.
     pub(super) rules: Arc<Topology>,
@@ -208,7 +208,7 @@ impl LaneThread {
         if full || due || (idle && self.gathering.is_some()) {
             self.commit(link)?;
         }
-        self.parts.board.traffic.beat(self.lane, self.slot, self.pulse());
+        self.beat();
         if self.reported.elapsed() >= REPORT_EVERY {
             self.reported = Tick::now();
             self.report(link)?;

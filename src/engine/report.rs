@@ -39,8 +39,12 @@ impl LaneThread {
         Ok(())
     }
 
-    /// How it stands at the end of a round.
-    pub(super) fn pulse(&self) -> Pulse {
+    /// Says how it stands.
+    pub(super) fn beat(&self) {
+        self.parts.board.traffic.beat(self.lane, self.slot, self.pulse());
+    }
+
+    fn pulse(&self) -> Pulse {
         let stations = self.stations.values();
         let is_waiting = stations.clone().any(|station| station.is_ready() || station.is_waiting());
         let restores = !self.restoring.is_empty() || !self.assigned.is_empty();

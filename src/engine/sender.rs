@@ -109,11 +109,12 @@ impl Requests {
         parts.runtime.spawn(async move {
             let Ok(_permit) = permits.acquire_owned().await else { return };
             let began = Tick::now();
-            // It may have waited for its turn for long, and who is in it may have left: the lane looks again.
+            // It may have waited for its turn for long, and who is in it may have left: the lane looks again, at
+            // once. While nobody knows the directory, the lane holds still by itself.
             let answer = if stands(&directory, &decided) {
                 answer(requests.ask((push.as_ref(), &board), &send).await)
             } else {
-                Answer::Busy(None)
+                Answer::NotAsked
             };
             // The lane may be gone by now; its successor asks again under the same id.
             let took = Span::from_millis(i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX));

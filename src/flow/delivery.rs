@@ -218,6 +218,10 @@ impl Rooms for DeliveryLane {
                 let until = now + open.wait(after);
                 self.put_off(at, open, until);
             }
+            Answer::NotAsked => {
+                open.attempts = open.attempts.saturating_sub(1);
+                self.put_off(at, open, now);
+            }
             Answer::Unacceptable(code, poison) => {
                 self.refused((now, at), open, (Reason::Refused(code), poison), world);
             }

@@ -49,6 +49,8 @@ enum Kind {
     TryLater,
     Busy,
     Forbidden,
+    /// Never sent, since the directory moved on meanwhile.
+    NotAsked,
     /// Refused by something on the way, for its size.
     TooLarge,
     /// No answer; whether it had arrived.
@@ -325,6 +327,7 @@ impl<'t> Post<'t> {
             Kind::TryLater => Answer::TryLater(None),
             Kind::Busy => Answer::Busy(Some(Span::from_millis(700))),
             Kind::Forbidden => Answer::Forbidden,
+            Kind::NotAsked => Answer::NotAsked,
             Kind::TooLarge => Answer::TooLarge,
             Kind::Lost { arrived } => {
                 if arrived && self.takes(&batch) {
@@ -554,6 +557,7 @@ fn kinds() -> impl Strategy<Value = Kind> {
         2 => Just(Kind::TryLater),
         1 => Just(Kind::Busy),
         1 => Just(Kind::Forbidden),
+        1 => Just(Kind::NotAsked),
         1 => Just(Kind::TooLarge),
         3 => any::<bool>().prop_map(|arrived| Kind::Lost { arrived }),
         3 => any::<u8>().prop_map(|draw| Kind::Each { draw }),

@@ -70,6 +70,8 @@ pub(super) enum Took {
     Badly(Option<Span>),
     /// It may not send.
     Forbidden,
+    /// It never heard of it, so this says nothing about it.
+    NotAsked,
 }
 
 /// Whether a batch may be sent.
@@ -220,7 +222,9 @@ impl Account {
     /// A batch was answered. `true`: the account takes batches again after it was left alone.
     pub(super) fn answered(&mut self, (now, at): (Timestamp, At), took: Took, lasted: Span) -> bool {
         self.in_flight = self.in_flight.saturating_sub(1);
-        self.limit.answered(now, lasted, took == Took::Well);
+        if took != Took::NotAsked {
+            self.limit.answered(now, lasted, took == Took::Well);
+        }
         match took {
             Took::Well => {
                 (self.failures, self.opened) = (0, 0);
@@ -229,6 +233,7 @@ impl Account {
             Took::Forbidden => {
                 self.hold = Some(Hold { until: now + BLOCKED_FOR, why: Why::Forbidden, probe: None });
             }
+            Took::NotAsked => {}
             Took::Busy(after) => self.asked(now, after),
             Took::Badly(after) => {
                 self.failures = self.failures.saturating_add(1);
@@ -375,6 +380,17 @@ mod tests {
     fn told(account: &mut Account, now: i64, took: Took) {
         account.sent(at(now), false, 1);
         account.answered((at(now), AT), took, Span::from_millis(5));
+    }
+
+    #[test]
+    fn what_it_was_never_asked_says_nothing_about_it() {
+        let mut account = account(8, 0);
+        let before = account.state("main");
+        for _ in 0..100 {
+            told(&mut account, 0, Took::NotAsked);
+        }
+        assert_eq!(AccountState { retries_left: before.retries_left, ..account.state("main") }, before);
+        assert_eq!(account.may(at(0), false), May::Send);
     }
 
     #[test]

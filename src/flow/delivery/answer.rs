@@ -25,6 +25,8 @@ pub enum Answer {
     Forbidden,
     /// Nobody knows whether it was accepted; ask again under the same id, not before this.
     Unknown(Option<Span>),
+    /// It was not asked: people may have moved since the lane looked who still belongs.
+    NotAsked,
 }
 
 /// What became of one push of a batch.
@@ -61,6 +63,7 @@ impl Answer {
             Self::Busy(after) => Took::Busy(*after),
             Self::TryLater(after) | Self::Unknown(after) => Took::Badly(*after),
             Self::Forbidden => Took::Forbidden,
+            Self::NotAsked => Took::NotAsked,
         }
     }
 }
