@@ -25,13 +25,10 @@ use bugle::flow::delivery::{Answer, DeliveryLane, Reply};
 use bugle::flow::person::PersonLane;
 use bugle::flow::source::SourceLane;
 use bugle::flow::subject::SubjectLane;
-use bugle::flow::{
-    Accounts, Admitted, Cursor as Place, Mutes, Outbox, OutputIds, Plan, Rooms, TenantDefaults, World,
-};
+use bugle::flow::{Admitted, Cursor as Place, Mutes, Outbox, Plan, Rooms, World};
 use bugle::push::mra;
 use bugle::push::reply_token::KeyRing;
 use bugle::sample::load::{self, Load};
-use bugle::topology::message::Links;
 use bugle::topology::{Kinds, Topology};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use secrecy::SecretString;
@@ -115,32 +112,7 @@ impl Sources {
 }
 
 fn plan() -> Plan {
-    Plan {
-        subjects: 4,
-        people: 4,
-        pushes: 4,
-        write_backs: 1,
-        audit: 4,
-        horizon: Span::from_secs(600),
-        accounts: Accounts::one("main"),
-        target: "bugle".to_owned(),
-        links: Links::anywhere(),
-        signing_key: "k1".to_owned(),
-        tenants: std::collections::BTreeMap::new(),
-        defaults: TenantDefaults {
-            locale: "en".to_owned(),
-            zone: "UTC".to_owned(),
-            places: std::collections::BTreeMap::new(),
-        },
-        ids: OutputIds {
-            verdict: Name::Verdict.local_id(),
-            receipt: Name::Receipt.local_id(),
-            write_back: Name::WriteBack.local_id(),
-            members: Name::Members.local_id(),
-        },
-        budget: 1 << 20,
-        parking: bugle::flow::Parking::default(),
-    }
+    Plan { subjects: 4, people: 4, pushes: 4, audit: 4, horizon: Span::from_secs(600), ..Plan::default() }
 }
 
 fn incoming(topic: Topic, offset: i64, value: bytes::Bytes) -> Incoming {

@@ -11,9 +11,8 @@ use bugle::event::record::Input;
 use bugle::event::{Span, Timestamp, Topic, hash128};
 use bugle::flow::memory::{self, Remembered};
 use bugle::flow::subject::SubjectLane;
-use bugle::flow::{Accounts, Cursor, Outbox, OutputIds, Parking, Plan, Rooms, TenantDefaults};
+use bugle::flow::{Cursor, Outbox, Plan, Rooms};
 use bugle::store::snapshot_file::{Foot, Kept, Reached, Reader, Writer};
-use bugle::topology::message::Links;
 
 /// The allocator of the program.
 #[cfg(feature = "mimalloc")]
@@ -34,7 +33,7 @@ fn main() {
     let (bytes, wrote) = write(&path);
     println!("written                  {:.1} s, {} MiB", wrote.as_secs_f64(), bytes >> 20);
 
-    let mut lane = SubjectLane::new(0, (0, &Cursor::default()), &plan());
+    let mut lane = SubjectLane::new(0, (0, &Cursor::default()), &Plan::default());
     let (began, mut longest) = (Tick::now(), Duration::ZERO);
     let mut reader = Reader::open(&path).expect("it was just written").expect("it is there");
     loop {
@@ -79,28 +78,4 @@ fn write(path: &std::path::Path) -> (u64, Duration) {
     let logs = vec![Reached::default(), Reached::default()];
     let bytes = writer.finish(Foot { logs, ..Foot::default() }).expect("there is room");
     (bytes, took + began.elapsed())
-}
-
-fn plan() -> Plan {
-    Plan {
-        subjects: 1,
-        people: 1,
-        pushes: 1,
-        write_backs: 1,
-        audit: 1,
-        horizon: Span::from_secs(86_400),
-        accounts: Accounts::one("main"),
-        target: "bugle".to_owned(),
-        links: Links::anywhere(),
-        signing_key: "k1".to_owned(),
-        tenants: std::collections::BTreeMap::new(),
-        defaults: TenantDefaults {
-            locale: "en".to_owned(),
-            zone: "UTC".to_owned(),
-            places: std::collections::BTreeMap::new(),
-        },
-        ids: OutputIds { verdict: 1, receipt: 2, write_back: 3, members: 4 },
-        budget: 1 << 20,
-        parking: Parking::default(),
-    }
 }

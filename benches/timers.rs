@@ -17,10 +17,7 @@ use bugle::event::record::Input;
 use bugle::event::{Coordinates, Incoming, Outgoing, Source, Span, Timestamp, Topic, hash128};
 use bugle::flow::memory::{self, Remembered};
 use bugle::flow::subject::SubjectLane;
-use bugle::flow::{
-    Accounts, Admitted, Cursor, Mutes, Outbox, OutputIds, Plan, Rooms, TenantDefaults, World, frames,
-};
-use bugle::topology::message::Links;
+use bugle::flow::{Admitted, Cursor, Mutes, Outbox, Plan, Rooms, World, frames};
 use bugle::topology::{Kinds, Topology};
 
 /// The allocator of the program.
@@ -186,30 +183,5 @@ fn record_of(kept: &Outgoing) -> Incoming {
 }
 
 fn plan() -> Plan {
-    Plan {
-        subjects: 1,
-        people: 1,
-        pushes: 1,
-        write_backs: 1,
-        audit: 1,
-        horizon: Span::from_secs(600),
-        accounts: Accounts::one("main"),
-        target: "bugle".to_owned(),
-        links: Links::anywhere(),
-        signing_key: "k1".to_owned(),
-        tenants: std::collections::BTreeMap::new(),
-        defaults: TenantDefaults {
-            locale: "en".to_owned(),
-            zone: "UTC".to_owned(),
-            places: std::collections::BTreeMap::new(),
-        },
-        ids: OutputIds {
-            verdict: Name::Verdict.local_id(),
-            receipt: Name::Receipt.local_id(),
-            write_back: Name::WriteBack.local_id(),
-            members: Name::Members.local_id(),
-        },
-        budget: 1 << 20,
-        parking: bugle::flow::Parking::default(),
-    }
+    Plan { horizon: Span::from_secs(600), ..Plan::default() }
 }

@@ -3,6 +3,8 @@
 //! A version differs as schemas do over the years: fields in another order, fields added, fields with a
 //! default removed, values become nullable, whole numbers narrower, symbols in another order.
 
+#![cfg(test)]
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 

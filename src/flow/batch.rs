@@ -338,7 +338,7 @@ mod tests {
     /// Who shares a request: three letters for five people.
     fn cut(holds: Holds, answers: Vec<Verb>) -> Vec<String> {
         let accounts = Accounts::one("main").with_terms("main", Terms { holds, ..Terms::default() });
-        let plan = Plan { accounts, ..crate::flow::example::plan() };
+        let plan = Plan { accounts, ..Plan::default() };
         let head = example::head();
         let mut pile = Pile::new(Template { answers, ..head.template.clone() });
         let letters = [1, 2, 3].map(|notice| {

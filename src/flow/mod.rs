@@ -58,7 +58,7 @@ use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 
-use crate::codec::Codec;
+use crate::codec::{Codec, Name};
 use crate::directory::View;
 use crate::event::fact::AccountState;
 use crate::event::job::JobStatus;
@@ -288,6 +288,47 @@ impl Default for Parking {
     }
 }
 
+impl Default for OutputIds {
+    /// Those of the schemas that come with Bugle, where no registry gives others.
+    fn default() -> Self {
+        Self {
+            verdict: Name::Verdict.local_id(),
+            receipt: Name::Receipt.local_id(),
+            write_back: Name::WriteBack.local_id(),
+            members: Name::Members.local_id(),
+        }
+    }
+}
+
+impl Default for TenantDefaults {
+    fn default() -> Self {
+        Self { locale: "en".to_owned(), zone: "UTC".to_owned(), places: BTreeMap::new() }
+    }
+}
+
+impl Default for Plan {
+    /// One partition each and one account, whose name is `main`.
+    fn default() -> Self {
+        Self {
+            subjects: 1,
+            people: 1,
+            pushes: 1,
+            write_backs: 1,
+            audit: 1,
+            horizon: Span::from_secs(86_400),
+            accounts: Accounts::one("main"),
+            target: "bugle".to_owned(),
+            links: Links::anywhere(),
+            signing_key: "k1".to_owned(),
+            tenants: BTreeMap::new(),
+            defaults: TenantDefaults::default(),
+            ids: OutputIds::default(),
+            budget: 1 << 20,
+            parking: Parking::default(),
+        }
+    }
+}
+
 // === impl Plan ===
 
 impl Plan {
@@ -306,35 +347,5 @@ impl Plan {
         let places = site.into_iter().chain(change.texts(slot::AUDIENCE_LOCATIONS));
         let zone = places.filter_map(|place| defaults.places.get(place)).next();
         due::zone(zone.unwrap_or(&defaults.zone))
-    }
-}
-
-#[cfg(test)]
-pub(crate) mod example {
-    use super::*;
-
-    /// Settings of one partition each and one account.
-    pub(crate) fn plan() -> Plan {
-        Plan {
-            subjects: 1,
-            people: 1,
-            pushes: 1,
-            write_backs: 1,
-            audit: 1,
-            horizon: Span::from_secs(86_400),
-            accounts: Accounts::one("main"),
-            target: "bugle".to_owned(),
-            links: Links::anywhere(),
-            signing_key: "k1".to_owned(),
-            tenants: BTreeMap::new(),
-            defaults: TenantDefaults {
-                locale: "en".to_owned(),
-                zone: "UTC".to_owned(),
-                places: BTreeMap::new(),
-            },
-            ids: OutputIds { verdict: 1, receipt: 2, write_back: 3, members: 4 },
-            budget: 1 << 20,
-            parking: Parking::default(),
-        }
     }
 }

@@ -18,9 +18,8 @@ use crate::event::{
     Topic, Verdict,
 };
 use crate::flow::line::{Heard, Line};
-use crate::flow::{Accounts, Mutes, OutputIds, Parking, Plan, TenantDefaults, World};
+use crate::flow::{Mutes, Plan, TenantDefaults, World};
 use crate::topology::Topology;
-use crate::topology::message::Links;
 
 use super::Ground;
 use super::payload;
@@ -298,31 +297,12 @@ impl<'g> Stage<'g> {
 }
 
 fn plan(scenario: &Scenario) -> Plan {
+    let zone = scenario.clock.zone().to_owned();
     Plan {
-        subjects: 1,
-        people: 1,
-        pushes: 1,
-        write_backs: 1,
-        audit: 1,
         horizon: Span::from_secs(7 * 86_400),
-        accounts: Accounts::one("main"),
-        target: "bugle".to_owned(),
-        links: Links::anywhere(),
-        signing_key: "k1".to_owned(),
         tenants: scenario.tenants.iter().cloned().collect(),
-        defaults: TenantDefaults {
-            locale: "en".to_owned(),
-            zone: scenario.clock.zone().to_owned(),
-            places: BTreeMap::new(),
-        },
-        ids: OutputIds {
-            verdict: Name::Verdict.local_id(),
-            receipt: Name::Receipt.local_id(),
-            write_back: Name::WriteBack.local_id(),
-            members: Name::Members.local_id(),
-        },
-        parking: Parking::default(),
-        budget: 1 << 20,
+        defaults: TenantDefaults { zone, ..TenantDefaults::default() },
+        ..Plan::default()
     }
 }
 

@@ -1,7 +1,6 @@
 //! Town: the shipped rules and schemas, a directory of some people, and events written as JSON.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,9 +10,8 @@ use bugle::directory::{Decoded, Directory};
 use bugle::event::record::Input;
 use bugle::event::{Incoming, Person, Source, Span, Timestamp, Topic};
 use bugle::flow::accounts::Terms;
-use bugle::flow::{Accounts, Mutes, OutputIds, Plan, TenantDefaults, World};
+use bugle::flow::{Accounts, Mutes, Plan, TenantDefaults, World};
 use bugle::sample;
-use bugle::topology::message::Links;
 use bugle::topology::{Kinds, Topology};
 use serde_json::{Value as Json, json};
 
@@ -35,11 +33,6 @@ impl Town {
     pub(crate) fn new(people: &[Person], partitions: u32) -> Self {
         let schemas = Arc::new(Schemas::built_in());
         let kinds = Kinds::new(Source::ALL.into_iter().flat_map(|source| schemas.shapes(source).to_vec()));
-        let defaults = TenantDefaults {
-            locale: "en".to_owned(),
-            zone: "Europe/Berlin".to_owned(),
-            places: BTreeMap::new(),
-        };
         let town = Self {
             plan: Plan {
                 subjects: partitions,
@@ -47,22 +40,10 @@ impl Town {
                 pushes: partitions,
                 write_backs: partitions,
                 audit: partitions,
-                horizon: Span::from_secs(86_400),
                 accounts: Accounts::one("main")
                     .with_terms("main", Terms { in_flight: 64, ..Terms::default() }),
-                target: "bugle".to_owned(),
-                links: Links::anywhere(),
-                signing_key: "k1".to_owned(),
-                tenants: BTreeMap::new(),
-                defaults,
-                ids: OutputIds {
-                    verdict: Name::Verdict.local_id(),
-                    receipt: Name::Receipt.local_id(),
-                    write_back: Name::WriteBack.local_id(),
-                    members: Name::Members.local_id(),
-                },
-                budget: 1 << 20,
-                parking: bugle::flow::Parking::default(),
+                defaults: TenantDefaults { zone: "Europe/Berlin".to_owned(), ..TenantDefaults::default() },
+                ..Plan::default()
             },
             topology: Arc::new(Topology::load(Path::new("topology"), &kinds).unwrap()),
             codec: Arc::new(Codec::new(schemas, None)),
