@@ -1,4 +1,5 @@
-//! Snapshots: ten million remembered ids, written to a file and read back by a new owner of their partition.
+//! Snapshots: ten million remembered ids, read back by a new owner of their partition, as Kafka hands them over and
+//! from a file.
 //!
 //! `cargo bench --bench snapshots` prints what it measured; nothing is asserted about speed.
 
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use bugle::clock::Tick;
 use bugle::event::record::Input;
-use bugle::event::{Span, Timestamp, Topic, hash128};
+use bugle::event::{Incoming, Span, Timestamp, Topic, hash128};
 use bugle::flow::memory::{self, Remembered};
 use bugle::flow::subject::SubjectLane;
 use bugle::flow::{Cursor, Outbox, Plan, Rooms};
@@ -30,6 +31,7 @@ fn main() {
     let folder = std::env::temp_dir().join(format!("bugle-snapshots-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("there is a place for temporary files");
     let path = folder.join("bugle.subjects-0.snapshot");
+    read_from_topic();
     let (bytes, wrote) = write(&path);
     println!("written                  {:.1} s, {} MiB", wrote.as_secs_f64(), bytes >> 20);
 
@@ -47,30 +49,65 @@ fn main() {
     lane.restored();
     let took = began.elapsed().as_secs_f64();
     assert_eq!(lane.remembered() as u64, IDS);
-    println!("{IDS} ids read back {took:.1} s, {:.0} a second", IDS as f64 / took);
+    println!("{IDS} ids from the file  {took:.1} s, {:.0} a second", IDS as f64 / took);
     println!("the longest block        {:.0} ms", longest.as_secs_f64() * 1e3);
     let _ = std::fs::remove_dir_all(&folder);
 }
 
-/// What was heard, as the memory topic has it; how many bytes that is, and how long the file took.
+/// As the memory topic has them.
+fn read_from_topic() {
+    let (mut lane, before) = (SubjectLane::new(0, (0, &Cursor::default()), &Plan::default()), resident());
+    let mut took = Duration::ZERO;
+    for first in firsts() {
+        let page: Vec<Incoming> = page(first).map(|kept| kept.record(INPUT)).collect();
+        let began = Tick::now();
+        for record in &page {
+            lane.restore(record, true).expect("it was just written");
+        }
+        took += began.elapsed();
+    }
+    let began = Tick::now();
+    lane.restored();
+    let took = (took + began.elapsed()).as_secs_f64();
+    assert_eq!(lane.remembered() as u64, IDS);
+    let bytes = resident().saturating_sub(before) / IDS;
+    println!("{IDS} ids from the topic {took:.1} s, {:.0} a second, {bytes} bytes each", IDS as f64 / took);
+}
+
+fn firsts() -> impl Iterator<Item = u64> {
+    (0..IDS).step_by(usize::try_from(AT_ONCE).expect("it is small"))
+}
+
+/// What one transaction heard, as it lies in the memory topic.
+fn page(first: u64) -> impl Iterator<Item = Kept> {
+    let cursor = Cursor { sequence: first + 1, ..Cursor::default() };
+    let mut out = Outbox::default();
+    let ids = (first..first + AT_ONCE).map(|number| {
+        let at = NOW + Span::from_millis(i64::try_from(number / 100).expect("it is small"));
+        Remembered { key: hash128([&number.to_le_bytes()]), at, until: at + KEPT }
+    });
+    memory::write(Topic::Seen, 0, (0, &cursor), ids, &mut out);
+    out.records.into_iter().zip(0..).map(move |(record, number)| {
+        let offset = i64::try_from(first).expect("it is small") + number;
+        let (key, value) = (record.key, record.value.expect("a page is no tombstone"));
+        Kept { log: 0, offset, at: NOW, until: NOW + KEPT, key, value }
+    })
+}
+
+fn resident() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4_096
+}
+
+/// All of them into a file: how many bytes that is, and how long it took.
 fn write(path: &std::path::Path) -> (u64, Duration) {
     let mut writer = Writer::create(path).expect("the folder was just made");
     let mut took = Duration::ZERO;
-    for first in (0..IDS).step_by(usize::try_from(AT_ONCE).expect("it is small")) {
-        let cursor = Cursor { sequence: first + 1, ..Cursor::default() };
-        let mut out = Outbox::default();
-        let ids = (first..first + AT_ONCE).map(|number| {
-            let at = NOW + Span::from_millis(i64::try_from(number / 100).expect("it is small"));
-            Remembered { key: hash128([&number.to_le_bytes()]), at, until: at + KEPT }
-        });
-        memory::write(Topic::Seen, 0, (0, &cursor), ids, &mut out);
+    for first in firsts() {
+        let page: Vec<Kept> = page(first).collect();
         let began = Tick::now();
-        for (record, number) in out.records.into_iter().zip(0..) {
-            let offset = i64::try_from(first).expect("it is small") + number;
-            let (key, value) = (record.key, record.value.expect("a page is no tombstone"));
-            writer
-                .put(&Kept { log: 0, offset, at: NOW, until: NOW + KEPT, key, value })
-                .expect("there is room");
+        for kept in &page {
+            writer.put(kept).expect("there is room");
         }
         took += began.elapsed();
     }

@@ -1,8 +1,7 @@
 //! Timers: what a million of them weigh, cost while they wait, and take to ring and to read back.
 //!
 //! `cargo bench --bench timers` opens 400 000 tasks under the shipped rule that escalates them in three steps,
-//! in one partition: 1 200 000 pending timers, and reads ten million ids back. It prints; nothing is asserted
-//! about speed.
+//! in one partition: 1 200 000 pending timers. It prints; nothing is asserted about speed.
 
 #![allow(clippy::print_stdout, reason = "it prints what it measured")]
 
@@ -14,8 +13,7 @@ use bugle::codec::{Codec, Name, Schemas, example, json};
 use bugle::directory::Directory;
 use bugle::event::frame::{Format, FrameHead, SubjectItem};
 use bugle::event::record::Input;
-use bugle::event::{Coordinates, Incoming, Outgoing, Source, Span, Timestamp, Topic, hash128};
-use bugle::flow::memory::{self, Remembered};
+use bugle::event::{Coordinates, Incoming, Outgoing, Source, Span, Timestamp, Topic};
 use bugle::flow::subject::SubjectLane;
 use bugle::flow::{Admitted, Cursor, Mutes, Outbox, Plan, Rooms, World, frames};
 use bugle::topology::{Kinds, Topology};
@@ -36,7 +34,7 @@ fn main() {
     let topology = Topology::load(std::path::Path::new("topology"), &kinds).expect("the rules are right");
     let codec = Codec::new(schemas, None);
     let directory = Directory::new();
-    let (people, plan) = (directory.view(), plan());
+    let (people, plan) = (directory.view(), Plan { horizon: Span::from_secs(600), ..Plan::default() });
     let mutes = Mutes::new();
     let muted = mutes.view();
     let (topology, codec, people, plan) = (&topology, &codec, &people, &plan);
@@ -72,8 +70,6 @@ fn main() {
     );
     drop((other, kept));
 
-    read_ids_back();
-
     let began = Tick::now();
     for _ in 0..1_000_000 {
         assert!(lane.wake_at().is_some_and(|due| due > NOW));
@@ -92,34 +88,6 @@ fn main() {
         now = now + Span::from_secs(1);
     }
     println!("rung, one partition            {:.0} a second", rung as f64 / began.elapsed().as_secs_f64());
-}
-
-/// Ids of changes, as many as a busy day has.
-fn read_ids_back() {
-    const IDS: u64 = 10_000_000;
-    const AT_ONCE: u64 = 100_000;
-    let (mut lane, before) = (SubjectLane::new(0, (0, &Cursor::default()), &plan()), resident());
-    let mut took = Duration::ZERO;
-    for first in (0..IDS).step_by(usize::try_from(AT_ONCE).expect("it is small")) {
-        let cursor = Cursor { sequence: first + 1, ..Cursor::default() };
-        let mut out = Outbox::default();
-        let ids = (first..first + AT_ONCE).map(|number| {
-            let at = NOW + Span::from_millis(i64::try_from(number / 100).expect("it is small"));
-            Remembered { key: hash128([&number.to_le_bytes()]), at, until: at + DUE }
-        });
-        memory::write(Topic::Seen, 0, (0, &cursor), ids, &mut out);
-        let began = Tick::now();
-        for kept in &out.records {
-            lane.restore(&record_of(kept), true).expect("it was just written");
-        }
-        took += began.elapsed();
-    }
-    let began = Tick::now();
-    lane.restored();
-    took += began.elapsed();
-    assert_eq!(lane.remembered() as u64, IDS);
-    let bytes = resident().saturating_sub(before) / IDS;
-    println!("{IDS} ids read back      {:.1} s, {bytes} bytes each", took.as_secs_f64());
 }
 
 /// One task heard, and committed; what was written of state.
@@ -180,8 +148,4 @@ fn record_of(kept: &Outgoing) -> Incoming {
     let input = Input { topic: kept.topic, partition: 0 };
     let (key, value) = (kept.key.clone(), kept.value.clone());
     Incoming { input, offset: 0, timestamp: NOW, key, value, headers: Vec::new() }
-}
-
-fn plan() -> Plan {
-    Plan { horizon: Span::from_secs(600), ..Plan::default() }
 }

@@ -12,6 +12,7 @@ pub mod example;
 pub mod fault;
 pub mod foreign;
 pub mod json;
+#[cfg(test)]
 mod oracle;
 pub mod outputs;
 pub mod person;

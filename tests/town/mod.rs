@@ -8,7 +8,7 @@ use bugle::codec::{Codec, Name, Schemas, example, json, person};
 use bugle::directory::key::person_key;
 use bugle::directory::{Decoded, Directory};
 use bugle::event::record::Input;
-use bugle::event::{Incoming, Person, Source, Span, Timestamp, Topic};
+use bugle::event::{Incoming, Person, Source, Timestamp, Topic};
 use bugle::flow::accounts::Terms;
 use bugle::flow::{Accounts, Mutes, Plan, TenantDefaults, World};
 use bugle::sample;

@@ -4,6 +4,7 @@ use crate::event::Change;
 use crate::event::change::Slot;
 
 use super::RuleFault;
+use super::operator::{Compare, Sum, TextTest, as_double};
 
 /// A checked expression.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,32 +74,6 @@ pub(super) enum Val<'c> {
     Text(&'c str),
     Time(i64),
     Span(i64),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::topology) enum Compare {
-    Equal,
-    Unequal,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::topology) enum Sum {
-    Add,
-    Subtract,
-    Multiply,
-    Divide,
-    Remainder,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::topology) enum TextTest {
-    Contains,
-    StartsWith,
-    EndsWith,
 }
 
 const DAY_MILLIS: i64 = 86_400_000;
@@ -219,12 +194,6 @@ fn equal(left: Val<'_>, right: Val<'_>) -> bool {
     }
 }
 
-/// As CEL compares: a number beyond 2^53 loses its last digits.
-#[allow(clippy::cast_precision_loss, reason = "CEL compares whole numbers with fractions this way")]
-const fn as_double(int: i64) -> f64 {
-    int as f64
-}
-
 pub(super) fn compare(how: Compare, left: Val<'_>, right: Val<'_>) -> Result<bool, RuleFault> {
     let order = match how {
         Compare::Equal => return Ok(equal(left, right)),
@@ -240,38 +209,16 @@ pub(super) fn compare(how: Compare, left: Val<'_>, right: Val<'_>) -> Result<boo
             _ => return Err(RuleFault::Absent),
         },
     };
-    let Some(order) = order else { return Ok(false) };
-    Ok(match how {
-        Compare::Less => order.is_lt(),
-        Compare::LessOrEqual => order.is_le(),
-        Compare::Greater => order.is_gt(),
-        Compare::GreaterOrEqual => order.is_ge(),
-        Compare::Equal => order.is_eq(),
-        Compare::Unequal => order.is_ne(),
-    })
+    Ok(order.is_some_and(|order| how.holds(order)))
 }
 
 fn sum<'c>(how: Sum, left: Val<'c>, right: Val<'c>) -> Result<Val<'c>, RuleFault> {
-    let whole = |a: i64, b: i64| match how {
-        Sum::Add => a.checked_add(b).ok_or(RuleFault::Overflow),
-        Sum::Subtract => a.checked_sub(b).ok_or(RuleFault::Overflow),
-        Sum::Multiply => a.checked_mul(b).ok_or(RuleFault::Overflow),
-        Sum::Divide | Sum::Remainder if b == 0 => Err(RuleFault::DivisionByZero),
-        Sum::Divide => a.checked_div(b).ok_or(RuleFault::Overflow),
-        Sum::Remainder => a.checked_rem(b).ok_or(RuleFault::Overflow),
-    };
-    let broken = |a: f64, b: f64| match how {
-        Sum::Add => a + b,
-        Sum::Subtract => a - b,
-        Sum::Multiply => a * b,
-        Sum::Divide => a / b,
-        Sum::Remainder => a % b,
-    };
+    let whole = |a: i64, b: i64| how.whole(a, b).map_err(RuleFault::from);
     Ok(match (left, right) {
         (Val::Int(a), Val::Int(b)) => Val::Int(whole(a, b)?),
-        (Val::Double(a), Val::Double(b)) => Val::Double(broken(a, b)),
-        (Val::Int(a), Val::Double(b)) => Val::Double(broken(as_double(a), b)),
-        (Val::Double(a), Val::Int(b)) => Val::Double(broken(a, as_double(b))),
+        (Val::Double(a), Val::Double(b)) => Val::Double(how.broken(a, b)),
+        (Val::Int(a), Val::Double(b)) => Val::Double(how.broken(as_double(a), b)),
+        (Val::Double(a), Val::Int(b)) => Val::Double(how.broken(a, as_double(b))),
         (Val::Time(a), Val::Time(b)) | (Val::Span(a), Val::Span(b)) if how == Sum::Subtract => {
             Val::Span(whole(a, b)?)
         }

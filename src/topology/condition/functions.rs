@@ -5,8 +5,9 @@ use cel::common::ast::{CallExpr, Expr, IdedExpr, operators};
 use crate::event::{Span, Timestamp};
 
 use super::super::fault::{nearest, suggest};
-use super::eval::{Compare, Fixed, Sum, Term, TextTest};
+use super::eval::{Fixed, Term};
 use super::lower::{Checked, Checker, Kind};
+use super::operator::{Compare, Sum, TextTest};
 
 /// One side of an operator: its text, and what it was found to be.
 type Operand<'t> = (&'t IdedExpr, Option<Checked>);

@@ -9,9 +9,10 @@ use crate::event::{FieldType, Shape};
 
 use super::super::fault::nearest;
 use super::ConditionFault;
-use super::eval::{Compare, Fixed, Read, Sum, Term};
+use super::eval::{Fixed, Read, Term};
 use super::facts::{Facts, known};
 use super::functions;
+use super::operator::{Compare, Sum};
 use super::places::Places;
 
 /// The type of an expression, and what else is known of it before it runs.

@@ -5,10 +5,11 @@
 //! (building lists or maps, regular expressions) is refused by name, never ignored.
 
 mod clauses;
-pub(super) mod eval;
+mod eval;
 mod facts;
 mod functions;
 pub(super) mod lower;
+pub(super) mod operator;
 pub(super) mod places;
 pub mod possible;
 pub(super) mod syntax;
@@ -17,6 +18,7 @@ use crate::event::{Change, Shape};
 
 pub use clauses::Clause;
 use eval::{Term, Val};
+use operator::NoNumber;
 
 /// A checked condition for the kinds of one shape.
 #[derive(Debug, Clone)]
@@ -54,6 +56,15 @@ pub enum RuleFault {
 }
 
 // === impl RuleFault ===
+
+impl From<NoNumber> for RuleFault {
+    fn from(why: NoNumber) -> Self {
+        match why {
+            NoNumber::DivisionByZero => Self::DivisionByZero,
+            NoNumber::Overflow => Self::Overflow,
+        }
+    }
+}
 
 impl RuleFault {
     /// What to do about it.

@@ -4,7 +4,8 @@
 //! never called dead that might speak.
 
 use super::Condition;
-use super::eval::{Compare, Fixed, Read, Term, compare};
+use super::eval::{Fixed, Read, Term, compare};
+use super::operator::Compare;
 
 /// What is known of a slot before any change comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use crate::codec::foreign::Found;
 use crate::event::Value;
 
-use super::super::condition::eval::{Compare, Sum, TextTest};
+use super::super::condition::operator::{Compare, NoNumber, Sum, TextTest, as_double};
 
 /// An expression over the values of a payload.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,6 +61,15 @@ pub(super) enum Trouble {
     DivisionByZero,
     #[error("a number is too large")]
     Overflow,
+}
+
+impl From<NoNumber> for Trouble {
+    fn from(why: NoNumber) -> Self {
+        match why {
+            NoNumber::DivisionByZero => Self::DivisionByZero,
+            NoNumber::Overflow => Self::Overflow,
+        }
+    }
 }
 
 type Answer<'v> = Result<Value<'v>, Trouble>;
@@ -179,11 +188,6 @@ pub(super) fn equal(left: &Value<'_>, right: &Value<'_>) -> bool {
     }
 }
 
-#[allow(clippy::cast_precision_loss, reason = "CEL compares whole numbers with fractions this way")]
-const fn as_double(int: i64) -> f64 {
-    int as f64
-}
-
 fn compare<'v>(how: Compare, left: &Value<'_>, right: &Value<'_>) -> Answer<'v> {
     let order = match (how, left, right) {
         (Compare::Equal, left, right) => return Ok(Value::Bool(equal(left, right))),
@@ -198,41 +202,19 @@ fn compare<'v>(how: Compare, left: &Value<'_>, right: &Value<'_>) -> Answer<'v> 
         (_, Value::Date(a), Value::Date(b)) => Some(a.cmp(b)),
         _ => return Err(Trouble::Types),
     };
-    let holds = order.is_some_and(|order| match how {
-        Compare::Less => order.is_lt(),
-        Compare::LessOrEqual => order.is_le(),
-        Compare::Greater => order.is_gt(),
-        Compare::GreaterOrEqual => order.is_ge(),
-        Compare::Equal | Compare::Unequal => false,
-    });
-    Ok(Value::Bool(holds))
+    Ok(Value::Bool(order.is_some_and(|order| how.holds(order))))
 }
 
 fn sum<'v>(how: Sum, left: Value<'v>, right: Value<'v>) -> Answer<'v> {
-    let whole = |a: i64, b: i64| match how {
-        Sum::Add => a.checked_add(b).ok_or(Trouble::Overflow),
-        Sum::Subtract => a.checked_sub(b).ok_or(Trouble::Overflow),
-        Sum::Multiply => a.checked_mul(b).ok_or(Trouble::Overflow),
-        Sum::Divide | Sum::Remainder if b == 0 => Err(Trouble::DivisionByZero),
-        Sum::Divide => a.checked_div(b).ok_or(Trouble::Overflow),
-        Sum::Remainder => a.checked_rem(b).ok_or(Trouble::Overflow),
-    };
-    let broken = |a: f64, b: f64| match how {
-        Sum::Add => a + b,
-        Sum::Subtract => a - b,
-        Sum::Multiply => a * b,
-        Sum::Divide => a / b,
-        Sum::Remainder => a % b,
-    };
     let number = match (left, right) {
         (Value::Null, _) | (_, Value::Null) => return Ok(Value::Null),
         (Value::Text(a), Value::Text(b)) if how == Sum::Add => {
             return Ok(Value::Text(Cow::Owned(format!("{a}{b}"))));
         }
-        (Value::Int(a), Value::Int(b)) => return whole(a, b).map(Value::Int),
-        (Value::Double(a), Value::Double(b)) => broken(a, b),
-        (Value::Int(a), Value::Double(b)) => broken(as_double(a), b),
-        (Value::Double(a), Value::Int(b)) => broken(a, as_double(b)),
+        (Value::Int(a), Value::Int(b)) => return Ok(Value::Int(how.whole(a, b)?)),
+        (Value::Double(a), Value::Double(b)) => how.broken(a, b),
+        (Value::Int(a), Value::Double(b)) => how.broken(as_double(a), b),
+        (Value::Double(a), Value::Int(b)) => how.broken(a, as_double(b)),
         _ => return Err(Trouble::Types),
     };
     if number.is_finite() { Ok(Value::Double(number)) } else { Err(Trouble::Overflow) }

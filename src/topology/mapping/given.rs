@@ -6,7 +6,7 @@ use crate::codec::foreign::Found;
 use crate::codec::{Code, Fault};
 use crate::event::{FieldType, Timestamp, Value};
 
-use super::super::condition::eval::Sum;
+use super::super::condition::operator::Sum;
 use super::super::fault::suggest;
 use super::super::kinds::type_name;
 use super::expression::{Function, Term};

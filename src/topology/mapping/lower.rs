@@ -8,8 +8,8 @@ use crate::codec::foreign::{Paths, Step};
 use crate::event::Value;
 
 use super::super::condition::ConditionFault;
-use super::super::condition::eval::{Compare, Sum, TextTest};
 use super::super::condition::lower::{compare_of, sum_of};
+use super::super::condition::operator::{Compare, Sum, TextTest};
 use super::super::condition::places::Places;
 use super::super::condition::syntax;
 use super::super::fault::{listed, nearest};
