@@ -15,6 +15,7 @@ use crate::topology::{KindRule, Rule};
 
 use super::conversation::{Conversation, Decided, Matter, What};
 use super::dedupe::{Heard, Seen};
+use super::renew::renew;
 use super::talks::{Talks, close, key, over, read};
 use super::voice::{Voice, blank, leave_out};
 use super::{Outbox, Want, World, mute};
@@ -113,6 +114,9 @@ impl Talks {
             given.accept(rule, out);
             super::carry::owe(&given, (rule, &change), world.plan, out);
             let form = world.topology.rule_for(&rule.id, change.kind());
+            if let Some(form) = form {
+                renew(&mut talk, (form, &change), (world, &world.plan.zone_of(&change)));
+            }
             for whom in given.over(rule.stop(answer.verb), form) {
                 over(&talk, (answer.tenant, &rule.id), whom, (voice, out));
             }

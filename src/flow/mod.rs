@@ -42,6 +42,7 @@ mod parked;
 pub mod person;
 pub mod progress;
 pub mod queue;
+mod renew;
 mod ring;
 pub mod source;
 pub mod subject;

@@ -8,7 +8,8 @@ use crate::topology::KindRule;
 use crate::topology::schedule::{Purpose, Start, Timer};
 
 use super::conversation::{Armed, Conversation, Matter, What, second};
-use super::due::{self, Origin};
+use super::due;
+use super::renew::{origin, renew};
 use super::talks::{Talks, lasts, told};
 use super::voice::{Hearing, Said, Voice, Words, blank, leave_out};
 use super::{Outbox, Want, World, mute, window};
@@ -114,6 +115,7 @@ fn ring_one(
         (talk.id, talk.armed) = (0, Vec::new());
         return Ok(());
     };
+    renew(talk, (form, &change), (world, &world.plan.zone_of(&change)));
     let hearing = Hearing { now, item: &item, change: &change, rule: form };
     if form.expires_at(&change).is_some_and(|end| end <= now) && !talk.is_closing() {
         out.verdicts.push(hearing.verdict(Occasion::First, Ending::Not(Reason::Expired)));
@@ -224,12 +226,9 @@ impl Ringing<'_, '_> {
     /// The next of what comes again; what was missed meanwhile is not told one by one.
     fn again(&mut self, timer: &Timer, armed: Armed) {
         let Hearing { now, change, .. } = self.hearing;
-        let base = match timer.start {
-            Start::Event(slot) => Origin::of(change, slot),
-            Start::Opened => Some(Origin::At(self.talk.opened_at)),
-            Start::Told => self.talk.told_at.map(Origin::At),
-            Start::Last => None,
-        };
+        // What starts from the last change does not come again.
+        let repeats = timer.start != Start::Last;
+        let base = origin(timer.start, self.talk, change, now).filter(|_| repeats);
         let (Some(base), zone) = (base, self.zone()) else { return };
         let missed = due::nearest(timer, base, now, &zone).map_or(0, |(round, _)| round);
         let round = missed.max(armed.round).saturating_add(1);

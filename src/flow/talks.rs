@@ -18,6 +18,7 @@ use super::conversation::{Armed, Conversation, Matter, What};
 use super::dedupe::Seen;
 use super::due::{self, Origin};
 use super::memory::{self, BrokenMemory};
+use super::renew::{origin, renew};
 use super::voice::{Hearing, Said, Voice};
 use super::window::{self, Move};
 use super::{Cursor, Outbox, World, mute};
@@ -91,7 +92,7 @@ impl Talks {
             return out.verdicts.push(ended(Reason::Overtaken));
         }
         let zone = world.plan.zone_of(change);
-        if let Some((before, reached)) = follow(&mut talk, hearing, &zone) {
+        if let Some((before, reached)) = follow(&mut talk, hearing, (world, &zone)) {
             // What waits of the round before is no longer how things are.
             let (tenant, rule, whom) = (change.tenant(), rule.rule.id.as_str(), Whom::Everybody);
             voice.end(&Over { tenant, rule, conversation: before, whom }, &reached, out);
@@ -289,8 +290,13 @@ pub(super) fn close(talk: &mut Conversation<'_>, now: Timestamp) {
 
 /// A change opens a round or carries it on: its timers start, or move with its dates. The round before, where
 /// there was one, and the partitions it was told in.
-fn follow(talk: &mut Conversation<'_>, hearing: &Hearing<'_>, zone: &TimeZone) -> Option<(u128, Vec<i32>)> {
+fn follow(
+    talk: &mut Conversation<'_>,
+    hearing: &Hearing<'_>,
+    (world, zone): (&World<'_>, &TimeZone),
+) -> Option<(u128, Vec<i32>)> {
     let Hearing { now, item, change, rule } = *hearing;
+    renew(talk, (rule, change), (world, zone));
     let unending = window::is_unending(&rule.rule);
     let opens = talk.id == 0 || (talk.armed.is_empty() && !unending);
     let dates = dates(rule, change);
@@ -340,15 +346,11 @@ fn arm(
     let timers = || rule.timers.iter().filter(|timer| begins(timer.start));
     for timer in timers() {
         talk.armed.retain(|armed| armed.what != What::Timer(timer.id));
-        let base = match timer.start {
-            Start::Event(slot) => Origin::of(change, slot),
-            Start::Opened => Some(Origin::At(talk.opened_at)),
-            Start::Told => talk.told_at.map(Origin::At),
-            Start::Last => Some(Origin::At(now)),
-        };
-        let due = base.and_then(|base| match rule.calendar(change).filter(|_| timer.business) {
-            Some(calendar) => Some((0, calendar.after(base.at(zone)?, timer.offset, zone)?)),
-            None => due::nearest(timer, base, now, zone),
+        let due = origin(timer.start, talk, change, now).and_then(|base| {
+            match rule.calendar(change).filter(|_| timer.business) {
+                Some(calendar) => Some((0, calendar.after(base.at(zone)?, timer.offset, zone)?)),
+                None => due::nearest(timer, base, now, zone),
+            }
         });
         talk.armed.extend(due.map(|(round, due)| Armed { what: What::Timer(timer.id), due, round }));
     }

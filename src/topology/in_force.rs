@@ -50,6 +50,11 @@ impl Topology {
         Self { earlier, ..self }
     }
 
+    /// The versions before that are known, newest first.
+    pub fn before(&self) -> impl Iterator<Item = &Self> {
+        self.earlier.iter().rev().map(|earlier| &**earlier)
+    }
+
     /// The rules by which something was decided: those of that generation while they are known, else the
     /// oldest known that came after.
     #[must_use]
