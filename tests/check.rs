@@ -7,6 +7,7 @@ use std::path::Path;
 
 use bugle::cli::check::{Args, Output, report};
 use bugle::topology::Paint;
+use serde_json::Value as Json;
 
 fn check(folder: &str, output: Output) -> (String, u8) {
     report(&args(Path::new(folder), output), Paint::Plain).unwrap()
@@ -512,7 +513,7 @@ fn the_schema_for_editors_knows_every_field_the_shipped_rules_use() {
     let mut args = args(Path::new("topology"), Output::Text);
     args.print_schema = Some(bugle::cli::check::SchemaOf::Rules);
     let (text, _) = report(&args, Paint::Plain).unwrap();
-    let schema: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let schema: Json = serde_json::from_str(&text).unwrap();
     let rule = &schema["properties"]["rules"]["items"];
     let properties = rule["properties"].as_object().unwrap();
     assert!(rule["additionalProperties"] == false && properties.len() > 30, "{}", properties.len());
@@ -526,4 +527,80 @@ fn the_schema_for_editors_knows_every_field_the_shipped_rules_use() {
     // And what the reader knows, the schema offers: the reader names all of it where a name is near none.
     let said = codes("xecm", "  - { id: a, x: x }\n");
     assert!(said.contains("unknown field `x`"), "{said}");
+}
+
+/// The words of a schema that ours use; what is not said is not asked.
+fn fits(value: &Json, schema: &Json, root: &Json) -> Result<(), String> {
+    let schema = match schema["$ref"].as_str() {
+        Some(name) => root.pointer(name.trim_start_matches('#')).unwrap_or_else(|| panic!("{name}")),
+        None => schema,
+    };
+    let wrong = |what: &str| Err(format!("{value} is not {what}"));
+    if let Some(all) = schema["allOf"].as_array() {
+        all.iter().try_for_each(|one| fits(value, one, root))?;
+    }
+    if let Some(any) = schema["anyOf"].as_array() {
+        let faults: Vec<String> = any.iter().filter_map(|one| fits(value, one, root).err()).collect();
+        if faults.len() == any.len() {
+            return Err(faults.join(", nor: "));
+        }
+    }
+    let is = |name: &str| match name {
+        "string" => value.is_string(),
+        "number" => value.is_number(),
+        "integer" => value.is_i64(),
+        "boolean" => value.is_boolean(),
+        "array" => value.is_array(),
+        _ => value.is_object(),
+    };
+    let types = schema["type"].as_array().cloned().unwrap_or_else(|| vec![schema["type"].clone()]);
+    let types: Vec<&str> = types.iter().filter_map(Json::as_str).collect();
+    if !types.is_empty() && !types.iter().any(|name| is(name)) {
+        return wrong(&types.join(" or "));
+    }
+    if schema["enum"].as_array().is_some_and(|known| !known.contains(value)) {
+        return wrong("in the list");
+    }
+    if schema.get("const").is_some_and(|known| known != value) {
+        return wrong(&schema["const"].to_string());
+    }
+    for name in schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str) {
+        if value.is_object() && value.get(name).is_none() {
+            return Err(format!("{value} lacks {name}"));
+        }
+    }
+    for (name, value) in value.as_object().into_iter().flatten() {
+        match (schema["properties"].get(name), schema.get("additionalProperties")) {
+            (Some(schema), _) => fits(value, schema, root).map_err(|fault| format!("{name}: {fault}"))?,
+            (None, Some(Json::Bool(false))) if !name.starts_with("extra.") => {
+                return Err(format!("nothing knows {name}"));
+            }
+            (None, Some(schema)) => fits(value, schema, root).map_err(|fault| format!("{name}: {fault}"))?,
+            (None, None) => {}
+        }
+    }
+    let items = value.as_array().into_iter().flatten();
+    items.filter(|_| schema.get("items").is_some()).try_for_each(|item| fits(item, &schema["items"], root))
+}
+
+/// An editor that goes by our schemas marks nothing in what is shipped.
+#[test]
+fn whatever_is_shipped_fits_the_schemas_for_editors() {
+    use bugle::cli::check::SchemaOf;
+    for (of, folder) in [
+        (SchemaOf::Rules, "topology"),
+        (SchemaOf::Messages, "topology/messages"),
+        (SchemaOf::Mappings, "topology/mappings"),
+        (SchemaOf::Scenarios, "topology/scenarios"),
+        (SchemaOf::Rules, "tests/fixtures/language"),
+        (SchemaOf::Scenarios, "tests/fixtures/language/scenarios"),
+    ] {
+        let asked = Args { print_schema: Some(of), ..args(Path::new("topology"), Output::Text) };
+        let schema: Json = serde_json::from_str(&report(&asked, Paint::Plain).unwrap().0).unwrap();
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        for file in files.filter(|file| file.extension().is_some_and(|ending| ending == "yaml")) {
+            let value: Json = serde_saphyr::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+            fits(&value, &schema, &schema).unwrap_or_else(|fault| panic!("{}: {fault}", file.display()));
+        }
+    }
 }

@@ -174,6 +174,14 @@ fn every_fault_of_a_scenario_is_told_at_once_where_it_stands() {
     29:20 who is not told lacks `to`; add `to:`
     30:49 `caped` is no reason; write `capped`
     31:22 a text stands where a map of what the write-back holds should; write a map of what the write-back holds
+    32:11 a second scenario is called `everything is wrong`; the first is at tests/fixtures/scenarios/faulty/faulty.yaml:6; give it a name of its own
+    34:19 `no-such-folder` cannot be read: No such file or directory (os error 2); name a folder or file with rules, or `{ rules: { ID: … } }`; it lies beside the scenarios
+    35:19 no rule is called `ec-4-safty`; write `ec-4-safety`
+    35:63 unknown field `mesages` in a reload; write `messages`
+    36:19 these rules would be refused: topology/xecm.yaml: `urgent` is none of `low`, `normal`, `high`, `critical`; write one of `low`, `normal`, `high`, `critical`
+    37:19 these rules would be refused: topology/xecm.yaml: `ec-3-sla` counts by other fields than before: what it has open would never be closed; give the changed rule a new id, and keep the old one until nothing of it is open
+    38:19 nothing is otherwise; write `rules:` and, under a rule's id, what changes in it
+    39:19 `7` stands where a folder or file with rules, or `{ rules: { ID: … } }` should; write a folder or file with rules, or `{ rules: { ID: … } }`
     ");
 }
 
@@ -236,4 +244,70 @@ fn a_filter_that_nothing_fits_is_told() {
 fn business_time_counts_the_hours_of_work_of_a_place() {
     let (text, code) = ask("tests/fixtures/business");
     assert_eq!(code, 0, "{text}");
+}
+
+/// Rules that tell one person of every document, and once more later.
+fn rules(folder: &Path, person: &str) {
+    std::fs::create_dir_all(folder.join("messages")).unwrap();
+    let rule = "source: xecm\nrules:\n  - id: papers\n    match: { kind: xecm.document.available }\n    message: paper";
+    let step = "escalate: [{ at: told + 1h, to: 'person:cy' }]";
+    let rule = format!("{rule}\n    audience: person:{person}\n    {step}\n");
+    std::fs::write(folder.join("xecm.yaml"), rule).unwrap();
+    let text = "paper: { en: { title: 'A paper', body: x } }\n";
+    std::fs::write(folder.join("messages/xecm.yaml"), text).unwrap();
+}
+
+const SWITCHED: &str = "
+people: [{ user_id: ada }, { user_id: ben }, { user_id: cy }]
+scenarios:
+  - name: rules come from a folder, a file, and from what is otherwise
+    steps:
+      - event: xecm.document.available
+        told: [{ rule: papers, to: ada }]
+      - topology: ../../other
+      - event: xecm.document.available
+        with: { entity.id: '2' }
+        told: [{ rule: papers, to: ben }]
+      - topology: { rules: { papers: { escalate: null, audience: 'person:cy' }, more: { match: { kind: xecm.document.available }, news: [event_id, kind], audience: 'person:ben', message: more } }, messages: { more: { en: { title: More, body: x } } } }
+      - event: xecm.document.available
+        with: { entity.id: '3' }
+        told: [{ rule: papers, to: cy }, { rule: more, to: ben, text: More }]
+      # Another step would come now, and is told by no rule any more.
+      - after: 2h
+        verdicts: [{ rule: papers, reason: rule_removed }]
+      - topology: files/xecm.yaml
+      - event: xecm.document.available
+        with: { entity.id: '4' }
+        told: [{ rule: papers, to: ada }]
+      - after: 30m
+        topology: ..
+      - after: 30m
+        told: [{ rule: papers, to: cy }]
+";
+
+#[test]
+fn rules_are_switched_to_those_of_a_folder_a_file_or_what_is_otherwise() {
+    let all = tempfile::tempdir().unwrap();
+    let (here, files) = (all.path().join("here"), all.path().join("here/scenarios/files"));
+    rules(&here, "ada");
+    rules(&all.path().join("other"), "ben");
+    rules(&files, "ada");
+    std::fs::write(here.join("scenarios/one.yaml"), SWITCHED).unwrap();
+    let (text, code) = ask(&here.display().to_string());
+    assert_eq!(code, 0, "{text}");
+    // What another version of a rule says counts for the branch of the same name.
+    assert!(text.contains("1 of 1 rules spoke; 2 of 2 branches reached"), "{text}");
+}
+
+#[test]
+fn two_scenarios_of_one_name_are_refused_with_both_places() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a.yaml", "b.yaml"] {
+        std::fs::write(folder.path().join(name), ONE).unwrap();
+    }
+    let (text, code) = ask(&format!("topology --scenarios {}", folder.path().display()));
+    assert_eq!(code, 78);
+    let [first, second] = ["a", "b"].map(|name| format!("{}/{name}.yaml:4", folder.path().display()));
+    let fact = format!("a second scenario is called `a form reaches its site`; the first is at {first}");
+    assert!(text.contains(&fact) && text.contains(&second), "{text}");
 }

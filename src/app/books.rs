@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::broker::{Broker, BrokerError, Follow};
 use crate::codec::outputs;
-use crate::event::{Carried, Coordinates, Ending, Incoming, Reason, Receipt, Source, Topic, Verdict};
+use crate::event::{Carried, Coordinates, Ending, Reason, Receipt, Source, Topic, Verdict};
 use crate::flow::person::held_of;
 
 /// Where every change read ended.
@@ -286,7 +286,7 @@ impl Ledgers {
         for (topic, follow) in &mut self.follows {
             follow.poll(share, &mut records)?;
             for record in records.drain(..) {
-                self.keeper.record(*topic, &record);
+                self.keeper.record(*topic, (record.key.as_ref(), record.value.as_deref()));
             }
         }
         Ok(())
@@ -295,20 +295,21 @@ impl Ledgers {
 
 impl Bookkeeper {
     /// What waits for somebody changed.
-    fn waits(&mut self, record: &Incoming) {
-        let Some(key) = &record.key else { return };
-        match held_of(key, record.value.as_deref()) {
+    fn waits(&mut self, key: Option<&Bytes>, value: Option<&[u8]>) {
+        let Some(key) = key else { return };
+        match held_of(key, value) {
             0 => drop(self.held.remove(key)),
             count => drop(self.held.insert(key.clone(), count)),
         }
     }
 
-    fn record(&mut self, topic: Topic, record: &Incoming) {
-        let value = record.value.as_deref().unwrap_or_default();
+    /// A record of one of the topics that the books are computed from was seen.
+    pub fn record(&mut self, topic: Topic, (key, value): (Option<&Bytes>, Option<&[u8]>)) {
+        let (held, value) = (value, value.unwrap_or_default());
         match topic {
             Topic::Events(_) => self.change(),
             Topic::Writebacks => self.write_backs.owed += 1,
-            Topic::Waiting => self.waits(record),
+            Topic::Waiting => self.waits(key, held),
             Topic::Audit => {
                 if let Ok((_, verdicts)) = outputs::decode_verdicts(value) {
                     verdicts.iter().for_each(|verdict| self.verdict(verdict));

@@ -16,6 +16,7 @@ use super::{Done, Failure};
 use crate::codec::Schemas;
 use crate::directory::People;
 use crate::event::Source;
+use crate::scenario;
 use crate::topology::{Fault, Kinds, Paint, Rule, Topology, editor};
 
 /// Check rules, messages and mappings: every fault at once, with file, line, column and what to write.
@@ -69,6 +70,8 @@ pub enum SchemaOf {
     Messages,
     /// `topology/mappings/*.yaml`.
     Mappings,
+    /// `topology/scenarios/*.yaml`.
+    Scenarios,
 }
 
 /// How to print.
@@ -111,6 +114,7 @@ pub fn report(args: &Args, paint: Paint) -> Result<(String, u8), Failure> {
             SchemaOf::Rules => editor::rules(&kinds),
             SchemaOf::Messages => editor::messages(),
             SchemaOf::Mappings => editor::mappings(&kinds),
+            SchemaOf::Scenarios => scenario::editor::scenarios(&kinds),
         };
         return Ok((format!("{schema:#}\n"), 0));
     }

@@ -2,6 +2,7 @@
 //!
 //! It needs no Kafka and no clock: the lanes are those of `bugle run`, the hours are virtual.
 
+mod books;
 mod junit;
 pub(in crate::cli) mod report;
 
@@ -21,7 +22,8 @@ use crate::topology::{Fault, Kinds, Paint, Topology};
 
 const AFTER_HELP: &str = "\
 A scenario says who is there, what happens when, and who is told what. Whoever is not named hears nothing:
-a push that no step expects fails the scenario.
+a push that no step expects fails the scenario, and so does a book that does not close at the end: every telling owed
+was told, waits, or has one reason why not.
 
   use_case: EC-3
   scenarios:
@@ -40,14 +42,19 @@ a push that no step expects fails the scenario.
 
 A step has a time (`at: 16:00`, `at: 2026-01-06 09:00`, `after: 4h`), something that happens (`event` with
 `with`, `times`, `every`; `answer` with `by`, `token_of`, `of`, `push`, `refused`; `directory`; `members`;
-`push_service`, `silence`) and what is expected (`told`, `not_told`, `verdicts`, `write_back`, `dead_letters`). `until`
-lets what is told later belong to it.
+`push_service`, `silence`, `topology`) and what is expected (`told`, `not_told`, `verdicts`, `write_back`,
+`dead_letters`). `until` lets what is told later belong to it. `topology` puts other rules in force: a folder or file
+beside the scenarios, or what is otherwise in those before (`null` takes a field, or a rule, away):
+
+      - after: 2h
+        topology: { rules: { ec-3-sla: { priority: low, until: null } }, messages: { task-done: { en: { body: x } } } }
 
 Examples:
   bugle test                              the scenarios in topology/scenarios/
   bugle test --filter ec-3                those whose file, use case or name holds `ec-3`
   bugle test --watch --filter ec-3        again after every change of a file
   bugle test --junit target/bugle.xml --min-coverage 90
+  bugle check --print-schema scenarios    for an editor: completion and help in scenarios
 
 Exit codes: 0 all as written, 1 not so, 78 rules or scenarios that cannot be read.";
 
@@ -73,7 +80,7 @@ pub struct Args {
     /// Fail when fewer of the rules' branches are reached, in percent.
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     pub min_coverage: Option<u8>,
-    /// Run again whenever a file of the folder changes, until interrupted.
+    /// Run again whenever a file of the folders changes, until interrupted.
     #[arg(long)]
     pub watch: bool,
     /// How to print the result.
@@ -127,13 +134,16 @@ pub fn run(args: &Args) -> Done {
     if !args.watch {
         return once(args);
     }
+    // Schemas and scenarios may lie elsewhere.
+    let folders = [Some(&args.folder), args.scenarios.as_ref(), args.schemas.as_ref()];
+    let newest = || folders.map(|folder| folder.map(|folder| newest(folder)));
     loop {
-        let seen = newest(&args.folder);
+        let seen = newest();
         if let Err(failure) = once(args) {
             super::say(failure);
         }
         super::say(format_args!("\nwatching {}; Ctrl-C ends it", args.folder.display()));
-        while newest(&args.folder) == seen {
+        while newest() == seen {
             clock::sleep(LOOK);
         }
     }
@@ -205,7 +215,8 @@ fn all(args: &Args) -> Result<Result<Run, Vec<Fault>>, Failure> {
     for scenario in scenarios {
         let begun = Tick::now();
         let played = play(&scenario, ground);
-        let findings = compare(&scenario, &played);
+        let mut findings = compare(&scenario, &played);
+        findings.extend(books::unbalanced(&scenario, &played));
         reached.push(played);
         outcomes.push(Outcome { scenario, findings, took: begun.elapsed() });
         progress.step();

@@ -108,6 +108,16 @@ impl Span {
         self.0
     }
 
+    /// As rules write it: whole days as days, `30d` and not `4w2d`.
+    #[must_use]
+    pub fn in_days(self) -> String {
+        const DAY: i64 = 86_400_000;
+        match self.0 {
+            days if days != 0 && days % DAY == 0 => format!("{}d", days / DAY),
+            _ => self.to_string(),
+        }
+    }
+
     /// The same as a standard duration; a negative span is zero.
     #[must_use]
     pub fn to_duration(self) -> std::time::Duration {

@@ -46,6 +46,8 @@ pub struct Heard {
     pub mutes: Vec<Outgoing>,
     /// What became of each batch.
     pub receipts: Vec<Outgoing>,
+    /// What waits for people from now on, or no longer.
+    pub waiting: Vec<Outgoing>,
     /// Which of its rule's sayings a notice was.
     pub sayings: Vec<(NoticeId, u16)>,
     /// What a lane could not go on with.
@@ -149,6 +151,12 @@ impl Line {
     pub fn due(&self) -> Option<Timestamp> {
         let lanes: [&dyn Rooms; 3] = [&self.subject, &self.person, &self.delivery];
         lanes.into_iter().filter_map(Rooms::wake_at).min()
+    }
+
+    /// Whether there is a batch that the push service has not taken yet.
+    #[must_use]
+    pub fn is_sending(&self) -> bool {
+        self.delivery.wake_at().is_some()
     }
 
     fn pass_on(&mut self, now: Timestamp, flowing: Vec<Outgoing>, world: &World<'_>, heard: &mut Heard) {
@@ -291,6 +299,7 @@ fn commit(
             Topic::DeadLetters => heard.dead_letters.push(record),
             Topic::Writebacks => heard.write_backs.push(record),
             Topic::Receipts => heard.receipts.push(record),
+            Topic::Waiting => heard.waiting.push(record),
             Topic::Mutes => heard.mutes.push(record),
             _ => {}
         }

@@ -92,15 +92,24 @@ fn said(rule: &Rule) -> Vec<(u16, String)> {
     for ladder in &plan.remind {
         let (side, anchor) = (side(ladder.side), shown(&ladder.anchor.value));
         names.extend(
-            ladder.rungs.iter().map(|rung| format!("remind {} {side} {anchor}", span(rung.distance.value))),
+            ladder
+                .rungs
+                .iter()
+                .map(|rung| format!("remind {} {side} {anchor}", rung.distance.value.in_days())),
         );
-        names.extend(ladder.every.map(|every| format!("remind every {} {side} {anchor}", span(every))));
+        names.extend(ladder.every.map(|every| format!("remind every {} {side} {anchor}", every.in_days())));
     }
-    names.extend(plan.repeat.as_ref().map(|repeat| format!("repeat every {}", span(repeat.every))));
+    names.extend(plan.repeat.as_ref().map(|repeat| format!("repeat every {}", repeat.every.in_days())));
     names.extend(plan.escalate.iter().map(|step| format!("step at {}", shown(&step.at.value))));
     names.extend(plan.closed.as_ref().map(|_| "closed".to_owned()));
     let silent_first = plan.tell == Tell::Later;
     (0..).zip(names).filter(|(number, _)| *number > 0 || !silent_first).collect()
+}
+
+/// The saying of a rule that is the same by other rules: its number may be another, its name is not.
+pub(super) fn same(id: &str, saying: u16, (by, other): (&Topology, &Topology)) -> Option<u16> {
+    let (_, name) = said(by.rule(id)?).into_iter().find(|(number, _)| *number == saying)?;
+    said(other.rule(id)?).into_iter().find(|(_, other)| *other == name).map(|(number, _)| number)
 }
 
 fn offered(rule: &Rule) -> Vec<Verb> {
@@ -125,16 +134,7 @@ fn shown(moment: &Moment) -> String {
     };
     match moment.offset.millis() {
         0 => anchor,
-        negative if negative < 0 => format!("{anchor} - {}", span(Span::from_millis(-negative))),
-        _ => format!("{anchor} + {}", span(moment.offset)),
-    }
-}
-
-/// Whole days as days: `30d` is what the rule says, and not `4w2d`.
-fn span(span: Span) -> String {
-    const DAY: i64 = 86_400_000;
-    match span.millis() {
-        days if days > 0 && days % DAY == 0 => format!("{}d", days / DAY),
-        _ => span.to_string(),
+        negative if negative < 0 => format!("{anchor} - {}", Span::from_millis(-negative).in_days()),
+        _ => format!("{anchor} + {}", moment.offset.in_days()),
     }
 }

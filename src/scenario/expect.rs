@@ -6,7 +6,6 @@ use crate::topology::fault::{nearest, suggest};
 use crate::topology::reading::{Fields, Reading};
 use crate::topology::tree::{Branch, Node};
 
-use super::happening::plain;
 use super::read::Cast;
 use super::script::{Ended, Expected, Telling, Who};
 
@@ -24,7 +23,7 @@ pub(super) fn expected(cx: &mut Reading<'_>, fields: &mut Fields<'_>, cast: &Cas
     let verdicts = fields.get("verdicts").map(|node| cx.list(node, |cx, node| ended(cx, node, cast)));
     let write_back = fields.get("write_back").map(|node| {
         cx.list(node, |cx, node| match node.value {
-            Branch::Map(_) => Some((line(cx, node), plain(node))),
+            Branch::Map(_) => Some((line(cx, node), node.plain())),
             _ => {
                 cx.wrong(node, "a map of what the write-back holds");
                 None
@@ -128,10 +127,10 @@ pub(super) fn verb(cx: &mut Reading<'_>, node: &Node) -> Option<Verb> {
 
 pub(super) fn rule(cx: &mut Reading<'_>, node: &Node, cast: &Cast<'_>) -> Option<String> {
     let text = cx.text(node)?;
-    if cast.ground.topology.rule(&text.value).is_some() {
+    let ids: Vec<&str> = cast.rules().map(|rule| rule.id.as_str()).collect();
+    if ids.contains(&text.value.as_str()) {
         return Some(text.value);
     }
-    let ids: Vec<&str> = cast.ground.topology.rules.iter().map(|rule| rule.id.as_str()).collect();
     let hint = nearest(&text.value, ids.iter().copied())
         .map_or_else(|| suggest(&text.value, &ids), |near| format!("write `{near}`"));
     cx.fault(text.at, "unknown-rule", (format!("no rule is called `{}`", text.value), hint));

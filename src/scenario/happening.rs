@@ -133,7 +133,7 @@ fn value(
 ) -> Option<Json> {
     let text = match &node.value {
         Branch::Text(text) => text.trim(),
-        _ => return Some(plain(node)),
+        _ => return Some(node.plain()),
     };
     let distance = || {
         let (sign, rest) =
@@ -144,30 +144,15 @@ fn value(
         FieldType::Time => distance().map(|by| now + by).or_else(|| clock.read(text, Some(now))),
         FieldType::Date => match distance().map(|by| clock.day(now, by)) {
             Some(day) => return day.map(Json::String),
-            None => return Some(plain(node)),
+            None => return Some(node.plain()),
         },
-        _ => return Some(plain(node)),
+        _ => return Some(node.plain()),
     };
     if read.is_none() {
         let hint = format!("write {WANTED}, or a distance such as `+4h`");
         cx.fault(node.at, "bad-time", (format!("`{text}` is no time"), hint));
     }
     read.map(|at| Json::String(at.to_string()))
-}
-
-/// A value as JSON has it.
-pub(super) fn plain(node: &Node) -> Json {
-    match &node.value {
-        Branch::Nothing => Json::Null,
-        Branch::Flag(flag) => Json::Bool(*flag),
-        Branch::Whole(number) => Json::from(*number),
-        Branch::Fraction(number) => Json::from(*number),
-        Branch::Text(text) => Json::String(text.clone()),
-        Branch::List(items) => Json::Array(items.iter().map(plain).collect()),
-        Branch::Map(entries) => {
-            entries.iter().map(|(key, value)| (key.value.clone(), plain(value))).collect::<Map<_, _>>().into()
-        }
-    }
 }
 
 fn put(into: &mut Json, path: &str, value: Json) {

@@ -6,6 +6,7 @@
 
 mod compare;
 pub mod coverage;
+pub mod editor;
 mod expect;
 mod happening;
 mod moment;
@@ -13,9 +14,11 @@ mod payload;
 mod phones;
 mod play;
 mod read;
+mod reload;
 mod script;
 mod step;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -68,9 +71,9 @@ fn load_as(folder: &Path, ground: Ground<'_>, houses: Houses) -> Result<Vec<Scen
         let told = ("no scenarios here: no `*.yaml`", "write one, such as topology/scenarios/ec-3.yaml");
         faults.add(&sheet, Place::default(), "no-scenarios", told);
     }
-    let mut scenarios = Vec::new();
+    let (mut scenarios, mut names) = (Vec::new(), BTreeMap::new());
     for sheet in &sheets {
-        scenarios.extend(read::read(sheet, (folder, houses), ground, &mut faults));
+        scenarios.extend(read::read(sheet, (folder, houses), ground, (&mut names, &mut faults)));
     }
     if faults.is_empty() { Ok(scenarios) } else { Err(faults.sorted()) }
 }

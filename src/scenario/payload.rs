@@ -7,7 +7,6 @@ use crate::topology::reading::{Fields, Reading};
 use crate::topology::tree::Branch;
 use crate::topology::{Arrival, Topology};
 
-use super::happening::plain;
 use super::read::Cast;
 
 /// `payload:` with `topic:`, and `headers:` where the record has some.
@@ -27,7 +26,7 @@ pub(super) fn read(cx: &mut Reading<'_>, fields: &mut Fields<'_>, cast: &Cast<'_
     };
     let source = cx.word(topic, &Source::ALL.map(|source| (source.as_str(), source)))?;
     let value = match &node.value {
-        Branch::Map(_) | Branch::List(_) => plain(node).to_string().into_bytes(),
+        Branch::Map(_) | Branch::List(_) => node.plain().to_string().into_bytes(),
         _ => {
             let name = cx.text(node)?.value;
             match std::fs::read(cast.folder.join(&name)) {

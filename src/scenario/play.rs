@@ -22,6 +22,7 @@ use crate::flow::{Mutes, Plan, TenantDefaults, World};
 use crate::topology::Topology;
 
 use super::Ground;
+use super::coverage;
 use super::payload;
 use super::phones;
 use super::script::{Act, Reply, Scenario, Service, Who};
@@ -37,6 +38,12 @@ pub struct Played {
     pub answers: Vec<(String, String)>,
     /// Which mappings took a payload.
     pub mapped: Vec<String>,
+    /// What the books are made of beside the verdicts: receipts, and what waits for people.
+    pub written: Vec<Outgoing>,
+    /// How many records of source topics were read.
+    pub read: u64,
+    /// Whether the push service has not taken everything.
+    pub sending: bool,
 }
 
 /// What was heard between the step before and the end of this one.
@@ -96,7 +103,7 @@ pub fn play(scenario: &Scenario, ground: Ground<'_>) -> Played {
 }
 
 /// Plays a scenario and calls `stepped` behind every step.
-pub fn play_watched(scenario: &Scenario, ground: Ground<'_>, stepped: &mut dyn FnMut()) -> Played {
+pub fn play_watched<'g>(scenario: &'g Scenario, ground: Ground<'g>, stepped: &mut dyn FnMut()) -> Played {
     let mut stage = Stage::new(scenario, ground);
     let mut played = Played::default();
     for step in &scenario.steps {
@@ -112,9 +119,19 @@ pub fn play_watched(scenario: &Scenario, ground: Ground<'_>, stepped: &mut dyn F
         stepped();
     }
     played.mapped = std::mem::take(&mut stage.mapped);
-    let said: BTreeMap<NoticeId, u16> = stage.sayings.into_iter().collect();
+    (played.read, played.sending) = (stage.read, stage.line.is_sending());
+    played.written = std::mem::take(&mut stage.written);
+    let said: BTreeMap<NoticeId, (usize, u16)> = stage.sayings.into_iter().collect();
     let told = played.steps.iter().flat_map(|moment| &moment.told);
-    played.sayings = told.filter_map(|told| Some((told.rule.clone(), *said.get(&told.notice)?))).collect();
+    let saying = |told: &Told| {
+        let (by, saying) = *said.get(&told.notice)?;
+        let saying = match by {
+            0 => saying,
+            by => coverage::same(&told.rule, saying, (stage.rules[by], ground.topology))?,
+        };
+        Some((told.rule.clone(), saying))
+    };
+    played.sayings = told.filter_map(saying).collect();
     let verdicts = played.steps.iter().flat_map(|moment| &moment.verdicts);
     played.answers = verdicts
         .filter_map(|verdict| match &verdict.ending {
@@ -132,7 +149,8 @@ fn before(at: Timestamp) -> Timestamp {
 
 struct Stage<'g> {
     codec: &'g Codec,
-    topology: &'g Topology,
+    /// The rules in force: those it starts by, and all that took their place.
+    rules: Vec<&'g Topology>,
     plan: Plan,
     directory: Directory,
     mutes: Mutes,
@@ -142,8 +160,11 @@ struct Stage<'g> {
     now: Timestamp,
     replies: u32,
     asked: Vec<Told>,
-    sayings: Vec<(NoticeId, u16)>,
+    /// Of each notice, which of its rule's sayings it was, by which rules.
+    sayings: Vec<(NoticeId, (usize, u16))>,
     mapped: Vec<String>,
+    written: Vec<Outgoing>,
+    read: u64,
 }
 
 // === impl Stage ===
@@ -157,7 +178,7 @@ impl<'g> Stage<'g> {
         line.answering(Box::new(move |batch, taken| phones::served(&asked.borrow(), batch, taken)));
         let mut stage = Self {
             codec: ground.codec,
-            topology: ground.topology,
+            rules: vec![ground.topology],
             plan,
             directory: Directory::new(),
             mutes: Mutes::new(),
@@ -169,10 +190,16 @@ impl<'g> Stage<'g> {
             asked: Vec::new(),
             sayings: Vec::new(),
             mapped: Vec::new(),
+            written: Vec::new(),
+            read: 0,
         };
         scenario.people.iter().for_each(|person| stage.learn(person));
         scenario.members.iter().for_each(|members| stage.learn_members(members));
         stage
+    }
+
+    fn topology(&self) -> &'g Topology {
+        self.rules.last().expect("a scenario starts by some rules")
     }
 
     fn learn(&mut self, person: &Person) {
@@ -206,7 +233,7 @@ impl<'g> Stage<'g> {
         let directory = people.position();
         let muted = self.mutes.view();
         let world = World {
-            topology: self.topology,
+            topology: self.topology(),
             codec: self.codec,
             people: &people,
             directory: &directory,
@@ -216,7 +243,8 @@ impl<'g> Stage<'g> {
         let heard = run(&mut self.line, &world);
         drop(muted);
         heard.mutes.iter().for_each(|record| self.mutes.wrote(record));
-        self.sayings.extend(&heard.sayings);
+        let by = self.rules.len() - 1;
+        self.sayings.extend(heard.sayings.iter().map(|(notice, saying)| (*notice, (by, *saying))));
         for parcel in &heard.batches {
             let told = told(self.now, parcel);
             self.asked.extend(told.iter().cloned());
@@ -227,6 +255,7 @@ impl<'g> Stage<'g> {
         moment.stuck.extend(heard.stuck.iter().map(|stuck| format!("a lane cannot go on: {stuck:?}")));
         moment.verdicts.extend(heard.verdicts);
         moment.verdicts.extend(heard.receipts.iter().flat_map(phones::exceptions));
+        self.written.extend(heard.receipts.into_iter().chain(heard.waiting));
     }
 
     /// Time passes, and what is due happens, each thing at its time.
@@ -243,17 +272,19 @@ impl<'g> Stage<'g> {
         self.now = self.now.max(end);
     }
 
-    fn act(&mut self, act: &Act, moment: &mut Moment) {
+    fn act(&mut self, act: &'g Act, moment: &mut Moment) {
         let now = self.now;
         match act {
             Act::Event(source, sent) => {
-                self.mapped.extend(payload::taken_by(self.topology, self.codec, (*source, sent)));
+                self.mapped.extend(payload::taken_by(self.topology(), self.codec, (*source, sent)));
                 let record = (*source, sent.clone());
+                self.read += 1;
                 self.look(moment, |line, world| line.feed(now, vec![record], world));
             }
             Act::Answer(reply) => self.answer(reply, moment),
             Act::Person(person) => self.learn(person),
             Act::Members(members) => self.learn_members(members),
+            Act::Rules(rules) => self.rules.push(rules),
             Act::Silence(silence) => self.mutes.silence(silence.clone()),
             Act::Service(service) => *self.service.borrow_mut() = service.clone(),
         }

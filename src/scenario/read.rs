@@ -9,10 +9,10 @@ use crate::event::{Members, Person, Timestamp};
 use crate::topology::fault::{Faults, Sheet, Spot, nearest};
 use crate::topology::reading::{Fields, Reading};
 use crate::topology::tree::{self, Branch, Node};
+use crate::topology::{Rule, Topology};
 
 use super::Ground;
 use super::expect::{line, people};
-use super::happening::plain;
 use super::moment::Clock;
 use super::script::{Scenario, Who};
 use super::step::{Course, moment, step};
@@ -23,6 +23,8 @@ use crate::flow::TenantDefaults;
 pub(super) struct Cast<'g> {
     /// The rules and schemas.
     pub(super) ground: Ground<'g>,
+    /// The rules that its steps put in force.
+    reloaded: Vec<Arc<Topology>>,
     /// Whose people are meant where none is named.
     pub(super) tenant: String,
     known: BTreeMap<(String, String), Person>,
@@ -52,7 +54,7 @@ pub(super) fn read(
     sheet: &Arc<Sheet>,
     (folder, houses): (&Path, Houses),
     ground: Ground<'_>,
-    faults: &mut Faults,
+    (names, faults): (&mut Names, &mut Faults),
 ) -> Vec<Scenario> {
     let Some(node) = tree::parse(sheet, faults) else { return Vec::new() };
     let cx = &mut Reading { sheet: Arc::clone(sheet), faults };
@@ -61,16 +63,35 @@ pub(super) fn read(
     let file = fields.get("people");
     let known = known(cx, file, &node, folder);
     let (tenant, members, house) = ("acme".to_owned(), Vec::new(), String::new());
-    let cast = Cast { ground, tenant, known, members, folder: folder.to_owned(), house };
+    let (folder, reloaded) = (folder.to_owned(), Vec::new());
+    let cast = Cast { ground, reloaded, tenant, known, members, folder, house };
     let mut head = Head { tenants: Vec::new(), clock: None, start: None, houses };
     let cast = shared(cx, &mut fields, cast, &mut head);
     let scenarios = match fields.need("scenarios", cx) {
-        Some(node) => cx.list(node, |cx, node| scenario(cx, node, (&cast, &head), use_case.as_deref())),
+        Some(node) => cx.list(node, |cx, node| {
+            let (name, scenario) = scenario(cx, node, (&cast, &head), use_case.as_deref())?;
+            only_one(cx, &name, names);
+            Some(scenario)
+        }),
         None => Vec::new(),
     };
     fields.done(cx);
     scenarios
 }
+
+/// A name is what a result is known by: two scenarios with one could not be told apart.
+fn only_one(cx: &mut Reading<'_>, name: &Spot<String>, names: &mut Names) {
+    let place = (cx.sheet.path.clone(), cx.sheet.position(name.at.start).0);
+    if let Some((file, line)) = names.get(&name.value) {
+        let fact = format!("a second scenario is called `{}`; the first is at {file}:{line}", name.value);
+        cx.fault(name.at, "duplicate-name", (fact, "give it a name of its own"));
+    } else {
+        names.insert(name.value.clone(), place);
+    }
+}
+
+/// The scenarios read so far by name, and where each stands: file and line.
+pub(super) type Names = BTreeMap<String, (String, usize)>;
 
 /// What a file and each of its scenarios may say.
 #[derive(Clone)]
@@ -162,7 +183,7 @@ fn scenario(
     node: &Node,
     (cast, head): (&Cast<'_>, &Head),
     use_case: Option<&str>,
-) -> Option<Scenario> {
+) -> Option<(Spot<String>, Scenario)> {
     let mut fields = cx.fields(node, "a scenario")?;
     let name = fields.need("name", cx).and_then(|node| cx.text(node));
     let mut head = head.clone();
@@ -179,9 +200,10 @@ fn scenario(
         None => Vec::new(),
     };
     fields.done(cx);
-    Some(Scenario {
+    let name = name?;
+    let scenario = Scenario {
         use_case: use_case.map(str::to_owned),
-        name: name?.value,
+        name: name.value.clone(),
         file: cx.sheet.path.clone(),
         line: line(cx, node),
         start,
@@ -191,7 +213,8 @@ fn scenario(
         members: groups,
         steps,
         clock,
-    })
+    };
+    Some((name, scenario))
 }
 
 /// `ec-3` of `topology/scenarios/ec-3.yaml`.
@@ -240,7 +263,7 @@ fn person(cx: &mut Reading<'_>, node: &Node, before: Option<&Person>, tenant: &s
         return None;
     };
     let mut json = before.and_then(|person| serde_json::to_value(person).ok()).unwrap_or_default();
-    if let (serde_json::Value::Object(said), true) = (plain(node), json.is_object() || json.is_null()) {
+    if let (serde_json::Value::Object(said), true) = (node.plain(), json.is_object() || json.is_null()) {
         for (name, value) in said {
             json[name] = value;
         }
@@ -282,6 +305,22 @@ pub(super) fn members(cx: &mut Reading<'_>, node: &Node, cast: &Cast<'_>) -> Opt
 // === impl Cast ===
 
 impl Cast<'_> {
+    /// The rules in force.
+    pub(super) fn topology(&self) -> &Topology {
+        self.reloaded.last().map_or(self.ground.topology, |newest| newest)
+    }
+
+    /// The rules that were in force at one time or another.
+    pub(super) fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        let reloaded = self.reloaded.iter().flat_map(|topology| &topology.rules);
+        self.ground.topology.rules.iter().chain(reloaded)
+    }
+
+    /// These are in force from now on.
+    pub(super) fn switch(&mut self, topology: Arc<Topology>) {
+        self.reloaded.push(topology);
+    }
+
     /// The name of a tenant in this scenario's house.
     pub(super) fn at_home(&self, tenant: &str) -> String {
         format!("{}{tenant}", self.house)
@@ -326,7 +365,7 @@ impl Cast<'_> {
 
     /// The directory hears of a person: what is not said stays as it was.
     pub(super) fn learn(&mut self, cx: &mut Reading<'_>, node: &Node) -> Option<Person> {
-        let said = plain(node);
+        let said = node.plain();
         let text = |name: &str| said.get(name).and_then(|value| value.as_str()).map(str::to_owned);
         let tenant = text("tenant").map_or_else(|| self.tenant.clone(), |tenant| self.at_home(&tenant));
         let key = (tenant, text("user_id").unwrap_or_default());

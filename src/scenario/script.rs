@@ -1,5 +1,7 @@
 //! Script: a scenario, read: who is there, what happens when, and what is to come of it.
 
+use std::sync::Arc;
+
 use serde_json::Value as Json;
 
 use crate::event::mute::Silence;
@@ -9,6 +11,7 @@ use crate::event::{Members, Occasion, Person, Priority, Source, Timestamp};
 
 use super::moment::Clock;
 use crate::flow::TenantDefaults;
+use crate::topology::Topology;
 
 /// One scenario of a file.
 #[derive(Debug, Clone)]
@@ -65,6 +68,8 @@ pub enum Act {
     Members(Members),
     /// An operator silences something.
     Silence(Silence),
+    /// Other rules are in force from now on.
+    Rules(Arc<Topology>),
     /// The push service is another from now on.
     Service(Service),
 }

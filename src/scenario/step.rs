@@ -10,6 +10,7 @@ use super::happening::Happening;
 use super::moment::{Clock, WANTED};
 use super::payload;
 use super::read::{Cast, members};
+use super::reload;
 use super::script::{Act, Reply, Service, Step, Who};
 
 /// How far the steps before have come.
@@ -36,6 +37,9 @@ pub(super) fn step(
     let until = fields.get("until").and_then(|node| until(cx, node, (course.clock, last)));
     let end = until.unwrap_or(last).max(last);
     let mut acts = Vec::new();
+    if let Some(node) = fields.get("topology") {
+        acts.extend(reload::read(cx, node, cast).map(|rules| (at, Act::Rules(rules))));
+    }
     if let Some(kind) = fields.get("event") {
         let with = fields.get("with");
         if let Some(happening) = Happening::read(cx, kind, with, cast.ground) {
@@ -44,7 +48,7 @@ pub(super) fn step(
                 course.events += 1;
                 let record = happening.record(cx, (now, course.events), course.clock, cast);
                 acts.extend(record.map(|(source, value)| (now, Act::Event(source, value.into()))));
-                if acts.is_empty() {
+                if !acts.iter().any(|(_, act)| matches!(act, Act::Event(..))) {
                     break;
                 }
             }

@@ -70,6 +70,11 @@ pub struct Faults(Vec<Fault>);
 // === impl Sheet ===
 
 impl Sheet {
+    /// The file's name, wherever it lies.
+    pub(crate) fn name(&self) -> &str {
+        self.path.rsplit(['/', '\\']).next().unwrap_or_default()
+    }
+
     /// Where `length` bytes from `offset` on of the text at `spot` stand in the file. Exact for plain
     /// and quoted texts on one line; in a folded block the stretch is looked for, and when it cannot be
     /// found the whole text is meant.

@@ -119,7 +119,7 @@ impl Files {
     /// Each file's name below its folder, and its text.
     pub fn iter(&self) -> impl Iterator<Item = (String, &str)> {
         let groups = [("", &self.rules), ("messages/", &self.texts), ("mappings/", &self.mappings)];
-        let named = |folder: &'static str, sheet: &'_ Sheet| format!("{folder}{}", name(sheet));
+        let named = |folder: &'static str, sheet: &'_ Sheet| format!("{folder}{}", sheet.name());
         groups.into_iter().flat_map(move |(folder, sheets)| {
             sheets.iter().map(move |sheet| (named(folder, sheet), sheet.text.as_str()))
         })
@@ -136,10 +136,6 @@ impl Files {
             mappings => append(&(rules, texts, mappings), Vec::new()),
         }
     }
-}
-
-fn name(sheet: &Sheet) -> &str {
-    sheet.path.rsplit(['/', '\\']).next().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -83,8 +83,8 @@ pub(super) fn read(files: &Files, kinds: &Kinds) -> Result<Topology, Vec<Fault>>
     let by_id = ordered.iter().enumerate().map(|(place, rule)| (rule.id.clone(), place)).collect();
     let (shared, rivals) = news(&ordered);
     let (hash, messages) = (files.hash(), messages.len());
-    let (rules, base) = (ordered, Topology { hash, mappings, ..Topology::default() });
-    Ok(Topology { rules, by_kind, closers, by_id, shared, rivals, messages, ..base })
+    let base = Topology { files: files.clone(), hash, mappings, ..Topology::default() };
+    Ok(Topology { rules: ordered, by_kind, closers, by_id, shared, rivals, messages, ..base })
 }
 
 /// For each rule whether another may tell its news, and which, where it is only one.

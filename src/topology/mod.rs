@@ -4,6 +4,7 @@
 //! names are slots. It carries nothing out: rooms ask a rule, and act.
 
 mod against;
+mod amend;
 mod audience;
 pub mod calendar;
 mod check;
@@ -35,6 +36,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+pub(crate) use amend::Otherwise;
 pub use condition::RuleFault;
 pub use fault::{Fault, Paint};
 pub use files::{BrokenFiles, Files};
@@ -52,6 +54,8 @@ pub use why::why;
 /// All rules of a folder, ready to be asked.
 #[derive(Debug, Clone, Default)]
 pub struct Topology {
+    /// What it was read from.
+    pub files: Files,
     /// A hash of every file's name and content.
     pub hash: u128,
     /// Which version of the rules this is: the offset they were published at, 0 where they were not.

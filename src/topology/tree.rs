@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value as Json;
 use serde_saphyr::{DuplicateKeyPolicy, Spanned};
 
 use super::fault::{Faults, Place, Sheet, Spot};
@@ -99,6 +100,24 @@ impl Branch {
 }
 
 // === impl Node ===
+
+impl Node {
+    /// The value as JSON has it; of a name that stands twice the later one.
+    pub(crate) fn plain(&self) -> Json {
+        match &self.value {
+            Branch::Nothing => Json::Null,
+            Branch::Flag(flag) => Json::Bool(*flag),
+            Branch::Whole(number) => Json::from(*number),
+            Branch::Fraction(number) => Json::from(*number),
+            Branch::Text(text) => Json::String(text.clone()),
+            Branch::List(items) => Json::Array(items.iter().map(Self::plain).collect()),
+            Branch::Map(entries) => {
+                let entries = entries.iter().map(|(key, value)| (key.value.clone(), value.plain()));
+                Json::Object(entries.collect())
+            }
+        }
+    }
+}
 
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -203,6 +203,8 @@ impl Rehearsal {
                 Act::Person(person) => self.learn(&[*person], &[])?,
                 Act::Members(members) => self.learn(&[], &[members])?,
                 Act::Silence(silence) => self.silence(place, silence)?,
+                // They are left out: they would be in force in every house.
+                Act::Rules(_) => {}
                 Act::Service(service) => {
                     let stand_in = self.players[place].stand_in;
                     match faults(&service) {
@@ -301,8 +303,8 @@ fn stand_in(runtime: &Runtime) -> Result<StandIn, Unready> {
     })
 }
 
-/// The scenarios beside the rules, each in a house of its own. Left out are those with somebody else's payloads:
-/// whose they are is said by their mapping.
+/// The scenarios beside the rules, each in a house of its own. Left out are those with somebody else's payloads,
+/// for whose they are is said by their mapping, and those with other rules, which are the same in all houses.
 fn scenarios(config: &Config, codec: &Codec) -> Result<Vec<Scenario>, Unready> {
     let lines = |faults: Vec<crate::topology::Fault>| faults.iter().map(ToString::to_string).collect();
     let folder = &config.topology.folder;
@@ -321,6 +323,7 @@ fn scenarios(config: &Config, codec: &Codec) -> Result<Vec<Scenario>, Unready> {
                     event["tenant"].as_str().is_some_and(|tenant| tenant.starts_with(house))
                 })
             }
+            Act::Rules(_) => false,
             _ => true,
         })
     });
