@@ -56,6 +56,13 @@ fn an_event_that_reached_three_of_five_says_by_which_term_and_why_not_the_two() 
     │        ├─ cid: away, backup(person:cid)   [approver; Munich Works; Operations; away]
     │        └─ ada: never person:ada   [approver; Hamburg Harbour; Operations/Harbour]
     └─ 39 rules hear other kinds
+    later, if nothing else happens
+    ├─ da-3-change reminder-1 at 2026-01-05T13:00:00.000Z: told 3 of 5
+    ├─ da-3-change reminder-2 at 2026-01-05T17:00:00.000Z: told 3 of 5
+    ├─ da-3-change reminder-3 at 2026-01-05T21:00:00.000Z: told 3 of 5
+    ├─ da-3-change reminder-4 at 2026-01-06T01:00:00.000Z: told 3 of 5
+    ├─ da-3-change reminder-5 at 2026-01-06T05:00:00.000Z: told 3 of 5
+    └─ da-3-change step-1 at 2026-01-06T09:00:00.000Z: ended as nobody
     ");
 }
 
@@ -218,6 +225,10 @@ fn a_live_event_is_explained_by_its_id_as_before_it_happened_and_the_same_after_
         .replace("delta,eve,,approver", "delta,eve,,legal");
     load(&changed);
     assert_eq!(ask("chg-1"), live);
+    // The rule asks others: what was decided by the old one stays what it was, too.
+    ask_legal(&site);
+    bugle.until_it_says("these rules are in force generation=1");
+    assert_eq!(ask("chg-1"), live);
     let now = ask(&file.to_string_lossy());
     assert_ne!(
         timeless(&now["events"][0]["rules"][0]["tellings"]),
@@ -228,6 +239,16 @@ fn a_live_event_is_explained_by_its_id_as_before_it_happened_and_the_same_after_
     assert_eq!(code, Some(1));
     assert!(said.contains("nothing was decided about it"), "{said}");
     assert_eq!(bugle.terminate(), Some(0));
+}
+
+/// From now on change requests are for other people.
+fn ask_legal(site: &Site) {
+    let file = site.config.topology.folder.join("devadmin.yaml");
+    let rules = fs::read_to_string(&file).unwrap();
+    let others = rules.replace("audience: assignees || role:approver\n", "audience: role:legal\n");
+    assert_ne!(others, rules);
+    fs::write(&file, others).unwrap();
+    site.bugle(&["topology", "publish"]);
 }
 
 /// Without when it was decided: a plan and the day itself are never at the same time.
@@ -276,4 +297,85 @@ fn a_payload_of_others_is_explained_as_the_change_its_mapping_makes_of_it() {
     let unknown = file(&folder, "unknown.json", &[json!({ "event": "connection.saved" })]);
     let (_, error) = ended(&["explain", &unknown, "--people", PEOPLE]);
     assert!(error.contains("missing-field at `kind`"), "{error}");
+}
+
+#[test]
+fn what_waits_is_told_when_it_comes_and_with_too_little_time_says_until_when() {
+    insta::assert_snapshot!(explain("xecm.task.assigned", &[]), @r"
+    xecm.task.assigned evt-1001 of acme, 2026-01-05T09:00:00.000Z
+    ├─ ec-1-review (EC-1, topology/xecm.yaml:6) wants it: told 0 of 1
+    │  ├─ audience assignees else role:approver
+    │  └─ ec-1-review first at 2026-01-05T09:00:00.000Z: told 0 of 1
+    │     ├─ asked for person:ben else role:approver
+    │     └─ not told
+    │        └─ ben: merged(ec-7-decide) (person:ben)   [approver, field-service; Hamburg Harbour; Operations/Harbour]
+    ├─ ec-3-sla (EC-3, topology/xecm.yaml:51) does not want it
+    │  ├─ ✗ severity is high or critical: medium
+    │  └─ ✓ if event.due_at != null: due_at = 2026-01-09T09:00:00.000Z
+    ├─ ec-7-decide (EC-7, topology/xecm.yaml:130) wants it: told 1 of 1
+    │  ├─ ✓ if event.action != null: action.ref = 115295-115295-1
+    │  ├─ audience assignees never requester
+    │  ├─ says Your decision: Supply agreement Weber GmbH.pdf · Approve supply agreement, until 9 Jan 2026, 09:00. Check the payment terms.
+    │  └─ ec-7-decide first at 2026-01-05T09:00:00.000Z: told 1 of 1
+    │     ├─ asked for person:ben never person:ada
+    │     └─ told
+    │        └─ ben: person:ben, at 2026-01-05T09:00:30.000Z   [approver, field-service; Hamburg Harbour; Operations/Harbour]
+    └─ 37 rules hear other kinds
+    ");
+    insta::assert_snapshot!(explain("xecm.task.assigned", &["--for", "10s"]), @r"
+    xecm.task.assigned evt-1001 of acme, 2026-01-05T09:00:00.000Z
+    ├─ ec-1-review (EC-1, topology/xecm.yaml:6) wants it: told 0 of 1
+    │  ├─ audience assignees else role:approver
+    │  └─ ec-1-review first at 2026-01-05T09:00:00.000Z: told 0 of 1
+    │     ├─ asked for person:ben else role:approver
+    │     └─ not told
+    │        └─ ben: held (person:ben)   [approver, field-service; Hamburg Harbour; Operations/Harbour]
+    ├─ ec-3-sla (EC-3, topology/xecm.yaml:51) does not want it
+    │  ├─ ✗ severity is high or critical: medium
+    │  └─ ✓ if event.due_at != null: due_at = 2026-01-09T09:00:00.000Z
+    ├─ ec-7-decide (EC-7, topology/xecm.yaml:130) wants it: told 0 of 1
+    │  ├─ ✓ if event.action != null: action.ref = 115295-115295-1
+    │  ├─ audience assignees never requester
+    │  ├─ says Your decision: Supply agreement Weber GmbH.pdf · Approve supply agreement, until 9 Jan 2026, 09:00. Check the payment terms.
+    │  └─ ec-7-decide first at 2026-01-05T09:00:00.000Z: told 0 of 1
+    │     ├─ asked for person:ben never person:ada
+    │     └─ not told
+    │        └─ ben: held (person:ben), until 2026-01-05T09:00:30.000Z   [approver, field-service; Hamburg Harbour; Operations/Harbour]
+    └─ 37 rules hear other kinds
+    ");
+    // A rule that speaks by timers alone says when it begins, and a window that gathers is told as a whole.
+    insta::assert_snapshot!(explain("devadmin.credential.expiring", &["--for", "1d"]), @r"
+    devadmin.credential.expiring evt-1001 of acme, 2026-01-05T09:00:00.000Z
+    ├─ da-5-credential (DA-5, topology/devadmin.yaml:95) wants it
+    │  ├─ audience owner else role:administrator
+    │  ├─ da-5-credential first at 2026-01-05T09:00:00.000Z: says nothing yet: it waits for its time, 2026-01-06T09:00:00.000Z
+    │  └─ da-5-credential reminder-1 at 2026-01-05T09:00:00.000Z: ended as nobody
+    │     └─ asked for person:carl else role:administrator
+    └─ 39 rules hear other kinds
+    later, if nothing else happens
+    ├─ da-5-credential reminder-2 at 2026-01-06T09:00:00.000Z: ended as nobody
+    │  └─ asked for person:carl else role:administrator
+    └─ 2 more after that, the next at 2026-01-08T09:00:00.000Z
+    ");
+    let telling = |kind: &str| explained(kind, &[])["events"][0]["rules"][0]["tellings"][0].clone();
+    let gathered = telling("bws.workspace.status_changed");
+    assert_eq!((&gathered["ended"], &gathered["owed"]), (&json!("grouped"), &json!(2)), "{gathered}");
+}
+
+#[test]
+fn of_a_file_only_the_events_of_the_tenant_asked_for_are_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |tenant: &str| example("devadmin.change.requested", |event| event["tenant"] = tenant.into());
+    let both = file(&folder, "both.jsonl", &[of("acme"), of("delta")]);
+    let tenants = |more: &[&str]| -> Vec<String> {
+        let explained = explained(&both, more);
+        let events = explained["events"].as_array().unwrap();
+        events.iter().map(|event| event["tenant"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(tenants(&[]), ["acme", "delta"]);
+    assert_eq!(tenants(&["--tenant", "delta"]), ["delta"]);
+    let example = explained("devadmin.change.requested", &["--tenant", "delta"]);
+    assert_eq!(example["events"][0]["tenant"], "delta");
+    let (code, said) = ended(&["explain", &both, "--people", PEOPLE, "--tenant", "gamma"]);
+    assert!(code == Some(1) && said.contains("its events are of `acme`, `delta`"), "{said}");
 }

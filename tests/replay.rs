@@ -107,6 +107,27 @@ fn who_hears_less_and_who_hears_earlier_stands_in_a_table_with_examples() {
     ");
 }
 
+/// The same two sets of rules the other way round.
+#[test]
+fn who_hears_more_and_who_hears_later_is_told_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = rules(folder.path(), &CHANGE);
+    let events = written(folder.path());
+    let (events, old) = (events.to_string_lossy(), old.to_string_lossy());
+    let asked = ["replay", "--events", &*events, "--people", PEOPLE, "--topology", "topology", "--for", "1d"];
+    let said = done(&[&asked[..], &["--against", &*old, "--output", "json"]].concat());
+    let said: Json = serde_json::from_str(&said).unwrap();
+    let row = |rule: &str| {
+        said["rules"].as_array().unwrap().iter().find(|row| row["rule"] == rule).unwrap().clone()
+    };
+    let change = row("da-3-change");
+    assert_eq!((&change["more"], &change["less"]), (&json!(12), &json!(0)), "{change:#}");
+    assert_eq!((&said["people_more"], &said["people_less"]), (&json!(2), &json!(0)));
+    let step = &row("ec-3-sla")["examples"][0];
+    let at = |name: &str| step[name].as_i64().unwrap();
+    assert_eq!((&step["change"], at("after") - at("before")), (&json!("moved"), 7_200_000), "{step}");
+}
+
 #[test]
 fn recorded_events_are_read_from_the_topics_since_a_time_and_nothing_is_sent() {
     let site = Site::open(kit::registry(), 2, &[]);

@@ -40,13 +40,18 @@ pub struct TownArgs {
     pub members: Option<PathBuf>,
 }
 
-/// An event of a file: when it happened, and what lies in its topic.
+/// An event of a file: when it happened and to whom, and what lies in its topic.
 #[derive(Debug, Clone)]
 pub(super) struct Event {
     pub(super) at: Timestamp,
+    /// Empty where a mapping leaves it out.
+    pub(super) tenant: String,
     pub(super) source: Source,
     pub(super) sent: Sent,
 }
+
+/// When something happened, and whose it is.
+type Occurrence = (Timestamp, String);
 
 /// What events of files are read by.
 #[derive(Clone, Copy)]
@@ -147,18 +152,26 @@ pub(super) fn events(file: &Path, sight: Sight<'_>) -> Result<Vec<Event>, Failur
     refused(faults).map_or(Ok(events), Err)
 }
 
-/// The example of a kind.
-pub(super) fn example_of(kind: &str, codec: &Codec, at: Timestamp) -> Option<Result<Event, Failure>> {
-    let example = example::event(codec.schemas(), kind, at)?;
+/// The example of a kind, of a tenant where one is named.
+pub(super) fn example_of(
+    kind: &str,
+    codec: &Codec,
+    (at, tenant): (Timestamp, Option<&str>),
+) -> Option<Result<Event, Failure>> {
+    let mut example = example::event(codec.schemas(), kind, at)?;
+    if let Some(tenant) = tenant {
+        example["tenant"] = tenant.into();
+    }
     Some(event(codec, &example).map_err(Failure::failed))
 }
 
 fn event(codec: &Codec, json: &Json) -> Result<Event, String> {
     let written = json::to_avro(codec.schemas(), json).map_err(|fault| fault.to_string())?;
     let value = written.framed(Name::Events(written.source).local_id());
-    let change = codec.decode(written.source, Format::Avro, &[], &value);
-    let at = change.map_err(|fault| fault.to_string())?.occurred_at();
-    Ok(Event { at, source: written.source, sent: value.into() })
+    let change =
+        codec.decode(written.source, Format::Avro, &[], &value).map_err(|fault| fault.to_string())?;
+    let (at, tenant) = (change.occurred_at(), change.tenant().to_owned());
+    Ok(Event { at, tenant, source: written.source, sent: value.into() })
 }
 
 // === impl Sight ===
@@ -167,25 +180,25 @@ impl Sight<'_> {
     /// A payload that others shaped, as it lies in the topic whose mappings take it; `None`: none does.
     fn payload(self, json: &Json) -> Option<Result<Event, String>> {
         let sent = Sent::from(json.to_string().into_bytes());
-        let mut taken: Vec<(Source, Result<Timestamp, String>)> = Vec::new();
+        let mut taken: Vec<(Source, Result<Occurrence, String>)> = Vec::new();
         for source in self.topic.map_or(Source::ALL.to_vec(), |topic| vec![topic]) {
             let labels: (Format, &[(&str, &[u8])]) = (Format::Avro, &[]);
             match self.topology.take(self.codec, source, labels, &sent.value) {
                 Ok(Arrival::Mapped(change, _) | Arrival::Native(change)) => {
-                    taken.push((source, Ok(change.occurred_at())));
+                    taken.push((source, Ok((change.occurred_at(), change.tenant().to_owned()))));
                 }
-                Ok(Arrival::Skipped(_)) => taken.push((source, Ok(crate::clock::now()))),
+                Ok(Arrival::Skipped(_)) => taken.push((source, Ok((crate::clock::now(), String::new())))),
                 Err(Unreadable::Refused(fault)) if self.topic.is_none() && is_elsewhere(fault.code) => {}
                 Err(why) => taken.push((source, Err(why.to_string()))),
             }
         }
         let several = taken.len() > 1;
-        let (source, at) = taken.pop()?;
-        Some(match at {
+        let (source, read) = taken.pop()?;
+        Some(match read {
             Ok(_) if several => {
                 Err(format!("mappings of {source} and of others take it: name one with `--topic`"))
             }
-            Ok(at) => Ok(Event { at, source, sent }),
+            Ok((at, tenant)) => Ok(Event { at, tenant, source, sent }),
             Err(fault) => Err(fault),
         })
     }
@@ -242,5 +255,8 @@ fn text(file: &Path) -> Result<String, Failure> {
     } else {
         std::fs::read_to_string(file)
     };
-    read.map_err(|error| Failure::failed(format!("`{}`: {error}", file.display())))
+    read.map_err(|error| {
+        Failure::failed(format!("`{}`: {error}", file.display()))
+            .hint("name a file of events as JSON; `bugle schemas example KIND` prints one")
+    })
 }

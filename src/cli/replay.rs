@@ -94,14 +94,14 @@ pub fn run(args: &Args, reach: &Reach<'_>, out: &mut dyn Write) -> Done {
     let town = Town::load(&args.town, None, &args.broker, reach)?;
     let question = Question {
         events: recorded.events,
-        rest: args.rest,
+        shown: Some(args.rest),
         clock: town.clock,
         tenants: town.tenants,
         people: town.people,
         members: town.members,
         person: None,
     };
-    let scenario = script(&question);
+    let scenario = script(&question, args.rest);
     let bar = progress(2 * scenario.steps.len() as u64);
     let played = |topology| -> Played {
         play_watched(&scenario, Ground { schemas: codec.schemas(), codec: &codec, topology }, &mut || {

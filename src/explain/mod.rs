@@ -4,6 +4,7 @@
 //! beside what the rules asked. [`Telling`] reads verdicts, wherever they come from. Nothing here decides.
 
 mod difference;
+mod later;
 mod recalled;
 mod telling;
 
@@ -29,8 +30,9 @@ pub use telling::{Fate, Taken, Telling};
 pub struct Question {
     /// What happens and when, in order, each as it lies in its topic.
     pub events: Vec<(Timestamp, Source, Sent)>,
-    /// How much time passes after the last one.
-    pub rest: Span,
+    /// How much of the time after the last one is told; `None`: what the events say themselves, whenever they say
+    /// it, and when what else comes.
+    pub shown: Option<Span>,
     /// The zone of tenants that name none, and of times that are shown.
     pub clock: Clock,
     /// What a tenant's people have who say nothing themselves: locale and zone.
@@ -50,9 +52,24 @@ pub struct Explanation {
     pub topology: String,
     /// Each event.
     pub events: Vec<Explained>,
-    /// What is told later, of whichever event.
+    /// What is told later, of whichever event, if nothing else happens.
     pub later: Vec<Telling>,
+    /// What comes after the time that is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
 }
+
+/// Tellings that come after the time that is told.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Waiting {
+    /// How many.
+    pub tellings: usize,
+    /// The first of them.
+    pub next: Timestamp,
+}
+
+/// Whatever is due after an event is due by then: nothing is open for longer.
+const FAR: Span = Span::from_secs(10 * 366 * 86_400);
 
 /// What came of one event.
 #[derive(Debug, Serialize)]
@@ -121,24 +138,70 @@ pub struct Tested {
 /// Plays the events and lays out what came of them.
 #[must_use]
 pub fn explain(question: &Question, ground: Ground<'_>) -> Explanation {
-    let scenario = script(question);
+    let scenario = script(question, FAR);
     let played = play(&scenario, ground);
-    let (mut events, mut later) = (Vec::new(), Vec::new());
+    let last = question.events.iter().map(|(at, ..)| *at).max().unwrap_or_default();
+    let until = question.shown.map(|shown| last + shown);
     let about = question.person.as_ref().map(|person| About::new(person, question));
-    for (step, moment) in scenario.steps.iter().zip(&played.steps) {
-        match step.acts.first() {
-            Some((_, Act::Event(source, sent))) => {
-                events.push(one((*source, sent), moment, about.as_ref(), ground));
-            }
-            _ => later.extend(Telling::all(&moment.verdicts, Some(&taken(&moment.told)))),
+    let mut events = Vec::new();
+    for (number, step) in scenario.steps.iter().enumerate() {
+        if let Some((_, Act::Event(source, sent))) = step.acts.first() {
+            let course = Course { moments: &played.steps[number..], until };
+            events.push(one((*source, sent), course, about.as_ref(), ground));
         }
     }
-    Explanation { topology: format!("{:016x}", ground.topology.short_hash()), events, later }
+    if let (Some(event), Some(tail)) = (events.last_mut(), played.steps.last()) {
+        for stuck in &tail.stuck {
+            if !event.stuck.contains(stuck) {
+                event.stuck.push(stuck.clone());
+            }
+        }
+    }
+    let (later, after) = later::of(&mut events, &played.steps, until);
+    let next = after.first().map(|telling| telling.at);
+    let waiting = next.map(|next| Waiting { tellings: after.len(), next });
+    Explanation { topology: format!("{:016x}", ground.topology.short_hash()), events, later, waiting }
 }
 
-/// The events as steps of a scenario that expects nothing; what time alone brings about stands between them.
+/// What happens from an event on, and how much of it is told.
+#[derive(Clone, Copy)]
+struct Course<'c> {
+    /// The event's own moment, and all after it.
+    moments: &'c [Moment],
+    until: Option<Timestamp>,
+}
+
+// === impl Course ===
+
+impl<'c> Course<'c> {
+    fn own(self) -> &'c [Verdict] {
+        self.moments.first().map_or(&[], |moment| &moment.verdicts)
+    }
+
+    fn told(self) -> impl Iterator<Item = &'c Told> {
+        self.moments.iter().flat_map(|moment| &moment.told)
+    }
+
+    /// What was decided about an event and a rule: in its own moment, and later of the same occasions.
+    fn verdicts(self, event_id: &str, rule: &str) -> Vec<Verdict> {
+        let is_told = |verdict: &&Verdict| self.until.is_none_or(|until| verdict.at <= until);
+        let of_rule = |verdict: &&Verdict| verdict.rule.as_deref() == Some(rule);
+        let of_event = |verdict: &&Verdict| verdict.event_id.is_empty() || verdict.event_id == event_id;
+        let mut verdicts: Vec<Verdict> =
+            self.own().iter().filter(of_rule).filter(of_event).cloned().collect();
+        name_exceptions(&mut verdicts);
+        let said: Vec<_> = verdicts.iter().map(|verdict| verdict.occasion).collect();
+        let later = self.moments.iter().skip(1).flat_map(|moment| &moment.verdicts);
+        let later = later.filter(of_rule).filter(is_told).filter(|verdict| verdict.event_id == event_id);
+        verdicts.extend(later.filter(|verdict| said.contains(&verdict.occasion)).cloned());
+        verdicts
+    }
+}
+
+/// The events as steps of a scenario that expects nothing; what time alone brings about stands between them, and for
+/// so long behind the last.
 #[must_use]
-pub fn script(question: &Question) -> Scenario {
+pub fn script(question: &Question, rest: Span) -> Scenario {
     let step = |at, end, acts| Step { line: 0, at, end, acts, expected: Expected::default() };
     let start = question.events.first().map(|(at, ..)| *at).unwrap_or_default();
     let (mut steps, mut now): (Vec<Step>, Timestamp) = (Vec::new(), start);
@@ -150,8 +213,8 @@ pub fn script(question: &Question) -> Scenario {
         steps.push(step(at, at, vec![(at, Act::Event(*source, sent.clone()))]));
         now = at;
     }
-    if question.rest.millis() > 0 {
-        steps.push(step(now, now + question.rest, Vec::new()));
+    if rest.millis() > 0 {
+        steps.push(step(now, now + rest, Vec::new()));
     }
     Scenario {
         use_case: None,
@@ -192,13 +255,13 @@ impl<'q> About<'q> {
         let standing = asked.groups.first()?;
         let why = standing.because(Some(self.person));
         let word = standing.how.as_str().to_owned();
-        Some(Fate { word, why, count: 1, people: vec![self.person.to_owned()] })
+        Some(Fate { word, why, count: 1, people: vec![self.person.to_owned()], at: None })
     }
 }
 
 fn one(
     (source, sent): (Source, &Sent),
-    moment: &Moment,
+    course: Course<'_>,
     about: Option<&About<'_>>,
     ground: Ground<'_>,
 ) -> Explained {
@@ -213,10 +276,10 @@ fn one(
         source: source.as_str().to_owned(),
         occurred_at: None,
         mapping: None,
-        ended: moment.verdicts.iter().find_map(without_rule),
+        ended: course.own().iter().find_map(without_rule),
         rules: Vec::new(),
         others: ground.topology.rules.len(),
-        stuck: moment.stuck.clone(),
+        stuck: course.moments.first().map(|moment| moment.stuck.clone()).unwrap_or_default(),
     };
     let (format, headers) = (Codec::format_of(&sent.headers), Codec::event_headers(&sent.headers));
     let taken = ground.topology.take(ground.codec, source, (format, &headers), &sent.value);
@@ -231,7 +294,7 @@ fn one(
             explained.kind = change.kind().to_owned();
             explained.tenant = change.tenant().to_owned();
             explained.occurred_at = Some(change.occurred_at());
-            explained.rules = considered(&change, moment, about, ground);
+            explained.rules = considered(&change, course, about, ground);
             explained.others -= explained.rules.len();
         }
         Err(Unreadable::Refused(fault)) => explained.stuck.push(fault.to_string()),
@@ -242,7 +305,7 @@ fn one(
 
 fn considered(
     change: &Change<'_>,
-    moment: &Moment,
+    course: Course<'_>,
     about: Option<&About<'_>>,
     ground: Ground<'_>,
 ) -> Vec<Considered> {
@@ -258,19 +321,15 @@ fn considered(
     all.sort_by_key(|(rule, ..)| topology.placed(&rule.id).map(|(place, _)| place));
     let one = |(rule, tried, closes): (&Arc<Rule>, Tried, bool)| {
         let person = about.and_then(|about| about.stands(rule, change)).filter(|_| !closes);
-        Considered { person, closes, ..consider(rule, tried, (change, moment)) }
+        Considered { person, closes, ..consider(rule, tried, (change, course)) }
     };
     all.into_iter().map(one).collect()
 }
 
-fn consider(rule: &Rule, tried: Tried, (change, moment): (&Change<'_>, &Moment)) -> Considered {
-    let of_rule = |verdict: &&Verdict| {
-        let of_event = verdict.event_id.is_empty() || verdict.event_id == change.event_id();
-        of_event && verdict.rule.as_deref() == Some(&rule.id)
-    };
-    let mut verdicts: Vec<Verdict> = moment.verdicts.iter().filter(of_rule).cloned().collect();
-    name_exceptions(&mut verdicts);
-    let first = moment.told.iter().find(|told| told.rule == rule.id);
+fn consider(rule: &Rule, tried: Tried, (change, course): (&Change<'_>, Course<'_>)) -> Considered {
+    let verdicts = course.verdicts(change.event_id(), &rule.id);
+    let first = course.told().find(|told| told.rule == rule.id);
+    let taken = Taken::new(course.told().filter(|told| told.rule == rule.id), course.until);
     let plan = &rule.plan;
     let place = plan.sheet.as_ref().map(|sheet| {
         let before = sheet.text.get(..plan.at.start).unwrap_or_default();
@@ -291,7 +350,7 @@ fn consider(rule: &Rule, tried: Tried, (change, moment): (&Change<'_>, &Moment))
         audience: audience(plan),
         person: None,
         text: first.map(|told| format!("{} · {}", told.title, told.summary)),
-        tellings: Telling::all(&verdicts, Some(&taken(&moment.told))),
+        tellings: Telling::all(&verdicts, Some(&taken)),
     }
 }
 
@@ -311,9 +370,4 @@ fn name_exceptions(verdicts: &mut [Verdict]) {
     for verdict in verdicts.iter_mut().filter(|verdict| verdict.occasion.is_none()) {
         verdict.occasion = occasion;
     }
-}
-
-fn taken(told: &[Told]) -> Taken {
-    let one = |told: &Told| (told.rule.clone(), told.occasion.to_string(), told.who.user_id.clone());
-    told.iter().map(one).collect()
 }

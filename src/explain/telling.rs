@@ -3,12 +3,13 @@
 //! Read from verdicts alone, be they fresh from the lanes or years old from the audit topic: so both
 //! answer the same.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use crate::event::asked::Standing;
-use crate::event::{Asked, Ending, Occasion, Reason, Timestamp, Verdict};
+use crate::event::{Asked, Ending, Occasion, Reason, Span, Timestamp, Verdict};
+use crate::scenario::Told;
 
 /// One rule and one occasion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -25,6 +26,9 @@ pub struct Telling {
     pub owed: u32,
     /// How it ended as a whole, where no person comes into it: `grouped`, `nobody`, `waits`.
     pub ended: Option<String>,
+    /// When the rule says something of it for the first time, where it waits and somebody looked ahead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
     /// Those who were told.
     pub told: Vec<Fate>,
     /// Those who were not.
@@ -42,19 +46,66 @@ pub struct Fate {
     pub count: u32,
     /// Who; nobody where they are too many to be named.
     pub people: Vec<String>,
+    /// When they are told, where somebody looked ahead and it is not at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
 }
 
-/// Who the push service took a rule's telling for.
-pub type Taken = BTreeSet<(String, String, String)>;
+/// Rule, occasion, subject and person.
+type Push = (String, String, String, String);
+
+/// When the push service takes what, by somebody who looked ahead.
+#[derive(Debug, Default)]
+pub struct Taken {
+    first: BTreeMap<Push, Timestamp>,
+    /// What is taken later than this has not been told.
+    until: Option<Timestamp>,
+}
 
 /// A word for who is owed a telling that has not gone out.
 const HELD: &str = "held";
+/// A word for a telling that timers bring.
+const WAITS: &str = "waits";
+/// What is told so soon after it was decided is told at once.
+const AT_ONCE: Span = Span::from_secs(1);
+
+// === impl Taken ===
+
+impl Taken {
+    /// What was taken; a look back from `until`, where it is said.
+    pub fn new<'t>(told: impl IntoIterator<Item = &'t Told>, until: Option<Timestamp>) -> Self {
+        let mut first = BTreeMap::new();
+        for told in told {
+            let push = (told.rule.clone(), told.occasion.to_string(), told.subject.clone());
+            first.entry((push.0, push.1, push.2, told.who.user_id.clone())).or_insert(told.at);
+        }
+        Self { first, until }
+    }
+
+    /// Of one telling: who is told when.
+    fn of<'t>(&'t self, of: (&str, Occasion, &str)) -> BTreeMap<&'t str, Timestamp> {
+        let from = (of.0.to_owned(), of.1.to_string(), of.2.to_owned(), String::new());
+        let is_it = |push: &Push| (&push.0, &push.1, &push.2) == (&from.0, &from.1, &from.2);
+        let found = self.first.range(from.clone()..).take_while(|(push, _)| is_it(push));
+        found.map(|((.., person), at)| (person.as_str(), *at)).collect()
+    }
+
+    fn is_over(&self, at: Timestamp) -> bool {
+        self.until.is_none_or(|until| at <= until)
+    }
+}
+
+/// Whether somebody who belongs was told, and when, where that is known and not at once.
+enum When {
+    Told(Option<Timestamp>),
+    Held(Option<Timestamp>),
+}
 
 // === impl Telling ===
 
 impl Telling {
-    /// The tellings these verdicts are about, in the order they were decided. With `taken` (rule, occasion,
-    /// person) who is not among them was not told yet; without it, everybody who has no other verdict was.
+    /// The tellings these verdicts are about, in the order they were decided. With `taken` who is not among them
+    /// was not told yet; without it, everybody who has no other verdict was.
     #[must_use]
     pub fn all(verdicts: &[Verdict], taken: Option<&Taken>) -> Vec<Self> {
         let mut order: Vec<(&str, Occasion)> = Vec::new();
@@ -92,6 +143,7 @@ impl Telling {
             audience: asked(true).map(|asked| asked.audience.clone()).unwrap_or_default(),
             owed,
             ended: verdicts.iter().find_map(|verdict| as_a_whole(verdict, occasion)),
+            until: None,
             told: Vec::new(),
             not_told: Vec::new(),
         };
@@ -108,25 +160,30 @@ impl Telling {
                 telling.not_told.push(Fate::of(reason.to_string(), String::new(), many));
             }
         }
-        let is_taken = |person: &str| {
-            let key = || (rule.to_owned(), occasion.to_string(), person.to_owned());
-            taken.is_none_or(|taken| taken.contains(&key()))
-        };
         let groups = asked(true).map(|asked| asked.groups.as_slice()).unwrap_or_default();
         let named = |person: &str| groups.iter().any(|group| group.people.iter().any(|name| name == person));
         unnamed += count(gone.keys().filter(|person| !named(person)).count());
-        let many_taken = taken.map(|taken| {
-            let is_one = |(of, on, person): &&(String, String, String)| {
-                of == rule && *on == occasion.to_string() && !named(person)
-            };
-            count(taken.iter().filter(is_one).count())
+        let subject = verdicts.iter().find_map(|verdict| verdict.subject.as_deref()).unwrap_or_default();
+        let ahead = taken.map(|taken| (taken, taken.of((rule, occasion, subject))));
+        let many_taken = ahead.as_ref().map(|(taken, of)| {
+            let is_one = |(person, at): &(&&str, &Timestamp)| !named(person) && taken.is_over(**at);
+            count(of.iter().filter(is_one).count())
         });
-        telling.place(groups, &gone, (is_taken, unnamed, many_taken));
+        let when = |person: &str| match &ahead {
+            None => When::Told(None),
+            Some((taken, of)) => match of.get(person).copied() {
+                Some(told) if taken.is_over(told) => {
+                    When::Told(Some(told).filter(|told| told.since(at) > AT_ONCE))
+                }
+                told => When::Held(told),
+            },
+        };
+        telling.place(groups, &gone, (when, unnamed, many_taken));
         for (person, (reason, asked)) in gone {
             let why = asked.and_then(|asked| asked.standing_of(person));
             let why =
                 why.or_else(|| groups.iter().find(|group| group.people.iter().any(|name| name == person)));
-            telling.put(reason.to_string(), why.map(|why| why.because(Some(person))), person);
+            telling.put((reason.to_string(), None), why.map(|why| why.because(Some(person))), person);
         }
         // The same whichever partitions the people lie in.
         telling.told.iter_mut().chain(&mut telling.not_told).for_each(|fate| fate.people.sort_unstable());
@@ -138,7 +195,7 @@ impl Telling {
         &mut self,
         groups: &[Standing],
         gone: &BTreeMap<&str, (&Reason, Option<&Asked>)>,
-        (is_taken, mut unnamed, mut many_taken): (impl Fn(&str) -> bool, u32, Option<u32>),
+        (when, mut unnamed, mut many_taken): (impl Fn(&str) -> When, u32, Option<u32>),
     ) {
         for group in groups {
             if group.people.is_empty() {
@@ -161,27 +218,35 @@ impl Telling {
                 continue;
             }
             for person in group.people.iter().filter(|person| !gone.contains_key(person.as_str())) {
-                let word = match (group.how.belongs(), is_taken(person)) {
-                    (false, _) => group.how.as_str(),
-                    (true, true) => "told",
-                    (true, false) => HELD,
+                let (word, at) = match (group.how.belongs(), when(person)) {
+                    (false, _) => (group.how.as_str(), None),
+                    (true, When::Told(at)) => ("told", at),
+                    (true, When::Held(at)) => (HELD, at),
                 };
-                self.put(word.to_owned(), Some(group.because(Some(person))), person);
+                self.put((word.to_owned(), at), Some(group.because(Some(person))), person);
             }
         }
     }
 
-    fn put(&mut self, word: String, why: Option<String>, person: &str) {
+    fn put(&mut self, (word, at): (String, Option<Timestamp>), why: Option<String>, person: &str) {
         let why = why.unwrap_or_default();
         let fates = if word == "told" { &mut self.told } else { &mut self.not_told };
-        let same = |fate: &&mut Fate| fate.word == word && fate.why == why && !fate.people.is_empty();
+        let same = |fate: &&mut Fate| {
+            (&fate.word, &fate.why, fate.at) == (&word, &why, at) && !fate.people.is_empty()
+        };
         match fates.iter_mut().find(same) {
             Some(fate) => {
                 fate.count += 1;
                 fate.people.push(person.to_owned());
             }
-            None => fates.push(Fate { word, why, count: 1, people: vec![person.to_owned()] }),
+            None => fates.push(Fate { word, why, count: 1, people: vec![person.to_owned()], at }),
         }
+    }
+
+    /// Whether it says nothing before its time.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.ended.as_deref() == Some(WAITS)
     }
 
     /// How many were told.
@@ -201,7 +266,7 @@ impl Telling {
 
 impl Fate {
     fn of(word: String, why: String, count: u32) -> Self {
-        Self { word, why, count, people: Vec::new() }
+        Self { word, why, count, people: Vec::new(), at: None }
     }
 }
 
@@ -209,7 +274,7 @@ impl Fate {
 fn as_a_whole(verdict: &Verdict, occasion: Occasion) -> Option<String> {
     match &verdict.ending {
         Ending::Routed if verdict.count == 0 && verdict.asked.is_none() => {
-            Some(if occasion == Occasion::Closed { "closes" } else { "waits" }.to_owned())
+            Some(if occasion == Occasion::Closed { "closes" } else { WAITS }.to_owned())
         }
         Ending::Not(reason) if verdict.people.is_empty() && verdict.count == 0 => Some(reason.to_string()),
         _ => None,

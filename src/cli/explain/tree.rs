@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use crate::event::Person;
-use crate::explain::{Considered, Explained, Explanation, Fate, Recalled, Telling};
+use crate::explain::{Considered, Explained, Explanation, Fate, Recalled, Telling, Waiting};
 
 /// A line and what hangs on it.
 #[derive(Debug, Default)]
@@ -15,6 +15,25 @@ pub(super) struct Node {
 
 /// What is known of people, by tenant and id.
 type Rows<'p> = BTreeMap<(&'p str, &'p str), &'p Person>;
+
+/// What an explanation is shown with.
+pub(super) struct Sight<'p> {
+    rows: Rows<'p>,
+    /// Whether what comes later is shown with its people.
+    whole: bool,
+}
+
+/// So many later tellings have a line each.
+const MOST_LATER: usize = 24;
+
+// === impl Sight ===
+
+impl<'p> Sight<'p> {
+    pub(super) fn of(people: &'p [Person], whole: bool) -> Self {
+        let key = |person: &'p Person| (person.tenant.as_str(), person.user_id.as_str());
+        Self { rows: people.iter().map(|person| (key(person), person)).collect(), whole }
+    }
+}
 
 // === impl Node ===
 
@@ -39,17 +58,27 @@ impl Node {
 }
 
 /// The whole explanation.
-pub(super) fn text(explanation: &Explanation, people: &[Person]) -> String {
-    let rows: Rows<'_> =
-        people.iter().map(|person| ((person.tenant.as_str(), person.user_id.as_str()), person)).collect();
+pub(super) fn text(explanation: &Explanation, sight: &Sight<'_>) -> String {
     let mut out = String::new();
     for event in &explanation.events {
-        self::event(event, &rows).print("", &mut out);
+        self::event(event, &sight.rows).print("", &mut out);
     }
-    if !explanation.later.is_empty() {
-        let tenant = explanation.events.first().map_or("", |event| event.tenant.as_str());
-        let later = explanation.later.iter().map(|telling| self::telling(telling, (tenant, &rows)));
-        Node::of("later").with(later).print("", &mut out);
+    let tenant = explanation.events.first().map_or("", |event| event.tenant.as_str());
+    let later = &explanation.later;
+    let mut lines: Vec<Node> = match sight.whole {
+        true => later.iter().map(|telling| self::telling(telling, (tenant, &sight.rows))).collect(),
+        false => later.iter().take(MOST_LATER).map(|telling| Node::of(heading(telling))).collect(),
+    };
+    if let (Some(last), false, true) = (later.last(), sight.whole, later.len() > MOST_LATER) {
+        let left = later.len() - MOST_LATER;
+        lines.push(Node::of(format!("and {left} more, the last at {}; `--for` shows them", last.at)));
+    }
+    lines.extend(explanation.waiting.as_ref().map(|waiting| {
+        let Waiting { tellings, next } = waiting;
+        Node::of(format!("{tellings} more after that, the next at {next}"))
+    }));
+    if !lines.is_empty() {
+        Node::of("later, if nothing else happens").with(lines).print("", &mut out);
     }
     out
 }
@@ -157,17 +186,28 @@ fn reached(telling: &Telling) -> String {
     format!("told {} of {}", telling.told_count(), telling.candidates())
 }
 
-/// One telling, on its own.
-pub(super) fn telling(telling: &Telling, (tenant, rows): (&str, &Rows<'_>)) -> Node {
+/// What became of a telling, in a line.
+fn heading(telling: &Telling) -> String {
     let ended = match telling.ended.as_deref() {
-        Some("waits") => Some("says nothing yet: it waits for its time".to_owned()),
+        Some("waits") => {
+            let until = telling.until.map(|until| format!(", {until}")).unwrap_or_default();
+            Some(format!("says nothing yet: it waits for its time{until}"))
+        }
+        Some("grouped") if telling.owed > 0 => Some("gathered with what came in its window".to_owned()),
+        Some("grouped") => {
+            Some("ended as grouped: it counts with others, and is not told by itself".to_owned())
+        }
         Some("closes") => Some("what was open is over".to_owned()),
         Some(reason) => Some(format!("ended as {reason}")),
         None => None,
     };
     let reached = (telling.candidates() > 0).then(|| reached(telling));
     let facts: Vec<String> = reached.into_iter().chain(ended).collect();
-    let head = format!("{} {} at {}: {}", telling.rule, telling.occasion, telling.at, facts.join(", "));
+    format!("{} {} at {}: {}", telling.rule, telling.occasion, telling.at, facts.join(", "))
+}
+
+/// One telling, on its own.
+pub(super) fn telling(telling: &Telling, (tenant, rows): (&str, &Rows<'_>)) -> Node {
     let audience =
         (!telling.audience.is_empty()).then(|| Node::of(format!("asked for {}", telling.audience)));
     let fates = |fates: &[Fate]| -> Vec<Node> {
@@ -176,7 +216,7 @@ pub(super) fn telling(telling: &Telling, (tenant, rows): (&str, &Rows<'_>)) -> N
     let told = (!telling.told.is_empty()).then(|| Node::of("told").with(fates(&telling.told)));
     let not_told =
         (!telling.not_told.is_empty()).then(|| Node::of("not told").with(fates(&telling.not_told)));
-    Node::of(head).with(audience).with(told).with(not_told)
+    Node::of(heading(telling)).with(audience).with(told).with(not_told)
 }
 
 fn fate(fate: &Fate, tenant: &str, rows: &Rows<'_>) -> Vec<Node> {
@@ -191,7 +231,12 @@ fn fate(fate: &Fate, tenant: &str, rows: &Rows<'_>) -> Vec<Node> {
     }
     let one = |id: &String| {
         let row = rows.get(&(tenant, id.as_str())).map(|person| format!("   [{}]", row(person)));
-        Node::of(format!("{id}: {}{}", why(&fate.word), row.unwrap_or_default()))
+        let when = fate.at.map(|at| match fate.word.as_str() {
+            "told" => format!(", at {at}"),
+            _ => format!(", until {at}"),
+        });
+        let when = when.unwrap_or_default();
+        Node::of(format!("{id}: {}{when}{}", why(&fate.word), row.unwrap_or_default()))
     };
     fate.people.iter().map(one).collect()
 }
