@@ -10,6 +10,7 @@ mod svg;
 mod ways;
 mod words;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::broker_args::BrokerArgs;
@@ -87,8 +88,7 @@ pub fn run(args: &Args) -> Done {
     let ways = Way::all(&config);
     let mut rows: Vec<Row> = topology.rules.iter().map(|rule| Row::of(rule, &ways)).filter(asked).collect();
     if rows.is_empty() {
-        return Err(Failure::failed("no rule is asked for")
-            .hint("see the ids that `bugle check --output json` lists"));
+        return Err(nothing(args, &topology));
     }
     if let Some(within) = args.live {
         let rates = Rates::read(within, wiring::kafka(&config)?.as_ref())?;
@@ -100,6 +100,25 @@ pub fn run(args: &Args) -> Done {
         Format::Dot => dot::draw(&rows),
     });
     Ok(0)
+}
+
+/// No rule is as asked for: what was asked, and what there is.
+fn nothing(args: &Args, topology: &Topology) -> Failure {
+    let of = |source: &Option<String>, word: &str| {
+        source.as_ref().map(|asked| format!("{word} `{asked}`")).unwrap_or_default()
+    };
+    let asked = [of(&args.source, "of source"), of(&args.use_case, "for use case")];
+    let asked = asked.iter().filter(|asked| !asked.is_empty()).map(String::as_str).collect::<Vec<_>>();
+    let known: BTreeSet<&str> = match &args.use_case {
+        Some(_) => topology.rules.iter().filter_map(|rule| rule.plan.use_case.as_deref()).collect(),
+        None => topology.rules.iter().map(|rule| rule.source.as_str()).collect(),
+    };
+    let known: Vec<&str> = known.into_iter().collect();
+    Failure::failed(format!("no rule is {}", asked.join(" "))).hint(format!(
+        "the rules in `{}` are for {}",
+        args.folder.display(),
+        known.join(", ")
+    ))
 }
 
 #[cfg(test)]

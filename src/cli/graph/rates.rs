@@ -49,8 +49,9 @@ impl Rates {
             None => format!("silent for {}", self.within),
             Some((tellings, people)) => {
                 format!(
-                    "{tellings} in {}, to {people} people: {}/min",
+                    "{tellings} in {}, to {people} {}: {}/min",
                     self.within,
+                    if *people == 1 { "person" } else { "people" },
                     per_minute(*people, self.within)
                 )
             }

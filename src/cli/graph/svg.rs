@@ -22,7 +22,7 @@ const GAP: usize = 14;
 /// Letters of a line of 12 pixels that fit a pixel, about.
 const LETTER: usize = 7;
 
-const STYLE: &str = "text{font:12px system-ui,sans-serif;fill:#1c2733}.t{font-weight:600}.s{font-size:15px;font-weight:700}\
+const STYLE: &str = "text{font:12px system-ui,sans-serif;fill:#1c2733}.t{font-weight:600}.s{font-size:14px;font-weight:700}\
 .m{fill:#5b6875}.b{fill:#f4f7fa;stroke:#c5d0da}.l{stroke:#8fa3b5;fill:none}\
 @media(prefers-color-scheme:dark){svg{background:#10161c}text{fill:#e4ebf2}.m{fill:#9fb0c0}.b{fill:#1a232c;stroke:#34424f}.l{stroke:#5f7386}}";
 

@@ -62,23 +62,23 @@ fn when(plan: &RulePlan) -> Vec<String> {
     let mut lines = match plan.tell {
         Tell::Now if plan.window.is_none() => vec!["at once".to_owned()],
         Tell::Now | Tell::Later => Vec::new(),
-        Tell::Hold(span) => vec![format!("after {span}, unless it closed")],
+        Tell::Hold(span) => vec![format!("after {}, unless it closed", span.in_days())],
     };
     lines.extend(plan.window.iter().map(window));
     for ladder in &plan.remind {
         let side = if ladder.side == Side::Before { "before" } else { "after" };
-        let rungs: Vec<String> = ladder.rungs.iter().map(|rung| rung.distance.value.to_string()).collect();
+        let rungs: Vec<String> = ladder.rungs.iter().map(|rung| rung.distance.value.in_days()).collect();
         let mut line = format!("remind {} {side} {}", rungs.join(", "), moment(&ladder.anchor.value));
         if let Some(every) = ladder.every {
-            line.push_str(&format!(", every {every}"));
+            line.push_str(&format!(", every {}", every.in_days()));
         }
         lines.push(line.replace("remind  ", "remind "));
     }
     if let Some(repeat) = &plan.repeat {
         lines.push(match repeat.most {
-            Some(1) => format!("once more after {}", repeat.every),
-            Some(most) => format!("again every {}, {most} times at most", repeat.every),
-            None => format!("again every {}", repeat.every),
+            Some(1) => format!("once more after {}", repeat.every.in_days()),
+            Some(most) => format!("again every {}, {most} times at most", repeat.every.in_days()),
+            None => format!("again every {}", repeat.every.in_days()),
         });
     }
     for step in &plan.escalate {
@@ -102,21 +102,21 @@ fn window(window: &WindowPlan) -> String {
     let by: Vec<&str> = window.by.iter().map(|field| field.value.as_str()).collect();
     let by = if by.is_empty() { String::new() } else { format!(" by {}", by.join(", ")) };
     let what = match &window.kind {
-        WindowKind::LatestState(span) => format!("latest state after {span}"),
+        WindowKind::LatestState(span) => format!("latest state after {}", span.in_days()),
         WindowKind::Digest { open: Some(open), lead, .. } => {
-            format!("digest of {open}{}", if *lead { ", the first at once" } else { "" })
+            format!("digest of {}{}", open.in_days(), if *lead { ", the first at once" } else { "" })
         }
         WindowKind::Digest { close, .. } => {
             let hour =
                 close.map(|close| format!("{:02}:{:02}", close.hour, close.minute)).unwrap_or_default();
             format!("digest at {hour}")
         }
-        WindowKind::Threshold { count, within } => format!("from {count} in {within}"),
+        WindowKind::Threshold { count, within } => format!("from {count} in {}", within.in_days()),
         WindowKind::Level { value, raise, held, .. } => {
-            let held = held.map(|held| format!(" for {held}")).unwrap_or_default();
+            let held = held.map(|held| format!(" for {}", held.in_days())).unwrap_or_default();
             format!("{} {}{held}", value.value, raise.value)
         }
-        WindowKind::Session { gap, .. } => format!("session, {gap} of silence"),
+        WindowKind::Session { gap, .. } => format!("session, {} of silence", gap.in_days()),
     };
     format!("{what}{by}")
 }
@@ -127,13 +127,13 @@ fn moment(moment: &Moment) -> String {
         Some(Anchor::Opened) => "opened".to_owned(),
         Some(Anchor::Told) => "told".to_owned(),
         Some(Anchor::Last) => "last change".to_owned(),
-        None => return format!("after {}", moment.offset),
+        None => return format!("after {}", moment.offset.in_days()),
     };
     let work = if moment.business { " of work" } else { "" };
     match moment.offset.millis() {
         0 => from,
-        millis if millis < 0 => format!("{from} {}", moment.offset),
-        _ => format!("{from} +{}{work}", moment.offset),
+        millis if millis < 0 => format!("{from} {}", moment.offset.in_days()),
+        _ => format!("{from} +{}{work}", moment.offset.in_days()),
     }
 }
 
@@ -171,7 +171,7 @@ fn how(rule: &Rule) -> Vec<String> {
     }
     if let Some(cap) = &plan.cap {
         let then = if cap.then == Overflow::Digest { "then a digest" } else { "then nothing" };
-        lines.push(format!("{} in {}, {then}", cap.most, cap.span));
+        lines.push(format!("{} in {}, {then}", cap.most, cap.span.in_days()));
     }
     if matches!(plan.replace, Some(Replace::Subject | Replace::Fields(_))) {
         lines.push("the newest replaces".to_owned());
