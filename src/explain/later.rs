@@ -38,8 +38,7 @@ pub(super) fn of(
 
 /// Whether a verdict is of what an event says itself.
 fn is_told(events: &[Explained], verdict: &Verdict) -> bool {
-    let Some((rule, occasion)) = verdict.rule.as_ref().zip(verdict.occasion) else { return false };
     let of_event = events.iter().filter(|event| event.event_id == verdict.event_id);
     let mut tellings = of_event.flat_map(|event| &event.rules).flat_map(|rule| &rule.tellings);
-    tellings.any(|telling| telling.rule == *rule && telling.occasion == occasion.to_string())
+    tellings.any(|telling| telling.is_of(verdict))
 }

@@ -328,8 +328,11 @@ fn considered(
 
 fn consider(rule: &Rule, tried: Tried, (change, course): (&Change<'_>, Course<'_>)) -> Considered {
     let verdicts = course.verdicts(change.event_id(), &rule.id);
-    let first = course.told().find(|told| told.rule == rule.id);
     let taken = Taken::new(course.told().filter(|told| told.rule == rule.id), course.until);
+    let tellings = Telling::all(&verdicts, Some(&taken));
+    // What this event says, and not what another one of the same rule does.
+    let speaks = |telling: &Telling| telling.owed > 0 || telling.waits() || telling.closes();
+    let first = course.told().find(|told| told.rule == rule.id).filter(|_| tellings.iter().any(speaks));
     let plan = &rule.plan;
     let place = plan.sheet.as_ref().map(|sheet| {
         let before = sheet.text.get(..plan.at.start).unwrap_or_default();
@@ -350,7 +353,7 @@ fn consider(rule: &Rule, tried: Tried, (change, course): (&Change<'_>, Course<'_
         audience: audience(plan),
         person: None,
         text: first.map(|told| format!("{} · {}", told.title, told.summary)),
-        tellings: Telling::all(&verdicts, Some(&taken)),
+        tellings,
     }
 }
 
@@ -369,5 +372,70 @@ fn name_exceptions(verdicts: &mut [Verdict]) {
     let occasion = owed.and_then(|verdict| verdict.occasion);
     for verdict in verdicts.iter_mut().filter(|verdict| verdict.occasion.is_none()) {
         verdict.occasion = occasion;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::codec::{Name, Schemas, example, json};
+    use crate::event::Topic;
+    use crate::topology::{Kinds, Topology};
+
+    /// What the audit topic, the receipts and the waiting topic hold after a run, and what was said ahead of it.
+    fn both(kind: &str, shown: &str) -> (Vec<Telling>, Vec<Telling>) {
+        let codec = Codec::new(Schemas::built_in().into(), None);
+        let shapes = Source::ALL.into_iter().flat_map(|source| codec.schemas().shapes(source).to_vec());
+        let topology = Topology::load(Path::new("topology"), &Kinds::new(shapes)).unwrap();
+        let ground = Ground { schemas: codec.schemas(), codec: &codec, topology: &topology };
+        let at: Timestamp = "2026-01-05T09:00:00Z".parse().unwrap();
+        let written =
+            json::to_avro(codec.schemas(), &example::event(codec.schemas(), kind, at).unwrap()).unwrap();
+        let (source, value) = (written.source, written.framed(Name::Events(written.source).local_id()));
+        let person = |id: &str, role: &str| Person {
+            tenant: "acme".to_owned(),
+            user_id: id.to_owned(),
+            roles: vec![role.to_owned()],
+            active: true,
+            ..Person::default()
+        };
+        let question = Question {
+            events: vec![(at, source, value.into())],
+            shown: Some(shown.parse().unwrap()),
+            clock: Clock::of("UTC").unwrap(),
+            tenants: Vec::new(),
+            people: vec![person("ada", "approver"), person("ben", "approver"), person("dora", "manager")],
+            members: Vec::new(),
+            person: None,
+        };
+        let ahead = explain(&question, ground);
+        let own = ahead.events.into_iter().flat_map(|event| event.rules).flat_map(|rule| rule.tellings);
+        let mut memory = Memory::default();
+        let played = play(&script(&question, shown.parse().unwrap()), ground);
+        let verdicts = played.steps.into_iter().flat_map(|moment| moment.verdicts);
+        verdicts.for_each(|verdict| memory.verdict(0, verdict));
+        for record in played.written.iter().filter(|record| record.topic == Topic::Waiting) {
+            memory.waits(record.key.as_deref().unwrap_or_default(), record.value.as_deref());
+        }
+        let recalled = memory.events().into_iter().flat_map(|event| event.tellings);
+        let timeless = |telling: Telling| Telling { at, until: None, ..telling };
+        (own.map(timeless).collect(), recalled.map(timeless).collect())
+    }
+
+    #[test]
+    fn what_still_waits_for_people_is_said_alike_ahead_and_from_the_topics() {
+        for kind in ["xecm.task.assigned", "bws.item.added", "devadmin.change.requested"] {
+            let (mut ahead, mut recalled) = both(kind, "10s");
+            // Of two claims to one piece of news nobody knows ahead when the loser ends.
+            let unsaid = |telling: &mut Telling| telling.not_told.iter_mut().for_each(|fate| fate.at = None);
+            ahead.iter_mut().chain(&mut recalled).for_each(unsaid);
+            assert_eq!(ahead, recalled, "{kind}");
+        }
+        let (_, recalled) = both("xecm.task.assigned", "10s");
+        let held: Vec<&Fate> = recalled.iter().flat_map(|telling| &telling.not_told).collect();
+        let until = "2026-01-05T09:00:30Z".parse().ok();
+        assert!(held.iter().any(|fate| fate.word == "held" && fate.at == until), "{held:?}");
     }
 }

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use hashbrown::HashMap;
 use serde::Serialize;
 
-use crate::event::{Ending, NoticeId, Occasion, Receipt, Source, Verdict};
+use crate::event::{Ending, NoticeId, Occasion, Receipt, Source, Timestamp, Verdict};
+use crate::flow::person::waits_for;
 
 use super::Telling;
 
@@ -42,6 +43,17 @@ pub struct Memory {
     found: Vec<(u64, Verdict)>,
     /// Whose notice is whose: made when the first receipt is read.
     notices: Option<HashMap<NoticeId, usize>>,
+    /// What waits for people, by the key of their entries.
+    held: HashMap<Vec<u8>, Vec<HeldOf>>,
+}
+
+/// Somebody for whom a telling waits.
+#[derive(Debug)]
+struct HeldOf {
+    /// Which verdict owes it.
+    owed: usize,
+    user_id: String,
+    until: Timestamp,
 }
 
 // === impl Memory ===
@@ -84,16 +96,46 @@ impl Memory {
         self.found.extend(refused);
     }
 
+    /// An entry of `bugle.people.state`: what waits for somebody. All verdicts come first; the newest entry counts.
+    pub fn waits(&mut self, key: &[u8], entry: Option<&[u8]>) {
+        let found = &self.found;
+        let notices = self.notices.get_or_insert_with(|| notices(found));
+        let Some(waits) = waits_for(key, entry) else {
+            self.held.remove(key);
+            return;
+        };
+        let held = |(notice, until): &(NoticeId, Timestamp)| {
+            let owed = *notices.get(notice)?;
+            Some(HeldOf { owed, user_id: waits.user_id.clone(), until: *until })
+        };
+        let held: Vec<HeldOf> = waits.notices.iter().filter_map(held).collect();
+        self.held.insert(key.to_vec(), held);
+    }
+
     /// The events of this id: an id is unique only within its source and tenant.
     #[must_use]
     pub fn events(mut self) -> Vec<Recalled> {
+        let held: Vec<(Verdict, HeldOf)> =
+            self.held.into_values().flatten().map(|held| (self.found[held.owed].1.clone(), held)).collect();
         self.found.sort_by_key(|(_, verdict)| verdict.at);
         let mut events: BTreeMap<(String, Source), Vec<(u64, Verdict)>> = BTreeMap::new();
         for (topology, verdict) in self.found {
             let key = (verdict.tenant.clone(), verdict.change.source);
             events.entry(key).or_default().push((topology, verdict));
         }
-        events.into_iter().map(|((tenant, source), found)| recalled(tenant, source, found)).collect()
+        let mut events: Vec<Recalled> =
+            events.into_iter().map(|((tenant, source), found)| recalled(tenant, source, found)).collect();
+        for (owed, held) in held {
+            let of_event = |event: &&mut Recalled| {
+                (&event.tenant, event.source.as_str(), &event.event_id)
+                    == (&owed.tenant, owed.change.source.as_str(), &owed.event_id)
+            };
+            let tellings = events.iter_mut().filter(of_event).flat_map(|event| &mut event.tellings);
+            tellings
+                .filter(|telling| telling.is_of(&owed))
+                .for_each(|telling| telling.hold(&held.user_id, held.until));
+        }
+        events
     }
 }
 

@@ -66,6 +66,8 @@ pub struct Taken {
 const HELD: &str = "held";
 /// A word for a telling that timers bring.
 const WAITS: &str = "waits";
+/// A word for what an event closes.
+const CLOSES: &str = "closes";
 /// What is told so soon after it was decided is told at once.
 const AT_ONCE: Span = Span::from_secs(1);
 
@@ -243,10 +245,39 @@ impl Telling {
         }
     }
 
+    /// Somebody who is owed it has not been told: it waits for them until then.
+    pub(super) fn hold(&mut self, person: &str, until: Timestamp) {
+        let is_theirs = |fate: &Fate| fate.people.iter().any(|id| id == person);
+        let place = self.told.iter().position(is_theirs);
+        let Some(place) = place.or_else(|| self.told.iter().position(|fate| fate.people.is_empty())) else {
+            return;
+        };
+        let fate = &mut self.told[place];
+        let why = fate.why.clone();
+        fate.count = fate.count.saturating_sub(1);
+        fate.people.retain(|id| id != person);
+        if fate.count == 0 {
+            self.told.remove(place);
+        }
+        self.put((HELD.to_owned(), Some(until)), Some(why), person);
+    }
+
+    /// Whether a verdict of its event is about it.
+    pub(super) fn is_of(&self, verdict: &Verdict) -> bool {
+        let occasion = verdict.occasion.map(|occasion| occasion.to_string());
+        verdict.rule.as_ref() == Some(&self.rule) && occasion.as_ref() == Some(&self.occasion)
+    }
+
     /// Whether it says nothing before its time.
     #[must_use]
     pub fn waits(&self) -> bool {
         self.ended.as_deref() == Some(WAITS)
+    }
+
+    /// Whether it says that something is over.
+    #[must_use]
+    pub fn closes(&self) -> bool {
+        self.ended.as_deref() == Some(CLOSES)
     }
 
     /// How many were told.
@@ -274,7 +305,7 @@ impl Fate {
 fn as_a_whole(verdict: &Verdict, occasion: Occasion) -> Option<String> {
     match &verdict.ending {
         Ending::Routed if verdict.count == 0 && verdict.asked.is_none() => {
-            Some(if occasion == Occasion::Closed { "closes" } else { WAITS }.to_owned())
+            Some(if occasion == Occasion::Closed { CLOSES } else { WAITS }.to_owned())
         }
         Ending::Not(reason) if verdict.people.is_empty() && verdict.count == 0 => Some(reason.to_string()),
         _ => None,

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use crate::event::frame::FrameHead;
 use crate::event::notice::Whom;
 use crate::event::push::MOST_BATCH_BYTES;
-use crate::event::{Asked, Incoming, Notice, Over, Reason, Timestamp, Topic, Verdict};
+use crate::event::{Asked, Incoming, Notice, NoticeId, Over, Reason, Timestamp, Topic, Verdict};
 
 use self::endings::Endings;
 use self::held::Held;
@@ -44,10 +44,27 @@ const MOST_TELLINGS: usize = 20_000;
 /// How many tellings an entry of `bugle.people.state` says are held; none, where it is not about a person.
 #[must_use]
 pub fn held_of(key: &[u8], entry: Option<&[u8]>) -> u64 {
-    let person = entry.filter(|_| key.len() == size_of::<u128>());
-    let waiting = person.and_then(|entry| waiting::read::<Waiting<'_>>(entry).ok());
-    let claims = waiting.map(|waiting| waiting.items.iter().map(|item| item.claims.len() as u64).sum());
-    claims.unwrap_or_default()
+    waits_for(key, entry).map_or(0, |held| held.notices.len() as u64)
+}
+
+/// What waits for one person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waits {
+    /// The person's tenant.
+    pub tenant: String,
+    /// The person.
+    pub user_id: String,
+    /// Each notice that wants to be told, and until when it waits.
+    pub notices: Vec<(NoticeId, Timestamp)>,
+}
+
+/// What an entry of `bugle.people.state` says waits for its person; `None`, where it is not about one.
+#[must_use]
+pub fn waits_for(key: &[u8], entry: Option<&[u8]>) -> Option<Waits> {
+    let entry = entry.filter(|_| key.len() == size_of::<u128>())?;
+    let Waiting { tenant, user_id, items, .. } = waiting::read(entry).ok()?;
+    let claims = items.iter().flat_map(|item| item.claims.iter().map(|claim| (NoticeId(*claim), item.due)));
+    Some(Waits { tenant: tenant.into_owned(), user_id: user_id.into_owned(), notices: claims.collect() })
 }
 
 /// Whose an entry of `bugle.people.state` is, and under which keys the texts lie that wait for them; none,

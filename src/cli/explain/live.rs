@@ -1,4 +1,5 @@
-//! Live: what was decided about an event, by its id, from the audit topic and the receipts.
+//! Live: what was decided about an event, by its id, from the audit topic and the receipts, and what of it still
+//! waits for people.
 
 use std::io::Write;
 
@@ -50,6 +51,12 @@ pub(super) fn run(asking: &Asking<'_>, broker: &dyn Broker, out: &mut dyn Write)
             keeper.receipt(&receipt);
             memory.receipt(&receipt);
         }
+        Ok(())
+    })?;
+    each(broker, Topic::Waiting, |record| {
+        let (key, entry) = (record.key.as_ref(), record.value.as_deref());
+        keeper.record(Topic::Waiting, (key, entry));
+        memory.waits(key.map_or(&[], |key| &key[..]), entry);
         Ok(())
     })?;
     let open = keeper.books().tellings.open;
