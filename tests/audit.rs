@@ -26,8 +26,21 @@ fn the_chains_of_a_run_are_whole_and_a_record_put_in_is_named() {
     let heads = site.file("heads.json");
     let said = site.bugle(&["audit", "verify", "--save-heads", &heads.to_string_lossy()]);
     assert!(said.contains("every chain is whole"), "{said}");
-    let shown = site.bugle(&["audit", "show", id]);
-    assert!(shown.contains("owed"), "{shown}");
+    assert!(said.contains("receipts: every"), "{said}");
+    // By the event, or by what it is about: who was told by which term, and what the push service took.
+    let shown = site.bugle(&["audit", id]);
+    assert!(shown.contains(id) && shown.contains("asked for "), "{shown}");
+    assert!(shown.contains("accepted at") && shown.contains(", batch b-"), "{shown}");
+    let about = shown.lines().next().unwrap();
+    let task = about.split('|').next_back().unwrap();
+    let matters = site.bugle(&["audit", task, "--output", "json"]);
+    let matters: serde_json::Value = serde_json::from_str(&matters).unwrap();
+    let matter = matters["matters"].as_array().unwrap().iter().find(|matter| matter["subject"] == about);
+    let tellings = matter.unwrap()["changes"][0]["tellings"].as_array().unwrap();
+    let pushed = tellings.iter().filter(|telling| telling["pushes"][0]["count"].as_u64() >= Some(1));
+    assert!(pushed.count() > 0, "{matters:#}");
+    let (code, said) = site.try_bugle(&["audit", "task_id=nobody-knows-it"]);
+    assert_eq!(code, Some(1), "{said}");
     let exported = site.bugle(&["audit", "export"]);
     assert!(exported.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
     assert!(exported.contains(id), "{exported}");
@@ -39,6 +52,17 @@ fn the_chains_of_a_run_are_whole_and_a_record_put_in_is_named() {
     let (code, said) = site.try_bugle(&["audit", "verify", "--heads", &heads.to_string_lossy()]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("this is no audit record"), "{said}");
+    let receipt = bugle::event::Receipt { told: 1, notices: told(), ..Default::default() };
+    let value = Some(bugle::codec::outputs::encode_receipt(1, &receipt).into());
+    let (topic, partition) = (Topic::Receipts, Some(1));
+    site.broker.publish(vec![Outgoing { topic, partition, key: None, value, headers: Vec::new() }]).unwrap();
+    let (_, said) = site.try_bugle(&["audit", "verify"]);
+    assert!(said.contains("no chain names this receipt"), "{said}");
+}
+
+/// Somebody is said to have been told something.
+fn told() -> Vec<bugle::event::receipt::Accepted> {
+    vec![bugle::event::receipt::Accepted { notice: bugle::event::NoticeId(7), told: 1 }]
 }
 
 #[test]

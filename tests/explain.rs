@@ -256,6 +256,8 @@ fn timeless(tellings: &Json) -> Json {
     let mut tellings = tellings.clone();
     for telling in tellings.as_array_mut().unwrap() {
         telling["at"] = Json::Null;
+        // What the push service took is known only of what was told.
+        telling.as_object_mut().unwrap().remove("pushes");
     }
     tellings
 }

@@ -3,6 +3,12 @@
 //! Every lane and input partition writes a chain: each record holds its number and the digest of the record
 //! before. A record changed, left out, put in or moved breaks its chain there. The end of a chain has nothing
 //! after it that could tell: heads kept elsewhere, from an earlier look, show when a tail was cut off.
+//!
+//! What the push service made of batches stands in receipts. The delivery lane's chain names each by its digest, so
+//! that a receipt changed, left out or put in shows as well. Marks that the push service sent on its own change no
+//! verdict, and no chain holds them.
+
+mod receipts;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -73,6 +79,20 @@ pub enum Break {
         /// Where it lies.
         at: Lies,
     },
+    /// No chain names a receipt: it was changed, or put in.
+    Foreign {
+        /// Where it lies, in the topic of receipts.
+        at: Lies,
+    },
+    /// A chain names receipts that are not there.
+    Lost {
+        /// The chain.
+        chain: String,
+        /// The number of the record that names them.
+        seq: i64,
+        /// How many.
+        receipts: u64,
+    },
     /// The chain ends before a head that was seen earlier, or has another record there.
     Cut {
         /// The chain.
@@ -90,6 +110,7 @@ pub struct Chains {
     begins: BTreeMap<String, i64>,
     earlier: Heads,
     breaks: Vec<Break>,
+    receipts: receipts::Named,
     records: u64,
     verdicts: u64,
 }
@@ -117,6 +138,16 @@ impl fmt::Display for Break {
             Self::Again { chain, seq, at } => {
                 write!(f, "{at}: record {seq} of chain `{chain}` stands a second time, or out of its order")
             }
+            Self::Foreign { at } => {
+                write!(f, "receipts, {at}: no chain names this receipt: it was changed or put in")
+            }
+            Self::Lost { chain, seq, receipts: 1 } => {
+                write!(f, "record {seq} of chain `{chain}` names a receipt that is missing or was changed")
+            }
+            Self::Lost { chain, seq, receipts } => write!(
+                f,
+                "record {seq} of chain `{chain}` names {receipts} receipts that are missing or were changed"
+            ),
             Self::Cut { chain, seq } => {
                 write!(f, "chain `{chain}` no longer has record {seq} as it was seen earlier")
             }
@@ -156,8 +187,14 @@ impl Chains {
         verdicts
     }
 
+    /// Takes in a receipt, in the order of its partition; all audit records come before the first.
+    pub fn receipt(&mut self, record: &Incoming) {
+        self.breaks.extend(self.receipts.meet(record));
+    }
+
     fn link(&mut self, link: &Link, digest: [u8; 16], at: Lies) {
         let (chain, seq) = (link.chain.clone(), link.seq);
+        self.receipts.name(link);
         match self.heads.get(&chain) {
             None if seq > 0 => drop(self.begins.insert(chain.clone(), seq)),
             None if link.prev != [0; 16] => {
@@ -189,7 +226,13 @@ impl Chains {
         let begins_later = |chain: &str, seq: i64| self.begins.get(chain).is_some_and(|begins| *begins > seq);
         let cut = self.earlier.iter().filter(|(chain, head)| !begins_later(chain, head.seq));
         let cut = cut.map(|(chain, head)| Break::Cut { chain: chain.clone(), seq: head.seq });
-        self.breaks.iter().cloned().chain(cut).collect()
+        self.breaks.iter().cloned().chain(self.receipts.lost()).chain(cut).collect()
+    }
+
+    /// How many receipts were read, and how many of them are marks that no chain holds.
+    #[must_use]
+    pub fn receipts(&self) -> (u64, u64) {
+        self.receipts.counted()
     }
 
     /// The newest record of each chain, to be kept elsewhere.
@@ -222,7 +265,7 @@ fn hex(digest: &[u8; 16]) -> String {
 mod tests {
     use super::*;
     use crate::event::record::Input;
-    use crate::event::{Coordinates, Ending, Source, Timestamp, Topic};
+    use crate::event::{Coordinates, Ending, Receipt, Source, Timestamp, Topic};
 
     fn verdict(number: i64) -> Verdict {
         Verdict {
@@ -255,12 +298,16 @@ mod tests {
     fn read(records: &[Vec<u8>], earlier: Heads) -> Chains {
         let mut chains = Chains::with_earlier(earlier);
         for (value, offset) in records.iter().zip(0..) {
-            let input = Input { topic: Topic::Audit, partition: 3 };
-            let value = Some(value.clone().into());
-            let timestamp = Timestamp::default();
-            chains.read(&Incoming { input, offset, timestamp, key: None, value, headers: Vec::new() });
+            chains.read(&at(offset, value));
         }
         chains
+    }
+
+    fn at(offset: i64, value: &[u8]) -> Incoming {
+        let input = Input { topic: Topic::Audit, partition: 3 };
+        let value = Some(value.to_vec().into());
+        let timestamp = Timestamp::default();
+        Incoming { input, offset, timestamp, key: None, value, headers: Vec::new() }
     }
 
     fn said(records: &[Vec<u8>]) -> String {
@@ -293,6 +340,39 @@ mod tests {
         partition 3, offset 4: record 2 of chain `subject-0` stands a second time, or out of its order
         partition 3, offset 1: this is no audit record: bad-magic
         ");
+    }
+
+    #[test]
+    fn a_receipt_that_is_changed_missing_or_put_in_is_named() {
+        let receipt = |number: u32| {
+            let receipt = Receipt { message_id: format!("b-{number}"), told: number, ..Receipt::default() };
+            outputs::encode_receipt(9, &receipt)
+        };
+        let all: Vec<Vec<u8>> = (1..=4).map(receipt).collect();
+        let receipts = all.iter().map(|value| outputs::digest(value)).collect();
+        let link = Link { chain: "delivery-3".to_owned(), receipts, ..Link::default() };
+        let record = outputs::encode_verdicts(7, &link, &[]);
+        let said = |all: &[Vec<u8>], first: i64| {
+            let mut chains = read(std::slice::from_ref(&record), Heads::new());
+            for (value, offset) in all.iter().zip(first..) {
+                chains.receipt(&at(offset, value));
+            }
+            chains.breaks().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        };
+        assert_eq!(said(&all, 0), "");
+        let mark = Receipt { delivered: 2, ..Receipt::default() };
+        assert_eq!(said(&[&all[..], &[outputs::encode_receipt(9, &mark)]].concat(), 0), "");
+        let (mut changed, mut forged) = (all.clone(), all.clone());
+        changed[1] = receipt(9);
+        forged.push(receipt(9));
+        insta::assert_snapshot!([changed, all[2..].to_vec(), forged].map(|all| said(&all, 0)).join("\n"), @r"
+        receipts, partition 3, offset 1: no chain names this receipt: it was changed or put in
+        record 0 of chain `delivery-3` names a receipt that is missing or was changed
+        record 0 of chain `delivery-3` names 2 receipts that are missing or were changed
+        receipts, partition 3, offset 4: no chain names this receipt: it was changed or put in
+        ");
+        // What is kept no longer is no break.
+        assert_eq!(said(&all[2..], 17), "");
     }
 
     #[test]

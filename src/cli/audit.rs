@@ -1,38 +1,48 @@
-//! Audit: `bugle audit` proves, shows and exports what was decided.
+//! Audit: `bugle audit` says of a subject what was decided and what became of it, proves that nothing of that was
+//! changed, and exports it.
 //!
-//! It reads the audit topic as it is and writes nothing to it.
+//! It reads the audit topic, the receipts and what waits for people as they are, and writes nothing to them.
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use comfy_table::Table as Grid;
-use comfy_table::presets::NOTHING;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value as Json, json};
 
 use super::broker_args::BrokerArgs;
+use super::directory::show::print_json;
 use super::directory::{unprintable, unreachable};
 use super::{Done, Failure};
 use crate::app::chains::{Chains, Heads};
 use crate::app::wiring;
 use crate::broker::{Broker, Follow};
 use crate::clock::Tick;
+use crate::codec::outputs;
 use crate::event::{Ending, Incoming, Timestamp, Topic, Verdict};
+use crate::explain::{Matter, Memory, is_about};
 
-/// Prove, show or export what was decided.
+/// Show what was decided about a subject and what became of it; prove it; export it.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "Examples:
   bugle audit verify --save-heads heads.json       the chains are whole; their heads, to be kept elsewhere
   bugle audit verify --heads heads.json            and none was cut off since
-  bugle audit show 'acme|xecm|task_id=4711'        everything decided about a subject
-  bugle audit show evt-1                           or about an event
+  bugle audit task_id=4711                         what became of a task: who was told, who answered, what of it
+  bugle audit evt-1 --output json                  or of whatever an event is about
   bugle audit export --from 2026-01-01T00:00:00Z > audit.jsonl
 
 Exit codes of `verify`: 0 every chain is whole, 1 it is not.")]
 pub struct Args {
+    /// What a subject is known by: its key, or parts of it such as `task_id=4711` or `4711`; or an event's id.
+    #[arg(value_name = "SUBJECT|EVENT", required = true)]
+    about: Option<String>,
     #[command(subcommand)]
-    verb: Verb,
+    verb: Option<Verb>,
+    /// Only this tenant.
+    #[arg(long, global = true)]
+    tenant: Option<String>,
     #[command(flatten)]
     settings: BrokerArgs,
     /// How to print.
@@ -44,8 +54,6 @@ pub struct Args {
 enum Verb {
     /// Name every record that was changed, left out, put in or cut off.
     Verify(VerifyArgs),
-    /// Show what was decided about a subject or an event, in the order of time.
-    Show(ShowArgs),
     /// Print verdicts as JSON lines.
     Export(ExportArgs),
 }
@@ -61,16 +69,6 @@ struct VerifyArgs {
 }
 
 #[derive(Debug, clap::Args)]
-struct ShowArgs {
-    /// A subject's key, or a part of it, or an event's id.
-    #[arg(value_name = "SUBJECT|EVENT")]
-    about: String,
-    /// Only this tenant.
-    #[arg(long)]
-    tenant: Option<String>,
-}
-
-#[derive(Debug, clap::Args)]
 struct ExportArgs {
     /// Decided at this time or later.
     #[arg(long, value_name = "TIME")]
@@ -78,9 +76,6 @@ struct ExportArgs {
     /// Decided before this time.
     #[arg(long, value_name = "TIME")]
     to: Option<Timestamp>,
-    /// Only this tenant.
-    #[arg(long)]
-    tenant: Option<String>,
 }
 
 /// How a verb prints.
@@ -105,15 +100,15 @@ pub fn run(args: &Args) -> Done {
     let kafka = wiring::kafka(&config)?;
     let out = &mut std::io::stdout().lock();
     match &args.verb {
-        Verb::Verify(verify) => self::verify(verify, args.output, kafka.as_ref(), out),
-        Verb::Show(show) => self::show(show, args.output, kafka.as_ref(), out),
-        Verb::Export(export) => {
+        None => chain(args, args.about.as_deref().unwrap_or_default(), kafka.as_ref(), out),
+        Some(Verb::Verify(verify)) => self::verify(verify, args.output, kafka.as_ref(), out),
+        Some(Verb::Export(export)) => {
             each(kafka.as_ref(), Topic::Audit, |record| {
                 let verdicts = Chains::default().read(&record).into_iter();
                 let wanted = |verdict: &Verdict| {
                     export.from.is_none_or(|from| verdict.at >= from)
                         && export.to.is_none_or(|to| verdict.at < to)
-                        && export.tenant.as_ref().is_none_or(|tenant| *tenant == verdict.tenant)
+                        && args.is_of(&verdict.tenant)
                 };
                 verdicts
                     .filter(wanted)
@@ -124,6 +119,14 @@ pub fn run(args: &Args) -> Done {
     }
 }
 
+// === impl Args ===
+
+impl Args {
+    fn is_of(&self, tenant: &str) -> bool {
+        self.tenant.as_ref().is_none_or(|wanted| wanted == tenant)
+    }
+}
+
 fn verify(args: &VerifyArgs, output: Output, broker: &dyn Broker, out: &mut dyn Write) -> Done {
     let mut chains =
         Chains::with_earlier(args.heads.as_deref().map(read_heads).transpose()?.unwrap_or_default());
@@ -131,11 +134,16 @@ fn verify(args: &VerifyArgs, output: Output, broker: &dyn Broker, out: &mut dyn 
         chains.read(&record);
         Ok(())
     })?;
+    each(broker, Topic::Receipts, |record| {
+        chains.receipt(&record);
+        Ok(())
+    })?;
     let (breaks, heads, (records, verdicts)) = (chains.breaks(), chains.heads(), chains.counted());
+    let (receipts, marks) = chains.receipts();
     if output == Output::Json {
         let report = json!({
             "whole": breaks.is_empty(), "chains": heads, "records": records, "verdicts": verdicts,
-            "begins": chains.begins(), "breaks": breaks,
+            "receipts": receipts, "marks": marks, "begins": chains.begins(), "breaks": breaks,
         });
         writeln!(out, "{report:#}").map_err(unprintable)?;
     } else {
@@ -151,8 +159,13 @@ fn verify(args: &VerifyArgs, output: Output, broker: &dyn Broker, out: &mut dyn 
         } else {
             format!("breaks: {}", breaks.len())
         };
-        writeln!(out, "{} chains, {records} records, {verdicts} verdicts: {state}", heads.len())
-            .map_err(unprintable)?;
+        let counted = format!("{} chains, {records} records, {verdicts} verdicts", heads.len());
+        let marks = if marks > 0 {
+            format!(" ({marks} of them later marks, which none names)")
+        } else {
+            String::new()
+        };
+        writeln!(out, "{counted}; {receipts} receipts{marks}: {state}").map_err(unprintable)?;
     }
     if let Some(file) = &args.save_heads {
         let text = format!("{:#}\n", json!(heads));
@@ -171,45 +184,70 @@ fn read_heads(file: &Path) -> Result<Heads, Failure> {
     })
 }
 
-fn show(args: &ShowArgs, output: Output, broker: &dyn Broker, out: &mut dyn Write) -> Done {
-    let mut found = Vec::new();
+/// A subject by its key or parts of it, or those that an event is about.
+fn chain(args: &Args, about: &str, broker: &dyn Broker, out: &mut dyn Write) -> Done {
+    let mut matters = matters(args, broker, |verdict| {
+        verdict.subject.as_ref().is_some_and(|subject| is_about(subject, about))
+    })?;
+    if matters.is_empty() {
+        let mut subjects = BTreeSet::new();
+        each(broker, Topic::Audit, |record| {
+            let verdicts = Chains::default().read(&record).into_iter();
+            let of_event =
+                verdicts.filter(|verdict| verdict.event_id == about && args.is_of(&verdict.tenant));
+            subjects.extend(of_event.filter_map(|verdict| verdict.subject));
+            Ok(())
+        })?;
+        matters = self::matters(args, broker, |verdict| {
+            verdict.subject.as_ref().is_some_and(|subject| subjects.contains(subject))
+        })?;
+    }
+    if matters.is_empty() {
+        return Err(Failure::failed(format!("nothing was decided about `{about}`")).hint(
+            "give the id of a task, a workspace or an event, or a subject's key such as `acme|xecm|task_id=4711`",
+        ));
+    }
+    match args.output {
+        Output::Json => print_json(&json!({ "about": about, "matters": matters }), out),
+        Output::Text => {
+            let mut text = String::new();
+            matters.iter().for_each(|matter| matter.lines().draw(&mut text));
+            out.write_all(text.as_bytes())
+        }
+    }
+    .map_err(unprintable)?;
+    Ok(0)
+}
+
+/// The subjects of all verdicts that are wanted, with what the push service made of them.
+fn matters(
+    args: &Args,
+    broker: &dyn Broker,
+    wanted: impl Fn(&Verdict) -> bool,
+) -> Result<Vec<Matter>, Failure> {
+    let mut memory = Memory::default();
     each(broker, Topic::Audit, |record| {
-        let verdicts = Chains::default().read(&record).into_iter();
-        found.extend(verdicts.filter(|verdict| {
-            let about = verdict.event_id == args.about
-                || verdict.subject.as_ref().is_some_and(|subject| subject.contains(&args.about));
-            about && args.tenant.as_ref().is_none_or(|tenant| *tenant == verdict.tenant)
-        }));
+        // What is none of Bugle's is the business of `verify`.
+        let value = record.value.as_deref().unwrap_or_default();
+        let Ok((link, verdicts)) = outputs::decode_verdicts(value) else { return Ok(()) };
+        let wanted = verdicts.into_iter().filter(|verdict| wanted(verdict) && args.is_of(&verdict.tenant));
+        wanted.for_each(|verdict| memory.verdict(link.topology, verdict));
         Ok(())
     })?;
-    if found.is_empty() {
-        return Err(Failure::failed(format!("nothing was decided about `{}`", args.about))
-            .hint("give an event's id, or a subject's key such as `acme|xecm|task_id=4711`"));
+    if memory.is_empty() {
+        return Ok(Vec::new());
     }
-    found.sort_by_key(|verdict| verdict.at);
-    if output == Output::Json {
-        let all: Vec<Json> = found.iter().map(as_json).collect();
-        writeln!(out, "{:#}", json!({ "about": args.about, "verdicts": all })).map_err(unprintable)?;
-        return Ok(0);
-    }
-    let mut grid = Grid::new();
-    grid.load_style(NOTHING).set_header(["when", "event", "rule", "occasion", "ended", "people", ""]);
-    for verdict in &found {
-        let some = verdict.people.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
-        let more = verdict.people.len().saturating_sub(5);
-        let named = if more > 0 { format!("{some} and {more} more") } else { some };
-        grid.add_row([
-            verdict.at.to_string(),
-            verdict.event_id.clone(),
-            verdict.rule.clone().unwrap_or_default(),
-            verdict.occasion.map(|occasion| occasion.to_string()).unwrap_or_default(),
-            ending(&verdict.ending),
-            verdict.count.to_string(),
-            named,
-        ]);
-    }
-    writeln!(out, "{grid}").map_err(unprintable)?;
-    Ok(0)
+    each(broker, Topic::Receipts, |record| {
+        if let Ok(receipt) = outputs::decode_receipt(record.value.as_deref().unwrap_or_default()) {
+            memory.receipt(&receipt);
+        }
+        Ok(())
+    })?;
+    each(broker, Topic::Waiting, |record| {
+        memory.waits(record.key.as_deref().unwrap_or_default(), record.value.as_deref());
+        Ok(())
+    })?;
+    Ok(memory.matters())
 }
 
 fn ending(ending: &Ending) -> String {

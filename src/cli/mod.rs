@@ -72,7 +72,7 @@ enum Verb {
     Explain(explain::Args),
     /// Play recorded events through new rules, and say who would hear more, less or at another time.
     Replay(replay::Args),
-    /// Prove, show or export what was decided.
+    /// Show what was decided about a subject and what became of it; prove it; export it.
     Audit(audit::Args),
     /// Silence tellings for a while, list silences, and end them.
     Silence(silence::Args),

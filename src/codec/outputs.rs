@@ -10,8 +10,10 @@ use super::fault::{Code, Fault};
 use super::wire::{
     Cursor, FRAMING, put_count, put_framing, put_long, put_maybe_text, put_text, put_texts, schema_id,
 };
-use crate::event::receipt::{Exception, Mark, Undelivered};
-use crate::event::{Carried, Coordinates, Ending, Occasion, Reason, Receipt, Source, Timestamp, Verdict};
+use crate::event::receipt::{Accepted, Exception, Mark, Undelivered};
+use crate::event::{
+    Carried, Coordinates, Ending, NoticeId, Occasion, Reason, Receipt, Source, Timestamp, Verdict,
+};
 
 /// Where a record of the audit topic stands in its writer's chain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub struct Link {
     pub topology: u64,
     /// How far the directory had been read when the transaction ended.
     pub directory: Vec<i64>,
+    /// [`digest`] of each receipt of the same transaction.
+    pub receipts: Vec<[u8; 16]>,
 }
 
 /// The first 16 bytes of the SHA-256 of a record's whole value.
@@ -54,6 +58,11 @@ pub fn encode_verdicts(id: u32, link: &Link, verdicts: &[Verdict]) -> Vec<u8> {
     out.extend_from_slice(&link.topology.to_be_bytes());
     put_longs(&mut out, &link.directory);
     audited::put(&mut out, verdicts, &link.directory);
+    if !link.receipts.is_empty() {
+        put_count(&mut out, link.receipts.len());
+    }
+    link.receipts.iter().for_each(|digest| out.extend_from_slice(digest));
+    out.push(0);
     out
 }
 
@@ -121,10 +130,19 @@ pub fn decode_verdicts(value: &[u8]) -> Result<(Link, Vec<Verdict>), Fault> {
             link.directory = longs(cursor)?;
             audited::read(cursor, &mut verdicts, &link.directory)?;
         }
+        // Receipts are named since a version later.
+        if cursor.left() > 0 {
+            cursor.blocks(DIGEST, |cursor| {
+                link.receipts.push(cursor.take(DIGEST)?.try_into().map_err(|_| Code::Truncated)?);
+                Ok(())
+            })?;
+        }
         Ok((link, verdicts))
     })
 }
 
+/// The bytes of a digest, and of a notice's number.
+const DIGEST: usize = 16;
 /// The fewest bytes of a verdict: its fields.
 const LEAST_VERDICT: usize = 14;
 
@@ -194,6 +212,14 @@ pub fn encode_receipt(id: u32, receipt: &Receipt) -> Vec<u8> {
         put_text(&mut out, &push.code);
     }
     out.push(0);
+    if !receipt.notices.is_empty() {
+        put_count(&mut out, receipt.notices.len());
+    }
+    for accepted in &receipt.notices {
+        out.extend_from_slice(&accepted.notice.0.to_be_bytes());
+        put_long(&mut out, i64::from(accepted.told));
+    }
+    out.push(0);
     out
 }
 
@@ -235,7 +261,20 @@ fn marks(cursor: &mut Cursor<'_>, receipt: Receipt) -> Result<Receipt, Code> {
         undelivered.push(Undelivered { user_id, reference, mark, code: cursor.text()?.to_owned() });
         Ok(())
     })?;
-    Ok(Receipt { again, delivered, undelivered, ..receipt })
+    let receipt = Receipt { again, delivered, undelivered, ..receipt };
+    // And a version later said nothing of notices.
+    if cursor.left() == 0 { Ok(receipt) } else { notices(cursor, receipt) }
+}
+
+/// Which notices a receipt is of.
+fn notices(cursor: &mut Cursor<'_>, mut receipt: Receipt) -> Result<Receipt, Code> {
+    cursor.blocks(DIGEST + 1, |cursor| {
+        let notice = cursor.take(DIGEST)?.try_into().map_err(|_| Code::Truncated)?;
+        let told = u32::try_from(cursor.long()?).map_err(|_| Code::BadNumber)?;
+        receipt.notices.push(Accepted { notice: NoticeId(u128::from_be_bytes(notice)), told });
+        Ok(())
+    })?;
+    Ok(receipt)
 }
 
 pub(super) fn decode<T, F>(value: &[u8], body: F) -> Result<T, Fault>
@@ -432,7 +471,8 @@ mod tests {
                 .into_iter()
                 .map(|(verdict, at)| Verdict { asked: at.map(|at| Arc::clone(&shared[at])), ..verdict })
                 .collect();
-            let link = Link { chain: "subject-3".into(), seq, prev, topology, directory };
+            let receipts = vec![prev; usize::from(prev[0] % 3)];
+            let link = Link { chain: "subject-3".into(), seq, prev, topology, directory, receipts };
             let bytes = encode_verdicts(7, &link, &verdicts);
             let theirs = theirs(Name::Verdict, &bytes);
             let Value::Array(items) = field(&theirs, "verdicts") else { panic!("no list") };
@@ -447,6 +487,8 @@ mod tests {
             let apart: std::collections::BTreeSet<_> = verdicts.iter().filter_map(|verdict| verdict.asked.as_ref().map(Arc::as_ptr)).collect();
             let Value::Array(answers) = field(&theirs, "asked") else { panic!("no list") };
             prop_assert_eq!(answers.len(), apart.len(), "each answer is written once");
+            let Value::Array(receipts) = field(&theirs, "receipts") else { panic!("no list") };
+            prop_assert_eq!(receipts.len(), link.receipts.len());
             prop_assert_eq!(decode_verdicts(&bytes).unwrap(), (link, verdicts));
         }
 
@@ -460,15 +502,18 @@ mod tests {
                 Undelivered { reference: format!("d-{user_id}"), user_id, mark: Mark::ALL[mark], code }
             });
             let exceptions = exceptions.into_iter();
-            let exceptions = exceptions.map(|(user_id, notice, reason)| Exception { user_id, notice: crate::event::NoticeId(notice), reason });
+            let exceptions = exceptions.map(|(user_id, notice, reason)| Exception { user_id, notice: NoticeId(notice), reason });
             let receipt = Receipt {
                 message_id: texts.0, tenant: texts.1, account: texts.2, rule: texts.3,
                 at: Timestamp::from_millis(at), job_id, told, exceptions: exceptions.collect(),
                 again: later.0, delivered: later.1, undelivered: undelivered.collect(),
+                notices: vec![Accepted { notice: NoticeId(u128::from(told) << 64), told }; (told % 3) as usize],
             };
             let bytes = encode_receipt(9, &receipt);
             let theirs = theirs(Name::Receipt, &bytes);
             prop_assert_eq!(field(&theirs, "told"), &Value::Long(told.into()));
+            let Value::Array(notices) = field(&theirs, "notices") else { panic!("no list") };
+            prop_assert_eq!(notices.len(), receipt.notices.len());
             prop_assert_eq!(decode_receipt(&bytes).unwrap(), receipt);
         }
     }
@@ -477,7 +522,9 @@ mod tests {
     fn a_receipt_of_before_says_nothing_of_what_comes_after() {
         let receipt = Receipt { message_id: "b-1".into(), told: 2, ..Receipt::default() };
         let bytes = encode_receipt(9, &receipt);
-        assert_eq!(decode_receipt(&bytes[..bytes.len() - 3]).unwrap(), receipt);
+        for later in [1, 4] {
+            assert_eq!(decode_receipt(&bytes[..bytes.len() - later]).unwrap(), receipt);
+        }
     }
 
     #[test]
@@ -500,9 +547,9 @@ mod tests {
         let mut forged = first.clone();
         forged[10] ^= 1;
         assert_ne!(digest(&forged), next.prev);
-        // Behind the verdicts a record of a version before ends: eight bytes and two lists were not written then.
-        let before = first.len() - 10;
-        for end in (0..first.len()).filter(|end| *end != before) {
+        // There records of versions before end: eight bytes and two lists, and later one list, were not written then.
+        let before = [first.len() - 11, first.len() - 1];
+        for end in (0..first.len()).filter(|end| !before.contains(end)) {
             assert!(decode_verdicts(&first[..end]).is_err(), "{end}");
         }
     }
@@ -511,7 +558,9 @@ mod tests {
     fn a_record_of_a_version_before_is_still_read() {
         let link = Link { chain: "person-1".into(), seq: 4, ..Link::default() };
         let bytes = encode_verdicts(7, &link, &[]);
-        assert_eq!(decode_verdicts(&bytes[..bytes.len() - 10]), Ok((link, Vec::new())));
+        for later in [1, 11] {
+            assert_eq!(decode_verdicts(&bytes[..bytes.len() - later]), Ok((link.clone(), Vec::new())));
+        }
     }
 
     #[test]

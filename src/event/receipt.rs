@@ -32,6 +32,18 @@ pub struct Receipt {
     /// A later mark of the job: the pushes that reached nobody.
     #[serde(default)]
     pub undelivered: Vec<Undelivered>,
+    /// Which notices the pushes that were accepted are of.
+    #[serde(default)]
+    pub notices: Vec<Accepted>,
+}
+
+/// How many pushes of one notice were accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// The notice.
+    pub notice: NoticeId,
+    /// How many of its people.
+    pub told: u32,
 }
 
 /// A push that was told and reached nobody, as far as is known.

@@ -5,6 +5,8 @@
 
 mod difference;
 mod later;
+mod lines;
+mod matter;
 mod recalled;
 mod telling;
 
@@ -22,8 +24,10 @@ use crate::topology::plan::RulePlan;
 use crate::topology::{Arrival, Rule, Tried};
 
 pub use difference::{Difference, Example, Row, compare};
+pub use lines::{Line, Tone};
+pub use matter::{Answered, Matter, is_about};
 pub use recalled::{Memory, Recalled};
-pub use telling::{Fate, Taken, Telling};
+pub use telling::{Fate, Pushed, Taken, Telling};
 
 /// Events to be explained, and the world they meet.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Recalled: what the audit topic holds of one event, laid out like an explanation made before the fact.
+//! Recalled: what the audit topic and the receipts hold of one event, laid out like an explanation made before the fact.
 //!
 //! It needs neither the directory nor the rules: a verdict carries whom it was asked for and the terms that
 //! decided it.
@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use hashbrown::HashMap;
 use serde::Serialize;
 
+use crate::event::receipt::Accepted;
 use crate::event::{Ending, NoticeId, Occasion, Receipt, Source, Timestamp, Verdict};
 use crate::flow::person::waits_for;
 
-use super::Telling;
+use super::telling::{Pushed, Telling};
 
 /// The most repetitions of one reminder whose notices are known again.
 const MOST_ROUNDS: u32 = 1_000;
@@ -37,7 +38,7 @@ pub struct Recalled {
     pub tellings: Vec<Telling>,
 }
 
-/// Verdicts about one event id, and what the push service made of its notices.
+/// Verdicts that belong together, and what the push service made of their notices.
 #[derive(Debug, Default)]
 pub struct Memory {
     found: Vec<(u64, Verdict)>,
@@ -45,21 +46,34 @@ pub struct Memory {
     notices: Option<HashMap<NoticeId, usize>>,
     /// What waits for people, by the key of their entries.
     held: HashMap<Vec<u8>, Vec<HeldOf>>,
+    pushed: Vec<PushedOf>,
 }
 
 /// Somebody for whom a telling waits.
 #[derive(Debug)]
-struct HeldOf {
-    /// Which verdict owes it.
-    owed: usize,
+pub(super) struct HeldOf {
+    /// The verdict that owes it.
+    pub(super) owed: Verdict,
     user_id: String,
     until: Timestamp,
+}
+
+/// Pushes that were accepted, and of which telling they are.
+#[derive(Debug)]
+pub(super) struct PushedOf {
+    /// Tenant, source and id of the change.
+    event: (String, Source, String),
+    pub(super) subject: String,
+    rule: String,
+    occasion: String,
+    notice: NoticeId,
+    pushed: Pushed,
 }
 
 // === impl Memory ===
 
 impl Memory {
-    /// A verdict about the event, decided by the rules with this hash.
+    /// A verdict, decided by the rules with this hash.
     pub fn verdict(&mut self, topology: u64, verdict: Verdict) {
         self.found.push((topology, verdict));
         self.notices = None;
@@ -71,13 +85,18 @@ impl Memory {
         self.found.is_empty()
     }
 
-    /// A receipt: who of the event's people the push service did not take. All verdicts come first.
+    /// A receipt: whom the push service took, and whom it did not. All verdicts come first.
     pub fn receipt(&mut self, receipt: &Receipt) {
-        if receipt.exceptions.is_empty() {
+        self.mark(receipt);
+        if receipt.exceptions.is_empty() && receipt.notices.is_empty() {
             return;
         }
         let found = &self.found;
         let notices = self.notices.get_or_insert_with(|| notices(found));
+        for accepted in &receipt.notices {
+            let Some(owed) = notices.get(&accepted.notice) else { continue };
+            self.pushed.extend(PushedOf::new(&found[*owed].1, accepted, receipt));
+        }
         let mut refused = Vec::new();
         for exception in &receipt.exceptions {
             let Some(owed) = notices.get(&exception.notice) else { continue };
@@ -105,41 +124,126 @@ impl Memory {
             return;
         };
         let held = |(notice, until): &(NoticeId, Timestamp)| {
-            let owed = *notices.get(notice)?;
-            Some(HeldOf { owed, user_id: waits.user_id.clone(), until: *until })
+            let (_, owed) = &found[*notices.get(notice)?];
+            Some(HeldOf { owed: owed.clone(), user_id: waits.user_id.clone(), until: *until })
         };
         let held: Vec<HeldOf> = waits.notices.iter().filter_map(held).collect();
         self.held.insert(key.to_vec(), held);
     }
 
+    /// What reached a device, and what did not.
+    fn mark(&mut self, receipt: &Receipt) {
+        if receipt.delivered == 0 && receipt.undelivered.is_empty() {
+            return;
+        }
+        let of_job =
+            |push: &&mut PushedOf| push.pushed.job_id.is_some() && push.pushed.job_id == receipt.job_id;
+        for push in self.pushed.iter_mut().filter(of_job) {
+            push.pushed.delivered = push.pushed.delivered.max(receipt.delivered);
+            for one in &receipt.undelivered {
+                let is_own = push.notice.reference(&one.user_id) == one.reference;
+                if is_own && !push.pushed.undelivered.contains(one) {
+                    push.pushed.undelivered.push(one.clone());
+                }
+            }
+        }
+    }
+
+    pub(super) fn pushed(&mut self, pushed: PushedOf) {
+        self.pushed.push(pushed);
+    }
+
+    pub(super) fn held(&mut self, held: HeldOf) {
+        self.held.entry(Vec::new()).or_default().push(held);
+    }
+
+    /// Its verdicts and pushes, and what waits.
+    pub(super) fn apart(self) -> (Vec<(u64, Verdict)>, Vec<PushedOf>, Vec<HeldOf>) {
+        (self.found, self.pushed, self.held.into_values().flatten().collect())
+    }
+
+    /// Takes out what is about answers, in the order of time.
+    pub(super) fn take_answers(&mut self) -> Vec<Verdict> {
+        let is_answer = |verdict: &Verdict| {
+            matches!(verdict.ending, Ending::Answered(_) | Ending::AnswerRefused(_) | Ending::Carried(_))
+        };
+        let (answers, others) =
+            std::mem::take(&mut self.found).into_iter().partition(|(_, it)| is_answer(it));
+        self.found = others;
+        let mut answers: Vec<Verdict> = Vec::into_iter(answers).map(|(_, verdict)| verdict).collect();
+        answers.sort_by_key(|verdict| verdict.at);
+        answers
+    }
+
     /// The events of this id: an id is unique only within its source and tenant.
     #[must_use]
     pub fn events(mut self) -> Vec<Recalled> {
-        let held: Vec<(Verdict, HeldOf)> =
-            self.held.into_values().flatten().map(|held| (self.found[held.owed].1.clone(), held)).collect();
         self.found.sort_by_key(|(_, verdict)| verdict.at);
-        let mut events: BTreeMap<(String, Source), Vec<(u64, Verdict)>> = BTreeMap::new();
+        let mut events: BTreeMap<(String, Source, String), Vec<(u64, Verdict)>> = BTreeMap::new();
         for (topology, verdict) in self.found {
-            let key = (verdict.tenant.clone(), verdict.change.source);
+            let key = (verdict.tenant.clone(), verdict.change.source, verdict.event_id.clone());
             events.entry(key).or_default().push((topology, verdict));
         }
-        let mut events: Vec<Recalled> =
-            events.into_iter().map(|((tenant, source), found)| recalled(tenant, source, found)).collect();
-        for (owed, held) in held {
+        let mut pushed: BTreeMap<_, Vec<PushedOf>> = BTreeMap::new();
+        for push in self.pushed {
+            pushed.entry(push.event.clone()).or_default().push(push);
+        }
+        let events = events.into_iter().map(|(key, found)| {
+            let pushed = pushed.remove(&key).unwrap_or_default();
+            let (tenant, source, _) = key;
+            recalled((tenant, source), found, pushed)
+        });
+        let mut events: Vec<Recalled> = events.collect();
+        for HeldOf { owed, user_id, until } in self.held.into_values().flatten() {
             let of_event = |event: &&mut Recalled| {
                 (&event.tenant, event.source.as_str(), &event.event_id)
                     == (&owed.tenant, owed.change.source.as_str(), &owed.event_id)
             };
             let tellings = events.iter_mut().filter(of_event).flat_map(|event| &mut event.tellings);
-            tellings
-                .filter(|telling| telling.is_of(&owed))
-                .for_each(|telling| telling.hold(&held.user_id, held.until));
+            tellings.filter(|telling| telling.is_of(&owed)).for_each(|telling| telling.hold(&user_id, until));
         }
         events
     }
 }
 
-fn recalled(tenant: String, source: Source, found: Vec<(u64, Verdict)>) -> Recalled {
+// === impl PushedOf ===
+
+impl PushedOf {
+    fn new(owed: &Verdict, accepted: &Accepted, receipt: &Receipt) -> Option<Self> {
+        Some(Self {
+            event: (owed.tenant.clone(), owed.change.source, owed.event_id.clone()),
+            subject: owed.subject.clone()?,
+            rule: owed.rule.clone()?,
+            occasion: owed.occasion?.to_string(),
+            notice: accepted.notice,
+            pushed: Pushed {
+                at: receipt.at,
+                batch: receipt.message_id.clone(),
+                job_id: receipt.job_id.clone(),
+                count: accepted.told,
+                of_batch: receipt.told,
+                delivered: 0,
+                undelivered: Vec::new(),
+            },
+        })
+    }
+}
+
+// === impl Telling ===
+
+impl Telling {
+    /// The change it is about, its rule and occasion: where it stands in a matter.
+    #[must_use]
+    pub fn place_in(&self, change: &Recalled) -> (String, String, String) {
+        (change.event_id.clone(), self.rule.clone(), self.occasion.clone())
+    }
+}
+
+fn recalled(
+    (tenant, source): (String, Source),
+    found: Vec<(u64, Verdict)>,
+    mut pushed: Vec<PushedOf>,
+) -> Recalled {
     let topologies =
         found.iter().filter(|(hash, _)| *hash != 0).map(|(hash, _)| format!("{hash:016x}")).collect();
     let verdicts: Vec<Verdict> = found.into_iter().map(|(_, verdict)| verdict).collect();
@@ -148,6 +252,19 @@ fn recalled(tenant: String, source: Source, found: Vec<(u64, Verdict)>) -> Recal
         Ending::Not(reason) if verdict.rule.is_none() => Some(reason.to_string()),
         _ => None,
     };
+    let mut tellings = Telling::all(&verdicts, None);
+    // The same in whichever order the partitions were read.
+    pushed.sort_by(|one, other| {
+        (one.pushed.at, &one.pushed.batch).cmp(&(other.pushed.at, &other.pushed.batch))
+    });
+    for push in pushed {
+        let of = tellings
+            .iter_mut()
+            .find(|telling| telling.rule == push.rule && telling.occasion == push.occasion);
+        if let Some(telling) = of {
+            telling.pushes.push(push.pushed);
+        }
+    }
     Recalled {
         event_id: first.map(|verdict| verdict.event_id.clone()).unwrap_or_default(),
         tenant,
@@ -156,7 +273,7 @@ fn recalled(tenant: String, source: Source, found: Vec<(u64, Verdict)>) -> Recal
         subjects: verdicts.iter().filter_map(|verdict| verdict.subject.clone()).collect(),
         topologies,
         ended: verdicts.iter().filter_map(without_rule).collect(),
-        tellings: Telling::all(&verdicts, None),
+        tellings,
     }
 }
 

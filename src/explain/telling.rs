@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::event::asked::Standing;
+use crate::event::receipt::Undelivered;
 use crate::event::{Asked, Ending, Occasion, Reason, Span, Timestamp, Verdict};
 use crate::scenario::Told;
 
@@ -33,6 +34,28 @@ pub struct Telling {
     pub told: Vec<Fate>,
     /// Those who were not.
     pub not_told: Vec<Fate>,
+    /// What the push service took of it; nothing, where it was not asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pushes: Vec<Pushed>,
+}
+
+/// Pushes of a telling that the push service took in one batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Pushed {
+    /// When it was known.
+    pub at: Timestamp,
+    /// The batch.
+    pub batch: String,
+    /// The push service's job.
+    pub job_id: Option<String>,
+    /// How many.
+    pub count: u32,
+    /// How many of all tellings the batch holds.
+    pub of_batch: u32,
+    /// How many of the batch reached a device, as the push service said later.
+    pub delivered: u32,
+    /// Those of this telling that reached nobody.
+    pub undelivered: Vec<Undelivered>,
 }
 
 /// People who ended the same way by the same term.
@@ -148,6 +171,7 @@ impl Telling {
             until: None,
             told: Vec::new(),
             not_told: Vec::new(),
+            pushes: Vec::new(),
         };
         let mut gone: BTreeMap<&str, (&Reason, Option<&Asked>)> = BTreeMap::new();
         let mut unnamed = 0;
@@ -278,6 +302,14 @@ impl Telling {
     #[must_use]
     pub fn closes(&self) -> bool {
         self.ended.as_deref() == Some(CLOSES)
+    }
+
+    /// While the push service has taken nothing of it, nobody was told yet.
+    pub(super) fn hold_what_was_not_taken(&mut self) {
+        if self.pushes.is_empty() {
+            let held = self.told.drain(..).map(|fate| Fate { word: HELD.to_owned(), ..fate });
+            self.not_told.extend(held);
+        }
     }
 
     /// How many were told.

@@ -24,6 +24,8 @@ pub struct Chain {
 
 /// The most verdicts of one audit record.
 const MOST_VERDICTS: usize = 1_000;
+/// The most receipts that one names.
+const MOST_RECEIPTS: usize = 1_000;
 /// The most bytes of one, about: a record beyond the broker's limit would be refused for ever.
 const MOST_BYTES: usize = 256 * 1024;
 
@@ -37,14 +39,15 @@ impl Chain {
         Self { name: format!("{lane}-{partition}"), partition, head, settled: head }
     }
 
-    /// Writes the outbox's verdicts into it as audit records.
+    /// Writes the outbox's verdicts into it as audit records, and which receipts it wrote.
     pub fn close(&mut self, world: &World<'_>, out: &mut Outbox) {
-        let verdicts = std::mem::take(&mut out.verdicts);
+        let (verdicts, receipts) = (std::mem::take(&mut out.verdicts), std::mem::take(&mut out.receipts));
         let partitions = i32::try_from(world.plan.audit.max(1)).unwrap_or(1);
-        let mut rest = verdicts.as_slice();
-        while !rest.is_empty() {
+        let (mut rest, mut digests) = (verdicts.as_slice(), receipts.as_slice());
+        while !rest.is_empty() || !digests.is_empty() {
             let (part, after) = rest.split_at(fitting(rest));
-            rest = after;
+            let (named, later) = digests.split_at(digests.len().min(MOST_RECEIPTS));
+            (rest, digests) = (after, later);
             let (number, digest) = self.head;
             let seq = i64::try_from(number).unwrap_or(i64::MAX);
             let link = Link {
@@ -53,6 +56,7 @@ impl Chain {
                 prev: digest.to_be_bytes(),
                 topology: world.topology.short_hash(),
                 directory: world.directory.to_vec(),
+                receipts: named.to_vec(),
             };
             let record = outputs::encode_verdicts(world.plan.ids.verdict, &link, part);
             self.head = (number + 1, u128::from_be_bytes(outputs::digest(&record)));

@@ -77,7 +77,7 @@ pub struct Pile {
     /// The letters as they will lie in a batch, one after the other.
     written: Vec<u8>,
     letters: Vec<Written>,
-    by_notice: HashMap<NoticeId, u32, foldhash::fast::RandomState>,
+    by_content: HashMap<NoticeId, u32, foldhash::fast::RandomState>,
     /// The user ids, one after the other.
     names: String,
     members: Vec<Named>,
@@ -179,27 +179,32 @@ impl Pile {
             template,
             written: Vec::new(),
             letters: Vec::new(),
-            by_notice: HashMap::default(),
+            by_content: HashMap::default(),
             names: String::new(),
             members: Vec::new(),
             oldest: Timestamp::from_millis(i64::MAX),
         }
     }
 
-    /// The number of the notice's letter, when it is there.
+    /// The number of the letter with this content, when it is there: a notice, or the list of a digest.
     #[must_use]
-    pub fn letter_of(&self, notice: NoticeId) -> Option<u32> {
-        self.by_notice.get(&notice).copied()
+    pub fn letter_of(&self, content: NoticeId) -> Option<u32> {
+        self.by_content.get(&content).copied()
     }
 
     /// Writes a letter that is not there yet; its number.
     pub fn write(&mut self, letter: &Letter<'_>) -> u32 {
+        self.write_as(letter.notice, letter)
+    }
+
+    /// Writes a letter whose content is known by another number than the notice it goes out for.
+    pub fn write_as(&mut self, content: NoticeId, letter: &Letter<'_>) -> u32 {
         let number = u32::try_from(self.letters.len()).unwrap_or(u32::MAX);
         let start = self.written.len();
         self.written = append(letter, std::mem::take(&mut self.written));
         let lies = start..self.written.len();
         self.letters.push(Written { notice: letter.notice, expires_at: letter.expires_at, lies });
-        self.by_notice.insert(letter.notice, number);
+        self.by_content.insert(content, number);
         number
     }
 

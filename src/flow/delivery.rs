@@ -28,7 +28,7 @@ use crate::event::redrive::Redrive;
 use crate::event::{Incoming, Parcel, Reason, Receipt, Span, Timestamp, Topic};
 
 use super::cursor::At;
-use super::finished::{Finished, blank};
+use super::finished::{Finished, accepted, blank};
 use super::frames::{FrameItems, FrameSet};
 use super::memory::{self, BrokenMemory, Page};
 use super::parked::{Parked, read_job_key};
@@ -208,7 +208,9 @@ impl Rooms for DeliveryLane {
                 if let Some((job, after)) = job_id.as_deref().zip(after) {
                     self.following.follow((now, at), &open.batch.head, job, after);
                 }
-                let receipt = Receipt { job_id, told, ..blank(&open.batch.head, now) };
+                let batch = open.batch.open();
+                let notices = accepted(&batch, batch.members.iter());
+                let receipt = Receipt { job_id, told, notices, ..blank(batch.head, now) };
                 self.unsettled.push_back(Finished::Receipt(receipt));
                 out.tally.accepted_after_ms.push(now.since(open.batch.head.oldest).millis());
                 self.finish(now, at, open, &[]);

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use crate::codec::outputs;
 use crate::event::frame::FrameHead;
-use crate::event::receipt::{Exception, Mark};
-use crate::event::{Batch, BatchHead, Member, Parcel, Reason, Receipt, Timestamp, Topic};
+use crate::event::receipt::{Accepted, Exception, Mark};
+use crate::event::{Batch, BatchHead, Letter, Member, Parcel, Reason, Receipt, Timestamp, Topic};
 
 use super::cursor::At;
 use super::dead_letter::{self, Cause};
@@ -40,8 +40,7 @@ impl Finished {
                 out.tally.again += u64::from(receipt.again);
                 let not_told = receipt.exceptions.iter().map(|exception| (exception.reason.clone(), 1));
                 out.tally.not_told.extend(not_told);
-                let record = outputs::encode_receipt(world.plan.ids.receipt, receipt);
-                out.write(Topic::Receipts, partition, None, record);
+                put(receipt, (partition, world), out);
             }
             Self::Mark(receipt) => {
                 if receipt.delivered > 0 {
@@ -52,8 +51,7 @@ impl Finished {
                 for push in gone {
                     out.put(devices::gone(world.plan.ids.members, &receipt.tenant, &push.user_id));
                 }
-                let record = outputs::encode_receipt(world.plan.ids.receipt, receipt);
-                out.write(Topic::Receipts, partition, None, record);
+                put(receipt, (partition, world), out);
             }
             Self::Poison(at, parcel, message) => {
                 let rule = Some(parcel.head.template.rule.as_str());
@@ -78,6 +76,26 @@ impl Finished {
             }
         }
     }
+}
+
+/// Writes a receipt, which the lane's audit chain then names.
+fn put(receipt: &Receipt, (partition, world): (i32, &World<'_>), out: &mut Outbox) {
+    let record = outputs::encode_receipt(world.plan.ids.receipt, receipt);
+    out.receipts.push(outputs::digest(&record));
+    out.write(Topic::Receipts, partition, None, record);
+}
+
+/// Which notices these members of a batch were told.
+pub(super) fn accepted<'m>(batch: &Batch<'_>, told: impl Iterator<Item = &'m Member<'m>>) -> Vec<Accepted> {
+    let accepted = |letter: &Letter<'_>| Accepted { notice: letter.notice, told: 0 };
+    let mut all: Vec<Accepted> = batch.letters.iter().map(accepted).collect();
+    for member in told {
+        if let Some(accepted) = all.get_mut(member.letter as usize) {
+            accepted.told += 1;
+        }
+    }
+    all.retain(|accepted| accepted.told > 0);
+    all
 }
 
 /// A receipt of a batch that says nothing yet.

@@ -72,6 +72,8 @@ pub struct Outbox {
     pub records: Vec<Outgoing>,
     /// Verdicts; they become one audit record at the cut.
     pub verdicts: Vec<Verdict>,
+    /// Digests of the receipts among the records: the audit record names them.
+    pub receipts: Vec<[u8; 16]>,
     /// Requests to send. They do not wait for the commit: what may be sent was committed before.
     pub sends: Vec<Send>,
     /// Jobs to ask after.

@@ -52,23 +52,17 @@ pub enum Wish {
 pub struct Trail {
     /// The key of its subject.
     pub subject: String,
-    /// In the order of time.
+    /// In their order.
     pub entries: Vec<Entry>,
 }
 
-/// One thing that was decided or done.
+/// One thing that was decided or done, and what hangs on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// When.
-    pub at: Timestamp,
-    /// What, in a word or two: `told`, `answered: approve`.
+    /// In words.
     pub what: String,
-    /// The rule and which of its tellings.
-    pub rule: String,
-    /// Whom it is about.
-    pub people: Vec<String>,
-    /// How many, where they are too many to be named.
-    pub count: u32,
-    /// The terms that decided it, the push service's job: what there is to say beside it.
-    pub because: String,
+    /// What it tells of: `told`, `not`, `done`, or none of these.
+    pub tone: &'static str,
+    /// What hangs on it.
+    pub under: Vec<Self>,
 }

@@ -14,7 +14,7 @@ use super::backstage::{Entry, Wish};
 use super::html::{self, Offers};
 use super::inbox::Push;
 use super::{Stage, lock, pages};
-use crate::event::Span;
+use crate::event::{Span, hash128};
 
 const TRAIL: &str = include_str!("pages/trail.html");
 const GUIDE: &str = include_str!("pages/guide.html");
@@ -194,46 +194,31 @@ async fn trail_events(
 fn trail_parts(stage: &Stage, person: &str, push: u64) -> [String; 2] {
     let token = lock(&stage.ledger).token_of(person, push);
     let trail = stage.host.get().zip(token).and_then(|(host, token)| host.trail(&token)).unwrap_or_default();
-    let totals = format!(r#"<p id="totals">{} entries</p>"#, trail.entries.len());
     let list: String = if trail.entries.is_empty() {
         r#"<li class="empty" id="empty">Nothing is written down about it yet.</li>"#.to_owned()
     } else {
-        trail.entries.iter().enumerate().map(row).collect()
+        trail.entries.iter().enumerate().map(change).collect()
     };
     let subject = html::escape(&trail.subject);
+    let totals = format!(r#"<p id="totals">{subject}</p>"#);
     [totals, format!(r#"<ol id="list" aria-live="polite" aria-label="{subject}">{list}</ol>"#)]
 }
 
-fn row((number, entry): (usize, &Entry)) -> String {
-    let word = entry.what.split(':').next().unwrap_or_default();
-    let tone = match word {
-        "told" => "told",
-        "answered" | "carried into the source system" => "done",
-        _ if ["owed", "not told: merged", "not told: grouped"].contains(&entry.what.as_str()) => "owed",
-        _ => "not",
-    };
-    let named = entry.people.join(", ");
-    let people = match (entry.people.len(), entry.count as usize) {
-        (0, 0) => String::new(),
-        (0, count) => format!("{} people", html::thousands(count as u64)),
-        (some, count) if count > some => {
-            format!("{named} and {} more", html::thousands((count - some) as u64))
-        }
-        _ => named,
-    };
-    let line = |text: &str, class: &str| {
-        let text = html::escape(text);
-        if text.is_empty() { String::new() } else { format!(r#"<p class="{class}">{text}</p>"#) }
-    };
-    format!(
-        r#"<li id="entry-{number}" data-key="{at}" class="entry {tone}"><header><b>{what}</b>{time}</header>{people}{rule}{because}</li>"#,
-        at = entry.at,
-        what = html::escape(&entry.what),
-        time = html::moment(entry.at),
-        people = line(&people, "people"),
-        rule = line(&entry.rule, "rule"),
-        because = line(&entry.because, "because"),
-    )
+/// A change, or an answer, with everything that came of it; known by all of its words.
+fn change((number, entry): (usize, &Entry)) -> String {
+    let inside = inside(entry);
+    let key = hash128([inside.as_bytes()]);
+    format!(r#"<li id="entry-{number}" data-key="{key:x}" class="entry {}">{inside}</li>"#, entry.tone)
+}
+
+fn inside(entry: &Entry) -> String {
+    let under: String = entry
+        .under
+        .iter()
+        .map(|under| format!(r#"<li class="entry {}">{}</li>"#, under.tone, inside(under)))
+        .collect();
+    let under = if under.is_empty() { under } else { format!("<ol>{under}</ol>") };
+    format!("<p>{}</p>{under}", html::escape(&entry.what))
 }
 
 fn nobody() -> Response {

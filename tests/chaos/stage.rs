@@ -211,6 +211,8 @@ log: {{ format: human }}
         for record in read_to_the_end(audit.as_mut()) {
             chains.read(&record);
         }
+        let mut receipts = self.broker.follow(Topic::Receipts).unwrap();
+        read_to_the_end(receipts.as_mut()).iter().for_each(|record| chains.receipt(record));
         assert_eq!(chains.breaks(), Vec::new());
         for spec in bugle::broker::names::Names::default().specs(1) {
             let mut follow = self.broker.follow(spec.topic).unwrap();

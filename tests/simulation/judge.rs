@@ -209,6 +209,7 @@ impl Play<'_> {
             let chain = (record.input, record.key.clone());
             verdicts.entry(chain).or_default().extend(chains.read(&record));
         }
+        self.records(Topic::Receipts).iter().for_each(|record| chains.receipt(record));
         let whole = match chains.breaks().first() {
             Some(broken) => Err(Check::AuditWhole.broken(broken.to_string())),
             None => Ok(()),

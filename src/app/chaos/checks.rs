@@ -89,14 +89,19 @@ impl Chaos {
     }
 
     fn audited(&mut self) -> Result<Check, NoResult> {
-        let mut chains = Chains::default();
-        let mut audit = self.cluster.follow(Topic::Audit)?;
-        let ends = audit.ends()?;
-        let (mut records, begun) = (Vec::new(), Tick::now());
-        while is_behind(audit.as_ref(), &ends) && begun.elapsed() < PATIENCE {
-            audit.poll(LOOK_EVERY, &mut records)?;
-            for record in records.drain(..) {
-                chains.read(&record);
+        let (mut chains, begun) = (Chains::default(), Tick::now());
+        // The chains name the receipts, so these come after.
+        for topic in [Topic::Audit, Topic::Receipts] {
+            let mut follow = self.cluster.follow(topic)?;
+            let (ends, mut records) = (follow.ends()?, Vec::new());
+            while is_behind(follow.as_ref(), &ends) && begun.elapsed() < PATIENCE {
+                follow.poll(LOOK_EVERY, &mut records)?;
+                for record in records.drain(..) {
+                    match topic {
+                        Topic::Audit => drop(chains.read(&record)),
+                        _ => chains.receipt(&record),
+                    }
+                }
             }
         }
         let books = self.ledgers.keeper.books();

@@ -1,7 +1,7 @@
 //! Judge: what the push service accepted, held against what was owed.
 //!
 //! It knows nothing of lanes, topics and faults. Every finding names a title and a person, so that `bugle
-//! audit show` can be asked next.
+//! audit` can be asked next.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -11,8 +11,9 @@ use crate::codec::person;
 use crate::directory::Directory;
 use crate::directory::key::person_key;
 use crate::event::{DayTime, Person, Span, Timestamp, Topic};
+use crate::explain::{Line, Tone};
 use crate::push::KeyRing;
-use crate::stand_in::{Host, Trail, Wish, Wishes};
+use crate::stand_in::{Entry, Host, Trail, Wish, Wishes};
 use crate::store::view::Board;
 
 /// The demo's own.
@@ -114,8 +115,9 @@ impl Host for DemoHost {
 
     fn trail(&self, token: &str) -> Option<Trail> {
         let (_, subject) = self.claims(token)?;
-        let entries = lock(&self.trails).of(&subject);
-        Some(Trail { subject, entries })
+        let matter = lock(&self.trails).of(&subject);
+        let lines = matter.map(|matter| matter.lines().under).unwrap_or_default();
+        Some(Trail { subject, entries: lines.into_iter().map(entry).collect() })
     }
 
     fn now(&self) -> Timestamp {
@@ -126,6 +128,17 @@ impl Host for DemoHost {
         let _one = lock(&self.hand);
         put_forward((&self.board, &self.directory), clock::now() + by);
     }
+}
+
+/// A line as the pages show it.
+fn entry(line: Line) -> Entry {
+    let tone = match line.tone {
+        Tone::Plain => "",
+        Tone::Told => "told",
+        Tone::NotTold => "not",
+        Tone::Done => "done",
+    };
+    Entry { what: line.text, tone, under: line.under.into_iter().map(entry).collect() }
 }
 
 /// From one thing that is due to the next; all at once when that takes too long.

@@ -4,14 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use crate::event::Person;
-use crate::explain::{Considered, Explained, Explanation, Fate, Recalled, Telling, Waiting};
-
-/// A line and what hangs on it.
-#[derive(Debug, Default)]
-pub(super) struct Node {
-    text: String,
-    under: Vec<Node>,
-}
+use crate::explain::{Considered, Explained, Explanation, Fate, Line, Recalled, Telling, Waiting};
 
 /// What is known of people, by tenant and id.
 type Rows<'p> = BTreeMap<(&'p str, &'p str), &'p Person>;
@@ -35,50 +28,28 @@ impl<'p> Sight<'p> {
     }
 }
 
-// === impl Node ===
-
-impl Node {
-    pub(super) fn of(text: impl Into<String>) -> Self {
-        Self { text: text.into(), under: Vec::new() }
-    }
-
-    fn with(mut self, under: impl IntoIterator<Item = Self>) -> Self {
-        self.under.extend(under);
-        self
-    }
-
-    pub(super) fn print(&self, before: &str, out: &mut String) {
-        let _ = writeln!(out, "{}", self.text);
-        for (index, node) in self.under.iter().enumerate() {
-            let last = index + 1 == self.under.len();
-            let _ = write!(out, "{before}{}", if last { "└─ " } else { "├─ " });
-            node.print(&format!("{before}{}", if last { "   " } else { "│  " }), out);
-        }
-    }
-}
-
 /// The whole explanation.
 pub(super) fn text(explanation: &Explanation, sight: &Sight<'_>) -> String {
     let mut out = String::new();
     for event in &explanation.events {
-        self::event(event, &sight.rows).print("", &mut out);
+        self::event(event, &sight.rows).draw(&mut out);
     }
     let tenant = explanation.events.first().map_or("", |event| event.tenant.as_str());
     let later = &explanation.later;
-    let mut lines: Vec<Node> = match sight.whole {
+    let mut lines: Vec<Line> = match sight.whole {
         true => later.iter().map(|telling| self::telling(telling, (tenant, &sight.rows))).collect(),
-        false => later.iter().take(MOST_LATER).map(|telling| Node::of(heading(telling))).collect(),
+        false => later.iter().take(MOST_LATER).map(|telling| Line::of(telling.heading())).collect(),
     };
     if let (Some(last), false, true) = (later.last(), sight.whole, later.len() > MOST_LATER) {
         let left = later.len() - MOST_LATER;
-        lines.push(Node::of(format!("and {left} more, the last at {}; `--for` shows them", last.at)));
+        lines.push(Line::of(format!("and {left} more, the last at {}; `--for` shows them", last.at)));
     }
     lines.extend(explanation.waiting.as_ref().map(|waiting| {
         let Waiting { tellings, next } = waiting;
-        Node::of(format!("{tellings} more after that, the next at {next}"))
+        Line::of(format!("{tellings} more after that, the next at {next}"))
     }));
     if !lines.is_empty() {
-        Node::of("later, if nothing else happens").with(lines).print("", &mut out);
+        Line::of("later, if nothing else happens").with(lines).draw(&mut out);
     }
     out
 }
@@ -87,16 +58,12 @@ pub(super) fn text(explanation: &Explanation, sight: &Sight<'_>) -> String {
 pub(super) fn recalled(events: &[Recalled], (open, person): (u64, Option<&str>)) -> String {
     let (mut out, rows) = (String::new(), Rows::new());
     for event in events {
-        let (partition, offset) = event.place;
-        let head = format!("{} of {}: {} {partition}-{offset}", event.event_id, event.tenant, event.source);
-        let subjects = event.subjects.iter().map(|subject| Node::of(format!("about {subject}")));
-        let rules = event.topologies.iter().map(|hash| Node::of(format!("decided by rules {hash}")));
-        let ended = event.ended.iter().map(|ended| Node::of(format!("ended as {ended}")));
+        let subjects = event.subjects.iter().map(|subject| Line::of(format!("about {subject}")));
         let tellings = event.tellings.iter().map(|telling| match person {
             None => self::telling(telling, (&event.tenant, &rows)),
             Some(person) => of_person(telling, person),
         });
-        Node::of(head).with(subjects).with(rules).with(ended).with(tellings).print("", &mut out);
+        event.head().with(subjects).with(tellings).draw(&mut out);
     }
     if open > 0 {
         let _ = writeln!(
@@ -108,13 +75,13 @@ pub(super) fn recalled(events: &[Recalled], (open, person): (u64, Option<&str>))
 }
 
 /// Where one person stands to a telling.
-fn of_person(telling: &Telling, person: &str) -> Node {
+fn of_person(telling: &Telling, person: &str) -> Line {
     let fates = telling.told.iter().chain(&telling.not_told);
-    let own: Vec<Node> = fates
+    let own: Vec<Line> = fates
         .filter(|fate| fate.people.iter().any(|id| id == person))
         .map(|fate| {
             let fate = Fate { people: vec![person.to_owned()], count: 1, ..fate.clone() };
-            Node::of(format!("{}: {}", fate.word, self::fate(&fate, "", &Rows::new()).remove(0).text))
+            Line::of(format!("{}: {}", fate.word, fate.lines(&|_| None).remove(0).text))
         })
         .collect();
     let counted = telling.told.iter().chain(&telling.not_told).any(|fate| fate.people.is_empty());
@@ -122,9 +89,9 @@ fn of_person(telling: &Telling, person: &str) -> Node {
         true => format!("{person} is not named; groups of many are counted, and may hold them"),
         false => format!("{person} was not near: they lack more than one term"),
     });
-    let audience = Node::of(format!("asked for {}", telling.audience));
+    let audience = Line::of(format!("asked for {}", telling.audience));
     let head = format!("{} {} at {}", telling.rule, telling.occasion, telling.at);
-    Node::of(head).with([audience]).with(own).with(none.map(Node::of))
+    Line::of(head).with([audience]).with(own).with(none.map(Line::of))
 }
 
 /// Everybody an explanation names, with their tenant.
@@ -139,22 +106,22 @@ pub(super) fn named(explanation: &Explanation) -> BTreeSet<(&str, &str)> {
     named
 }
 
-fn event(event: &Explained, rows: &Rows<'_>) -> Node {
+fn event(event: &Explained, rows: &Rows<'_>) -> Line {
     let at = event.occurred_at.map(|at| format!(", {at}")).unwrap_or_default();
     let head = format!("{} {} of {}{at}", event.kind, event.event_id, event.tenant);
-    let mapped = event.mapping.iter().map(|id| Node::of(format!("made by mapping {id}")));
-    let ended = event.ended.iter().map(|ended| Node::of(format!("ended as {ended}")));
-    let stuck = event.stuck.iter().map(|stuck| Node::of(format!("stuck: {stuck}")));
+    let mapped = event.mapping.iter().map(|id| Line::of(format!("made by mapping {id}")));
+    let ended = event.ended.iter().map(|ended| Line::of(format!("ended as {ended}")));
+    let stuck = event.stuck.iter().map(|stuck| Line::of(format!("stuck: {stuck}")));
     let rules = event.rules.iter().map(|rule| self::rule(rule, (&event.tenant, rows)));
     let others = match event.others {
         0 => None,
-        1 => Some(Node::of("1 rule hears other kinds")),
-        others => Some(Node::of(format!("{others} rules hear other kinds"))),
+        1 => Some(Line::of("1 rule hears other kinds")),
+        others => Some(Line::of(format!("{others} rules hear other kinds"))),
     };
-    Node::of(head).with(mapped).with(ended).with(stuck).with(rules).with(others)
+    Line::of(head).with(mapped).with(ended).with(stuck).with(rules).with(others)
 }
 
-fn rule(rule: &Considered, of: (&str, &Rows<'_>)) -> Node {
+fn rule(rule: &Considered, of: (&str, &Rows<'_>)) -> Line {
     let case = rule.use_case.as_ref().map(|case| format!("{case}, ")).unwrap_or_default();
     let verb = match (rule.closes, rule.matches) {
         (false, true) => "wants it",
@@ -162,83 +129,29 @@ fn rule(rule: &Considered, of: (&str, &Rows<'_>)) -> Node {
         (true, true) => "is closed by it",
         (true, false) => "is not closed by it",
     };
-    let told = rule.tellings.first().filter(|telling| telling.candidates() > 0).map(reached);
+    let told = rule.tellings.first().filter(|telling| telling.candidates() > 0).map(Telling::reached);
     let told = told.map(|told| format!(": {told}")).unwrap_or_default();
     let head = format!("{} ({case}{}) {verb}{told}", rule.id, rule.place);
     let tests = rule.tests.iter().map(|test| {
         let sign = if test.holds { '✓' } else { '✗' };
         let found = if test.found.is_empty() { String::new() } else { format!(": {}", test.found) };
-        Node::of(format!("{sign} {}{found}", test.wanted))
+        Line::of(format!("{sign} {}{found}", test.wanted))
     });
-    let fault = rule.fault.iter().map(|fault| Node::of(format!("no answer: {fault}")));
+    let fault = rule.fault.iter().map(|fault| Line::of(format!("no answer: {fault}")));
     let audience = rule.audience.as_ref().filter(|_| rule.matches && !rule.closes);
-    let audience = audience.map(|audience| Node::of(format!("audience {audience}")));
-    let text = rule.text.as_ref().map(|text| Node::of(format!("says {text}")));
+    let audience = audience.map(|audience| Line::of(format!("audience {audience}")));
+    let text = rule.text.as_ref().map(|text| Line::of(format!("says {text}")));
     let person = rule.person.as_ref().filter(|_| rule.matches).map(|fate| {
         let word = if fate.word == "named" { "is named by" } else { "is not named:" };
-        Node::of(format!("{} {word} {}", fate.people.join(", "), fate.why))
+        Line::of(format!("{} {word} {}", fate.people.join(", "), fate.why))
     });
     let tellings = rule.tellings.iter().map(|telling| self::telling(telling, of));
-    Node::of(head).with(tests).with(fault).with(audience).with(text).with(person).with(tellings)
+    Line::of(head).with(tests).with(fault).with(audience).with(text).with(person).with(tellings)
 }
 
-fn reached(telling: &Telling) -> String {
-    format!("told {} of {}", telling.told_count(), telling.candidates())
-}
-
-/// What became of a telling, in a line.
-fn heading(telling: &Telling) -> String {
-    let ended = match telling.ended.as_deref() {
-        Some("waits") => {
-            let until = telling.until.map(|until| format!(", {until}")).unwrap_or_default();
-            Some(format!("says nothing yet: it waits for its time{until}"))
-        }
-        Some("grouped") if telling.owed > 0 => Some("gathered with what came in its window".to_owned()),
-        Some("grouped") => {
-            Some("ended as grouped: it counts with others, and is not told by itself".to_owned())
-        }
-        Some("closes") => Some("what was open is over".to_owned()),
-        Some(reason) => Some(format!("ended as {reason}")),
-        None => None,
-    };
-    let reached = (telling.candidates() > 0).then(|| reached(telling));
-    let facts: Vec<String> = reached.into_iter().chain(ended).collect();
-    format!("{} {} at {}: {}", telling.rule, telling.occasion, telling.at, facts.join(", "))
-}
-
-/// One telling, on its own.
-pub(super) fn telling(telling: &Telling, (tenant, rows): (&str, &Rows<'_>)) -> Node {
-    let audience =
-        (!telling.audience.is_empty()).then(|| Node::of(format!("asked for {}", telling.audience)));
-    let fates = |fates: &[Fate]| -> Vec<Node> {
-        fates.iter().flat_map(|fate| self::fate(fate, tenant, rows)).collect()
-    };
-    let told = (!telling.told.is_empty()).then(|| Node::of("told").with(fates(&telling.told)));
-    let not_told =
-        (!telling.not_told.is_empty()).then(|| Node::of("not told").with(fates(&telling.not_told)));
-    Node::of(heading(telling)).with(audience).with(told).with(not_told)
-}
-
-fn fate(fate: &Fate, tenant: &str, rows: &Rows<'_>) -> Vec<Node> {
-    let why = |word: &str| match (word, fate.why.as_str()) {
-        ("told" | "never" | "away" | "inactive" | "outside" | "barred" | "lacks", "") => word.to_owned(),
-        ("told" | "never" | "away" | "inactive" | "outside" | "barred" | "lacks", why) => why.to_owned(),
-        (word, "") => word.to_owned(),
-        (word, why) => format!("{word} ({why})"),
-    };
-    if fate.people.is_empty() {
-        return vec![Node::of(format!("{} people: {}", fate.count, why(&fate.word)))];
-    }
-    let one = |id: &String| {
-        let row = rows.get(&(tenant, id.as_str())).map(|person| format!("   [{}]", row(person)));
-        let when = fate.at.map(|at| match fate.word.as_str() {
-            "told" => format!(", at {at}"),
-            _ => format!(", until {at}"),
-        });
-        let when = when.unwrap_or_default();
-        Node::of(format!("{id}: {}{when}{}", why(&fate.word), row.unwrap_or_default()))
-    };
-    fate.people.iter().map(one).collect()
+/// A telling, with what the directory knows of its people.
+fn telling(telling: &Telling, (tenant, rows): (&str, &Rows<'_>)) -> Line {
+    telling.lines(&|id| rows.get(&(tenant, id)).map(|person| row(person)))
 }
 
 /// A directory entry in few words.

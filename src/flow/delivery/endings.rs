@@ -7,7 +7,7 @@ use crate::event::{Member, Parcel, Reason, Receipt, Span, Timestamp};
 use super::{DeliveryLane, Item};
 use crate::flow::batch::child;
 use crate::flow::cursor::At;
-use crate::flow::finished::{Finished, blank, exception};
+use crate::flow::finished::{Finished, accepted, blank, exception};
 use crate::flow::outbox::Ask;
 use crate::flow::underway::Open;
 use crate::flow::{Outbox, World};
@@ -136,7 +136,10 @@ impl DeliveryLane {
             out.tally.accepted_after_ms.push(now.since(batch.head.oldest).millis());
         }
         let told = u32::try_from(told).unwrap_or(u32::MAX);
-        self.unsettled.push_back(Finished::Receipt(Receipt { told, exceptions, ..blank(batch.head, now) }));
+        let taken = said().filter(|(_, item)| **item == Item::Accepted).map(|(member, _)| member);
+        let notices = accepted(&batch, taken);
+        let receipt = Receipt { told, exceptions, notices, ..blank(batch.head, now) };
+        self.unsettled.push_back(Finished::Receipt(receipt));
         self.finish(now, at, open, &[]);
     }
 

@@ -70,16 +70,20 @@ impl Digest<'_, '_> {
         let mut sealed = Vec::new();
         self.audience().ok_or("internal")?.seal(&mut sealed);
         let notice = lead.notice;
-        Ok(pile.write(&Letter {
-            notice: self.id(),
-            subject: notice.subject,
-            subject_partition: lead.from,
-            conversation: notice.conversation,
-            occasion: notice.occasion,
-            expires_at: self.expires_at(),
-            audience: Sealed::of(&sealed),
-            inserts: vec![&title, &summary],
-        }))
+        // It goes out for what leads it, so that whoever reads a receipt knows of which telling it is.
+        Ok(pile.write_as(
+            self.id(),
+            &Letter {
+                notice: notice.id,
+                subject: notice.subject,
+                subject_partition: lead.from,
+                conversation: notice.conversation,
+                occasion: notice.occasion,
+                expires_at: self.expires_at(),
+                audience: Sealed::of(&sealed),
+                inserts: vec![&title, &summary],
+            },
+        ))
     }
 
     /// Whoever belongs to the audience of each.
