@@ -123,6 +123,7 @@ impl Rig {
             occasion: Occasion::First,
             person: "jonas.klein".to_owned(),
             expires_at: clock::now() + expires_in,
+            about: None,
         };
         keys.sign(keys.current(), &claims).unwrap()
     }
@@ -141,7 +142,7 @@ fn a_button_decides_and_the_others_hear_of_it() {
     rig.publish("devadmin.change.requested", &request());
     rig.until("both approvers are asked", |_, books| books.tellings.told == 2);
     let page = rig.press("jonas.klein", "approve");
-    assert!(page.contains("Answered: approve"), "{page}");
+    assert!(page.contains("Accepted: approve. Bugle decides whether it counts."), "{page}");
     rig.until("the other hears that it was decided", |rig, books| {
         books.answers.accepted == 1 && books.close() && rig.inbox("mara.weber").contains("Entschieden")
     });

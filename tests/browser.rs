@@ -9,8 +9,9 @@ use kit::process::Process;
 
 #[test]
 fn an_approval_is_clicked_and_the_workflow_moves_on_and_another_climbs() {
+    let answers = format!("answers.listen=127.0.0.1:{}", kit::services::free_ports(1)[0]);
     let demo = ["demo", "--crowd", "50", "--inboxes", "127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0"];
-    let mut bugle = Process::start(&demo);
+    let mut bugle = Process::start(&[&demo[..], &["--set", &answers]].concat());
     let inboxes = bugle.until_it_says("inboxes").trim().to_owned();
     let systems = bugle.until_it_says("systems").trim().to_owned();
     let live = bugle.until_it_says("live page").trim().to_owned();
@@ -24,10 +25,11 @@ fn an_approval_is_clicked_and_the_workflow_moves_on_and_another_climbs() {
     let contract = card.lines().find_map(|line| line.find("Supply contract").map(|at| line[at..].to_owned()));
     let contract = contract.unwrap();
     browser.click("li.card.xecm form[action$='verb=approve'] button");
-    browser.sees("li.card.xecm .answered", "Answered: approve");
+    browser.sees("li.card.xecm .answered", "Your answer counts: approve");
 
     // Nobody reloads the page: what Bugle has carried back is put in while it is open.
     browser.go(&systems);
+    browser.click("nav.states a[href*='over']");
     let moved = browser.sees("li.card:has(.answered)", "jonas.klein");
     assert!(moved.contains("moved on") && moved.contains("Supply contract"), "{moved}");
     kit::say(&format!("{contract}: {}", moved.replace('\n', ", ")));
@@ -38,11 +40,16 @@ fn an_approval_is_clicked_and_the_workflow_moves_on_and_another_climbs() {
     let why = browser.sees(&format!("{card} .why"), "assigned to it");
     assert!(why.contains("ec-7-decide"), "{why}");
     browser.click(&format!("{card} a[href*='/trail?']"));
-    for (tone, words) in
-        [("owed", "owed"), ("told", "jonas.klein"), ("done", "answered: approve"), ("done", "carried")]
-    {
+    for (tone, words) in [
+        ("told", "jonas.klein"),
+        ("told", "accepted at"),
+        ("done", "by jonas.klein: approve"),
+        ("done", "carried into the source system"),
+    ] {
         browser.sees(&format!("li.entry.{tone}"), words);
     }
+
+    answer_by_link(&browser, &inboxes);
 
     // What nobody answers is overdue in an hour, and four hours later the supervisor's.
     browser.go(&inboxes);
@@ -65,7 +72,22 @@ fn an_approval_is_clicked_and_the_workflow_moves_on_and_another_climbs() {
     browser.sees("details.wishes summary", "Quiet from 22:00 to 07:00");
 
     browser.go(&live);
-    browser.sees("#books tr", "write-backs\t1\t1\t0");
+    browser.sees("#books tr", "write-backs\t2\t2\t0");
     assert_eq!(browser.complaints(), Vec::<String>::new());
     assert_eq!(bugle.terminate(), Some(0));
+}
+
+/// The link of another push says what it is about, takes one answer, and then says how it ended.
+fn answer_by_link(browser: &Browser, inboxes: &str) {
+    browser.go(&format!("{inboxes}/inbox/jonas.klein"));
+    let link = browser.link("li.card.xecm a[href*='/a/']", "Berth lease 17");
+    browser.go(&link);
+    browser.sees("h1", "Berth lease 17");
+    browser.sees("dl", "Answer until");
+    browser.click("input[name=me]");
+    browser.click("button[value=reject]");
+    browser.sees("body", "answered at");
+    browser.go(&link);
+    browser.sees(".over", "already answered by you");
+    assert!(!browser.has("form"), "nothing is asked any more");
 }

@@ -1,7 +1,7 @@
 //! Links: a page behind a signed link, on which the person who was asked answers.
 //!
-//! `GET /a/{token}` shows who is asked, what, until when and the answers, and changes nothing: scanners and
-//! prefetching browsers follow links. `POST` answers, once who clicks is known to be who was asked: by a proxy
+//! `GET /a/{token}` shows who is asked, what, until when and the answers, or how it ended; and changes nothing:
+//! scanners and prefetching browsers follow links. `POST` answers, once who clicks is known to be who was asked: by a proxy
 //! that signs people in, or, weaker, by the link itself and a tick. The subject lane decides, as for every
 //! answer; the page waits a moment for what it says.
 
@@ -16,12 +16,13 @@ use axum::response::Response;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::page::{Asks, page, refusal};
+use super::page::{Asks, moment, page, refusal};
 use super::{Door, Refused, id_of};
 use crate::clock::{self, Tick};
 use crate::event::Timestamp;
 use crate::event::notice::Verb;
-use crate::push::reply_token::Claims;
+use crate::push::reply_token::{ANSWERABLE, Claims};
+use crate::store::decisions::Counted;
 use crate::topology::Rule;
 use crate::topology::plan::Stop;
 
@@ -83,7 +84,10 @@ pub(super) async fn show(
         wanted,
         says_who: matches!(opened.identity, Identity::Link),
     };
-    page(StatusCode::OK, "Your answer", &asks.form())
+    match door.over(&token, &opened.claims, &opened.rule) {
+        Some(over) => page(StatusCode::OK, asks.title(), &asks.over(&over)),
+        None => page(StatusCode::OK, asks.title(), &asks.form()),
+    }
 }
 
 /// `POST /a/{token}`.
@@ -107,6 +111,12 @@ fn verb_of(word: &str) -> Option<Verb> {
 fn offered(rule: &Rule) -> Vec<Verb> {
     let offers = |verb: &Verb| rule.sayings.iter().any(|saying| saying.answers.contains(verb));
     Verb::ALL.into_iter().filter(offers).collect()
+}
+
+/// Who answered, when and what.
+fn said((counted, verb): (Counted, &str), claims: &Claims) -> String {
+    let who = if counted.person == claims.person { "you" } else { &counted.person };
+    format!("already answered by {who} at {}: {}", moment(counted.at), verb.replace('_', " "))
 }
 
 /// Compares without telling by its time how much was right.
@@ -210,19 +220,30 @@ impl Door {
     }
 
     fn who_was_first(&self, claims: &Claims, rule: &Rule) -> String {
-        let Claims { tenant, subject, .. } = claims;
+        let first = self.decided(claims, rule).map(|first| said(first, claims));
+        first.unwrap_or_else(|| "somebody answered already".to_owned())
+    }
+
+    /// The decision about the matter that this instance saw last.
+    fn decided(&self, claims: &Claims, rule: &Rule) -> Option<(Counted, &'static str)> {
         let deciding = Verb::ALL.into_iter().filter(|verb| rule.stop(*verb) == Stop::All);
-        let counted = deciding.filter_map(|verb| {
-            let counted = self.board.answers.counted(tenant, subject, &rule.id, verb.as_str())?;
-            Some((counted.at, counted.person, verb))
-        });
-        match counted.max_by_key(|(at, _, _)| *at) {
-            Some((at, person, verb)) => {
-                let who = if person == claims.person { "you".to_owned() } else { person };
-                format!("already answered by {who} at {at}: {}", verb.as_str().replace('_', " "))
-            }
-            None => "somebody answered already".to_owned(),
+        let about = (claims.tenant.as_str(), claims.subject.as_str(), rule.id.as_str());
+        self.board.answers.counted(about, deciding.map(Verb::as_str))
+    }
+
+    /// How it ended, where nothing is waited for any more: somebody decided, or the person has said their word.
+    fn over(&self, token: &str, claims: &Claims, rule: &Rule) -> Option<String> {
+        // The token lives for so long after its push was cut at least: what was decided before was of another round.
+        let of_this_round = |at: Timestamp| at + ANSWERABLE >= claims.expires_at;
+        if let Some(first) = self.decided(claims, rule).filter(|(first, _)| of_this_round(first.at)) {
+            return Some(said(first, claims));
         }
+        let own = Verb::ALL.into_iter().filter(|verb| rule.stop(*verb) == Stop::Each).find_map(|verb| {
+            let own = self.board.answers.of(&claims.tenant, &id_of(token, verb), &claims.person)?;
+            own.refused.is_none().then_some((own.at, verb))
+        });
+        let (at, verb) = own?;
+        Some(said((Counted { person: claims.person.clone(), at }, verb.as_str()), claims))
     }
 }
 

@@ -15,7 +15,8 @@ use crate::push::reply_token::Claims;
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 const STYLE: &str = "\
-body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:3rem auto;padding:0 1rem;color:#1b2430}\
+body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:3rem auto;padding:0 1rem;color:#1b2430;\
+overflow-wrap:anywhere}.over{font-weight:600}.over::first-letter{text-transform:uppercase}\
 h1{font-size:1.4rem}dt{color:#5a6675;font-size:.85rem}dd{margin:0 0 .6rem}\
 textarea{width:100%;box-sizing:border-box}button{font:inherit;padding:.5rem 1rem;margin:.5rem .5rem 0 0}\
 button.first{background:#0b5cad;color:#fff;border:1px solid #0b5cad}\n";
@@ -65,19 +66,39 @@ pub(super) async fn style() -> Response {
 // === impl Asks ===
 
 impl Asks<'_> {
+    /// What the push said.
+    pub(super) fn title(&self) -> &str {
+        self.claims.about.as_ref().map_or("Your answer", |about| &about.title)
+    }
+
+    fn facts(&self) -> String {
+        let Claims { person, subject, rule, expires_at, about, .. } = self.claims;
+        let subject = subject.splitn(3, '|').nth(2).unwrap_or(subject).replace('|', ", ");
+        let until = about.as_ref().and_then(|about| about.until).map(moment);
+        let ends = moment(*expires_at);
+        let facts = [
+            ("Asked", Some(person.as_str())),
+            ("About", Some(subject.as_str())),
+            ("By", Some(self.source)),
+            ("Rule", Some(rule)),
+            ("Answer until", until.as_deref()),
+            ("This link works until", Some(&ends).filter(|_| until.is_none()).map(String::as_str)),
+        ];
+        let facts = facts.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        let facts: String =
+            facts.map(|(name, value)| format!("<dt>{name}</dt><dd>{}</dd>", escape(value))).collect();
+        format!("<dl>{facts}</dl>")
+    }
+
+    /// Nothing more can be answered.
+    pub(super) fn over(&self, how: &str) -> String {
+        format!("{}<p class=\"over\">This is {}.</p>", self.facts(), escape(how))
+    }
+
     /// The form; nothing happens before it is sent.
     pub(super) fn form(&self) -> String {
-        let Claims { person, subject, rule, expires_at, .. } = self.claims;
-        let about = subject.splitn(3, '|').nth(2).unwrap_or(subject);
-        let facts = [
-            ("Asked", person.as_str()),
-            ("About", about),
-            ("By", self.source),
-            ("Rule", rule),
-            ("Until", &expires_at.to_string()),
-        ];
-        let facts: String =
-            facts.iter().map(|(name, value)| format!("<dt>{name}</dt><dd>{}</dd>", escape(value))).collect();
+        let Claims { person, .. } = self.claims;
+        let facts = self.facts();
         let buttons: String = self.verbs.iter().map(|verb| self.button(*verb)).collect();
         let tick = if self.says_who {
             let who = escape(person);
@@ -88,7 +109,7 @@ impl Asks<'_> {
             String::new()
         };
         format!(
-            "<dl>{facts}</dl><form method=\"post\"><p><label>Comment<br><textarea name=\"comment\" rows=\"3\" \
+            "{facts}<form method=\"post\"><p><label>Comment<br><textarea name=\"comment\" rows=\"3\" \
              maxlength=\"{}\"></textarea></label></p>{tick}<p>{buttons}</p></form>",
             // A character takes four bytes at most.
             MOST_COMMENT_BYTES / 4
@@ -104,7 +125,7 @@ impl Asks<'_> {
     /// The answer counts.
     pub(super) fn taken(claims: &Claims, verb: Verb, at: Timestamp) -> String {
         let (who, word) = (escape(&claims.person), verb.as_str().replace('_', " "));
-        format!("<p>{who} answered at {at}: <b>{word}</b>. You can close this page.</p>")
+        format!("<p>{who} answered at {}: <b>{word}</b>. You can close this page.</p>", moment(at))
     }
 
     /// Nobody knows yet.
@@ -115,6 +136,12 @@ impl Asks<'_> {
              again to hear how it ended; your answer counts once.</p>"
         )
     }
+}
+
+/// A time in few words.
+pub(super) fn moment(at: Timestamp) -> String {
+    let full = at.to_string();
+    full.get(..16).map_or_else(|| full.clone(), |text| format!("{} UTC", text.replace('T', " ")))
 }
 
 fn escape(text: &str) -> String {

@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio::runtime::Runtime;
 
 use super::books::{Books, Ledgers};
-use super::config::Config;
+use super::config::{AnswerSettings, Config, LinkIdentity};
 use super::{App, Unready, weight, wiring};
 use crate::broker::model::Model;
 use crate::broker::{Broker, BrokerError};
@@ -89,6 +89,7 @@ impl Demo {
             )?)
         })?;
         stand_beside(&mut config, &stand_in.url());
+        lead_here(&mut config.answers);
         let start = clock::now();
         let broker = broker(&mut config, settings.brokers.as_deref())?;
         broker.create(&wiring::specs(&config)?)?;
@@ -164,7 +165,7 @@ impl Demo {
     /// # Errors
     /// What the broker said.
     pub fn publish_one(&mut self, number: u64) -> Result<(), Unready> {
-        let mut event = sample::batch(number, self.start);
+        let mut event = sample::later(number, self.start);
         event.happens_at(clock::now());
         let record = self.record(&event)?;
         self.published += 1;
@@ -288,7 +289,6 @@ pub(super) fn stand_beside(config: &mut Config, url: &str) {
     config.push.link_hosts = vec!["*".to_owned()];
     config.admin.inbox = Some(url.to_owned());
     config.lanes.threads = 1;
-    config.answers.listen.set_port(0);
     let sources = &mut config.sources;
     sources.xecm.url = Some(format!("{url}/otcs/cs.exe"));
     sources.xecm.otds_url = Some(url.to_owned());
@@ -296,6 +296,15 @@ pub(super) fn stand_beside(config: &mut Config, url: &str) {
     sources.xecm.client_secret = Some("demo".into());
     sources.xconnector.url = Some(url.to_owned());
     sources.devadmin.url = Some(url.to_owned());
+}
+
+/// Pushes lead to the page that answers, unless the settings say where else; nobody signs in on the way.
+fn lead_here(answers: &mut AnswerSettings) {
+    // Of a free port nobody knows the number before it is taken.
+    if answers.public_url.is_none() && answers.listen.port() != 0 {
+        answers.public_url = Some(format!("http://{}", answers.listen));
+        answers.links.identity = LinkIdentity::Token;
+    }
 }
 
 /// The schema id of people, and everybody who was published.

@@ -69,6 +69,7 @@ pub fn run(args: &Args) -> Done {
     if args.headless {
         // A script may run several at once.
         config.admin.listen.set_port(0);
+        config.answers.listen.set_port(0);
         inboxes.set_port(0);
     }
     logs::install(config.log.format, if args.headless { "warn" } else { &config.log.filter })

@@ -207,6 +207,13 @@ impl<'t> Telling<'t> {
         let link = cut.link.clone().filter(|_| !group.listed && leads);
         let data = [
             ("source", Some(self.notice.at.source.to_string())),
+            // Of several kinds a batch may hold more than one.
+            (
+                "kind",
+                Some(self.rule.kinds.as_slice())
+                    .filter(|kinds| kinds.len() == 1)
+                    .map(|kinds| kinds[0].clone()),
+            ),
             ("rule", Some(self.notice.rule.to_owned())),
             ("why", saying.map(|saying| why(self.rule, saying))),
             ("locale", Some(cut.locale.clone())),

@@ -10,6 +10,9 @@
 //! ```
 //! Each part after the key id is base64url. The batch's part stands once in the message, the letter's is
 //! encoded and hashed once for all its people: a person costs the hashing of the rest.
+//!
+//! Where links lead to a page that answers, the token is the only thing which that page knows of the push. There it
+//! begins with `bt2`, and the letter's part says the title, too, and when the matter ends.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,6 +24,7 @@ use sha2::Sha256;
 use smallvec::SmallVec;
 
 use super::{Unsendable, base64url};
+use crate::event::push::fill;
 use crate::event::{BatchHead, Letter, Occasion, Span, Timestamp};
 
 /// How long after its cut a push can be answered at least. A conversation that ends earlier refuses by itself.
@@ -29,6 +33,9 @@ pub const ANSWERABLE: Span = Span::from_secs(30 * 86_400);
 pub const LEAST_SECRET: usize = 16;
 
 const VERSION: &str = "bt1";
+const WITH_TITLE: &str = "bt2";
+/// The most bytes of a title in a token, which a push of 4 KiB carries twice.
+const MOST_TITLE_BYTES: usize = 120;
 const MOST_TOKEN_BYTES: usize = 4096;
 /// RFC 2104 allows half the hash; a forger has one guess in 2¹²⁸.
 const MAC_BYTES: usize = 16;
@@ -63,6 +70,17 @@ pub struct Claims {
     pub person: String,
     /// From here on it is refused.
     pub expires_at: Timestamp,
+    /// What the push said, where a page may have to say it again.
+    pub about: Option<About>,
+}
+
+/// What a push is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// Its title, the end of a long one left out.
+    pub title: String,
+    /// When the matter ends.
+    pub until: Option<Timestamp>,
 }
 
 /// Why a token is refused.
@@ -103,6 +121,8 @@ pub enum BadKey {
 pub(super) struct BatchSigner {
     head: Vec<u8>,
     state: Hmac<Sha256>,
+    /// The title, inserts open, where the tokens say it.
+    title: Option<String>,
 }
 
 /// Signs the tokens of one letter.
@@ -171,10 +191,12 @@ impl KeyRing {
     /// One token, signed with the key `id`; `None` when the ring lacks it.
     #[must_use]
     pub fn sign(&self, id: &str, claims: &Claims) -> Option<String> {
-        let batch = self.signer(id, &claims.tenant, &claims.rule, claims.expires_at)?;
+        let title = claims.about.as_ref().map(|about| about.title.clone());
+        let batch = self.signer(id, (&claims.tenant, &claims.rule), claims.expires_at, title)?;
         let place = (claims.subject_partition, claims.subject.as_str());
         let mut token = batch.head().to_vec();
-        let letter = batch.letter(place, (claims.conversation, claims.occasion), &mut token);
+        let round = (claims.conversation, claims.occasion);
+        let letter = batch.letter(place, round, claims.about.clone(), &mut token);
         letter.append(&claims.person, &mut token);
         Some(String::from_utf8(token).expect("ids and base64url are ASCII"))
     }
@@ -202,13 +224,13 @@ impl KeyRing {
         let mut parts = signed.split('.');
         let mut part = || parts.next().ok_or(Refusal::Malformed);
         let (version, id, head, letter, person) = (part()?, part()?, part()?, part()?, part()?);
-        if version != VERSION || parts.next().is_some() {
+        if ![VERSION, WITH_TITLE].contains(&version) || parts.next().is_some() {
             return Err(Refusal::Malformed);
         }
         let mac = base64url::read(mac).filter(|mac| mac.len() == MAC_BYTES).ok_or(Refusal::Malformed)?;
         let state = self.keys.get(id).ok_or(Refusal::UnknownKey)?;
         state.clone().chain_update(signed).verify_truncated_left(&mac).map_err(|_| Refusal::Forged)?;
-        let claims = read_claims(head, letter, person).ok_or(Refusal::Malformed)?;
+        let claims = read_claims(version, (head, letter, person)).ok_or(Refusal::Malformed)?;
         if claims.expires_at <= now { Err(Refusal::Expired) } else { Ok(claims) }
     }
 
@@ -216,20 +238,30 @@ impl KeyRing {
     pub(super) fn batch(&self, head: &BatchHead) -> Option<BatchSigner> {
         let answerable = head.cut_at + ANSWERABLE;
         let expires_at = head.expires_at.map_or(answerable, |expires_at| expires_at.max(answerable));
-        self.signer(&head.signing_key, &head.tenant, &head.template.rule, expires_at)
+        let template = &head.template;
+        let shows = self.links.is_some() && !template.answers.is_empty();
+        let title = shows.then(|| template.title.clone());
+        self.signer(&head.signing_key, (&head.tenant, &template.rule), expires_at, title)
     }
 
-    fn signer(&self, id: &str, tenant: &str, rule: &str, expires_at: Timestamp) -> Option<BatchSigner> {
+    fn signer(
+        &self,
+        id: &str,
+        (tenant, rule): (&str, &str),
+        expires_at: Timestamp,
+        title: Option<String>,
+    ) -> Option<BatchSigner> {
         let state = self.keys.get(id)?;
         let mut part = expires_at.millis().to_be_bytes().to_vec();
         part.extend_from_slice(&u32::try_from(tenant.len()).unwrap_or(u32::MAX).to_be_bytes());
         part.extend_from_slice(tenant.as_bytes());
         part.extend_from_slice(rule.as_bytes());
-        let mut head = format!("{VERSION}.{id}.").into_bytes();
+        let version = if title.is_some() { WITH_TITLE } else { VERSION };
+        let mut head = format!("{version}.{id}.").into_bytes();
         base64url::append(&mut head, &part);
         head.push(b'.');
         let state = state.clone().chain_update(&head);
-        Some(BatchSigner { head, state })
+        Some(BatchSigner { head, state, title })
     }
 }
 
@@ -250,10 +282,21 @@ impl BatchSigner {
     /// Appends the letter's part and the dot after it; a signer for its people.
     pub(super) fn of(&self, letter: &Letter<'_>, out: &mut Vec<u8>) -> LetterSigner {
         let subject = (letter.subject_partition, letter.subject);
-        self.letter(subject, (letter.conversation, letter.occasion), out)
+        let about = self.title.as_ref().map(|title| {
+            let mut title = fill(title, &letter.inserts);
+            title.truncate(title.floor_char_boundary(MOST_TITLE_BYTES));
+            About { title, until: letter.expires_at }
+        });
+        self.letter(subject, (letter.conversation, letter.occasion), about, out)
     }
 
-    fn letter(&self, subject: (i32, &str), round: (u128, Occasion), out: &mut Vec<u8>) -> LetterSigner {
+    fn letter(
+        &self,
+        subject: (i32, &str),
+        round: (u128, Occasion),
+        about: Option<About>,
+        out: &mut Vec<u8>,
+    ) -> LetterSigner {
         let ((partition, key), (conversation, occasion)) = (subject, round);
         let (kind, number) = match occasion {
             Occasion::First => (0, 0),
@@ -265,6 +308,11 @@ impl BatchSigner {
         bytes.extend_from_slice(&conversation.to_be_bytes());
         bytes.push(kind);
         bytes.extend_from_slice(&number.to_be_bytes());
+        if let Some(About { title, until }) = about {
+            bytes.extend_from_slice(&until.map_or(0, Timestamp::millis).to_be_bytes());
+            bytes.extend_from_slice(&u32::try_from(title.len()).unwrap_or(u32::MAX).to_be_bytes());
+            bytes.extend_from_slice(title.as_bytes());
+        }
         bytes.extend_from_slice(key.as_bytes());
         let start = out.len();
         base64url::append(out, &bytes);
@@ -286,16 +334,24 @@ impl LetterSigner {
     }
 }
 
-fn read_claims(head: &str, letter: &str, person: &str) -> Option<Claims> {
+fn read_claims(version: &str, (head, letter, person): (&str, &str, &str)) -> Option<Claims> {
     let head = base64url::read(head)?;
     let (expires_at, rest) = head.split_first_chunk()?;
-    let (length, rest) = rest.split_first_chunk()?;
-    let (tenant, rule) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+    let (tenant, rule) = measured(rest)?;
     let letter = base64url::read(letter)?;
     let (partition, rest) = letter.split_first_chunk()?;
     let (conversation, rest) = rest.split_first_chunk()?;
     let (&kind, rest) = rest.split_first()?;
-    let (number, subject) = rest.split_first_chunk()?;
+    let (number, mut subject) = rest.split_first_chunk()?;
+    let mut about = None;
+    if version == WITH_TITLE {
+        let (until, rest) = subject.split_first_chunk()?;
+        let (title, rest) = measured(rest)?;
+        let until = Some(i64::from_be_bytes(*until)).filter(|until| *until != 0);
+        let title = String::from_utf8(title.to_vec()).ok()?;
+        about = Some(About { title, until: until.map(Timestamp::from_millis) });
+        subject = rest;
+    }
     let occasion = match (kind, u16::from_be_bytes(*number)) {
         (0, 0) => Occasion::First,
         (1, n) => Occasion::Reminder(n),
@@ -312,12 +368,20 @@ fn read_claims(head: &str, letter: &str, person: &str) -> Option<Claims> {
         occasion,
         person: String::from_utf8(base64url::read(person)?).ok()?,
         expires_at: Timestamp::from_millis(i64::from_be_bytes(*expires_at)),
+        about,
     })
+}
+
+/// What is written behind its length, and what comes then.
+fn measured(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::push::example;
 
     fn ring(ids: &[&str]) -> KeyRing {
         let secret = |id: &str| SecretString::from(format!("{id}-a-secret-of-the-tests"));
@@ -334,6 +398,7 @@ mod tests {
             occasion: Occasion::Reminder(2),
             person: "jdoe@Content Server Members".into(),
             expires_at: Timestamp::from_millis(1_000),
+            about: None,
         }
     }
 
@@ -343,10 +408,35 @@ mod tests {
     fn a_signed_token_says_what_was_signed() {
         let ring = ring(&["k1"]);
         for occasion in [Occasion::First, Occasion::Reminder(7), Occasion::Step(65_535), Occasion::Closed] {
-            let claims = Claims { occasion, ..claims() };
-            let token = ring.sign("k1", &claims).unwrap();
-            assert_eq!(ring.verify(&token, BEFORE), Ok(claims));
+            let title = "Approve: Größe | 7".to_owned();
+            let shown = [None, Some(Timestamp::from_millis(7))]
+                .map(|until| Some(About { title: title.clone(), until }));
+            for about in [None].into_iter().chain(shown) {
+                let claims = Claims { occasion, about, ..claims() };
+                let token = ring.sign("k1", &claims).unwrap();
+                assert_eq!(ring.verify(&token, BEFORE), Ok(claims));
+            }
         }
+    }
+
+    #[test]
+    fn where_a_page_answers_the_token_says_what_the_push_said() {
+        let head = example::head();
+        let batch = example::batch(&head);
+        let plain = ring(&["k1"]);
+        let linked = ring(&["k1"]).with_links(Some("https://bugle.example"));
+        let about = |ring: &KeyRing, letter: &Letter<'_>| {
+            let token = ring.token(&head, letter, "ada").unwrap();
+            plain.verify(&token, Timestamp::default()).unwrap().about
+        };
+        assert_eq!(about(&plain, &batch.letters[0]), None);
+        let said = about(&linked, &batch.letters[0]).unwrap();
+        assert_eq!((said.title.as_str(), said.until), ("Approval needed: Contract 4711", None));
+        let long = "ä".repeat(200);
+        let letter = Letter { inserts: vec![&long], expires_at: Some(BEFORE), ..batch.letters[0].clone() };
+        let said = about(&linked, &letter).unwrap();
+        assert!(said.title.len() <= MOST_TITLE_BYTES && said.title.ends_with('ä'), "{}", said.title);
+        assert_eq!(said.until, Some(BEFORE));
     }
 
     #[test]
@@ -393,7 +483,7 @@ mod tests {
     fn what_is_no_token_is_refused_without_a_panic() {
         let ring = ring(&["k1"]);
         for text in
-            ["", ".", "bt1", "bt1.k1....", "bt2.k1.a.b.c.d", "bt1.k1.a.b.c.d.e", "🎺.🎺", &"a.".repeat(4000)]
+            ["", ".", "bt1", "bt1.k1....", "bt3.k1.a.b.c.d", "bt1.k1.a.b.c.d.e", "🎺.🎺", &"a.".repeat(4000)]
         {
             assert_eq!(ring.verify(text, BEFORE), Err(Refusal::Malformed), "{text}");
         }

@@ -80,6 +80,17 @@ pub fn batch(number: u64, start: Timestamp) -> SampleEvent {
     maker(number, at)
 }
 
+/// The `number`-th event after the scene was set: nobody in it is asked for anything more.
+#[must_use]
+pub fn later(number: u64, start: Timestamp) -> SampleEvent {
+    match batch(number, start) {
+        event if event.json["kind"] == "xecm.task.assigned" && event.json["tenant"] == "acme" => {
+            safety_form(number, start)
+        }
+        event => event,
+    }
+}
+
 type Maker = fn(u64, Timestamp) -> SampleEvent;
 
 const MAKERS: &[Maker] = &[

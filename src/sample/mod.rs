@@ -6,5 +6,5 @@ mod events;
 pub mod load;
 mod people;
 
-pub use events::{SampleEvent, Story, batch, poison, scene, story};
+pub use events::{SampleEvent, Story, batch, later, poison, scene, story};
 pub use people::{CROWD_ROLE, people};

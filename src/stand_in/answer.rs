@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Stage, html, lock};
+use super::{Host, Stage, html, lock};
 
 /// How long Bugle may take to write an answer down.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -32,6 +32,20 @@ pub struct Given<'g> {
     pub comment: Option<&'g str>,
     /// The answer's own id.
     pub response_id: &'g str,
+}
+
+/// What became of sending an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// Bugle has written it down, under this id.
+    Accepted {
+        /// What was answered.
+        words: String,
+        /// The answer's id.
+        response_id: String,
+    },
+    /// It was not taken.
+    Not(String),
 }
 
 #[derive(Deserialize)]
@@ -94,19 +108,40 @@ impl Phone {
         Ok(said["error"]["code"].as_str().map(str::to_owned))
     }
 
-    /// Sends an answer; what the card says from then on.
-    async fn send(&self, url: &str, token: &str, verb: &str) -> String {
+    /// Sends an answer.
+    async fn send(&self, url: &str, token: &str, verb: &str) -> Sent {
         let sent = self.post(url, &json!({ "reply_token": token, "answer": verb })).await;
         let words = verb.replace('_', " ");
         match sent {
-            Ok(response) if response.status() == StatusCode::ACCEPTED => format!("Answered: {words}"),
+            Ok(response) if response.status() == StatusCode::ACCEPTED => {
+                let said: Value = response.json().await.unwrap_or_default();
+                Sent::Accepted { words, response_id: said["response_id"].as_str().unwrap_or_default().to_owned() }
+            }
             Ok(response) => {
                 let status = response.status();
                 let said: Value = response.json().await.unwrap_or_default();
                 let code = said["error"]["code"].as_str().unwrap_or("no reason given").replace('_', " ");
-                format!("Not taken: {code} ({})", status.as_u16())
+                Sent::Not(format!("Not taken: {code} ({})", status.as_u16()))
             }
-            Err(_) => "Not sent: Bugle does not answer".to_owned(),
+            Err(_) => Sent::Not("Not sent: Bugle does not answer".to_owned()),
+        }
+    }
+}
+
+// === impl Sent ===
+
+impl Sent {
+    /// What the card of the push with this token says. That it was accepted says nothing of whether it counts: who can
+    /// know that is the host.
+    pub(super) fn words(&self, token: &str, host: Option<&dyn Host>) -> String {
+        match self {
+            Self::Not(why) => why.clone(),
+            Self::Accepted { words, response_id } => match host.map(|host| host.decided(token, response_id)) {
+                None => format!("Accepted: {words}. Bugle decides whether it counts."),
+                Some(None) => format!("Accepted: {words}. It is being decided whether it counts."),
+                Some(Some(Ok(()))) => format!("Your answer counts: {words}"),
+                Some(Some(Err(why))) => format!("Your answer, {words}, does not count: {why}"),
+            },
         }
     }
 }

@@ -17,6 +17,9 @@ pub trait Host: Send + Sync {
     /// Why that cannot be written down.
     fn wish(&self, token: &str, wish: Wish) -> Result<(), String>;
 
+    /// Whether an answer to the push with this token counts, or why it does not; `None` before that is decided.
+    fn decided(&self, token: &str, response_id: &str) -> Option<Result<(), String>>;
+
     /// What was decided about the matter of the push with this token.
     fn trail(&self, token: &str) -> Option<Trail>;
 

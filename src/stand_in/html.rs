@@ -163,11 +163,14 @@ fn footer(push: &Push, system: &str, offers: &Offers) -> String {
         push.actions.iter().for_each(|action| html += &button(push, action, offers.answer.as_deref()));
         html += "</div>";
     }
-    html += &format!(
-        r#"<details><summary>Details</summary><dl><dt>Kind</dt><dd>{}</dd><dt>Job</dt><dd>{}</dd></dl></details>"#,
-        escape(&push.kind),
-        escape(&push.job)
-    );
+    let kind = if push.kind.is_empty() {
+        String::new()
+    } else {
+        format!("<dt>Kind</dt><dd>{}</dd>", escape(&push.kind))
+    };
+    let job = escape(&push.job);
+    html +=
+        &format!(r"<details><summary>Details</summary><dl>{kind}<dt>Job</dt><dd>{job}</dd></dl></details>");
     html + "</footer>"
 }
 
@@ -285,6 +288,7 @@ mod tests {
             category: "approvals".into(),
             is_mandatory: false,
             actions: vec!["approve".into(), "request_info".into()],
+            sent: None,
             answered: None,
             priority: "high".into(),
             job: "otp-1000001".into(),
@@ -349,10 +353,10 @@ mod tests {
         let wanted = r#"action="/inbox/ada/answer?push=7&amp;verb=request_info"><button>request info"#;
         assert!(html.contains(wanted) && !html.contains("disabled"), "{html}");
         let html = card(
-            &Push { answered: Some("Answered: approve".into()), ..push() },
+            &Push { answered: Some("Your answer counts: approve".into()), ..push() },
             &Offers { wish: None, ..offers("x") },
         );
-        assert!(html.contains("Answered: approve") && !html.contains("<button"), "{html}");
+        assert!(html.contains("Your answer counts: approve") && !html.contains("<button"), "{html}");
     }
 
     #[test]

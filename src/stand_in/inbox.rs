@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::answer::Sent;
 use super::contract::{Destination, Message, Texts};
 use super::text::{self, Text};
 use crate::event::{Timestamp, hash128};
@@ -39,7 +40,7 @@ struct Kept {
     shown: Arc<Shown>,
     values: Values,
     /// What became of the answer that was given.
-    answered: Option<Box<str>>,
+    answered: Option<Box<Sent>>,
 }
 
 /// The values of [`Shown::uses`], in that order: one text, and where each ends.
@@ -89,7 +90,8 @@ pub(super) struct Push {
     pub(super) is_mandatory: bool,
     /// The answers offered.
     pub(super) actions: Vec<String>,
-    /// What became of the answer that was given.
+    /// What became of the answer that was given, and in words.
+    pub(super) sent: Option<Sent>,
     pub(super) answered: Option<String>,
     pub(super) priority: String,
     pub(super) job: String,
@@ -161,7 +163,7 @@ impl Inboxes {
         if collapse.is_some() {
             inbox.pushes.retain(|kept| kept.collapse != collapse);
         }
-        inbox.pushes.truncate(MOST_PUSHES - 1);
+        inbox.make_room();
         let kept = Kept {
             arrival: self.arrivals,
             at,
@@ -195,11 +197,11 @@ impl Inboxes {
     }
 
     /// Keeps what became of an answer.
-    pub(super) fn answered(&mut self, person: u32, arrival: u64, said: String) {
+    pub(super) fn answered(&mut self, person: u32, arrival: u64, sent: Sent) {
         let pushes = self.inboxes.get_mut(&person).map(|inbox| &mut inbox.pushes);
         let push = pushes.and_then(|pushes| pushes.iter_mut().find(|kept| kept.arrival == arrival));
         if let Some(push) = push {
-            push.answered = Some(said.into());
+            push.answered = Some(Box::new(sent));
         }
     }
 
@@ -228,6 +230,19 @@ impl Inboxes {
     }
 }
 
+// === impl Inbox ===
+
+impl Inbox {
+    /// The oldest leaves first, but what still asks for an answer.
+    fn make_room(&mut self) {
+        while self.pushes.len() >= MOST_PUSHES {
+            let asks = |kept: &Kept| kept.shown.actions.is_some() && kept.answered.is_none();
+            let at = self.pushes.iter().rposition(|kept| !asks(kept)).unwrap_or(self.pushes.len() - 1);
+            self.pushes.remove(at);
+        }
+    }
+}
+
 // === impl Values ===
 
 impl Values {
@@ -246,6 +261,15 @@ impl Values {
         let offset = |at: usize| self.ends.get(at).and_then(|end| usize::try_from(*end).ok());
         let start = if at == 0 { 0 } else { offset(at - 1)? };
         self.text.get(start..offset(at)?)
+    }
+}
+
+// === impl Push ===
+
+impl Push {
+    /// Whether it asks for a decision.
+    pub(super) fn asks(&self) -> bool {
+        self.actions.iter().any(|action| action == "approve")
     }
 }
 
@@ -279,7 +303,8 @@ impl Kept {
                 .filter(|action| !action.is_empty())
                 .map(str::to_owned)
                 .collect(),
-            answered: self.answered.as_deref().map(str::to_owned),
+            sent: self.answered.as_deref().cloned(),
+            answered: None,
             priority: shown.priority.clone(),
             job: shown.job.clone(),
         }

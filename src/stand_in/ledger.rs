@@ -9,6 +9,7 @@ use std::sync::Arc;
 use hashbrown::{HashMap, HashSet};
 use serde::Serialize;
 
+use super::answer::Sent;
 use super::arrived::Arrived;
 use super::contract::{Refusal, Submit, Texts};
 use super::faults::Faults;
@@ -337,9 +338,9 @@ impl Ledger {
     }
 
     /// Keeps what became of an answer.
-    pub(super) fn answered(&mut self, person: &str, arrival: u64, said: String) {
+    pub(super) fn answered(&mut self, person: &str, arrival: u64, sent: Sent) {
         if let Some(number) = self.numbers.get(person) {
-            self.inboxes.answered(*number, arrival, said);
+            self.inboxes.answered(*number, arrival, sent);
         }
     }
 

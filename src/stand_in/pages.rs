@@ -20,6 +20,7 @@ use super::{Stage, html, lock, story};
 
 const PEOPLE: &str = include_str!("pages/people.html");
 const INBOX: &str = include_str!("pages/inbox.html");
+const HEAD: &str = include_str!("pages/head.html");
 const STYLE: &str = include_str!("pages/style.css");
 const SCRIPT: &str = include_str!("pages/live.js");
 
@@ -44,6 +45,7 @@ pub(super) async fn people(State(stage): State<Arc<Stage>>, Query(search): Query
     let filled = html::fill(
         PEOPLE,
         &[
+            ("head", &head("Inboxes")),
             ("search", &html::escape(&search.q)),
             ("clock", &story::clock(&stage, "/")),
             ("story", story::guide(&stage)),
@@ -70,6 +72,7 @@ pub(super) async fn inbox(State(stage): State<Arc<Stage>>, Path(person): Path<St
     let filled = html::fill(
         INBOX,
         &[
+            ("head", &head(name)),
             ("name", &html::escape(name)),
             ("realm", &html::escape(realm)),
             ("initials", &html::escape(&html::initials(name))),
@@ -97,6 +100,11 @@ pub(super) async fn style() -> Response {
 /// `GET /live.js`.
 pub(super) async fn script() -> Response {
     ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], SCRIPT).into_response()
+}
+
+/// The head of every page.
+pub(super) fn head(title: &str) -> String {
+    html::fill(HEAD, &[("title", &html::escape(title))])
 }
 
 pub(super) fn page(html: String) -> Response {
@@ -174,8 +182,17 @@ fn people_parts(stage: &Stage, wanted: &str) -> [String; 2] {
 
 fn inbox_parts(stage: &Stage, person: &str) -> [String; 2] {
     let mut ledger = lock(&stage.ledger);
-    let (pushes, account) = (ledger.open_inbox(person), ledger.account(person).cloned());
+    let (mut pushes, account) = (ledger.open_inbox(person), ledger.account(person).cloned());
+    let tokens =
+        pushes.iter().flatten().map(|push| ledger.token_of(person, push.arrival).unwrap_or_default());
+    let tokens: Vec<String> = tokens.collect();
     drop(ledger);
+    for (push, token) in pushes.iter_mut().flatten().zip(&tokens) {
+        let host = stage.host.get().map(AsRef::as_ref);
+        push.answered = push.sent.as_ref().map(|sent| sent.words(token, host));
+    }
+    // What asks for a decision is not buried under what is only told.
+    pushes.iter_mut().for_each(|pushes| pushes.sort_by_key(|push| !push.asks()));
     let offers = story::offers(stage, person, pushes.as_deref().unwrap_or_default());
     let total = account.map_or(0, |account| account.pushes);
     let list = match pushes {
@@ -188,5 +205,10 @@ fn inbox_parts(stage: &Stage, person: &str) -> [String; 2] {
     };
     let noun = if total == 1 { "push" } else { "pushes" };
     let totals = format!(r#"<p id="totals">{} {noun}</p>"#, html::thousands(total));
-    [totals, format!(r#"<ol id="list" aria-live="polite" aria-label="Pushes, newest first">{list}</ol>"#)]
+    [
+        totals,
+        format!(
+            r#"<ol id="list" aria-live="polite" aria-label="Pushes: what asks for a decision, then the others, newest first">{list}</ol>"#
+        ),
+    ]
 }

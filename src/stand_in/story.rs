@@ -172,6 +172,7 @@ async fn trail(
     pages::page(html::fill(
         TRAIL,
         &[
+            ("head", &pages::head("What became of it")),
             ("events", &html::escape(&events)),
             ("clock", &clock(&stage, &format!("/inbox/{name}/trail?push={}", about.push))),
             ("back", &format!("/inbox/{name}")),

@@ -82,11 +82,19 @@ impl Decisions {
         self.lock().answers.by_key.get(&key).map(|(_, decision)| decision.clone())
     }
 
-    /// The newest answer with this word that a rule counted about a subject.
+    /// The newest answer with one of these words that a rule counted about a subject.
     #[must_use]
-    pub fn counted(&self, tenant: &str, subject: &str, rule: &str, verb: &str) -> Option<Counted> {
-        let key = counted_key(tenant, subject, rule, verb);
-        self.lock().counted.by_key.get(&key).map(|(_, counted)| counted.clone())
+    pub fn counted<'v>(
+        &self,
+        (tenant, subject, rule): (&str, &str, &str),
+        verbs: impl IntoIterator<Item = &'v str>,
+    ) -> Option<(Counted, &'v str)> {
+        let kept = self.lock();
+        let counted = verbs.into_iter().filter_map(|verb| {
+            let (_, counted) = kept.counted.by_key.get(&counted_key(tenant, subject, rule, verb))?;
+            Some((counted.clone(), verb))
+        });
+        counted.max_by_key(|(counted, _)| counted.at)
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {

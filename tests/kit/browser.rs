@@ -99,6 +99,23 @@ impl Browser {
         });
     }
 
+    /// Where a link leads that stands in a list's item with these words.
+    pub(crate) fn link(&self, css: &str, words: &str) -> String {
+        let href = "return [...document.querySelectorAll(arguments[0])]\
+                    .find(it => it.closest('li').innerText.includes(arguments[1]))?.href ?? null";
+        let mut found = None;
+        until(&format!("`{css}` beside `{words}` leads somewhere"), SOON, || {
+            found = self.run(href, &[css.into(), words.into()]).as_str().map(str::to_owned);
+            found.is_some()
+        });
+        found.expect("it was just found")
+    }
+
+    /// Whether there is such an element.
+    pub(crate) fn has(&self, css: &str) -> bool {
+        self.run("return document.querySelector(arguments[0]) !== null", &[css.into()]) == true
+    }
+
     /// Writes into a field.
     pub(crate) fn fill(&self, css: &str, text: &str) {
         let write = "document.querySelector(arguments[0]).value = arguments[1]";

@@ -12,7 +12,7 @@ pub(crate) mod ground;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod python;
-mod services;
+pub(crate) mod services;
 pub(crate) mod site;
 
 use std::fs::File;

@@ -113,6 +113,18 @@ impl Host for DemoHost {
         Ok(())
     }
 
+    fn decided(&self, token: &str, response_id: &str) -> Option<Result<(), String>> {
+        let claims = self.keys.verify(token, Timestamp::default()).ok()?;
+        let decision = self.board.answers.of(&claims.tenant, response_id, &claims.person)?;
+        let Some(word) = decision.refused else { return Some(Ok(())) };
+        let about = (claims.tenant.as_str(), claims.subject.as_str(), claims.rule.as_str());
+        let first = self.board.answers.counted(about, ["approve", "reject"]);
+        Some(Err(match first.filter(|_| word == "already_answered") {
+            Some((first, verb)) => format!("{} was first: {verb}", first.person),
+            None => word.replace('_', " "),
+        }))
+    }
+
     fn trail(&self, token: &str) -> Option<Trail> {
         let (_, subject) = self.claims(token)?;
         let matter = lock(&self.trails).of(&subject);

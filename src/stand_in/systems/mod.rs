@@ -125,6 +125,8 @@ pub(super) struct Systems {
     workflows: workflows::Workflows,
     nodes: BTreeMap<String, Node>,
     people: people::People,
+    /// When each task and work item came: after how many things were done, and as the how many-th.
+    since: BTreeMap<String, (usize, usize)>,
 }
 
 /// Companies whose systems answer under one address, one after the other.
@@ -297,13 +299,16 @@ pub(super) fn learn(systems: &mut Systems, event: &Value) {
                 "status_key": data["status_key"].as_str().unwrap_or("s1"),
             });
             if let Ok(task) = serde_json::from_value(task) {
-                systems.workflows.add(task);
+                systems.add_task(task);
             }
         }
         Some("devadmin.workitem.raised") => {
             if let Ok(mut item) = serde_json::from_value::<WorkItem>(data["work_item"].clone()) {
                 item.title = text(&event["entity"]["name"]);
-                systems.items.entry(item.id.clone()).or_insert(item);
+                if !systems.items.contains_key(&item.id) {
+                    systems.came(item.id.clone());
+                    systems.items.insert(item.id.clone(), item);
+                }
             }
         }
         _ => {}
@@ -333,12 +338,25 @@ impl Systems {
 
     pub(super) fn add(&mut self, things: Things) {
         self.flows.known.extend(things.flows);
-        self.items.extend(things.work_items.into_iter().map(|item| (item.id.clone(), item)));
+        for item in things.work_items {
+            self.came(item.id.clone());
+            self.items.insert(item.id.clone(), item);
+        }
         self.nodes.extend(things.nodes.into_iter().map(|node| (node.id.clone(), node)));
-        things.workflows.into_iter().for_each(|task| self.workflows.add(task));
+        things.workflows.into_iter().for_each(|task| self.add_task(task));
         self.people.groups.extend(things.groups);
         things.people.into_iter().for_each(|employee| self.people.add(employee));
         self.people.employees.retain(|name, _| !things.gone.contains(name));
+    }
+
+    fn add_task(&mut self, task: Workflow) {
+        let (process, subprocess, task) = self.workflows.add(task);
+        self.came(format!("{process}/{subprocess}/{task}"));
+    }
+
+    fn came(&mut self, thing: String) {
+        let at = (self.applied.len(), self.since.len() + 1);
+        self.since.insert(thing, at);
     }
 
     pub(super) fn applied(&self) -> Vec<Applied> {

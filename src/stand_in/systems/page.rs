@@ -1,9 +1,11 @@
-//! Page: the source systems as a browser sees them, things that were acted on first.
+//! Page: the source systems as a browser sees them, what changed last first.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::response::Response;
+use serde::Deserialize;
 
 use super::super::{Stage, html, lock, pages, story};
 use super::{Applied, Systems, Workflow};
@@ -18,35 +20,102 @@ struct Card {
     title: String,
     id: String,
     state: String,
+    /// Whether an answer was carried out and it waits for none.
+    is_over: bool,
     /// What was done with it last, and by whom.
     done: Option<(String, String)>,
+    /// Grows with everything that happens.
+    newest: (usize, usize),
     /// The steps of a workflow: each in words, and whether it is over (`done`), now (`now`) or to come.
     steps: Vec<(String, &'static str)>,
 }
 
-/// `GET /systems`.
-pub(super) async fn page(State(stage): State<Arc<Stage>>) -> Response {
-    let [totals, list] = parts(&stage);
-    let clock = story::clock(&stage, "/systems");
-    pages::page(html::fill(PAGE, &[("clock", &clock), ("totals", &totals), ("list", &list)]))
+/// Which things are wanted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Stand {
+    /// All of them.
+    #[default]
+    All,
+    /// Those that wait for an answer.
+    Waiting,
+    /// Those that are over.
+    Over,
 }
 
-/// `GET /systems/events`.
-pub(super) async fn events(State(stage): State<Arc<Stage>>) -> Response {
-    pages::follow(stage, parts)
+#[derive(Deserialize)]
+pub(super) struct Wanted {
+    #[serde(default)]
+    state: Stand,
 }
 
-fn parts(stage: &Stage) -> [String; 2] {
+/// `GET /systems?state=waiting`.
+pub(super) async fn page(State(stage): State<Arc<Stage>>, Query(wanted): Query<Wanted>) -> Response {
+    let [totals, list] = parts(&stage, wanted.state);
+    let here = format!("/systems?state={}", wanted.state.word());
+    pages::page(html::fill(
+        PAGE,
+        &[
+            ("head", &pages::head("Source systems")),
+            ("events", &format!("/systems/events?state={}", wanted.state.word())),
+            ("clock", &story::clock(&stage, &here)),
+            ("states", &wanted.state.links()),
+            ("totals", &totals),
+            ("list", &list),
+        ],
+    ))
+}
+
+/// `GET /systems/events?state=waiting`.
+pub(super) async fn events(State(stage): State<Arc<Stage>>, Query(wanted): Query<Wanted>) -> Response {
+    pages::follow(stage, move |stage| parts(stage, wanted.state))
+}
+
+fn parts(stage: &Stage, wanted: Stand) -> [String; 2] {
     let systems = lock(&stage.systems);
-    let cards = systems.cards();
+    let mut cards = systems.cards();
     let noun = if systems.applied.len() == 1 { "answer" } else { "answers" };
-    let totals = format!(r#"<p id="totals">{} {noun} carried out</p>"#, systems.applied.len());
+    let carried = format!("{} {noun} carried out", systems.applied.len());
+    cards.retain(|card| wanted.wants(card));
+    let shown = match cards.len() {
+        count if count > MOST => format!(", the newest {MOST} of {count}"),
+        _ => String::new(),
+    };
+    let totals = format!(r#"<p id="totals">{carried}{shown}</p>"#);
     let list = if cards.is_empty() {
-        r#"<li class="empty" id="empty">Nothing waits here for an answer yet.</li>"#.to_owned()
+        r#"<li class="empty" id="empty">There is nothing of this kind here yet.</li>"#.to_owned()
     } else {
         cards.iter().take(MOST).map(Card::html).collect()
     };
     [totals, format!(r#"<ol id="list" aria-live="polite">{list}</ol>"#)]
+}
+
+// === impl Stand ===
+
+impl Stand {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Waiting => "waiting",
+            Self::Over => "over",
+        }
+    }
+
+    fn wants(self, card: &Card) -> bool {
+        match self {
+            Self::All => true,
+            Self::Waiting => !card.is_over,
+            Self::Over => card.is_over,
+        }
+    }
+
+    fn links(self) -> String {
+        let link = |state: Self| {
+            let here = if state == self { r#" aria-current="page""# } else { "" };
+            format!(r#"<a class="link" href="/systems?state={0}"{here}>{0}</a>"#, state.word())
+        };
+        [Self::All, Self::Waiting, Self::Over].map(link).concat()
+    }
 }
 
 // === impl Systems ===
@@ -54,9 +123,14 @@ fn parts(stage: &Stage) -> [String; 2] {
 impl Systems {
     fn cards(&self) -> Vec<Card> {
         let last = |thing: &str| {
-            let about = |applied: &&Applied| applied.thing.split('#').next() == Some(thing);
-            let done = self.applied.iter().rev().find(about);
-            done.map(|applied| (applied.what.clone(), applied.by.clone()))
+            let about = |applied: &Applied| applied.thing.split('#').next() == Some(thing);
+            let at = self.applied.iter().rposition(about)?;
+            Some((at, (self.applied[at].what.clone(), self.applied[at].by.clone())))
+        };
+        // What was done is newer than what came before it, and older than what came then.
+        let newest = |thing: &str, done: Option<usize>| {
+            let came = self.since.get(thing).copied().unwrap_or_default();
+            done.map_or(came, |done| came.max((done + 1, 0)))
         };
         let tasks = self.workflows.tasks.iter().map(|((process, subprocess, task), workflow)| {
             let id = format!("{process}/{subprocess}/{task}");
@@ -65,26 +139,37 @@ impl Systems {
                 (false, Some(by)) => format!("accepted by {by}"),
                 (false, None) => format!("waiting, round {}", workflow.status_key.trim_start_matches('s')),
             };
-            let steps = workflow.steps();
-            Card { system: "xecm", title: workflow.title.clone(), done: last(&id), id, state, steps }
+            let done = last(&id);
+            Card {
+                system: "xecm",
+                title: workflow.title.clone(),
+                newest: newest(&id, done.as_ref().map(|(at, _)| *at)),
+                is_over: workflow.is_done,
+                done: done.map(|(_, done)| done),
+                id,
+                state,
+                steps: workflow.steps(),
+            }
         });
         let items = self.items.values().map(|item| {
             let state = match item.escalation_level {
                 0 => item.state.clone(),
                 level => format!("{}, escalated to level {level}", item.state),
             };
+            let done = last(&item.id);
             Card {
                 system: "devadmin",
                 title: item.title.clone(),
+                newest: newest(&item.id, done.as_ref().map(|(at, _)| *at)),
+                is_over: done.is_some(),
                 id: item.id.clone(),
                 state,
-                done: last(&item.id),
+                done: done.map(|(_, done)| done),
                 steps: Vec::new(),
             }
         });
         let mut cards: Vec<Card> = tasks.chain(items).collect();
-        // What nobody has acted on yet comes after what somebody has.
-        cards.sort_by_key(|card| card.done.is_none());
+        cards.sort_by_key(|card| Reverse(card.newest));
         cards
     }
 }

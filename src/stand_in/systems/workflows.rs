@@ -306,12 +306,14 @@ impl Systems {
 // === impl Workflows ===
 
 impl Workflows {
-    pub(super) fn add(&mut self, mut task: Workflow) {
+    /// Its place: process, subprocess, task.
+    pub(super) fn add(&mut self, mut task: Workflow) -> (String, String, String) {
         if task.subprocess_id.is_empty() {
             task.subprocess_id.clone_from(&task.process_id);
         }
         let place = (task.process_id.clone(), task.subprocess_id.clone(), task.task_id.clone());
-        self.tasks.insert(place, task);
+        self.tasks.insert(place.clone(), task);
+        place
     }
 
     /// Nobody is signed in any more.
