@@ -38,6 +38,13 @@ struct Rig {
 
 impl Rig {
     fn new(secrets: &[&str]) -> Self {
+        Self::with(|config, _| {
+            config.answers.webhook_secrets = secrets.iter().map(|secret| (*secret).into()).collect();
+        })
+    }
+
+    /// With settings of its own, which may name the stand-in.
+    fn with(set: impl FnOnce(&mut Config, &str)) -> Self {
         let runtime = Arc::new(Runtime::new().unwrap());
         let stand_in = runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -47,7 +54,7 @@ impl Rig {
         config.push.url = stand_in.url();
         config.admin.listen.set_port(0);
         config.answers.listen.set_port(0);
-        config.answers.webhook_secrets = secrets.iter().map(|secret| (*secret).into()).collect();
+        set(&mut config, &stand_in.url());
         let model = Model::new();
         model.create(&wiring::specs(&config).unwrap()).unwrap();
         let ledgers = Ledgers::open(&model).unwrap();
@@ -103,12 +110,34 @@ impl Rig {
 
     /// What the door says to a request: the status, and the code of a refusal.
     fn post(&self, body: &Json) -> (u16, String) {
+        self.post_as(None, body)
+    }
+
+    /// The same of somebody's session at the gateway.
+    fn post_as(&self, session: Option<&str>, body: &Json) -> (u16, String) {
         let url = format!("http://{}/v1/answers", self.app.answers);
         self.runtime.block_on(async {
-            let answer = reqwest::Client::new().post(url).body(body.to_string()).send().await.unwrap();
+            let mut request = reqwest::Client::new().post(url).body(body.to_string());
+            if let Some(session) = session {
+                request = request.header("otagtoken", session);
+            }
+            let answer = request.send().await.unwrap();
             let (status, said) = (answer.status().as_u16(), answer.json::<Json>().await.unwrap());
             (status, said["error"]["code"].as_str().unwrap_or_default().to_owned())
         })
+    }
+
+    /// One call of the stand-in's gateway about sessions.
+    fn sessions(&self, method: reqwest::Method, body: &Json) -> Json {
+        let url = format!("{}/gateway/sessions", self.stand_in.url());
+        self.runtime.block_on(async {
+            let answer = reqwest::Client::new().request(method, url).json(body).send().await.unwrap();
+            serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap_or_default()
+        })
+    }
+
+    fn sign_in(&self, user: &str) -> String {
+        self.sessions(reqwest::Method::POST, &json!({ "user": user }))["token"].as_str().unwrap().to_owned()
     }
 
     /// A token as a push carries it.
@@ -182,5 +211,52 @@ fn with_a_shared_secret_only_signed_requests_are_heard() {
     let token = rig.token("da-3-change", Span::from_secs(86_400));
     let unsigned = rig.post(&json!({ "reply_token": token, "answer": "approve" }));
     assert_eq!(unsigned, (401, "bad_signature".to_owned()));
+    rig.app.stop();
+}
+
+/// A gateway at this address.
+fn ask(config: &mut Config, url: &str, keep: Span) {
+    let gateway = &mut config.answers.gateway;
+    (gateway.url, gateway.app, gateway.keep) = (Some(url.to_owned()), Some("otnotify".to_owned()), keep);
+    gateway.app_key = Some("a key".into());
+}
+
+#[test]
+fn with_a_gateway_an_answer_needs_the_session_of_who_was_asked() {
+    let mut rig = Rig::with(|config, url| ask(config, url, Span::from_secs(300)));
+    rig.publish("devadmin.change.requested", &request());
+    rig.until("both approvers are asked", |_, books| books.tellings.told == 2);
+    let token = rig.token("da-3-change", Span::from_secs(86_400));
+    let answer = json!({ "reply_token": token, "answer": "approve", "response_id": "r-1" });
+    let not_signed_in = (401, "not_signed_in".to_owned());
+    assert_eq!(rig.post(&answer), not_signed_in, "the push alone is not enough");
+    assert_eq!(rig.post_as(Some("otag-of-nobody"), &answer), not_signed_in);
+    let (hers, his) = (rig.sign_in("mara.weber"), rig.sign_in("jonas.klein"));
+    assert_eq!(rig.post_as(Some(&hers), &answer), (403, "not_you".to_owned()));
+    assert_eq!(rig.post_as(Some(&his), &answer), (202, String::new()));
+    // It is believed for a while, and not asked again.
+    let asked = || rig.sessions(reqwest::Method::GET, &Json::Null)["asked"].as_u64();
+    let before = asked();
+    rig.sessions(reqwest::Method::DELETE, &json!({ "token": his }));
+    assert_eq!(rig.post_as(Some(&his), &answer), (202, String::new()));
+    assert_eq!(asked(), before);
+    // A button of the inbox is pressed by who is signed in there.
+    assert!(rig.press("mara.weber", "approve").contains("Accepted: approve"));
+    rig.until("all are decided", |_, books| books.answers.received == 3);
+    rig.app.stop();
+}
+
+#[test]
+fn who_is_signed_out_or_cannot_be_asked_for_is_not_heard() {
+    let rig = Rig::with(|config, url| ask(config, url, Span::from_millis(1)));
+    let token = rig.token("da-3-change", Span::from_secs(86_400));
+    let answer = json!({ "reply_token": token, "answer": "approve" });
+    let session = rig.sign_in("jonas.klein");
+    assert_eq!(rig.post_as(Some(&session), &answer), (202, String::new()));
+    rig.sessions(reqwest::Method::DELETE, &json!({ "token": session }));
+    assert_eq!(rig.post_as(Some(&session), &answer), (401, "not_signed_in".to_owned()));
+    rig.app.stop();
+    let rig = Rig::with(|config, _| ask(config, "http://127.0.0.1:9", Span::from_secs(30)));
+    assert_eq!(rig.post_as(Some(&session), &answer), (503, "unavailable".to_owned()));
     rig.app.stop();
 }

@@ -20,6 +20,7 @@ use super::page::{Asks, moment, page, refusal};
 use super::{Door, Refused, id_of};
 use crate::clock::{self, Tick};
 use crate::event::Timestamp;
+use crate::event::answer::{Proof, VerifiedBy};
 use crate::event::notice::Verb;
 use crate::push::reply_token::{ANSWERABLE, Claims};
 use crate::store::decisions::Counted;
@@ -177,7 +178,12 @@ impl Door {
         let response_id = id_of(token, verb);
         let ended = || self.board.answers.of(&claims.tenant, &response_id, &claims.person);
         let before = ended().map_or(0, |decision| decision.number);
-        self.accept(&claims, (&rule, generation), (verb, comment, &response_id), now).await?;
+        let verified_by = match identity {
+            Identity::Proxy { .. } => VerifiedBy::Oidc,
+            Identity::Link => VerifiedBy::SignedLink,
+        };
+        let proof = Proof { verified_by, client_id: None };
+        self.accept((&claims, &proof), (&rule, generation), (verb, comment, &response_id), now).await?;
         let (began, mut looks) = (Tick::now(), tokio::time::interval(LOOK_EVERY));
         while began.elapsed() < PATIENCE {
             looks.tick().await;

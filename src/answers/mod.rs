@@ -1,7 +1,7 @@
 //! Door for answers: what people tap on their phones comes in here, and goes to the subject that asked.
 //!
-//! It proves who answers, by the reply token that was signed when the push was sent, and hands the answer to
-//! `bugle.subjects`; it decides nothing. Whether the answer still counts is the subject lane's to say. A 202
+//! It proves who answers, by the reply token that was signed when the push was sent, and where a gateway can be asked
+//! also by whose session it comes from; and hands the answer to `bugle.subjects`. It decides nothing. Whether the answer still counts is the subject lane's to say. A 202
 //! means that the answer is safe in Kafka. A signed link does the same in a browser: `links`.
 
 use std::future::Future;
@@ -21,12 +21,13 @@ use tokio::net::TcpListener;
 
 use crate::broker::{Broker, Outgoing, Topic};
 use crate::clock;
-use crate::event::answer::{Answer, MOST_COMMENT_BYTES};
+use crate::event::answer::{Answer, MOST_COMMENT_BYTES, Proof, VerifiedBy};
 use crate::event::frame::FrameHead;
 use crate::event::notice::Verb;
 use crate::event::{Fact, SubjectKey, Timestamp, hash128};
 use crate::flow::frames;
 use crate::push::KeyRing;
+use crate::push::gateway::{Gateway, Session, TOKEN_HEADER, Unproven};
 use crate::push::reply_token::{Claims, Refusal};
 use crate::push::signature::{self, Secret};
 use crate::push::status::MOST_STATUS_BYTES;
@@ -61,6 +62,8 @@ pub struct Door {
     pub board: Arc<Board>,
     /// With any, a request must be signed by one of them (Standard Webhooks).
     pub secrets: Arc<[Secret]>,
+    /// Who says whose session a request comes from; none: nobody is asked.
+    pub gateway: Option<Arc<Gateway>>,
     /// Who answers by a link; none: nobody does.
     pub links: Option<Arc<Identity>>,
     /// Who says what became of pushes; none: nobody does.
@@ -123,13 +126,25 @@ async fn answer(State(door): State<Door>, headers: HeaderMap, body: Bytes) -> Re
 impl Door {
     async fn take_in(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<String, Refused> {
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let signed = signature::check(&self.secrets, header, body, now)
-            .map_err(|why| Refused::new(StatusCode::UNAUTHORIZED, "bad_signature", why))?;
+        let session = self.session(header(TOKEN_HEADER)).await?;
+        let signed = match session {
+            Some(_) => None,
+            None => signature::check(&self.secrets, header, body, now)
+                .map_err(|why| Refused::new(StatusCode::UNAUTHORIZED, "bad_signature", why))?,
+        };
         let given: Given = serde_json::from_slice(body).map_err(|error| {
             let wanted = "send {\"reply_token\": \"…\", \"answer\": \"approve\"}";
             Refused::new(StatusCode::BAD_REQUEST, "bad_request", format!("{error}; {wanted}"))
         })?;
         let claims = self.keys.verify(&given.reply_token, now).map_err(Refused::of)?;
+        if session.as_ref().is_some_and(|session| session.user_id != claims.person) {
+            let told = "somebody else was asked; only they can answer this";
+            return Err(Refused::new(StatusCode::FORBIDDEN, "not_you", told));
+        }
+        let proof = session.map_or_else(Proof::default, |session| Proof {
+            verified_by: VerifiedBy::OtagSession,
+            client_id: session.client_id,
+        });
         let verb = Verb::ALL.into_iter().find(|verb| verb.as_str() == given.answer);
         let verb = verb.ok_or_else(|| Refused::no_answer(&given.answer))?;
         let (rule, generation) = self.rule_of(&claims)?;
@@ -143,9 +158,30 @@ impl Door {
                 format!("`response_id` takes 1 to {MOST_ID} letters, digits and signs of ASCII, no space");
             return Err(Refused::new(StatusCode::BAD_REQUEST, "bad_request", told));
         }
-        self.accept(&claims, (&rule, generation), (verb, given.comment.as_deref(), &response_id), now)
-            .await?;
+        let said = (verb, given.comment.as_deref(), response_id.as_str());
+        self.accept((&claims, &proof), (&rule, generation), said, now).await?;
         Ok(response_id)
+    }
+
+    /// Whose session a request comes from, where it says so and somebody can be asked.
+    ///
+    /// **Invariant:** with a gateway, a request that is not signed is heard only when the gateway says who sent it.
+    async fn session(&self, token: Option<&str>) -> Result<Option<Session>, Refused> {
+        let Some(gateway) = &self.gateway else { return Ok(None) };
+        let Some(token) = token else {
+            let told = "send the token of your session as `otagtoken`";
+            let none = || Refused::new(StatusCode::UNAUTHORIZED, "not_signed_in", told);
+            return if self.secrets.is_empty() { Err(none()) } else { Ok(None) };
+        };
+        let refused = |unproven: Unproven| match unproven {
+            Unproven::NotSignedIn => {
+                Refused::new(StatusCode::UNAUTHORIZED, "not_signed_in", unproven.to_string())
+            }
+            Unproven::Unavailable => {
+                Refused::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", unproven.to_string())
+            }
+        };
+        gateway.whose(token).await.map(Some).map_err(refused)
     }
 
     /// The rule that asked, and the generation of the rules it is from.
@@ -161,7 +197,7 @@ impl Door {
     /// Hands an answer on whose person is proven.
     async fn accept(
         &self,
-        claims: &Claims,
+        (claims, proof): (&Claims, &Proof),
         (rule, generation): (&Rule, u64),
         (verb, comment, response_id): (Verb, Option<&str>, &str),
         now: Timestamp,
@@ -180,7 +216,7 @@ impl Door {
             comment,
             received_at: now,
         };
-        let item = answer.item(rule.source, (&claims.subject, &claims.rule));
+        let item = answer.proven(proof, rule.source, (&claims.subject, &claims.rule));
         self.hand_on(claims, generation, item).await?;
         let fact = Fact::Answered { count: 1 };
         telemetry::meters::count(&fact);

@@ -298,6 +298,7 @@ impl App {
             rules: Arc::clone(&parts.rules),
             board: Arc::clone(&parts.board),
             secrets: secrets.collect::<Result<Vec<_>, _>>()?.into(),
+            gateway: wiring::gateway(config)?,
             links: wiring::links(config),
             marks: config
                 .answers

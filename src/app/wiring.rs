@@ -19,6 +19,7 @@ use crate::engine::shelf::Shelf;
 use crate::event::{Span, Topic};
 use crate::flow::{OutputIds, Parking, Plan, TenantDefaults};
 use crate::push::KeyRing;
+use crate::push::gateway::{Gateway, GatewaySettings};
 use crate::source_systems::{Addresses, ContentServer, Offices, Service};
 use crate::store::folder::Folder;
 use crate::topology::Kinds;
@@ -190,6 +191,24 @@ pub fn keys(config: &Config) -> Result<KeyRing, Unready> {
     // The key ring signs with its first key.
     keys.sort_by_key(|(id, _)| *id != current);
     Ok(KeyRing::new(keys)?.with_links(config.answers.public_url.as_deref()))
+}
+
+/// Who says whose session an answer comes from; none where nobody is to be asked.
+///
+/// # Errors
+/// [`Unready::Push`].
+pub fn gateway(config: &Config) -> Result<Option<Arc<Gateway>>, Unready> {
+    let settings = &config.answers.gateway;
+    let Some(url) = settings.url.clone() else { return Ok(None) };
+    let gateway = Gateway::new(GatewaySettings {
+        url,
+        app: settings.app.clone().unwrap_or_default(),
+        key: settings.app_key.clone().unwrap_or_default(),
+        known_by: settings.known_by,
+        keep: settings.keep.to_duration(),
+        timeout: settings.timeout.to_duration(),
+    })?;
+    Ok(Some(Arc::new(gateway)))
 }
 
 /// Who answers by a link; none where no link leads here.

@@ -5,12 +5,10 @@ use std::collections::BTreeMap;
 use super::fault::{Code, Fault};
 use super::outputs::{decode, maybe_text, occasion, source_index};
 use super::wire::{Cursor, put_count, put_framing, put_long, put_maybe_text, put_text};
+use crate::event::answer::{Proof, VerifiedBy};
 use crate::event::notice::Verb;
 use crate::event::write_back::{Entity, WriteBack};
 use crate::event::{Source, Timestamp};
-
-/// The symbols of `VerifiedBy`: all answers of today come with the reply token that Bugle signed.
-const VERIFIED_BY: usize = 4;
 
 /// Writes an answer to carry out, framed with a schema id.
 #[must_use]
@@ -35,8 +33,9 @@ pub fn encode(id: u32, answer: &WriteBack) -> Vec<u8> {
     put_count(&mut out, Verb::ALL.iter().position(|verb| *verb == answer.verb).unwrap_or_default());
     put_maybe_text(&mut out, answer.comment.as_deref());
     put_text(&mut out, &answer.responder);
-    put_maybe_text(&mut out, None);
-    put_long(&mut out, 0);
+    put_maybe_text(&mut out, answer.proof.client_id.as_deref());
+    let by = VerifiedBy::ALL.iter().zip(0..).find(|(by, _)| **by == answer.proof.verified_by);
+    put_long(&mut out, by.map_or(0, |(_, at)| at));
     put_long(&mut out, answer.responded_at.millis());
     put_map(&mut out, &answer.target);
     put_map(&mut out, &answer.set);
@@ -78,8 +77,8 @@ pub fn read(value: &[u8]) -> Result<WriteBack, Fault> {
         let verb = Verb::ALL[cursor.index(Verb::ALL.len(), Code::BadEnum)?];
         let comment = maybe_text(cursor)?;
         let responder = text(cursor)?;
-        maybe_text(cursor)?;
-        cursor.index(VERIFIED_BY, Code::BadEnum)?;
+        let client_id = maybe_text(cursor)?;
+        let verified_by = VerifiedBy::ALL[cursor.index(VerifiedBy::ALL.len(), Code::BadEnum)?];
         let responded_at = Timestamp::from_millis(cursor.long()?);
         let (target, set) = (map(cursor)?, map(cursor)?);
         Ok(WriteBack {
@@ -96,6 +95,7 @@ pub fn read(value: &[u8]) -> Result<WriteBack, Fault> {
             verb,
             comment,
             responder,
+            proof: Proof { verified_by, client_id },
             responded_at,
             target,
             set,
@@ -125,8 +125,9 @@ mod tests {
     #[test]
     fn an_answer_to_carry_out_is_read_as_written_and_by_others_too() {
         let schemas = Schemas::built_in();
-        for verb in Verb::ALL {
-            let mut answer = WriteBack { verb, ..approval("r-1") };
+        for (verb, verified_by) in Verb::ALL.into_iter().zip(VerifiedBy::ALL.into_iter().cycle()) {
+            let proof = Proof { verified_by, client_id: Some("c-1".to_owned()) };
+            let mut answer = WriteBack { verb, proof, ..approval("r-1") };
             answer.entity.version = Some("3".to_owned());
             let bytes = encode(7, &answer);
             let mut body = &bytes[FRAMING..];
@@ -136,6 +137,9 @@ mod tests {
             let field = |name: &str| fields.iter().find(|(field, _)| field == name).unwrap().1.clone();
             assert_eq!(field("response_id"), Value::String("r-1".to_owned()));
             assert!(matches!(field("decision"), Value::Enum(_, word) if word == verb.as_str()));
+            let Value::Record(responder) = field("responder") else { panic!("no record") };
+            let by = &responder.iter().find(|(field, _)| field == "verified_by").unwrap().1;
+            assert!(matches!(by, Value::Enum(_, word) if word == verified_by.as_str()));
             let Value::Map(set) = field("set") else { panic!("no map") };
             assert_eq!(set["custom_action"], Value::String("approve".to_owned()));
             assert_eq!(read(&bytes).unwrap(), answer);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::answer::Proof;
 use super::notice::Verb;
 use super::{Occasion, Source, Span, Timestamp};
 
@@ -51,6 +52,8 @@ pub struct WriteBack {
     pub comment: Option<String>,
     /// Who answered: the source system sees them and nobody else as the one who acts.
     pub responder: String,
+    /// How that was proven.
+    pub proof: Proof,
     /// When the answer came in.
     pub responded_at: Timestamp,
     /// What the source needs to find the place, and what the person saw there, by field path.
@@ -191,6 +194,7 @@ pub(crate) mod tests {
             verb: Verb::Approve,
             comment: Some("Looks fine".to_owned()),
             responder: "jdoe@Content Server Members".to_owned(),
+            proof: Proof::default(),
             responded_at: Timestamp::from_millis(1_767_603_600_000),
             target: text(&[
                 ("process_id", "115295"),

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::codec;
+use crate::event::answer::Proof;
 use crate::event::ids::partition_of;
 use crate::event::notice::Verb;
 use crate::event::shape::slot;
@@ -69,6 +70,7 @@ pub(super) fn owe(given: &Given<'_>, (rule, change): (&Rule, &Change<'_>), plan:
         verb: answer.verb,
         comment: answer.comment.map(str::to_owned),
         responder: answer.person.to_owned(),
+        proof: Proof::of(given.item),
         responded_at: answer.received_at,
         target: target.collect(),
         set,

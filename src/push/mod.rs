@@ -19,6 +19,7 @@ pub mod category;
 pub mod client;
 pub mod credentials;
 
+pub mod gateway;
 pub mod mra;
 pub mod outcome;
 pub mod reply_token;

@@ -65,7 +65,9 @@ pub(super) async fn press(
         return (StatusCode::NOT_FOUND, "there is no such push, or nobody who hears answers\n")
             .into_response();
     };
-    let said = stage.phone.send(&url, &token, &pressed.verb).await;
+    // Who presses is signed in, as in the app: where Bugle asks the gateway, it hears whose the button is.
+    let session = lock(&stage.sessions).of(&person);
+    let said = stage.phone.send((&url, &session), &token, &pressed.verb).await;
     lock(&stage.ledger).answered(&person, pressed.push, said);
     stage.version.send_modify(|version| *version += 1);
     Redirect::to(&format!("/inbox/{}", html::percent(&person))).into_response()
@@ -92,15 +94,15 @@ impl Phone {
         *lock(&self.url) = Some(url);
     }
 
-    async fn post(&self, url: &str, body: &Value) -> reqwest::Result<reqwest::Response> {
+    fn request(&self, url: &str, body: &Value) -> reqwest::RequestBuilder {
         let address = format!("{}/v1/answers", url.trim_end_matches('/'));
-        self.http.post(address).timeout(PATIENCE).json(body).send().await
+        self.http.post(address).timeout(PATIENCE).json(body)
     }
 
     /// Sends an answer, and says why it was not taken in.
     pub(super) async fn give(&self, given: &Given<'_>) -> Result<Option<String>, String> {
         let url = self.answers().ok_or("nobody hears answers")?;
-        let sent = self.post(&url, &json!(given)).await.map_err(|error| error.to_string())?;
+        let sent = self.request(&url, &json!(given)).send().await.map_err(|error| error.to_string())?;
         if sent.status() == StatusCode::ACCEPTED {
             return Ok(None);
         }
@@ -109,13 +111,17 @@ impl Phone {
     }
 
     /// Sends an answer.
-    async fn send(&self, url: &str, token: &str, verb: &str) -> Sent {
-        let sent = self.post(url, &json!({ "reply_token": token, "answer": verb })).await;
+    async fn send(&self, (url, session): (&str, &str), token: &str, verb: &str) -> Sent {
+        let answer = json!({ "reply_token": token, "answer": verb });
+        let sent = self.request(url, &answer).header("otagtoken", session).send().await;
         let words = verb.replace('_', " ");
         match sent {
             Ok(response) if response.status() == StatusCode::ACCEPTED => {
                 let said: Value = response.json().await.unwrap_or_default();
-                Sent::Accepted { words, response_id: said["response_id"].as_str().unwrap_or_default().to_owned() }
+                Sent::Accepted {
+                    words,
+                    response_id: said["response_id"].as_str().unwrap_or_default().to_owned(),
+                }
             }
             Ok(response) => {
                 let status = response.status();
@@ -136,12 +142,14 @@ impl Sent {
     pub(super) fn words(&self, token: &str, host: Option<&dyn Host>) -> String {
         match self {
             Self::Not(why) => why.clone(),
-            Self::Accepted { words, response_id } => match host.map(|host| host.decided(token, response_id)) {
-                None => format!("Accepted: {words}. Bugle decides whether it counts."),
-                Some(None) => format!("Accepted: {words}. It is being decided whether it counts."),
-                Some(Some(Ok(()))) => format!("Your answer counts: {words}"),
-                Some(Some(Err(why))) => format!("Your answer, {words}, does not count: {why}"),
-            },
+            Self::Accepted { words, response_id } => {
+                match host.map(|host| host.decided(token, response_id)) {
+                    None => format!("Accepted: {words}. Bugle decides whether it counts."),
+                    Some(None) => format!("Accepted: {words}. It is being decided whether it counts."),
+                    Some(Some(Ok(()))) => format!("Your answer counts: {words}"),
+                    Some(Some(Err(why))) => format!("Your answer, {words}, does not count: {why}"),
+                }
+            }
         }
     }
 }

@@ -10,6 +10,8 @@
 //! | `GET`, `POST`, `DELETE /mra/v1/outbound/push/webhook` | who is told what became of jobs |
 //! | `POST /tenants/{tenant}/oauth2/token` | a bearer token |
 //! | `POST /deployments/notifications/{app}/fcm-push` | the same as an AppWorks Gateway |
+//! | `GET /deployments/auth/{app}/user` | whose session a token is |
+//! | `GET`, `POST`, `DELETE /gateway/sessions` | how often that was asked; somebody signs in, signs out |
 //! | `POST /webhook` | the same as a service that takes signed webhooks |
 //! | `GET /ledger` | the sums; `?person=`, or `?offset=&limit=` for people in the order they came |
 //! | `GET /refs` | every accepted message id, reference, person and title, when kept |
@@ -48,6 +50,7 @@ mod inbox;
 mod knock;
 mod ledger;
 mod pages;
+mod sessions;
 mod sign_in;
 mod story;
 mod submit;
@@ -103,6 +106,7 @@ struct Stage {
     ledger: Mutex<Ledger>,
     dice: Mutex<Dice>,
     gate: Mutex<sign_in::Gate>,
+    sessions: Mutex<sessions::Sessions>,
     systems: Mutex<systems::Systems>,
     /// Who is told what became of jobs.
     hook: Mutex<Option<hook::Hook>>,
@@ -136,6 +140,7 @@ pub fn serve(listener: TcpListener, options: Options) -> io::Result<StandIn> {
         ledger: Mutex::new(Ledger::new(keep)),
         dice: Mutex::new(Dice::new(Faults::default())),
         gate: Mutex::new(sign_in::Gate::new(options.sign_in)),
+        sessions: Mutex::default(),
         systems: Mutex::default(),
         hook: Mutex::default(),
         version: watch::Sender::new(0),
@@ -165,6 +170,8 @@ fn routes(stage: Arc<Stage>) -> Router {
         .route("/mra/v1/outbound/push/webhook", get(hook::get).post(hook::set).delete(hook::unset))
         .route("/tenants/{tenant}/oauth2/token", post(submit::token))
         .route("/deployments/notifications/{app}/fcm-push", post(foreign::fcm_push))
+        .route("/deployments/auth/{app}/user", get(sessions::user))
+        .route("/gateway/sessions", get(sessions::asked).post(sessions::sign_in).delete(sessions::sign_out))
         .route("/webhook", post(foreign::webhook))
         .route("/ledger", get(books::ledger))
         .route("/refs", get(books::refs))

@@ -14,6 +14,7 @@ mod whole;
 
 use std::collections::BTreeMap;
 
+use bugle::event::answer::Proof;
 use bugle::event::notice::Verb;
 use bugle::event::write_back::{Entity, WriteBack};
 use bugle::event::{Occasion, Source, Timestamp};
@@ -39,6 +40,7 @@ fn answer(source: Source, (thing, person): (&str, &str), response_id: &str) -> W
         verb: Verb::Approve,
         comment: Some("Looks fine".to_owned()),
         responder: person.to_owned(),
+        proof: Proof::default(),
         responded_at: Timestamp::from_millis(1_767_603_600_000),
         target: BTreeMap::new(),
         set: texts(&[("state", "approved")]),

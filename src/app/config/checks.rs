@@ -7,8 +7,8 @@ use secrecy::ExposeSecret;
 use super::directory;
 use super::fault::Problem;
 use super::{
-    AccountSettings, AnswerSettings, Config, KafkaSettings, LinkIdentity, PushSettings, SourcesSettings,
-    TenantsSettings, Transport,
+    AccountSettings, AnswerSettings, Config, GatewaySettings, KafkaSettings, LinkIdentity, PushSettings,
+    SourcesSettings, TenantsSettings, Transport,
 };
 use crate::event::Span;
 use crate::flow::due;
@@ -23,6 +23,7 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>, warnings: &mut
     sources(&config.sources, problems, warnings);
     directory::check(&config.directory, problems, warnings);
     links(&config.answers, problems, warnings);
+    gateway(&config.answers.gateway, problems, warnings);
     tenants(&config.tenants, problems);
     if config.registry.username.is_some() != config.registry.password.is_some() {
         problems.push(
@@ -89,6 +90,19 @@ fn links(answers: &AnswerSettings, problems: &mut Vec<Problem>, warnings: &mut V
         }
         LinkIdentity::Header | LinkIdentity::Token => {}
     }
+}
+
+/// Whether the gateway can be asked.
+fn gateway(gateway: &GatewaySettings, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) {
+    let Some(url) = &gateway.url else { return };
+    address("answers.gateway.url", url, true, (problems, warnings));
+    if gateway.app.as_deref().unwrap_or_default().is_empty() || gateway.app_key.is_none() {
+        let fact = "the gateway says whose session it is only to an app that it knows";
+        let hint = "set `answers.gateway.app`, and `answers.gateway.app_key: ${env:NAME}`";
+        problems.push(Problem::new("answers.gateway", fact).hint(hint));
+    }
+    between("answers.gateway.keep", gateway.keep, ["1s", "5m"], problems);
+    between("answers.gateway.timeout", gateway.timeout, ["100ms", "30s"], problems);
 }
 
 fn kafka(kafka: &KafkaSettings, problems: &mut Vec<Problem>) {

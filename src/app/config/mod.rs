@@ -23,8 +23,8 @@ pub use directory::{DirectoryKind, DirectorySettings};
 pub use fault::{ConfigFault, Problem};
 pub use push::{AccountSettings, PushSettings, Transport, WhenBlocked};
 pub use sections::{
-    AdminSettings, AnswerSettings, KafkaSettings, LaneSettings, LinkIdentity, LinkSettings, LogSettings,
-    RegistrySettings, SchemaSettings, StartFrom, StateSettings, TenantSettings, TenantsSettings,
+    AdminSettings, AnswerSettings, GatewaySettings, KafkaSettings, LaneSettings, LinkIdentity, LinkSettings,
+    LogSettings, RegistrySettings, SchemaSettings, StartFrom, StateSettings, TenantSettings, TenantsSettings,
     TopicSettings, TopologySettings,
 };
 pub use sources::{ContentServerSettings, ServiceSettings, SourcesSettings};
@@ -264,7 +264,8 @@ fn is_secret(path: &[String]) -> bool {
             matches!(*name, "password" | "client_secret" | "app_key" | "webhook_secrets")
         }
         ["sources", _, "client_secret" | "token"] | ["directory", "client_secret" | "password"] => true,
-        ["answers", "links", "proxy_secret"] | ["answers", "status_token"] => true,
+        ["answers", "links", "proxy_secret"] | ["answers", "gateway", "app_key"] => true,
+        ["answers", "status_token"] => true,
         ["kafka", "properties", name] => {
             ["password", "secret", "pem", "token", "jaas"].iter().any(|word| name.contains(word))
         }

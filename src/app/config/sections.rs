@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::TopicRole;
 use crate::event::{Span, Topic};
+use crate::push::gateway::KnownBy;
 use crate::telemetry::logs;
 
 /// How to reach Kafka, and as whom.
@@ -167,12 +168,34 @@ pub struct AnswerSettings {
     /// Secrets shared with those who send answers on (`whsec_…`, Standard Webhooks); with any, a request must
     /// be signed.
     pub webhook_secrets: Vec<SecretString>,
+    /// Who is asked whose session an answer comes from.
+    pub gateway: GatewaySettings,
     /// What the push service knows who says what became of its jobs, as a bearer or a password; none: nobody may.
     pub status_token: Option<SecretString>,
     /// The address people's browsers reach this by; with it, pushes carry a link that answers.
     pub public_url: Option<String>,
     /// Who answers by a link.
     pub links: LinkSettings,
+}
+
+/// The AppWorks Gateway whose sessions people answer from; without a URL nobody is asked.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GatewaySettings {
+    /// Its base URL.
+    pub url: Option<String>,
+    /// The app that people are signed in to.
+    pub app: Option<String>,
+    /// The secret that the gateway shares with it (`otagAppKey`).
+    pub app_key: Option<SecretString>,
+    /// Which of its names for somebody is the id in the directory.
+    pub known_by: KnownBy,
+    /// For how long its word about a session counts.
+    #[serde(deserialize_with = "span")]
+    pub keep: Span,
+    /// How long it may take.
+    #[serde(deserialize_with = "span")]
+    pub timeout: Span,
 }
 
 /// How it is known who opens a link.
@@ -292,10 +315,18 @@ impl Default for AnswerSettings {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8091)),
             webhook_secrets: Vec::new(),
+            gateway: GatewaySettings::default(),
             status_token: None,
             public_url: None,
             links: LinkSettings::default(),
         }
+    }
+}
+
+impl Default for GatewaySettings {
+    fn default() -> Self {
+        let (keep, timeout) = (Span::from_secs(30), Span::from_secs(5));
+        Self { url: None, app: None, app_key: None, known_by: KnownBy::default(), keep, timeout }
     }
 }
 
