@@ -126,6 +126,13 @@ impl Rig {
         people
     }
 
+    /// What the service was asked for, in its order.
+    fn lists_asked(&self) -> Json {
+        let url = format!("{}/systems/ledger", self.stand_in.url());
+        let asked = async { reqwest::get(url).await.unwrap().json::<Json>().await.unwrap() };
+        self.runtime.block_on(asked)["lists_asked"].clone()
+    }
+
     /// Somebody the directory has, by hand.
     fn publish(&self, entry: &Person) {
         let value = person::encode(Name::Person.local_id(), entry);
@@ -359,6 +366,7 @@ fn between_whole_listings_only_changes_are_asked_for() {
         page_size: 100,
         patience: std::time::Duration::from_secs(10),
         whole_every: std::time::Duration::from_secs(3_600),
+        memory: None,
     };
     let mut source = PeopleSource::new(access).unwrap();
     let mut list = |pages: &[PageTrouble]| {
@@ -375,8 +383,51 @@ fn between_whole_listings_only_changes_are_asked_for() {
     assert_eq!(people["emil"].location.locality.as_deref(), Some("Bremen"));
     assert_eq!(people["emil"].roles, ["approver"]);
     assert_eq!(people.len(), 8, "who is gone shows in the next whole listing");
-    let ledger = format!("{}/systems/ledger", rig.stand_in.url());
-    let asked =
-        rig.runtime.block_on(async { reqwest::get(ledger).await.unwrap().json::<Json>().await.unwrap() });
-    assert_eq!(asked["lists_asked"], json!(["everybody", "changes"]));
+    assert_eq!(rig.lists_asked(), json!(["everybody", "changes"]));
+}
+
+#[test]
+fn from_run_to_run_a_file_keeps_what_was_read_and_only_changes_are_asked_for() {
+    let mut rig = Rig::new(DirectoryKind::Scim);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("people.json");
+    rig.settings.memory = Some(file.clone());
+    rig.settings.page_size = 100;
+    assert_eq!(rig.run(&[]), "8 new, 0 changed, 0 as before\n");
+    // Who comes into a group is not modified by that: fay gets a role, and her own entry is as it was.
+    let employee = |name: &str, group: &str, town: &str| {
+        json!({ "name": name, "partition": "staff", "display_name": name.to_uppercase(), "groups": [group],
+            "locality": town, "country": "DE", "department": "Operations/Harbour", "manager": "ada",
+            "language": "de_DE" })
+    };
+    let (moved, mut fay) =
+        (employee("emil", "bugle-harbour", "Bremen"), employee("fay", "bugle-approver", "Hamburg"));
+    fay["changed"] = 1_767_603_600_000_i64.into();
+    rig.there(&json!({ "people": [moved, fay], "gone": ["hal"] }));
+    let kept = std::fs::read(&file).unwrap();
+    let told = rig.run(&["--dry-run", "--remove-missing"]);
+    insta::assert_snapshot!(told.split_once('\n').unwrap().1, @r"
+    ~ acme/emil@staff: roles +harbour +operations, locality Hamburg → Bremen
+    ~ acme/fay@staff: roles +approver
+    0 new, 2 changed, 6 as before
+    ");
+    assert!(told.starts_with("asked for what was changed since "), "{told}");
+    assert_eq!(std::fs::read(&file).unwrap(), kept, "a dry run changes nothing");
+    assert!(rig.run(&["--remove-missing"]).ends_with("0 new, 2 changed, 6 as before\n"));
+    assert_eq!(rig.people()["emil"].location.locality.as_deref(), Some("Bremen"));
+    assert_eq!((rig.people()["fay"].roles.as_slice(), rig.people().len()), (&["approver".to_owned()][..], 8));
+    // Who is gone is seen by the whole listing, and guarded there.
+    assert!(rig.run(&["--remove-missing", "--whole"]).contains("would remove 1 people, 12 % of those known"));
+    assert_eq!(
+        rig.run(&["--remove-missing", "--whole", "--yes"]),
+        "0 new, 0 changed, 7 as before, 1 to remove\n"
+    );
+    assert!(!rig.people().contains_key("hal"));
+    // A file that cannot be read, or is about others, is none.
+    std::fs::write(&file, "{").unwrap();
+    assert_eq!(rig.run(&[]), "0 new, 0 changed, 7 as before\n");
+    rig.settings.partition = None;
+    rig.run(&["--dry-run"]);
+    let all = ["everybody", "changes", "changes", "everybody", "everybody", "everybody", "everybody"];
+    assert_eq!(rig.lists_asked(), json!(all));
 }

@@ -34,5 +34,6 @@ pub fn source(settings: &config::DirectorySettings) -> Result<Option<PeopleSourc
         page_size: settings.page_size,
         patience: settings.timeout.to_duration(),
         whole_every: settings.whole_every.to_duration(),
+        memory: settings.memory.clone(),
     })?))
 }

@@ -1,5 +1,7 @@
 //! Directory: where `bugle directory sync` finds out who there is.
 
+use std::path::PathBuf;
+
 use secrecy::SecretString;
 use serde::Deserialize;
 
@@ -37,9 +39,11 @@ pub struct DirectorySettings {
     /// How long one answer may take.
     #[serde(deserialize_with = "span")]
     pub timeout: Span,
-    /// With `--every`: how long changes alone are asked for, where the source can say them.
+    /// How long changes alone are asked for, where the source can say them.
     #[serde(deserialize_with = "span")]
     pub whole_every: Span,
+    /// The file that keeps what was read, so that the next run asks for changes alone; it names people.
+    pub memory: Option<PathBuf>,
 }
 
 /// What a source of people speaks.
@@ -69,6 +73,7 @@ impl Default for DirectorySettings {
             page_size: 250,
             timeout: Span::from_secs(30),
             whole_every: Span::from_secs(24 * 60 * 60),
+            memory: None,
         }
     }
 }

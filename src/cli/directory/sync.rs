@@ -28,6 +28,9 @@ roles (with `role_prefix`, those that begin with it), town, region and country t
 the business unit (`EMEA/EMEA Sales` is a path), and the manager the manager. What the source does not speak of
 stays as the directory has it: deputies, absence, party, channels, site, zone.
 
+A SCIM service that can say what was modified is asked for that alone between whole listings: with `--every` in any
+case, and from run to run where `directory.memory` names a file. OTDS documents no such question.
+
   bugle directory sync --dry-run
   bugle directory sync --remove-missing --every 15m";
 
@@ -44,6 +47,9 @@ pub struct SyncArgs {
     /// Remove or make inactive even more than a tenth of all.
     #[arg(long)]
     pub yes: bool,
+    /// Ask for everybody, also where only changes would be asked for.
+    #[arg(long)]
+    pub whole: bool,
     /// Keep on, at this distance, until interrupted: `15m`.
     #[arg(long, value_name = "SPAN")]
     pub every: Option<Span>,
@@ -63,13 +69,19 @@ pub fn run(args: &SyncArgs, broker: &dyn Broker, reach: &Reach<'_>, out: &mut dy
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::failed(format!("the runtime cannot start: {error}")))?;
     let Some(every) = args.every else {
+        if args.whole {
+            source.forget();
+        }
         let listing = runtime.block_on(listed(&mut source))?;
-        turn(args, &listing, (broker, reach), out)?;
+        turn(args, (&listing, &source), (broker, reach), out)?;
         return Ok(0);
     };
     // One for all turns: a signal that comes while one is published is heard after it.
     let mut stopped = Box::pin(interrupted());
     loop {
+        if args.whole {
+            source.forget();
+        }
         let done = runtime.block_on(async {
             tokio::select! {
                 biased;
@@ -79,7 +91,7 @@ pub fn run(args: &SyncArgs, broker: &dyn Broker, reach: &Reach<'_>, out: &mut dy
         });
         let done = match done {
             Ok(None) => return Ok(0),
-            Ok(Some(listing)) => turn(args, &listing, (broker, reach), out),
+            Ok(Some(listing)) => turn(args, (&listing, &source), (broker, reach), out),
             Err(failure) => Err(failure),
         };
         if let Err(failure) = done {
@@ -103,7 +115,7 @@ async fn listed(source: &mut PeopleSource) -> Result<Listing, Failure> {
 /// Compares what was listed with the directory, and publishes the difference.
 fn turn(
     args: &SyncArgs,
-    listing: &Listing,
+    (listing, source): (&Listing, &PeopleSource),
     (broker, reach): (&dyn Broker, &Reach<'_>),
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
@@ -113,6 +125,10 @@ fn turn(
     if let Some(partition) = &reach.people.partition {
         let end = format!("@{partition}");
         difference.missing.retain(|(_, user_id)| user_id.ends_with(&end));
+    }
+    if let Some(since) = listing.since.filter(|_| args.every.is_none()) {
+        let what = "who is gone shows in the next whole listing, with `--whole` now";
+        writeln!(out, "asked for what was changed since {since}; {what}").map_err(unprintable)?;
     }
     if !listing.is_settled {
         difference.missing.clear();
@@ -129,14 +145,26 @@ fn turn(
         writeln!(out, "{what}").map_err(unprintable)?;
     }
     if args.every.is_some() && difference.is_empty() {
-        return Ok(());
+        return remember(source, args);
     }
     if !args.yes {
         refuse_many_inactive(&present, &wanted)?;
     }
     let SyncArgs { dry_run, remove_missing: removes, yes, .. } = *args;
     let terms = Terms { origin: "the source", dry_run, removes, yes };
-    carry_out(difference, (&present, terms), (broker, reach), out)
+    carry_out(difference, (&present, terms), (broker, reach), out)?;
+    remember(source, args)
+}
+
+/// The next run begins where this one came to. A dry run came nowhere.
+fn remember(source: &PeopleSource, args: &SyncArgs) -> Result<(), Failure> {
+    if args.dry_run {
+        return Ok(());
+    }
+    source.remember().map_err(|error| {
+        Failure::failed(format!("what was read cannot be kept in `directory.memory`: {error}"))
+            .hint("name a file in a folder that can be written to; the directory itself is up to date")
+    })
 }
 
 /// The entries to be: what was listed, and of those known already what the source does not speak of.

@@ -4,6 +4,8 @@
 //! written here, neither there nor to the directory; what becomes of a listing is decided by whoever asked.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -11,16 +13,18 @@ use secrecy::SecretString;
 
 use super::Unusable;
 use super::http::{self, Http};
-use crate::event::{Person, Span};
+use crate::event::{Person, Span, Timestamp};
 
 mod asking;
 mod keep;
+mod memory;
 mod otds;
 mod scim;
 mod settle;
 
 use asking::Asking;
 pub use keep::{Spoken, kept};
+use memory::Memory;
 use settle::Raw;
 
 /// The most pages of one list: beyond them it has no end.
@@ -47,6 +51,8 @@ pub struct Access {
     pub patience: Duration,
     /// How long a service that can say what was changed is asked for that alone.
     pub whole_every: Duration,
+    /// Where it is kept what was read, so that the next run need not ask for everybody.
+    pub memory: Option<PathBuf>,
 }
 
 /// What a service that lists people speaks.
@@ -92,6 +98,8 @@ pub struct Listing {
     pub is_settled: bool,
     /// How many groups and managers were named that are listed nowhere.
     pub unknown: usize,
+    /// Since when changes alone were asked for; none where everybody was. Of who is gone such a listing knows nothing.
+    pub since: Option<Timestamp>,
 }
 
 /// Why there is no listing. Nothing of it may be used.
@@ -173,6 +181,7 @@ pub struct PeopleSource {
     access: Access,
     asking: Asking,
     read: scim::Read,
+    memory: Option<Memory>,
 }
 
 // === impl NoListing ===
@@ -216,7 +225,22 @@ impl PeopleSource {
         }
         let http = Http::new(access.patience)?;
         let asking = Asking::new(http, access.sign_in.clone(), base(&access).to_owned());
-        Ok(Self { access, asking, read: scim::Read::default() })
+        let memory = access.memory.as_deref().map(|file| Memory::new(file, &access));
+        let read = memory.as_ref().map(Memory::recall).unwrap_or_default();
+        Ok(Self { access, asking, read, memory })
+    }
+
+    /// Everybody is asked for the next time, whatever was read before.
+    pub fn forget(&mut self) {
+        self.read = scim::Read::default();
+    }
+
+    /// Keeps what was read for the next run, where somebody said in which file.
+    ///
+    /// # Errors
+    /// What the file system said.
+    pub fn remember(&self) -> io::Result<()> {
+        self.memory.as_ref().map_or(Ok(()), |memory| memory.keep(&self.read))
     }
 
     /// Reads everybody; where the source can, only what was changed since the last time.

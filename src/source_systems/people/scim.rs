@@ -5,16 +5,18 @@
 //! not help, it is told that somebody may be missing without being gone.
 //!
 //! Between whole listings only users modified since the last one are asked for, if the service knows that
-//! question. Who is gone shows in the next whole one.
+//! question; what was read can be kept for the next run (`memory`). Groups are always read, for who comes into one is
+//! not modified by that. Who is gone shows in the next whole listing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::asking::Asking;
 use super::settle::{locale, said, settle, unit};
 use super::{Access, Groups, Listing, MOST_PAGES, NoListing, Raw, Watch, asked, base};
-use crate::clock::Tick;
+use crate::clock;
 use crate::event::person::Location;
 use crate::event::{Person, Span, Timestamp};
 
@@ -25,13 +27,13 @@ const MOST_READINGS: u32 = 3;
 const OVERLAP: Span = Span::from_secs(60);
 
 /// What was read, for the next question.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct Read {
     users: BTreeMap<String, Raw>,
     /// The last modification seen.
     newest: Option<Timestamp>,
     /// When the last whole listing began.
-    whole: Option<Tick>,
+    whole: Option<Timestamp>,
     is_settled: bool,
     /// The service refused to say what was modified.
     cannot_say: bool,
@@ -50,7 +52,12 @@ pub(super) async fn read(
     watch: Watch<'_>,
 ) -> Result<Listing, NoListing> {
     let since = read.newest.map(|newest| newest - OVERLAP);
-    let is_due = read.whole.is_none_or(|whole| whole.elapsed() >= access.whole_every);
+    // A clock that was put back asks for everybody, too.
+    let is_fresh = |whole: Timestamp| {
+        (Span::ZERO..Span::from_millis(i64::try_from(access.whole_every.as_millis()).unwrap_or(i64::MAX)))
+            .contains(&clock::now().since(whole))
+    };
+    let is_due = !read.whole.is_some_and(is_fresh);
     let modified = match since {
         Some(since) if !is_due && !read.cannot_say => {
             modified(asking, access, read, (since, &mut *watch)).await?
@@ -62,10 +69,11 @@ pub(super) async fn read(
         // A group passed over would take its role from everybody.
         return Err(NoListing::Unsteady { url: format!("{}/Groups", base(access)), readings: MOST_READINGS });
     }
+    let since = since.filter(|_| modified.is_some());
     match modified {
         Some(users) => read.take(access, users),
         None => {
-            let began = Tick::now();
+            let began = clock::now();
             let users = whole(asking, access, ("/Users", ""), watch).await?;
             (read.whole, read.is_settled) = (Some(began), users.is_settled);
             read.users.clear();
@@ -85,7 +93,7 @@ pub(super) async fn read(
             raw.groups = held;
         }
     }
-    Ok(settle(access, &users, &groups, is_settled))
+    Ok(Listing { since, ..settle(access, &users, &groups, is_settled) })
 }
 
 /// The users modified since then; none when the service does not know the question.

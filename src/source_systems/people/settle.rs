@@ -4,11 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::{Access, Groups, Listing, Spoken};
 use crate::event::Person;
 
 /// An entry, as it was listed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Raw {
     /// The person, but for roles and manager.
     pub(super) person: Person,
@@ -43,7 +45,7 @@ pub(super) fn settle(
     let people: Vec<Person> = people.into_values().collect();
     let mut spoken = Spoken::of(&people);
     spoken.manager = raws.values().any(|raw| raw.manager.is_some());
-    Listing { people, spoken, is_settled: settled, unknown }
+    Listing { people, spoken, is_settled: settled, unknown, since: None }
 }
 
 /// A text that says something.
