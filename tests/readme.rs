@@ -139,11 +139,14 @@ fn the_table_says_of_every_use_case_what_its_rules_do_now() {
         .collect();
     assert_eq!(rows.len(), 30);
     for row in rows {
-        let [id, _, link, now] = row[..] else { panic!("{row:?} has not four columns") };
+        let [id, _, link, scenarios, now] = row[..] else { panic!("{row:?} has not five columns") };
         let rules: Vec<_> =
             topology.rules.iter().filter(|rule| rule.plan.use_case.as_deref() == Some(id)).collect();
         assert!(!rules.is_empty(), "no rule serves {id}");
         assert!(rules.iter().all(|rule| link.contains(&format!("](topology/{}.yaml)", rule.source))), "{id}");
+        assert!(rules.iter().all(|rule| link.contains(&rule.id)), "{id}: {link}");
+        let file = format!("topology/scenarios/{}.yaml", id.to_lowercase());
+        assert!(scenarios.ends_with(&format!("]({file})")) && root().join(&file).exists(), "{id}");
         assert_eq!(now, "works", "{id}");
     }
 }

@@ -41,6 +41,9 @@ const TARGETS: &[&str] = &[
     "work_item.etag",
 ];
 
+/// What can be set only where the change names the thing: by which field.
+const NEEDS: &[(&str, &str)] = &[("accept", "process_id"), ("followup", "followup_id")];
+
 /// Writes down that the answer is owed to the source, where its rule wants it there.
 pub(super) fn owe(given: &Given<'_>, (rule, change): (&Rule, &Change<'_>), plan: &Plan, out: &mut Outbox) {
     let Some(set) = set(rule, given.answer.verb, change, given.answer.person) else { return };
@@ -101,6 +104,12 @@ fn set(rule: &Rule, verb: Verb, change: &Change<'_>, person: &str) -> Option<BTr
         rule.plan.write_back.iter().find(|(other, _)| *other == verb).map(|(_, writes)| writes.as_slice());
     for (name, value) in own.unwrap_or_default() {
         set.insert(name.value.clone(), value_of((&name.value, value), change, person));
+    }
+    // What a source does with a task or a reminder it does not do where the change speaks of none.
+    for (name, path) in NEEDS {
+        if text_of(change, path).is_none() {
+            set.remove(*name);
+        }
     }
     (!set.is_empty()).then_some(set)
 }

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::http::{Answered, Http, Lost, form, part, send};
 use super::tickets::{Pass, Tickets};
-use super::{ContentServer, workspaces};
+use super::{ContentServer, followups, workspaces};
 use crate::event::notice::Verb;
 use crate::event::write_back::{Ask, Came, WriteBack};
 
@@ -63,6 +63,9 @@ pub(super) async fn call(
 ) -> Result<Came, Came> {
     let desk = Desk { http, server, tickets, answer };
     let incomplete = Came::Dead("write-back-incomplete");
+    if let Some(wanted) = answer.set.get("followup") {
+        return followups::status(&desk, ask, wanted).await;
+    }
     let status = answer.set.get("status");
     if let Some(process) = answer.at("process_id") {
         let subprocess = answer.at("subprocess_id").unwrap_or(process);
@@ -349,7 +352,7 @@ fn keys(list: &Json) -> Vec<(String, String)> {
 }
 
 /// Ids are numbers to some and texts to others.
-fn text(value: &Json) -> Option<String> {
+pub(super) fn text(value: &Json) -> Option<String> {
     match value {
         Json::String(text) => Some(text.clone()),
         Json::Number(number) => Some(number.to_string()),

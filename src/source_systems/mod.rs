@@ -15,6 +15,7 @@ use crate::event::{Source, Span};
 
 mod content_server;
 mod developer_admin;
+mod followups;
 mod http;
 pub mod people;
 mod tickets;

@@ -178,3 +178,24 @@ fn a_workspaces_status_is_written_with_its_token_and_only_over_what_was_seen() {
     assert_eq!(bench.call(Ask::Write, &close), Came::Refused("conflict"));
     assert_eq!(bench.done(), []);
 }
+
+#[test]
+fn a_reminder_that_was_seen_is_in_progress_and_one_that_is_complete_stays_so() {
+    let reminder = |status: i64| json!({ "followups": [{ "id": "77", "node": "9001", "status": status }] });
+    let mut seen = answer(Source::Bws, ("9001", "jonas.klein"), "r-1");
+    seen.verb = Verb::Acknowledge;
+    seen.target = texts(&[("workspace.id", "9001"), ("followup_id", "77")]);
+    seen.set = texts(&[("followup", "in_progress")]);
+    let bench = Bench::new(&reminder(1));
+    assert_eq!(bench.call(Ask::Look, &seen), Came::Open);
+    bench.next(Trouble::DropAnswer);
+    assert!(matches!(bench.call(Ask::Write, &seen), Came::Unknown(_)));
+    assert_eq!(bench.call(Ask::Look, &seen), Came::Confirmed, "it was carried out");
+    assert_eq!(bench.call(Ask::Write, &seen), Came::Confirmed);
+    assert_eq!(bench.done(), [done("-2", JONAS)], "and once");
+    let bench = Bench::new(&reminder(2));
+    assert_eq!(bench.call(Ask::Write, &seen), Came::Refused("already_decided"));
+    seen.target.insert("followup_id".to_owned(), "78".to_owned());
+    assert_eq!(bench.call(Ask::Write, &seen), Came::Refused("gone"));
+    assert_eq!(bench.done(), []);
+}

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `POST /flows/{flow}/responses` | xConnector: a response, once for each `Idempotency-Key` |
 //! | `GET`, `PATCH /v1/work-items/{id}` | Developer Admin: a work item, changed only as it was seen |
-//! | `/otdsws/oauth2/token`, `/otcs/cs.exe/api/…` | Content Server: sign-in as somebody, tasks, categories |
+//! | `/otdsws/oauth2/token`, `/otcs/cs.exe/api/…` | Content Server: sign-in, tasks, categories, reminders |
 //! | `/otdsws/rest/…`, `/otdsws/scim/…` | directory services: who there is, page by page |
 //! | `GET /systems` | a page that shows how they stand |
 //! | `POST /systems` | things there are, as JSON |
@@ -24,7 +24,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::connection::Cut;
 use super::faults::Latency;
@@ -34,6 +33,8 @@ use crate::event::Timestamp;
 
 mod categories;
 mod flows;
+mod followups;
+mod learn;
 mod page;
 mod people;
 mod words;
@@ -41,6 +42,8 @@ mod work_items;
 mod workflows;
 
 pub use categories::Node;
+use followups::Followup;
+pub(super) use learn::learn;
 pub use people::{Employee, PageTrouble};
 pub use work_items::WorkItem;
 pub use workflows::Workflow;
@@ -124,6 +127,8 @@ pub(super) struct Systems {
     items: BTreeMap<String, WorkItem>,
     workflows: workflows::Workflows,
     nodes: BTreeMap<String, Node>,
+    /// By node and id.
+    followups: BTreeMap<(String, String), Followup>,
     people: people::People,
     /// When each task and work item came: after how many things were done, and as the how many-th.
     since: BTreeMap<String, (usize, usize)>,
@@ -150,6 +155,8 @@ pub(super) struct Things {
     #[serde(default)]
     nodes: Vec<Node>,
     #[serde(default)]
+    followups: Vec<Followup>,
+    #[serde(default)]
     people: Vec<Employee>,
     /// Groups, and the groups they belong to.
     #[serde(default)]
@@ -165,6 +172,7 @@ struct Ledger<'l> {
     work_items: Vec<&'l WorkItem>,
     workflows: Vec<&'l Workflow>,
     nodes: Vec<&'l Node>,
+    followups: Vec<&'l Followup>,
     lists_asked: &'l VecDeque<String>,
 }
 
@@ -198,6 +206,8 @@ fn content_server() -> Router<Arc<Stage>> {
         .route(&format!("{PROCESS}/tasks/{{task}}"), put(workflows::send_on))
         .route(&format!("{PROCESS}/activities"), get(workflows::activities))
         .route("/v2/workflows/status", get(workflows::status))
+        .route("/v2/nodes/{node}/followups", get(followups::read))
+        .route("/v2/nodes/{node}/followups/{followup}", put(followups::change))
         .route("/v2/nodes/{node}/categories/{category}/", get(categories::read).put(categories::change))
 }
 
@@ -221,6 +231,7 @@ async fn ledger(State(stage): State<Arc<Stage>>) -> Response {
         work_items: systems.items.values().collect(),
         workflows: systems.workflows.tasks.values().collect(),
         nodes: systems.nodes.values().collect(),
+        followups: systems.followups.values().collect(),
         lists_asked: systems.people.asked(),
     };
     Json(ledger).into_response()
@@ -283,38 +294,6 @@ async fn write(stage: &Stage, cut: &Cut, answer: impl FnOnce(&mut Systems) -> Re
     }
 }
 
-/// What an event speaks of is there: a task, a work item.
-pub(super) fn learn(systems: &mut Systems, event: &Value) {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let data = &event["data"];
-    match event["kind"].as_str() {
-        Some("xecm.task.assigned" | "bws.task.assigned") => {
-            let assignees = data["assignees"].as_array().into_iter().flatten();
-            let task = json!({
-                "process_id": text(&data["process_id"]), "subprocess_id": text(&data["subprocess_id"]),
-                "task_id": text(&data["task_id"]), "title": text(&event["entity"]["name"]),
-                "assignees": assignees.map(|person| text(&person["user_id"])).collect::<Vec<_>>(),
-                "initiator": text(&data["initiator"]), "step": text(&data["task_name"]),
-                "is_group": data["group_task"] == true, "is_signed": data["signature_required"] == true,
-                "status_key": data["status_key"].as_str().unwrap_or("s1"),
-            });
-            if let Ok(task) = serde_json::from_value(task) {
-                systems.add_task(task);
-            }
-        }
-        Some("devadmin.workitem.raised") => {
-            if let Ok(mut item) = serde_json::from_value::<WorkItem>(data["work_item"].clone()) {
-                item.title = text(&event["entity"]["name"]);
-                if !systems.items.contains_key(&item.id) {
-                    systems.came(item.id.clone());
-                    systems.items.insert(item.id.clone(), item);
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
 // === impl Houses ===
 
 impl Houses {
@@ -342,6 +321,7 @@ impl Systems {
             self.came(item.id.clone());
             self.items.insert(item.id.clone(), item);
         }
+        self.followups.extend(things.followups.into_iter().map(|it| ((it.node.clone(), it.id.clone()), it)));
         self.nodes.extend(things.nodes.into_iter().map(|node| (node.id.clone(), node)));
         things.workflows.into_iter().for_each(|task| self.add_task(task));
         self.people.groups.extend(things.groups);
