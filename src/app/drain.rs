@@ -4,7 +4,7 @@
 
 use super::App;
 use crate::broker::{Broker, BrokerError};
-use crate::engine::{group_of, inputs};
+use crate::engine::group_of;
 use crate::event::Lane;
 
 /// How far it is.
@@ -30,7 +30,7 @@ impl Drain {
         let Some((lane, left)) = self.left.split_first() else { return Ok(true) };
         // What the source systems have written since stays where it is.
         if *lane != Lane::Source {
-            let unread = broker.unread(&group_of(&self.group, *lane), &inputs(*lane))?;
+            let unread = broker.unread(&group_of(&self.group, *lane), lane.inputs())?;
             if unread.iter().any(|of| of.next.unwrap_or(of.first) < of.end) {
                 return Ok(false);
             }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::broker::names::is_whole;
 use crate::broker::{Broker, BrokerError, TopicSpec};
 use crate::clock::{self, Tick};
-use crate::engine::{group_of, inputs};
+use crate::engine::group_of;
 use crate::event::{Lane, Topic};
 use crate::flow::grow::Step;
 use crate::flow::memory::BrokenMemory;
@@ -179,7 +179,7 @@ impl<'b> Grow<'b> {
         let Some(audit) = plan.topics.iter().find(|growing| growing.topic == Topic::Audit).cloned() else {
             return Ok(());
         };
-        let read = Lane::ALL.into_iter().flat_map(inputs);
+        let read = Lane::ALL.into_iter().flat_map(Lane::inputs).copied();
         let read = read.map(|topic| Ok((topic, self.broker.partitions(topic)?)));
         for (topic, partitions) in read.collect::<Result<Vec<_>, BrokerError>>()? {
             if partitions > audit.has {

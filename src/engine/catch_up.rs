@@ -7,7 +7,6 @@
 
 use std::time::Duration;
 
-use super::inputs;
 use super::lane_thread::LaneThread;
 use crate::broker::{BrokerError, Input, Link, StartFrom};
 use crate::clock::Tick;
@@ -123,7 +122,7 @@ impl LaneThread {
 
     /// What the partitions of a lane have not read: partition, the next record, the end.
     fn unread(&self, lane: Lane) -> Result<Vec<(Input, i64, i64)>, BrokerError> {
-        let unread = self.parts.broker.unread(&self.group_of(lane), &inputs(lane))?;
+        let unread = self.parts.broker.unread(&self.group_of(lane), lane.inputs())?;
         let begins_at_end = lane == Lane::Source && self.starts_from() == StartFrom::Now;
         Ok(unread
             .into_iter()

@@ -10,12 +10,10 @@ use crate::event::fact::CommitResult;
 use crate::event::{Lane, Topic};
 use crate::flow::Outbox;
 
-/// How many records go to the lanes' own topics.
+/// How many records go to each topic.
 fn written(effects: &[Effect]) -> BTreeMap<Topic, u64> {
-    let topics =
-        effects.iter().map(|effect| effect.record.topic).filter(|topic| !topic.memories().is_empty());
-    topics.fold(BTreeMap::new(), |mut counts, topic| {
-        *counts.entry(topic).or_default() += 1;
+    effects.iter().fold(BTreeMap::new(), |mut counts, effect| {
+        *counts.entry(effect.record.topic).or_default() += 1;
         counts
     })
 }

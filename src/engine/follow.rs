@@ -10,7 +10,7 @@ use crate::clock::{self, Tick};
 use crate::codec::{Codec, Unreadable, person};
 use crate::directory::Decoded;
 use crate::event::mute::Silence;
-use crate::event::{Fact, Incoming, Timestamp, Topic};
+use crate::event::{Fact, Incoming, Topic};
 use crate::flow::Mutes;
 use crate::store::view::Board;
 
@@ -130,7 +130,7 @@ impl MutesFollower {
 
 impl Parts {
     /// The copies of the directory and of what is muted were seen at their ends lately, by the steady clock.
-    pub(super) fn are_fresh(&self, _: Timestamp) -> bool {
+    pub(super) fn are_fresh(&self) -> bool {
         let now = clock::steady();
         self.directory.view().is_fresh(now, STALE_AFTER) && self.mutes.view().is_fresh(now, STALE_AFTER)
     }

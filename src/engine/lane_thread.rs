@@ -19,7 +19,7 @@ use super::recall::Restoring;
 use super::report::TRIM_EVERY;
 use super::sender::{Back, Requests};
 use super::station::{Pumped, Station};
-use super::{Parts, Settings, Stop, count, inputs};
+use super::{Parts, Settings, Stop, count};
 
 /// How long a poll waits when nothing is under way.
 const IDLE_WAIT: Duration = Duration::from_millis(100);
@@ -152,7 +152,7 @@ impl LaneThread {
             group: self.group_of(self.lane),
             transactional_id: format!("{name}-{slot}"),
             instance_id: self.settings.static_member.then_some(slot),
-            inputs: inputs(self.lane),
+            inputs: self.lane.inputs().to_vec(),
             start_from: if self.lane == Lane::Source { self.starts_from() } else { StartFrom::Earliest },
             transaction_timeout: TRANSACTION_TIMEOUT,
         }
@@ -284,7 +284,7 @@ impl LaneThread {
 
     /// Lets every station work. `true` when one of them must commit before it goes on.
     fn pump(&mut self, link: &mut dyn Link) -> Result<bool, BrokerError> {
-        self.holding = self.lane != Lane::Source && !self.parts.are_fresh(clock::now());
+        self.holding = self.lane != Lane::Source && !self.parts.are_fresh();
         if self.holding {
             return Ok(false);
         }

@@ -122,18 +122,6 @@ pub struct Engine {
     snapshots: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
 }
 
-/// The topics a lane reads.
-#[must_use]
-pub fn inputs(lane: Lane) -> Vec<Topic> {
-    match lane {
-        Lane::Source => Source::ALL.into_iter().map(Topic::Events).collect(),
-        Lane::Subject => vec![Topic::Subjects],
-        Lane::Person => vec![Topic::People],
-        Lane::Delivery => vec![Topic::Pushes],
-        Lane::WriteBack => vec![Topic::Writebacks],
-    }
-}
-
 /// The consumer group of a lane, of instances whose groups begin so.
 #[must_use]
 pub fn group_of(name: &str, lane: Lane) -> String {

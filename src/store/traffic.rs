@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::event::{Lane, Source, Timestamp, Topic};
+use crate::event::{Lane, Timestamp, Topic};
 
 /// How a lane thread stands at the end of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,27 +31,19 @@ pub struct Rest {
 #[derive(Debug, Default)]
 pub struct Traffic {
     /// Records written to each topic that a lane reads.
-    written: [AtomicU64; TOPICS.len()],
+    written: [AtomicU64; Topic::ALL.len()],
     /// Records of it that were taken in.
-    taken: [AtomicU64; TOPICS.len()],
+    taken: [AtomicU64; Topic::ALL.len()],
     pulses: Mutex<BTreeMap<(Lane, usize), Pulse>>,
 }
 
 /// The topics that lanes read.
-const TOPICS: [Topic; 8] = [
-    Topic::Events(Source::XConnector),
-    Topic::Events(Source::Xecm),
-    Topic::Events(Source::Bws),
-    Topic::Events(Source::DevAdmin),
-    Topic::Subjects,
-    Topic::People,
-    Topic::Pushes,
-    Topic::Writebacks,
-];
+fn topics() -> impl Iterator<Item = Topic> {
+    Lane::ALL.into_iter().flat_map(Lane::inputs).copied()
+}
 
-fn count(of: &[AtomicU64; TOPICS.len()], topic: Topic, more: u64) {
-    let place = TOPICS.iter().position(|known| *known == topic);
-    if let Some(count) = place.and_then(|place| of.get(place)) {
+fn count(of: &[AtomicU64; Topic::ALL.len()], topic: Topic, more: u64) {
+    if let Some(count) = topics().position(|known| known == topic).and_then(|place| of.get(place)) {
         count.fetch_add(more, Ordering::SeqCst);
     }
 }
@@ -101,7 +93,7 @@ impl Traffic {
         is_at_rest.then(|| Rest { due: pulses.values().filter_map(|pulse| pulse.due).min() })
     }
 
-    fn counts(&self) -> [(u64, u64); TOPICS.len()] {
+    fn counts(&self) -> [(u64, u64); Topic::ALL.len()] {
         let load = |count: &AtomicU64| count.load(Ordering::SeqCst);
         std::array::from_fn(|at| (load(&self.written[at]), load(&self.taken[at])))
     }
