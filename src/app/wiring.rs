@@ -283,10 +283,22 @@ pub fn shelf(config: &Config) -> Result<Arc<Shelf>, Unready> {
     Ok(Arc::new(Shelf::new(folder)))
 }
 
-/// What this instance is called.
+#[cfg(not(feature = "state-disk"))]
+fn spill(_most: usize, folder: &Folder) -> Result<Spill, Unready> {
+    let (path, fault) = (folder.entries().display().to_string(), "built without `state-disk`".to_owned());
+    Err(DiskFault { path, fault }.into())
+}
+
+/// What this instance is called: as it is configured, else after its machine and its process. Of containers each has
+/// a machine's name of its own, and all are process 1.
 #[must_use]
 pub fn instance(config: &Config) -> String {
-    config.kafka.instance_id.clone().unwrap_or_else(|| format!("i{}", std::process::id()))
+    config.kafka.instance_id.clone().unwrap_or_else(|| {
+        let known = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+        let host = known.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
+        let host = if host.trim().is_empty() { "bugle" } else { host.trim() };
+        format!("{host}-{}", std::process::id())
+    })
 }
 
 /// How the engine runs.

@@ -26,7 +26,8 @@ pub struct KafkaSettings {
     pub properties: BTreeMap<String, SecretString>,
     /// What the names of consumer groups and transactional ids start with.
     pub group: String,
-    /// A name of this instance that outlives restarts; makes it a static member of its groups.
+    /// A name of this instance that outlives restarts; makes it a static member of its groups. Without one it is
+    /// called after its host and process, and is none.
     pub instance_id: Option<String>,
     /// Where to begin when nothing was ever committed.
     pub start_from: StartFrom,
