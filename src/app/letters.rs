@@ -2,19 +2,23 @@
 //!
 //! Each goes back to where it was set aside, and to nobody else. What the source lane could not read is written to
 //! its topic once more, as it came. What one rule or one subject could not use is, too, and says for which: the
-//! others have heard it. A batch goes to the delivery lane again, under the id it had, and an answer to the
-//! write-back lane, which first looks whether it is there.
+//! others have heard it. What one partition of people could not use goes there again, a batch to the delivery
+//! lane, under the id it had, and an answer to the write-back lane, which first looks whether it is there.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::broker::{Header, Incoming, Outgoing};
+use crate::broker::{Broker, BrokerError, Header, Incoming, Outgoing};
+use crate::codec;
 use crate::event::frame::FrameHead;
+use crate::event::ids::person_partition;
 use crate::event::redrive::{FOR_RULE, FOR_SUBJECT, REDRIVEN};
-use crate::event::{Source, Timestamp, Topic};
+use crate::event::{Parcel, Source, Timestamp, Topic};
+use crate::flow::accounts::shard_of;
 use crate::flow::dead_letter::PARCEL;
-use crate::flow::frames;
+use crate::flow::fan_out::{self, Item};
+use crate::flow::{frames, home_of_write_back};
 
 /// What the names of Bugle's own headers begin with.
 const OURS: &str = "__bugle.errors.";
@@ -35,6 +39,17 @@ pub struct Letter {
     /// A batch, as it lay in its frame.
     parcel: Option<Bytes>,
     headers: Vec<Header>,
+}
+
+/// How many partitions there are now for what is sent again.
+#[derive(Debug, Clone, Copy)]
+pub struct Homes {
+    /// Of `bugle.people`.
+    pub people: u32,
+    /// Of `bugle.pushes`.
+    pub pushes: u32,
+    /// Of `bugle.writebacks`.
+    pub write_backs: u32,
 }
 
 /// Why a letter is not sent again.
@@ -108,6 +123,7 @@ impl Letter {
                 let value = Some(frames::single(&FrameHead { from, ..FrameHead::default() }, parcel).into());
                 Ok(Outgoing { topic: Topic::Pushes, partition, key: None, value, headers })
             }
+            "person" => Ok(Outgoing { topic: Topic::People, partition, key: None, value, headers }),
             "write_back" => Ok(Outgoing { topic: Topic::Writebacks, partition, key, value, headers }),
             _ if partition.is_some_and(|partition: i32| partition < 0) => Err(Stays::Answer),
             _ => {
@@ -124,10 +140,65 @@ impl Letter {
     }
 }
 
+// === impl Homes ===
+
+impl Homes {
+    /// As the broker has them.
+    ///
+    /// # Errors
+    /// What the broker said.
+    pub fn of(broker: &dyn Broker) -> Result<Self, BrokerError> {
+        Ok(Self {
+            people: broker.partitions(Topic::People)?,
+            pushes: broker.partitions(Topic::Pushes)?,
+            write_backs: broker.partitions(Topic::Writebacks)?,
+        })
+    }
+
+    /// The record in the partition where it belongs now: topics may have grown since it was set aside, and what is
+    /// told to one person, or carried to one thing, has its order in one partition. How a source's own topic is
+    /// laid out is the source's: there it goes back to where it was.
+    #[must_use]
+    pub fn take(&self, record: Outgoing) -> Outgoing {
+        let home = match record.topic {
+            Topic::People => self.of_notice(&record),
+            Topic::Pushes => self.of_batch(&record),
+            Topic::Writebacks => {
+                let answer = codec::write_back::read(record.value.as_deref().unwrap_or_default()).ok();
+                answer.map(|answer| home_of_write_back(&answer, self.write_backs))
+            }
+            _ => None,
+        };
+        Outgoing { partition: home.or(record.partition), ..record }
+    }
+
+    fn of_notice(&self, record: &Outgoing) -> Option<i32> {
+        match fan_out::read(only_item(record)?).ok()? {
+            Item::Tell(notice, people) => Some(person_partition(notice.tenant, people.first()?, self.people)),
+            Item::Over(_) => None,
+        }
+    }
+
+    fn of_batch(&self, record: &Outgoing) -> Option<i32> {
+        let parcel = Parcel::read(record.value.as_ref()?.slice_ref(only_item(record)?)).ok()?;
+        // All of one batch had one partition; where that has become two, the first one says which.
+        let first = parcel.open().members.first()?.user_id;
+        let people = person_partition(&parcel.head.tenant, first, self.people);
+        Some(shard_of(&parcel.head.account, people, self.pushes))
+    }
+}
+
+/// What lies in a frame that has one item.
+fn only_item(record: &Outgoing) -> Option<&[u8]> {
+    frames::FrameItems::read(record.value.as_ref()?).ok()?.1.next()?.ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::push::example;
     use crate::event::record::Input;
+    use crate::event::write_back::tests::approval;
 
     fn letter(said: &[(&str, &str)]) -> Letter {
         let text = |text: &str| Some(Bytes::copy_from_slice(text.as_bytes()));
@@ -189,6 +260,32 @@ mod tests {
         let frame = batch.value.unwrap();
         let (_, items) = frames::FrameItems::read(&frame).unwrap();
         assert_eq!(items.map(|item| item.unwrap().to_vec()).collect::<Vec<_>>(), [b"a batch"]);
+    }
+
+    #[test]
+    fn after_its_topic_has_grown_a_letter_goes_where_it_belongs_now() {
+        let from_one = |stage, value: Vec<u8>| {
+            let said = [("stage", stage), ("partition", "0"), ("topic", "opentext.xecm.events")];
+            let mut letter = letter(&said);
+            (letter.value, letter.parcel) = (Some(value.clone().into()), Some(value.into()));
+            letter.again().unwrap()
+        };
+        let homes = |count| Homes { people: count, pushes: count, write_backs: count };
+        let head = example::head();
+        let batch = example::batch(&head).pack();
+        let (mut moved, first) = (0, example::batch(&head).members[0].user_id);
+        for count in [1, 2, 8, 32] {
+            let again = homes(count).take(from_one("delivery", batch.bytes().to_vec()));
+            let people = person_partition(&head.tenant, first, count);
+            assert_eq!(again.partition, Some(shard_of(&head.account, people, count)));
+            let answer = codec::write_back::encode(7, &approval("r-1"));
+            let carried = homes(count).take(from_one("write_back", answer));
+            assert_eq!(carried.partition, Some(home_of_write_back(&approval("r-1"), count)));
+            moved += i32::from(again.partition != Some(0)) + i32::from(carried.partition != Some(0));
+        }
+        assert!(moved > 0, "both stay in partition 0 whatever is done");
+        let source = homes(32).take(from_one("source", b"bytes".to_vec()));
+        assert_eq!(source.partition, Some(0), "a source's topic is laid out as the source likes");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::audit::each;
 use super::broker_args::BrokerArgs;
 use super::directory::{unprintable, unreachable};
 use super::{Done, Failure};
-use crate::app::letters::Letter;
+use crate::app::letters::{Homes, Letter};
 use crate::app::wiring;
 use crate::broker::Broker;
 use crate::clock;
@@ -202,9 +202,10 @@ fn redrive(
     out: &mut dyn Write,
 ) -> Done {
     let (mut ready, mut stays) = (Vec::new(), BTreeMap::<String, usize>::new());
+    let homes = Homes::of(broker).map_err(unreachable)?;
     for letter in letters(broker, |letter| which.fits(letter))? {
         match letter.again() {
-            Ok(record) => ready.push(record),
+            Ok(record) => ready.push(homes.take(record)),
             Err(why) => *stays.entry(why.to_string()).or_default() += 1,
         }
     }

@@ -79,10 +79,16 @@ pub(super) fn owe(given: &Given<'_>, (rule, change): (&Rule, &Change<'_>), plan:
         set,
     };
     let key = write_back.key();
-    let partition = partition_of(about(&write_back), plan.write_backs);
+    let partition = home_of(&write_back, plan.write_backs);
     let value = codec::write_back::encode(plan.ids.write_back, &write_back);
     out.write(Topic::Writebacks, partition, Some(key.into_bytes().into()), value);
     out.tally.write_backs += 1;
+}
+
+/// The partition of `bugle.writebacks` where an answer belongs.
+#[must_use]
+pub fn home_of(write_back: &WriteBack, partitions: u32) -> i32 {
+    partition_of(about(write_back), partitions)
 }
 
 /// A hash of what an answer is about: partitions go by it.

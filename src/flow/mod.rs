@@ -72,6 +72,7 @@ pub use crate::store::mutes::{Muted, Mutes};
 pub use accounts::Accounts;
 pub use cursor::Cursor;
 pub use outbox::{Outbox, Send, Tally};
+pub use carry::home_of as home_of_write_back;
 pub use parked::is_batch as parked_batch;
 pub use write_back::Call;
 
