@@ -13,16 +13,19 @@ use std::time::Duration;
 
 use bugle::app::books::{Books, Ledgers};
 use bugle::app::config::Config;
+use bugle::app::reload::{self, Care, Publisher};
 use bugle::app::{App, wiring};
 use bugle::broker::model::Model;
+use bugle::broker::names::Names;
 use bugle::broker::{
     Broker, BrokerError, Follow, Incoming, Input, Link, LinkSpec, Outgoing, Topic, TopicSpec, Unread,
 };
 use bugle::clock;
-use bugle::codec::{Codec, Name, example, json, outputs, person};
+use bugle::codec::{Codec, Name, Schemas, example, json, outputs, person};
 use bugle::engine::versions::Versions;
 use bugle::event::{Ending, Person, Reason, Span, Timestamp};
 use bugle::stand_in::{Options, StandIn};
+use bugle::topology::Files;
 use kit::site::Site;
 use serde_json::json;
 use tokio::runtime::Runtime;
@@ -550,4 +553,32 @@ fn a_silence_is_added_listed_and_ended_while_everything_runs() {
     let all = ["silence", "add", "kind=*", "--for", "1h", "--comment", "x", "--author", "ada"];
     let (code, said) = site.try_bugle(&all);
     assert!(code == Some(2) && said.contains("nearly everything"), "{said}");
+}
+
+#[test]
+fn rules_behind_a_generation_that_is_remembered_are_newer_and_so_are_all_after_them() {
+    let model = Model::new();
+    model.create(&Names::default().specs(1)).unwrap();
+    let compile = reload::compile(&Config::default(), &Schemas::built_in());
+    let broker: Arc<dyn Broker> = Arc::new(model.clone());
+    let publisher = Publisher { broker, compile, by: "a test".to_owned() };
+    let folder = tempfile::tempdir().unwrap();
+    let newest = || {
+        let mut versions = Versions::open(&model).unwrap();
+        versions.catch_up().unwrap();
+        versions.compile(&publisher.compile).map(|(newest, _)| newest).unwrap_or_default()
+    };
+    let files = |id: &str| {
+        write(folder.path(), &[(id, "ada")]);
+        Files::read(folder.path())
+    };
+    let publish = |id: &str| publisher.publish(&files(id), &newest(), Care::Orphan).unwrap();
+    publish("first");
+    assert_eq!(newest().generation, 0);
+    // A partition remembers generation 57, of a topic that is gone: the same rules are put behind it.
+    publisher.publish_after(57, &files("first"), (&newest(), Care::Keep)).unwrap();
+    let lifted = newest();
+    assert!(lifted.generation > 57 && lifted.rule("first").is_some(), "{}", lifted.generation);
+    publish("second");
+    assert!(newest().generation > lifted.generation && newest().rule("second").is_some());
 }

@@ -78,17 +78,37 @@ impl Publisher {
         if files.hash() == old.hash {
             return Ok(Published::Unchanged(old.hash));
         }
+        self.replace(files, old, care)
+    }
+
+    /// The same, as a generation after this one, though nothing else may have changed: the topic was made anew, and
+    /// there are partitions that remember generations of the one before.
+    ///
+    /// # Errors
+    /// [`NotPublished`].
+    pub fn publish_after(
+        &self,
+        generation: u64,
+        files: &Files,
+        (old, care): (&Topology, Care),
+    ) -> Result<Published, NotPublished> {
+        let mut old = old.clone();
+        old.lifted = old.lifted.max(generation.saturating_add(1));
+        self.replace(files, &old, care)
+    }
+
+    fn replace(&self, files: &Files, old: &Topology, care: Care) -> Result<Published, NotPublished> {
         let new = (self.compile)(files).map_err(NotPublished::Faulty)?;
         let orphans = if care == Care::Keep { new.against(old) } else { Vec::new() };
         if !orphans.is_empty() {
             let said = orphans.iter().map(|fault| format!("{fault}; {}", fault.hint));
             return Err(NotPublished::Faulty(said.collect()));
         }
-        self.write(files)
+        self.write(files, old.lifted)
     }
 
-    fn write(&self, files: &Files) -> Result<Published, NotPublished> {
-        self.broker.publish(vec![versions::record(files, &self.by)])?;
+    fn write(&self, files: &Files, lifted: u64) -> Result<Published, NotPublished> {
+        self.broker.publish(vec![versions::record(files, &self.by, lifted)])?;
         Ok(Published::Newest(files.hash()))
     }
 }
@@ -135,7 +155,7 @@ pub fn begin(
         None => {
             // What is wrong with the very first rules is why nothing starts.
             (publisher.compile)(&files).map_err(Unready::Topology)?;
-            publisher.write(&files).map_err(Unready::from)?;
+            publisher.write(&files, 0).map_err(Unready::from)?;
         }
         Some(newest) if newest.hash == hash => {}
         Some(newest) if versions.read().iter().any(|version| version.hash == hash) => {

@@ -22,6 +22,7 @@ use crate::topology::Files;
   bugle topology publish                   the rules in topology/: every instance switches to them
   bugle topology publish new-rules --orphan
                                            also when that leaves something open for ever
+  bugle topology publish --after 57        where bugle.topology was made anew and the log of an instance says so
   bugle topology list                      every version that was published, the newest last
   bugle topology show 12                   one version, file by file
   bugle topology show 4f2a --into /tmp/old its files into a folder
@@ -49,6 +50,10 @@ enum Verb {
         /// Publish also what leaves something of the rules in force open for ever.
         #[arg(long)]
         orphan: bool,
+        /// As a generation after this one: where `bugle.topology` was made anew, and partitions wait for what they
+        /// remember.
+        #[arg(long, value_name = "GENERATION")]
+        after: Option<u64>,
     },
     /// List the versions, the newest last.
     List,
@@ -84,13 +89,13 @@ pub fn run(args: &Args) -> Done {
     versions.catch_up().map_err(unreachable)?;
     let out = &mut std::io::stdout().lock();
     match &args.verb {
-        Verb::Publish { folder, orphan } => {
+        Verb::Publish { folder, orphan, after } => {
             let schemas = wiring::schemas(&config)?;
             let compile = reload::compile(&config, &schemas);
             let publisher = Publisher { broker, compile, by: "bugle topology publish".to_owned() };
             let folder = folder.as_ref().unwrap_or(&config.topology.folder);
             let care = if *orphan { Care::Orphan } else { Care::Keep };
-            publish(&publisher, (folder, care), versions, (args.output, out))
+            publish(&publisher, (folder, care, *after), versions, (args.output, out))
         }
         Verb::List => list(versions.read(), args.output, out),
         Verb::Show { version, into } => show(versions.read(), version, into.as_deref(), (args.output, out)),
@@ -99,13 +104,18 @@ pub fn run(args: &Args) -> Done {
 
 fn publish(
     publisher: &Publisher,
-    (folder, care): (&Path, Care),
+    (folder, care, after): (&Path, Care, Option<u64>),
     mut versions: Versions,
     (output, out): (Output, &mut dyn Write),
 ) -> Done {
     // What is in force and cannot be used by this Bugle has nothing open that it could orphan.
     let old = versions.compile(&publisher.compile).map(|(old, _)| old).unwrap_or_default();
-    let published = publisher.publish(&Files::read(folder), &old, care).map_err(|why| match why {
+    let files = Files::read(folder);
+    let published = match after {
+        Some(after) => publisher.publish_after(after, &files, (&old, care)),
+        None => publisher.publish(&files, &old, care),
+    };
+    let published = published.map_err(|why| match why {
         NotPublished::Faulty(faults) => {
             let shown = folder.display();
             Failure::configuration(format!("`{shown}` is not published:\n  {}", faults.join("\n  ")))

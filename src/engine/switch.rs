@@ -37,6 +37,7 @@ impl LaneThread {
     /// Says which partitions wait for newer rules, and for how long.
     pub(super) fn tell_awaited(&mut self) {
         let (lane, board, have) = (self.lane, &self.parts.board, self.rules.generation);
+        let published = self.parts.rules.published();
         for station in self.stations.values_mut() {
             let input = station.input;
             let Some(wanted) = station.wanted_rules() else {
@@ -49,10 +50,17 @@ impl LaneThread {
             let waited = Span::from_millis(i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX));
             if said.elapsed() >= LONG {
                 *said = now;
-                tracing::error!(
-                    %input, wanted, have, %waited,
-                    "the partition waits for rules that are not in force here; the log says why, or bugle.topology was made anew"
-                );
+                if wanted > published {
+                    tracing::error!(
+                        %input, wanted, published, %waited,
+                        "the partition waits for rules that were never published: bugle.topology was made anew since it decided by them; run `bugle topology publish --after {wanted}`"
+                    );
+                } else {
+                    tracing::error!(
+                        %input, wanted, have, %waited,
+                        "the partition waits for rules that are published and not in force here; the log says why"
+                    );
+                }
             }
             count::tell(board, &Fact::RulesAwaited { lane, input, waited: waited.max(Span::from_millis(1)) });
         }

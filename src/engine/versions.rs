@@ -23,8 +23,10 @@ pub type Compile = Arc<dyn Fn(&Files) -> Result<Topology, Vec<String>> + Send + 
 /// One version of the rules, as it lies in its topic.
 #[derive(Debug, Clone)]
 pub struct Version {
-    /// The offset it was published at.
+    /// The offset it was published at, lifted.
     pub generation: u64,
+    /// By how much: for those whose topic was made anew, and who remember the generations of the one before.
+    pub lifted: u64,
     /// Of its files.
     pub hash: u128,
     /// When it was published.
@@ -40,8 +42,9 @@ pub struct Versions {
     read: Vec<Version>,
 }
 
-/// Who published a version, as a header.
+/// Who published a version, as a header, and by how much its generation is lifted.
 const BY: &str = "bugle.by";
+const LIFTED: &str = "bugle.lifted";
 /// How long the topic may stand still before its end is reached.
 const MOST_SILENCE: Duration = Duration::from_secs(30);
 /// Of so many versions the newest ones are compiled at the start: what was decided by one of them is told in
@@ -50,13 +53,17 @@ const MOST_COMPILED: usize = 9;
 
 /// Files as a record of the topic: under their hash, so that every version stays and none lies there twice.
 #[must_use]
-pub fn record(files: &Files, by: &str) -> Outgoing {
+pub fn record(files: &Files, by: &str, lifted: u64) -> Outgoing {
+    let mut headers = vec![(BY.to_owned(), Some(Bytes::copy_from_slice(by.as_bytes())))];
+    if lifted > 0 {
+        headers.push((LIFTED.to_owned(), Some(lifted.to_string().into())));
+    }
     Outgoing {
         topic: Topic::Topology,
         partition: Some(0),
         key: Some(format!("{:032x}", files.hash()).into()),
         value: Some(files.pack().into()),
-        headers: vec![(BY.to_owned(), Some(Bytes::copy_from_slice(by.as_bytes())))],
+        headers,
     }
 }
 
@@ -66,9 +73,16 @@ impl Version {
     fn of(record: &Incoming) -> Option<Self> {
         let packed = record.value.clone()?;
         let hash = std::str::from_utf8(record.key.as_deref()?).ok()?;
-        let by = record.headers.iter().find(|(name, _)| name == BY).and_then(|(_, value)| value.as_deref());
+        let header = |wanted: &str| {
+            let found = record.headers.iter().find(|(name, _)| name == wanted);
+            found.and_then(|(_, value)| value.as_deref())
+        };
+        let by = header(BY);
+        let lifted =
+            header(LIFTED).and_then(|text| std::str::from_utf8(text).ok()?.parse().ok()).unwrap_or(0);
         Some(Self {
-            generation: u64::try_from(record.offset).ok()?,
+            generation: u64::try_from(record.offset).ok()?.checked_add(lifted)?,
+            lifted,
             hash: u128::from_str_radix(hash, 16).ok()?,
             at: record.timestamp,
             by: String::from_utf8_lossy(by.unwrap_or_default()).into_owned(),
@@ -91,7 +105,7 @@ impl Version {
     pub fn compile(&self, compile: &Compile) -> Result<Topology, Vec<String>> {
         let files = self.files().map_err(|broken| vec![broken.to_string()])?;
         let mut topology = compile(&files)?;
-        topology.generation = self.generation;
+        (topology.generation, topology.lifted) = (self.generation, self.lifted);
         Ok(topology)
     }
 }
@@ -180,6 +194,7 @@ impl Versions {
 
 fn switch(version: &Version, compile: &Compile, (in_force, board): (&InForce, &Board)) {
     let Version { generation, hash, by, .. } = version;
+    in_force.note_published(*generation);
     let hash = format!("{hash:032x}");
     match version.compile(compile) {
         Ok(topology) => {

@@ -3,6 +3,7 @@
 //! Who asks gets the rules as they stand and keeps them for as long as they need them; a lane takes newer
 //! ones between two transactions. Nothing here decides which rules those are.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
 use super::Topology;
@@ -14,6 +15,8 @@ const MOST_EARLIER: usize = 8;
 #[derive(Debug)]
 pub struct InForce {
     newest: RwLock<Arc<Topology>>,
+    /// The newest generation that was published, whether or not it can be used here.
+    published: AtomicU64,
 }
 
 // === impl InForce ===
@@ -22,7 +25,20 @@ impl InForce {
     /// These are in force.
     #[must_use]
     pub fn new(topology: impl Into<Arc<Topology>>) -> Self {
-        Self { newest: RwLock::new(topology.into()) }
+        let topology = topology.into();
+        let published = AtomicU64::new(topology.generation);
+        Self { newest: RwLock::new(topology), published }
+    }
+
+    /// Rules of this generation were published.
+    pub fn note_published(&self, generation: u64) {
+        self.published.fetch_max(generation, Ordering::Relaxed);
+    }
+
+    /// The newest generation that was published.
+    #[must_use]
+    pub fn published(&self) -> u64 {
+        self.published.load(Ordering::Relaxed)
     }
 
     /// The rules as they stand.
@@ -33,6 +49,7 @@ impl InForce {
 
     /// These are in force from now on.
     pub fn switch(&self, topology: Topology) {
+        self.note_published(topology.generation);
         let mut newest = self.newest.write().expect("nothing panics while rules are switched");
         *newest = Arc::new(topology.after(&newest));
     }

@@ -58,8 +58,11 @@ pub struct Topology {
     pub files: Files,
     /// A hash of every file's name and content.
     pub hash: u128,
-    /// Which version of the rules this is: the offset they were published at, 0 where they were not.
+    /// Which version of the rules this is: the offset they were published at, 0 where they were not; more by
+    /// `lifted`.
     pub generation: u64,
+    /// By how much generations are lifted above their offsets, where `bugle.topology` was made anew.
+    pub lifted: u64,
     /// The rules in the order of their files' names, and in each in the order written.
     pub rules: Vec<Arc<Rule>>,
     by_kind: HashMap<String, Vec<KindRule>>,
