@@ -72,6 +72,7 @@ fn names_say_room_what_and_unit() {
         "bugle_mutes_active_silences",
         "bugle_mutes_open_blocks",
         "bugle_topology_generation",
+        "bugle_state_entries",
     ];
     for metric in METRICS {
         assert!(metric.name.starts_with("bugle_"), "{}", metric.name);

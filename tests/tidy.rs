@@ -13,6 +13,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rdkafka", &["src/broker/"]),
     ("reqwest", &["src/push/", "src/source_systems/", "src/codec/registry", "src/stand_in/answer"]),
     ("apache_avro", &["src/codec/"]),
+    ("fjall", &["src/store/disk.rs"]),
     ("metrics", &["src/telemetry/"]),
     ("metrics_exporter_prometheus", &["src/telemetry/"]),
     ("tracing_subscriber", &["src/telemetry/"]),

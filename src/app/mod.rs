@@ -37,6 +37,7 @@ use crate::push::signature::{BadSecret, Secret};
 use crate::serve::{self, CannotListen, Limits, Window};
 use crate::source_systems;
 use crate::store::folder::BadFolder;
+use crate::store::spill::DiskFault;
 use crate::store::view::Board;
 use crate::telemetry::Meters;
 use config::Config;
@@ -93,6 +94,9 @@ pub enum Unready {
     /// The folder of snapshots cannot be used.
     #[error(transparent)]
     State(#[from] BadFolder),
+    /// What memory has no room for cannot be put on disk.
+    #[error("what `state.memory_mib` has no room for has nowhere to go: {0}")]
+    Disk(#[from] DiskFault),
     /// A socket cannot be opened.
     #[error(transparent)]
     Listen(#[from] CannotListen),
@@ -131,6 +135,9 @@ impl Unready {
             Self::State(BadFolder::Io(..)) => {
                 "make the folder writable, or name another one in `state.dir`".to_owned()
             }
+            Self::Disk(_) => {
+                "make room in the folder and make it writable, or leave `state.memory_mib` out".to_owned()
+            }
             Self::Listen(fault) => fault.hint(),
             Self::Runtime(_) => "check the limits on threads and files of this process".to_owned(),
         }
@@ -150,6 +157,7 @@ impl Unready {
                 | Self::SigningKey(_)
                 | Self::WebhookSecret(_)
                 | Self::State(_)
+                | Self::Disk(_)
                 | Self::Broker(BrokerError::Setting { .. })
         )
     }
@@ -202,8 +210,8 @@ impl App {
         let codec = wiring::codec(config)?;
         let push = wiring::push(config)?;
         let sources = wiring::sources(config)?;
-        let plan = wiring::plan(config, broker.as_ref(), &codec)?;
-        let shelf = wiring::shelf(config)?;
+        let (shelf, spill) = wiring::state(config)?;
+        let plan = wiring::plan(config, (broker.as_ref(), &codec), spill)?;
         let board = Arc::new(Board::new(clock::now()));
         board.connected(true);
         let (closing, closed) = watch::channel(false);

@@ -17,11 +17,13 @@ use crate::codec::{Codec, Name, Registry, Schemas};
 use crate::engine::Settings;
 use crate::engine::shelf::Shelf;
 use crate::event::{Span, Topic};
-use crate::flow::{OutputIds, Parking, Plan, TenantDefaults};
+use crate::flow::{OutputIds, Parking, Plan, Spill, TenantDefaults};
 use crate::push::KeyRing;
 use crate::push::gateway::{Gateway, GatewaySettings};
 use crate::source_systems::{Addresses, ContentServer, Offices, Service};
 use crate::store::folder::Folder;
+#[cfg(not(feature = "state-disk"))]
+use crate::store::spill::DiskFault;
 use crate::topology::Kinds;
 use crate::topology::message::Links;
 
@@ -234,7 +236,11 @@ fn signing_key(config: &Config) -> String {
 ///
 /// # Errors
 /// [`Unready::Broker`] when a topic is missing, [`Unready::Registry`] when the registry cannot be asked.
-pub fn plan(config: &Config, broker: &dyn Broker, codec: &Codec) -> Result<Arc<Plan>, Unready> {
+pub fn plan(
+    config: &Config,
+    (broker, codec): (&dyn Broker, &Codec),
+    spill: Spill,
+) -> Result<Arc<Plan>, Unready> {
     let topics = &config.kafka.topics;
     let id = |name: Name| codec.id_for(name, &topics.name(name.topic()));
     let hears = config.push.follow_after > Span::ZERO || config.answers.status_token.is_some();
@@ -271,16 +277,27 @@ pub fn plan(config: &Config, broker: &dyn Broker, codec: &Codec) -> Result<Arc<P
             most_bytes: config.push.parked_mib as usize * 1024 * 1024,
             refuse_blocked: config.push.when_blocked == config::WhenBlocked::Refuse,
         },
+        spill,
     }))
 }
 
-/// What is kept of memory on this machine.
+/// What is kept of memory on this machine, and the room for what the lanes keep open.
 ///
 /// # Errors
-/// [`Unready::State`].
-pub fn shelf(config: &Config) -> Result<Arc<Shelf>, Unready> {
+/// [`Unready::State`] or [`Unready::Disk`].
+pub fn state(config: &Config) -> Result<(Arc<Shelf>, Spill), Unready> {
     let folder = config.state.dir.as_deref().map(Folder::take).transpose()?;
-    Ok(Arc::new(Shelf::new(folder)))
+    let spill = match (&folder, config.state.memory_mib) {
+        (Some(folder), Some(most)) => spill(most as usize * 1024 * 1024, folder)?,
+        _ => Spill::default(),
+    };
+    Ok((Arc::new(Shelf::new(folder)), spill))
+}
+
+#[cfg(feature = "state-disk")]
+fn spill(most: usize, folder: &Folder) -> Result<Spill, Unready> {
+    let disk = crate::store::disk::FolderDisk::empty(&folder.entries())?;
+    Ok(Spill::beyond(most, Box::new(disk)))
 }
 
 #[cfg(not(feature = "state-disk"))]

@@ -49,6 +49,7 @@ impl LaneThread {
         if positions.is_empty() {
             return Ok(());
         }
+        self.doubt_nothing(&positions)?;
         let records = outs.iter().map(|(_, out)| out.tally.records).sum();
         let written = written(&effects);
         match link.commit(effects, &positions) {
@@ -78,6 +79,17 @@ impl LaneThread {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Nothing is committed of a lane that took something on its disk for something that is not there. It is built
+    /// anew, from its topics.
+    fn doubt_nothing(&self, positions: &[(Input, Position)]) -> Result<(), BrokerError> {
+        let mut touched = positions.iter().filter_map(|(input, _)| Some((*input, self.stations.get(input)?)));
+        let doubtful = touched.find_map(|(input, station)| Some((input, station.lane.fault()?)));
+        doubtful.map_or(Ok(()), |(input, fault)| {
+            tracing::error!(%input, %fault, "what this partition keeps on disk cannot be read: nothing is committed, and its memory is read back from its topics");
+            Err(BrokerError::Fatal(fault.to_string()))
+        })
     }
 
     fn settle(&mut self, outs: &[(Input, Outbox)]) {

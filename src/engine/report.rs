@@ -31,6 +31,7 @@ impl LaneThread {
                 count::tell(&self.parts.board, &Fact::Account { input: station.input, state });
             }
         }
+        self.tell_state();
         self.tell_held();
         self.tell_awaited();
         if self.gathering.is_none() && self.stations.values().all(|station| station.backlog.is_empty()) {
@@ -70,6 +71,15 @@ impl LaneThread {
             .collect();
         if let Err(error) = self.parts.broker.trim(&before) {
             tracing::warn!(lane = self.lane.as_str(), %error, "finished records could not be dropped");
+        }
+    }
+
+    /// Says how much lies in memory and how much on disk, and what the disk did not take.
+    fn tell_state(&self) {
+        let spill = &self.parts.plan.spill;
+        count::tell(&self.parts.board, &Fact::State { used: spill.used() });
+        if let Some(fault) = spill.take_fault() {
+            tracing::error!(%fault, "the disk refuses entries of `state.dir`: they stay in memory, beyond `state.memory_mib`; make room or mend the disk, and start this process again");
         }
     }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::mute::Silence;
 pub use super::outcome::{
-    AccountState, AnswerEnding, Breaker, CallOutcome, CommitResult, RefusalClass, SendOutcome, SnapshotResult,
+    AccountState, AnswerEnding, Breaker, CallOutcome, CommitResult, RefusalClass, SendOutcome, Size,
+    SnapshotResult, StateUsed,
 };
 use super::receipt::Mark;
 use super::record::Input;
@@ -214,6 +215,11 @@ pub enum Fact {
     Snapshot {
         /// What became of it.
         result: SnapshotResult,
+    },
+    /// So much of what the lanes keep open lies in memory, and so much on disk.
+    State {
+        /// How much.
+        used: StateUsed,
     },
     /// A lane holds so many partitions.
     Assigned {

@@ -86,6 +86,30 @@ pub enum AnswerEnding {
     Refused,
 }
 
+/// How many entries, and how many bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Entries.
+    pub entries: usize,
+    /// Their bytes; in memory, with what they take beside.
+    pub bytes: usize,
+}
+
+/// What a process keeps where of what its lanes have open, and what was moved since it began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StateUsed {
+    /// In memory.
+    pub here: Size,
+    /// On disk.
+    pub away: Size,
+    /// Entries written to disk.
+    pub written: u64,
+    /// Entries read from it.
+    pub read: u64,
+    /// How often the disk refused.
+    pub faults: u64,
+}
+
 // === impl RefusalClass ===
 
 impl RefusalClass {

@@ -65,9 +65,11 @@ use crate::event::fact::AccountState;
 use crate::event::job::JobStatus;
 use crate::event::shape::slot;
 use crate::event::{Change, Incoming, Span, Timestamp};
+use crate::store::spill::DiskFault;
 use crate::topology::Topology;
 use crate::topology::message::Links;
 
+pub use crate::store::Spill;
 pub use crate::store::mutes::{Muted, Mutes};
 pub use accounts::Accounts;
 pub use cursor::Cursor;
@@ -125,6 +127,8 @@ pub struct Plan {
     pub budget: usize,
     /// What is done with batches that are not finished in time.
     pub parking: Parking,
+    /// The room for what the lanes keep open.
+    pub spill: Spill,
 }
 
 /// What is done with batches that are not finished in time.
@@ -276,6 +280,12 @@ pub trait Rooms: std::marker::Send {
     fn position(&self) -> (i64, Cursor);
 
     /// The transaction was committed.
+    /// Why nothing it did may be committed, and it must be built anew: something it keeps on disk did not come
+    /// back, and was taken for something that is not there.
+    fn fault(&self) -> Option<&DiskFault> {
+        None
+    }
+
     fn settle(&mut self, now: Timestamp);
 
     /// The transaction was aborted: memory is as it was at the last [`Rooms::settle`].
@@ -331,6 +341,7 @@ impl Default for Plan {
     }
 }
 
+            spill: Spill::default(),
 // === impl Plan ===
 
 impl Plan {

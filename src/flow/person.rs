@@ -107,7 +107,7 @@ impl PersonLane {
             partition,
             progress: Progress::new(NAME, partition, from.0, from.1),
             piles: Piles::new(Told::new(plan.horizon)),
-            held: Held::new(partition, from.1),
+            held: Held::new(partition, from.1, &plan.spill),
             endings: Endings::default(),
             decided: None,
             frames: FrameSet::new(Topic::Pushes, plan.pushes, MOST_BATCH_BYTES),
@@ -304,6 +304,10 @@ impl Rooms for PersonLane {
 /// Why people who were named no longer are.
 fn why_left(notice: &Notice<'_>, people: &[&str], world: &World<'_>) -> Option<Arc<Asked>> {
     let audience = notice.audience.open().ok()?;
+    fn fault(&self) -> Option<&DiskFault> {
+        self.held.fault()
+    }
+
     let asked = world.people.asked_of(notice.tenant, &audience, people, MOST_STANDING);
     Some(Arc::new(Asked { directory: world.directory.to_vec(), ..asked }))
 }

@@ -8,6 +8,7 @@ use crate::event::answer::Answer;
 use crate::event::frame::{Format, SubjectItem};
 use crate::event::redrive::REDRIVEN;
 use crate::event::{Change, Ending, Incoming, Occasion, Reason, Timestamp, Topic, Verdict, hash128};
+use crate::store::spill::DiskFault;
 
 use super::answers::Given;
 use super::dedupe::{Heard, Seen};
@@ -41,7 +42,7 @@ impl SubjectLane {
             partition,
             progress: Progress::new(NAME, partition, from.0, from.1),
             seen: Seen::new(plan.horizon),
-            talks: Talks::new(partition, from.1, plan.horizon),
+            talks: Talks::new(partition, from.1, (plan.horizon, &plan.spill)),
             voice: Voice::new(plan),
         }
     }
@@ -254,3 +255,7 @@ impl Rooms for SubjectLane {
         self.talks.undo();
     }
 }
+    fn fault(&self) -> Option<&DiskFault> {
+        self.talks.fault()
+    }
+

@@ -9,8 +9,9 @@ use jiff::tz::TimeZone;
 use crate::event::frame::SubjectItem;
 use crate::event::notice::{Over, Whom};
 use crate::event::{BoundAudience, Change, Ending, Occasion, Reason, Span, Timestamp, Topic, hash128};
-use crate::store::Keyed;
 use crate::store::keyed::Second;
+use crate::store::spill::DiskFault;
+use crate::store::{Keyed, Spill};
 use crate::topology::schedule::Start;
 use crate::topology::{Closer, KindRule, Rule};
 
@@ -50,9 +51,9 @@ pub(super) fn key(rule: &str, subject: &str) -> u128 {
 // === impl Talks ===
 
 impl Talks {
-    pub(super) fn new(partition: i32, cursor: &Cursor, horizon: Span) -> Self {
+    pub(super) fn new(partition: i32, cursor: &Cursor, (horizon, spill): (Span, &Spill)) -> Self {
         let written = (cursor.state, cursor.state);
-        Self { partition, kept: Keyed::default(), horizon, written, rested: 0 }
+        Self { partition, kept: Keyed::within(spill), horizon, written, rested: 0 }
     }
 
     /// A rule hears a change of a subject it keeps conversations about.
@@ -127,7 +128,7 @@ impl Talks {
     }
 
     /// Whether a rule told something of a subject that is not over.
-    fn is_open(&self, rule: &str, subject: &str) -> bool {
+    fn is_open(&mut self, rule: &str, subject: &str) -> bool {
         let matter = read(self.kept.get(key(rule, subject)), rule);
         matter.talks.iter().any(|talk| talk.told_at.is_some() && !talk.is_closing())
     }
@@ -244,8 +245,14 @@ impl Talks {
 
     /// A digest of all entries.
     pub(super) fn digest(&self) -> u128 {
-        let one = |(key, entry): (u128, &[u8])| hash128([&key.to_le_bytes(), entry]);
-        self.kept.iter().map(one).fold(0, |all, one| all ^ one)
+        let mut all = 0;
+        self.kept.each(|key, entry| all ^= hash128([&key.to_le_bytes(), entry]));
+        all
+    }
+
+    /// Why nothing may be committed.
+    pub(super) fn fault(&self) -> Option<&DiskFault> {
+        self.kept.fault()
     }
 
     pub(super) fn settle(&mut self) {

@@ -17,8 +17,9 @@ use crate::codec;
 use crate::event::redrive::Redrive;
 use crate::event::write_back::{Ask, Came, Carried};
 use crate::event::{Incoming, Outgoing, Span, Timestamp, Topic, hash128};
-use crate::store::Keyed;
 use crate::store::keyed::{NEVER, Second};
+use crate::store::spill::DiskFault;
+use crate::store::{Keyed, Spill};
 
 pub use super::call::{Call, CallId, Said};
 use super::carried::{unreadable, verdict};
@@ -67,11 +68,11 @@ pub struct WriteBackLane {
 impl WriteBackLane {
     /// The lane over one partition of `bugle.writebacks`, going on at `offset`.
     #[must_use]
-    pub fn new(partition: i32, from: (i64, &Cursor)) -> Self {
+    pub fn new(partition: i32, from: (i64, &Cursor), spill: &Spill) -> Self {
         Self {
             partition,
             progress: Progress::new(NAME, partition, from.0, from.1),
-            kept: Keyed::default(),
+            kept: Keyed::within(spill),
             written: (from.1.state, from.1.state),
             calls: BTreeMap::new(),
             begun: Vec::new(),
@@ -86,11 +87,11 @@ impl WriteBackLane {
     }
 
     /// An entry was read once when it was restored, or written by this very code.
-    fn with<T>(&self, key: u128, look: impl FnOnce(Queue<'_>) -> T) -> T {
+    fn with<T>(&mut self, key: u128, look: impl FnOnce(Queue<'_>) -> T) -> T {
         look(self.kept.get(key).and_then(|entry| Queue::read(entry).ok()).unwrap_or_default())
     }
 
-    fn owned(&self, key: u128) -> Queue<'static> {
+    fn owned(&mut self, key: u128) -> Queue<'static> {
         self.with(key, |queue| Queue {
             jobs: queue
                 .jobs
@@ -272,7 +273,7 @@ impl Rooms for WriteBackLane {
             self.call(key, Ask::Write, out);
         }
         for key in std::mem::take(&mut self.again) {
-            if !self.calls.contains_key(&key) && self.kept.get(key).is_some() {
+            if !self.calls.contains_key(&key) && self.kept.contains(key) {
                 self.call(key, Ask::Look, out);
             }
         }
@@ -349,6 +350,10 @@ impl Rooms for WriteBackLane {
         self.progress.settle();
         self.written.1 = self.written.0;
         self.kept.settle();
+    fn fault(&self) -> Option<&DiskFault> {
+        self.kept.fault()
+    }
+
         self.ready.append(&mut self.begun);
         self.heard.clear();
     }

@@ -1,4 +1,4 @@
-//! Folder: where one process keeps its snapshots, and nobody else beside it.
+//! Folder: where one process keeps what it has on this machine, and nobody else beside it.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -51,6 +51,12 @@ impl Folder {
             }
         }
         Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Where entries lie for which there is no room in memory.
+    #[must_use]
+    pub fn entries(&self) -> PathBuf {
+        self.path.join("entries")
     }
 
     /// Where the snapshot of a lane's partition lies.

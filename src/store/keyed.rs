@@ -2,11 +2,15 @@
 //! can be undone.
 //!
 //! What is due is found by an index ordered by time: a million entries that wait cost nothing until the first
-//! of them is due. An entry is bytes to this map; who keeps it knows what they mean.
+//! of them is due. An entry is bytes to this map; who keeps it knows what they mean. Where memory has an end,
+//! entries that were not used for long lie on disk, and come back when somebody asks for them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashMap;
+
+use super::spill::{Away, BESIDE, DiskFault, Spill};
+use crate::event::fact::Size;
 
 /// The second an entry is due: seconds since 1970, rounded up. [`NEVER`] for one that waits for no time.
 pub type Second = u32;
@@ -18,9 +22,15 @@ pub const NEVER: Second = Second::MAX;
 ///
 /// **Invariant:** the index holds exactly the entries that are due at some time, each once, except while
 /// entries are restored: then it is made at the end, for sorting a million is cheaper than placing each.
-#[derive(Debug, Default)]
+///
+/// **Invariant:** what the open transaction changed, and what it was before, is in memory. So a disk holds what
+/// was committed, and undoing asks no disk.
+#[derive(Debug)]
 pub struct Keyed {
     entries: HashMap<u128, Entry, foldhash::fast::RandomState>,
+    /// Of the entries in memory.
+    bytes: usize,
+    away: Away,
     /// As bytes, for a key of 16 bytes would else take 32 here.
     due: BTreeSet<(Second, [u8; 16])>,
     /// Entries were restored since the index was made.
@@ -35,13 +45,39 @@ type Entry = Box<[u8]>;
 
 const HEAD: usize = size_of::<Second>();
 
+impl Default for Keyed {
+    fn default() -> Self {
+        Self::within(&Spill::default())
+    }
+}
+
 // === impl Keyed ===
 
 impl Keyed {
+    /// A map in this room.
+    #[must_use]
+    pub fn within(spill: &Spill) -> Self {
+        Self {
+            entries: HashMap::default(),
+            bytes: 0,
+            away: Away::new(spill),
+            due: BTreeSet::new(),
+            unsorted: false,
+            undo: BTreeMap::new(),
+        }
+    }
+
     /// The entry under a key.
     #[must_use]
-    pub fn get(&self, key: u128) -> Option<&[u8]> {
+    pub fn get(&mut self, key: u128) -> Option<&[u8]> {
+        self.fetch(key);
         self.entries.get(&key).and_then(|entry| entry.get(HEAD..))
+    }
+
+    /// Whether there is an entry under a key.
+    #[must_use]
+    pub fn contains(&self, key: u128) -> bool {
+        self.entries.contains_key(&key) || self.away.place(key).is_some()
     }
 
     /// Sets the entry under a key.
@@ -70,25 +106,28 @@ impl Keyed {
     /// Sets the entry under a key as an owner before left it: part of no transaction. When all have been set,
     /// [`Keyed::restored`] is called.
     pub fn restore(&mut self, key: u128, entry: Option<(Second, &[u8])>) {
+        self.away.forget(key);
         match entry {
-            Some((due, bytes)) => drop(self.entries.insert(key, packed(due, bytes))),
-            None => drop(self.entries.remove(&key)),
+            Some((due, bytes)) => drop(self.insert(key, packed(due, bytes))),
+            None => drop(self.take(key)),
         }
         self.unsorted = true;
+        if self.away.is_bounded() {
+            self.make_room();
+        }
     }
 
     /// Everything an owner before left has been set: from now on what is due is found at once.
     pub fn restored(&mut self) {
-        if self.unsorted {
-            self.due = due_of_all(&self.entries).collect();
-            self.unsorted = false;
-        }
+        self.sort();
+        self.make_room();
     }
 
     /// The second at which the entry under a key is due.
     #[must_use]
     pub fn due_of(&self, key: u128) -> Option<Second> {
-        self.entries.get(&key).map(|entry| due_of(entry))
+        let here = self.entries.get(&key).map(|entry| due_of(entry));
+        here.or_else(|| self.away.place(key).map(|place| place.due))
     }
 
     /// What the open transaction changed, as it is now.
@@ -99,32 +138,41 @@ impl Keyed {
         })
     }
 
-    /// All entries, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = (u128, &[u8])> {
-        self.entries.iter().filter_map(|(key, entry)| Some((*key, entry.get(HEAD..)?)))
+    /// Shows all entries, in no order.
+    pub fn each(&self, mut look: impl FnMut(u128, &[u8])) {
+        let mut look = |key, entry: &[u8]| entry.get(HEAD..).map_or((), |bytes| look(key, bytes));
+        self.entries.iter().for_each(|(key, entry)| look(*key, entry));
+        self.away.each(&mut look);
     }
 
     /// How many entries there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.entries.len() + self.away.len()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len() == 0
     }
 
     /// How many entries are due at some time.
     #[must_use]
     pub fn pending(&self) -> usize {
-        if self.unsorted { due_of_all(&self.entries).count() } else { self.due.len() }
+        if self.unsorted { self.due_of_all().count() } else { self.due.len() }
+    }
+
+    /// Why nothing that came of this map may be committed: a disk did not give back what it had taken.
+    #[must_use]
+    pub fn fault(&self) -> Option<&DiskFault> {
+        self.away.fault()
     }
 
     /// The transaction was committed.
     pub fn settle(&mut self) {
         self.undo.clear();
+        self.make_room();
     }
 
     /// The transaction was aborted: everything is as it was at the last [`Keyed::settle`].
@@ -134,13 +182,26 @@ impl Keyed {
         }
     }
 
+    fn sort(&mut self) {
+        if self.unsorted {
+            self.due = self.due_of_all().collect();
+            self.unsorted = false;
+        }
+    }
+
     /// What is due first. While entries are restored it is looked for among all.
     fn first(&self) -> Option<(Second, [u8; 16])> {
-        if self.unsorted { due_of_all(&self.entries).min() } else { self.due.first().copied() }
+        if self.unsorted { self.due_of_all().min() } else { self.due.first().copied() }
+    }
+
+    fn due_of_all(&self) -> impl Iterator<Item = (Second, [u8; 16])> {
+        let here = self.entries.iter().map(|(key, entry)| (due_of(entry), key.to_be_bytes()));
+        here.chain(self.away.places()).filter(|(due, _)| *due != NEVER)
     }
 
     fn change(&mut self, key: u128, entry: Option<Entry>) {
-        self.restored();
+        self.sort();
+        self.fetch(key);
         let before = self.swap(key, entry);
         self.undo.entry(key).or_insert(before);
     }
@@ -148,8 +209,8 @@ impl Keyed {
     fn swap(&mut self, key: u128, entry: Option<Entry>) -> Option<Entry> {
         let due = entry.as_deref().map(due_of).filter(|due| *due != NEVER);
         let before = match entry {
-            Some(entry) => self.entries.insert(key, entry),
-            None => self.entries.remove(&key),
+            Some(entry) => self.insert(key, entry),
+            None => self.take(key),
         };
         if let Some(due) = before.as_deref().map(due_of) {
             self.due.remove(&(due, key.to_be_bytes()));
@@ -159,13 +220,46 @@ impl Keyed {
         }
         before
     }
-}
 
-fn due_of_all(
-    entries: &HashMap<u128, Entry, foldhash::fast::RandomState>,
-) -> impl Iterator<Item = (Second, [u8; 16])> {
-    let due = entries.iter().map(|(key, entry)| (due_of(entry), key.to_be_bytes()));
-    due.filter(|(due, _)| *due != NEVER)
+    fn insert(&mut self, key: u128, entry: Entry) -> Option<Entry> {
+        self.bytes += weight(&entry);
+        let before = self.entries.insert(key, entry);
+        self.bytes -= before.as_deref().map_or(0, weight);
+        before
+    }
+
+    fn take(&mut self, key: u128) -> Option<Entry> {
+        self.away.note_gone(key);
+        let before = self.entries.remove(&key);
+        self.bytes -= before.as_deref().map_or(0, weight);
+        before
+    }
+
+    /// Brings an entry into memory, if it is not there.
+    fn fetch(&mut self, key: u128) {
+        if let Some(entry) = self.away.fetch(key) {
+            self.insert(key, entry.into_boxed_slice());
+        }
+        if self.entries.contains_key(&key) {
+            self.away.note_used(key);
+        }
+    }
+
+    /// What was not used for long goes to disk, as far as there is no room for it. Not while a transaction is
+    /// open.
+    fn make_room(&mut self) {
+        let size = |keyed: &Self| Size { entries: keyed.entries.len(), bytes: keyed.bytes };
+        let Some(goal) = self.away.goal(size(self)).filter(|_| self.undo.is_empty()) else { return };
+        while self.bytes > goal {
+            let chosen = self.away.choose(self.bytes - goal, &self.entries);
+            if chosen.is_empty() || !self.away.put(&chosen, due_of) {
+                break;
+            }
+            let keys: Vec<u128> = chosen.iter().map(|(key, _)| *key).collect();
+            keys.into_iter().for_each(|key| drop(self.take(key)));
+        }
+        self.away.say(size(self));
+    }
 }
 
 fn packed(due: Second, bytes: &[u8]) -> Entry {
@@ -177,6 +271,10 @@ fn packed(due: Second, bytes: &[u8]) -> Entry {
 
 fn due_of(entry: &[u8]) -> Second {
     entry.first_chunk::<HEAD>().map_or(NEVER, |due| Second::from_le_bytes(*due))
+}
+
+fn weight(entry: &[u8]) -> usize {
+    entry.len() + BESIDE
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 //! the transaction is aborted, or a change that was never told would be called a duplicate.
 
 pub mod decisions;
+#[cfg(feature = "state-disk")]
+pub mod disk;
 pub mod expiring;
 pub mod folder;
 pub mod keyed;
@@ -12,8 +14,13 @@ pub mod mutes;
 mod quantiles;
 pub mod snapshot;
 pub mod snapshot_file;
+pub mod spill;
 pub mod traffic;
 pub mod view;
 
+#[cfg(test)]
+mod tests;
+
 pub use expiring::Expiring;
 pub use keyed::Keyed;
+pub use spill::Spill;

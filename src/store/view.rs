@@ -158,7 +158,7 @@ impl Board {
             Fact::Warm { lane, input, lag } => self.warms((*lane, *input), Some(*lag)),
             Fact::Cold { lane, input } => self.warms((*lane, *input), None),
             // For the meters alone.
-            Fact::Standby { .. } | Fact::Snapshot { .. } => {}
+            Fact::Standby { .. } | Fact::Snapshot { .. } | Fact::State { .. } => {}
             Fact::Assigned { lane, partitions } => {
                 self.lanes.entry(*lane).or_default().partitions = *partitions;
             }

@@ -6,7 +6,7 @@
 
 use super::series::{
     alone, assigned, by_book, by_call, by_commit, by_dead, by_ending, by_lane, by_mark, by_origin,
-    by_outcome, by_process, by_reason, by_refusal, by_snapshot, by_source, by_version,
+    by_outcome, by_place, by_process, by_reason, by_refusal, by_snapshot, by_source, by_version,
 };
 
 /// One series' labels: name and value.
@@ -88,6 +88,11 @@ names! {
     WARM = "bugle_engine_warm_partitions";
     WARM_LAG = "bugle_engine_warm_lag_records";
     SNAPSHOTS = "bugle_engine_snapshots_total";
+    STATE_ENTRIES = "bugle_state_entries";
+    STATE_BYTES = "bugle_state_bytes";
+    STATE_WRITES = "bugle_state_disk_writes_total";
+    STATE_READS = "bugle_state_disk_reads_total";
+    STATE_FAULTS = "bugle_state_disk_faults_total";
     PROGRESS = "bugle_engine_last_progress_timestamp_seconds";
     PEOPLE = "bugle_directory_people";
     CONFIRMED = "bugle_directory_confirmed_timestamp_seconds";
@@ -294,6 +299,29 @@ pub const METRICS: &[Metric] = &[
         "Snapshots of a partition's memory on this machine, by what became of them.",
         &["result"],
         by_snapshot,
+    ),
+    metric(
+        STATE_ENTRIES,
+        Kind::Gauge,
+        "Entries of what the lanes keep open, by where they lie.",
+        &["place"],
+        by_place,
+    ),
+    metric(
+        STATE_BYTES,
+        Kind::Gauge,
+        "Bytes of these entries; in memory, with what they take beside.",
+        &["place"],
+        by_place,
+    ),
+    metric(STATE_WRITES, Kind::Counter, "Entries moved from memory to disk.", NO_LABELS, alone),
+    metric(STATE_READS, Kind::Counter, "Entries brought back from disk.", NO_LABELS, alone),
+    metric(
+        STATE_FAULTS,
+        Kind::Counter,
+        "How often the disk did not take or give what the lanes keep open.",
+        NO_LABELS,
+        alone,
     ),
     metric(PROGRESS, Kind::Gauge, "When a lane last got on, in Unix time.", &["lane"], by_lane),
     metric(PEOPLE, Kind::Gauge, "People in the directory.", NO_LABELS, alone),

@@ -10,8 +10,8 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, 
 
 use super::catalogue::{self as names, Kind, METRICS, Metric, book};
 use super::process;
-use super::series::truth;
-use crate::event::fact::{AccountState, CallOutcome, CommitResult, RefusalClass, SendOutcome};
+use super::series::{PLACES, truth};
+use crate::event::fact::{AccountState, CallOutcome, CommitResult, RefusalClass, SendOutcome, StateUsed};
 use crate::event::receipt::Mark;
 use crate::event::record::Input;
 use crate::event::{Fact, Lane, Origin, ReadBack, Reason, Source, Span, Timestamp};
@@ -155,9 +155,8 @@ pub fn count(fact: &Fact) {
         Fact::Cold { lane, input } => warm(*lane, *input, 0),
         Fact::Standby { lane, partitions } => stands_by(*lane, *partitions),
         Fact::Snapshot { result } => counter!(names::SNAPSHOTS, "result" => result.as_str()).increment(1),
-        Fact::Assigned { lane, partitions } => {
-            gauge!(names::PARTITIONS, "lane" => lane.as_str()).set(*partitions);
-        }
+        Fact::State { used } => state(used),
+        Fact::Assigned { lane, partitions } => holds(*lane, *partitions),
         Fact::Progress { lane, at } => gauge!(names::PROGRESS, "lane" => lane.as_str()).set(unix(*at)),
         Fact::DirectoryRead { people, at } => directory_read(*people, *at),
         Fact::RulesInForce { generation, hash, before, .. } => in_force(*generation, *hash, *before),
@@ -176,6 +175,16 @@ pub fn count(fact: &Fact) {
 
 fn marked(mark: Option<Mark>, count: u64) {
     counter!(names::MARKS, "mark" => mark.map_or("delivered", Mark::as_str)).increment(count);
+}
+
+fn state(used: &StateUsed) {
+    for (place, size) in PLACES.into_iter().zip([used.here, used.away]) {
+        gauge!(names::STATE_ENTRIES, "place" => place).set(number(size.entries as u64));
+        gauge!(names::STATE_BYTES, "place" => place).set(number(size.bytes as u64));
+    }
+    counter!(names::STATE_WRITES).absolute(used.written);
+    counter!(names::STATE_READS).absolute(used.read);
+    counter!(names::STATE_FAULTS).absolute(used.faults);
 }
 
 fn told_to(count: u64) {
@@ -302,6 +311,10 @@ fn restoring(lane: Lane, input: Input, read_back: &ReadBack) {
 fn directory_read(people: u64, at: Timestamp) {
     gauge!(names::PEOPLE).set(number(people));
     gauge!(names::CONFIRMED).set(unix(at));
+}
+
+fn holds(lane: Lane, partitions: u32) {
+    gauge!(names::PARTITIONS, "lane" => lane.as_str()).set(partitions);
 }
 
 fn stands_by(lane: Lane, partitions: u32) {

@@ -53,6 +53,13 @@ pub(super) fn by_snapshot() -> Vec<Labels> {
     SnapshotResult::ALL.iter().map(|result| vec![("result", result.as_str())]).collect()
 }
 
+/// Where entries of the lanes lie.
+pub(super) const PLACES: [&str; 2] = ["memory", "disk"];
+
+pub(super) fn by_place() -> Vec<Labels> {
+    PLACES.iter().map(|place| vec![("place", *place)]).collect()
+}
+
 pub(super) fn by_outcome() -> Vec<Labels> {
     SendOutcome::ALL.iter().map(|outcome| vec![("outcome", outcome.as_str())]).collect()
 }

@@ -23,6 +23,8 @@ pub(crate) enum Kind {
     ProducerLost,
     /// Ends of transactions came later, in each place by itself.
     LateMarkers,
+    /// A disk did not give back what it had taken.
+    DiskLost,
     /// Records and rebalances did not come through for a while.
     DeafLink,
     /// Nothing the broker was asked was answered, done or not.
@@ -95,6 +97,8 @@ pub(crate) struct Counted {
     pub(crate) snapshots: u64,
     /// And those of which the new owner had a warm copy.
     pub(crate) standby: u64,
+    /// Entries that came back from a disk.
+    pub(crate) from_disk: u64,
     pub(crate) hit: [u64; Kind::ALL.len()],
     /// Of everything the push service accepted, in the order of its ids.
     pub(crate) digest: u128,
@@ -103,7 +107,7 @@ pub(crate) struct Counted {
 // === impl Kind ===
 
 impl Kind {
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::CrashIdle,
         Self::CrashBeforeProduce,
         Self::CrashProduced,
@@ -113,6 +117,7 @@ impl Kind {
         Self::Aborted,
         Self::ProducerLost,
         Self::LateMarkers,
+        Self::DiskLost,
         Self::DeafLink,
         Self::BrokerAway,
         Self::BadPush,
@@ -143,6 +148,7 @@ impl Kind {
             Self::Aborted => "commits rolled back",
             Self::ProducerLost => "producers lost in a commit",
             Self::LateMarkers => "late ends of transactions",
+            Self::DiskLost => "times a disk was to lose something",
             Self::DeafLink => "times nothing came from the broker",
             Self::BrokerAway => "times the broker answered nothing",
             Self::BadPush => "bad answers of the push service",
@@ -215,6 +221,7 @@ impl Counted {
         self.verdicts += other.verdicts;
         self.snapshots += other.snapshots;
         self.standby += other.standby;
+        self.from_disk += other.from_disk;
         self.hit.iter_mut().zip(other.hit).for_each(|(sum, more)| *sum += more);
     }
 
@@ -239,6 +246,7 @@ impl Counted {
         line(self.verdicts, "verdicts in the audit's chains");
         line(self.snapshots, "partitions read back from snapshots");
         line(self.standby, "partitions that were warm");
+        line(self.from_disk, "entries that came back from a disk");
         Kind::ALL.into_iter().for_each(|kind| line(self.hit[kind as usize], kind.words()));
         let checks = Check::ALL.into_iter().map(|check| format!("{:>10}  {}", "holds", check.words()));
         lines.extend(checks);

@@ -17,11 +17,12 @@ use bugle::event::answer::Answer;
 use bugle::event::frame::FrameHead;
 use bugle::event::notice::Verb;
 use bugle::event::{Lane, SubjectKey};
-use bugle::flow::frames;
+use bugle::flow::{Spill, frames};
 use bugle::store::folder::Folder;
 
 use super::counted::{Counted, Kind, Violation};
 use super::crooked::Crooked;
+use super::cramped::{Cramped, is_cramped};
 use super::growing::grows;
 use super::instance::{Site, group, transactional_id};
 use super::movers::{Copied, MOVERS, Movers};
@@ -52,6 +53,8 @@ pub(crate) struct Play<'t> {
     pub(super) disk: Option<tempfile::TempDir>,
     standby: bool,
     /// Its topics grow.
+    /// Where instances keep what their memory has no room for, in some plays.
+    cramped: Option<Cramped>,
     pub(super) grows: bool,
     /// Until which step an instance does nothing, and until when it hears nothing or gets no answers.
     stalled: Vec<u32>,
@@ -99,6 +102,16 @@ const STEPS_OF_A_COMMIT: [(Fault, Kind); 4] = [
 impl<'t> Play<'t> {
     pub(crate) fn new(town: &'t Company, judge: &'t Company, seed: u64, bug: Option<Bug>) -> Self {
         let still = Still::at(NOW);
+        Self::on(town, judge, (seed, bug), Cramped::default())
+    }
+
+    /// With this disk, should its instances need one for what they have no memory for.
+    pub(crate) fn on(
+        town: &'t Company,
+        judge: &'t Company,
+        (seed, bug): (u64, Option<Bug>),
+        cramped: Cramped,
+    ) -> Self {
         let model = Model::new();
         model.create(&Names::default().specs(PARTITIONS)).unwrap();
         let weather = Arc::<Weather>::default();
@@ -123,6 +136,7 @@ impl<'t> Play<'t> {
             disk: has_disks(seed).then(|| tempfile::tempdir().unwrap()),
             standby: has_standby(seed),
             grows: grows(seed),
+            cramped: is_cramped(seed).then_some(cramped),
             stalled: vec![0; INSTANCES],
             clouded: vec![0; INSTANCES],
             outage: None,
@@ -148,6 +162,7 @@ impl<'t> Play<'t> {
         }
         self.counted.told_in_faults = self.post.told() as u64;
         self.asked.iter().take(self.model.faults_met()).for_each(|kind| self.counted.hit(*kind));
+        self.counted.from_disk = self.cramped.as_ref().map_or(0, Cramped::reads);
         self.judged()
     }
 
@@ -262,9 +277,13 @@ impl<'t> Play<'t> {
     }
 
     /// Nothing is taken for a while, in which time goes on: what waits is set aside. Or an instance finds time
-    /// to write its snapshots.
+    /// to write its snapshots. Or a disk loses something.
     fn begin_outage(&mut self, step: u32, instance: usize) {
         if self.rng.u8(..3) == 0 {
+        if let Some(cramped) = self.cramped.as_ref().filter(|_| self.rng.bool()) {
+            cramped.fail_next_read(true);
+            return self.counted.hit(Kind::DiskLost);
+        }
             let fate = if self.rng.bool() { Fate::Refuse } else { Fate::Forbid };
             self.outage = Some((fate, step + self.rng.u32(20..120)));
             self.counted.hit(Kind::Outage);
@@ -490,6 +509,7 @@ impl<'t> Play<'t> {
         for instance in 0..INSTANCES {
             if self.instances[instance].is_none() {
                 self.start(instance);
+        self.cramped.iter().for_each(|cramped| cramped.fail_next_read(false));
             }
         }
     }

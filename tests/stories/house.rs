@@ -22,7 +22,7 @@ use bugle::event::write_back::{Ask, Came, WriteBack};
 use bugle::event::{Incoming, Lane, Occasion, Parcel, Person, Source, Span, SubjectKey, Topic, Verdict};
 use bugle::flow::fan_out::{self, Item};
 use bugle::flow::frames::{FrameItems, FrameSet, single};
-use bugle::flow::{Mutes, Outbox, Plan};
+use bugle::flow::{Mutes, Outbox, Plan, Spill};
 use bugle::source_systems::{Reply, SourceSystems};
 use bugle::topology::{Kinds, Topology};
 use bytes::Bytes;

@@ -10,7 +10,7 @@ use bugle::engine::by_hand::ByHand;
 use bugle::engine::shelf::Shelf;
 use bugle::engine::{Parts, Settings};
 use bugle::event::{Lane, Topic};
-use bugle::flow::{Mutes, Plan};
+use bugle::flow::{Mutes, Plan, Spill};
 use bugle::push::PushService;
 use bugle::source_systems::SourceSystems;
 use bugle::store::view::Board;
@@ -82,6 +82,7 @@ impl Site<'_> {
     }
 
     /// The lanes of instance number `instance`, in the order of the flow.
+            spill: self.spill.clone(),
     pub(crate) fn open(&self, instance: usize) -> Vec<ByHand> {
         let parts = self.parts();
         let settings = Settings {

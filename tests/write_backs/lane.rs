@@ -6,7 +6,7 @@ use bugle::event::redrive::REDRIVEN;
 use bugle::event::write_back::{Ask, Came, Carried, WriteBack};
 use bugle::event::{Ending, Incoming, Outgoing, Source, Span, Timestamp, Topic, Verdict};
 use bugle::flow::write_back::{Call, Said, WriteBackLane};
-use bugle::flow::{Admitted, Cursor, Outbox, Rooms};
+use bugle::flow::{Admitted, Cursor, Outbox, Rooms, Spill};
 
 use super::answer;
 use super::town::{NOW, Town};
@@ -31,7 +31,7 @@ impl Desk {
     pub(super) fn new(answers: &[WriteBack]) -> Self {
         let mut desk = Self {
             town: Town::new(&[], 1),
-            lane: WriteBackLane::new(0, (0, &Cursor::default())),
+            lane: WriteBackLane::new(0, (0, &Cursor::default()), &Spill::default()),
             out: Outbox::default(),
             committed: (0, String::new()),
             memory: Vec::new(),
@@ -98,7 +98,7 @@ impl Desk {
     pub(super) fn crash(&mut self) {
         let (offset, note) = self.committed.clone();
         let cursor = Cursor::parse(&note, offset).unwrap();
-        self.lane = WriteBackLane::new(0, (offset, &cursor));
+        self.lane = WriteBackLane::new(0, (offset, &cursor), &Spill::default());
         (self.out, self.calls) = (Outbox::default(), Vec::new());
         for (offset, record) in (0..).zip(&self.memory) {
             let input = Input { topic: Topic::WritebackState, partition: 0 };

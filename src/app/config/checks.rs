@@ -44,6 +44,14 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>, warnings: &mut
         let fact = "a process keeps one warm copy of a partition, or none";
         problems.push(Problem::new("state.standby", fact).hint("write 0 or 1"));
     }
+    if config.state.memory_mib.is_some() && config.state.dir.is_none() {
+        let fact = "what memory has no room for has nowhere to go";
+        problems.push(Problem::new("state.memory_mib", fact).hint("name a folder in `state.dir`"));
+    }
+    if config.state.memory_mib == Some(0) {
+        let fact = "no entry could be looked at";
+        problems.push(Problem::new("state.memory_mib", fact).hint("write 64 or more, or leave it out"));
+    }
     if config.lanes.commit_most == 0 {
         problems.push(
             Problem::new("lanes.commit_most", "no transaction could hold a record").hint("write 1 or more"),

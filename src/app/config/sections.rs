@@ -141,8 +141,12 @@ pub struct LaneSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StateSettings {
-    /// A folder for snapshots, this process's own; without one a restart reads everything from Kafka.
+    /// A folder of this process's own, for snapshots and for what `memory_mib` has no room for; without one a
+    /// restart reads everything from Kafka.
     pub dir: Option<PathBuf>,
+    /// Of what the lanes keep open, so much lies in memory, in MiB, and the rest on disk; none: all of it lies in
+    /// memory.
+    pub memory_mib: Option<u32>,
     /// Between two snapshots of a partition.
     #[serde(deserialize_with = "span")]
     pub snapshot_every: Span,
@@ -301,7 +305,7 @@ impl Default for LaneSettings {
 
 impl Default for StateSettings {
     fn default() -> Self {
-        Self { dir: None, snapshot_every: Span::from_secs(5 * 60), standby: 0 }
+        Self { dir: None, memory_mib: None, snapshot_every: Span::from_secs(5 * 60), standby: 0 }
     }
 }
 

@@ -6,8 +6,9 @@
 use bytes::Bytes;
 
 use crate::event::{Outgoing, Timestamp, Topic, hash128};
-use crate::store::Keyed;
 use crate::store::keyed::Second;
+use crate::store::spill::DiskFault;
+use crate::store::{Keyed, Spill};
 
 use super::super::memory::{self, BrokenMemory};
 use super::super::{Cursor, Outbox};
@@ -30,9 +31,9 @@ const TEXT: u8 = b't';
 // === impl Held ===
 
 impl Held {
-    pub(super) fn new(partition: i32, cursor: &Cursor) -> Self {
+    pub(super) fn new(partition: i32, cursor: &Cursor, spill: &Spill) -> Self {
         let written = (cursor.state, cursor.state);
-        Self { partition, people: Keyed::default(), texts: Texts::default(), written }
+        Self { partition, people: Keyed::within(spill), texts: Texts::within(spill), written }
     }
 
     /// Whether nothing waits for anybody.
@@ -46,7 +47,7 @@ impl Held {
     }
 
     /// A person's entry.
-    pub(super) fn person(&self, key: u128) -> Option<&[u8]> {
+    pub(super) fn person(&mut self, key: u128) -> Option<&[u8]> {
         self.people.get(key)
     }
 
@@ -115,9 +116,11 @@ impl Held {
     /// All entries of the owner before are here.
     pub(super) fn all_restored(&mut self) {
         self.people.restored();
-        let people = self.people.iter().filter_map(|(_, entry)| read::<Waiting<'_>>(entry).ok());
-        let claims: Vec<u128> =
-            people.flat_map(|waiting| waiting.items).flat_map(|item| item.claims).collect();
+        let mut claims: Vec<u128> = Vec::new();
+        self.people.each(|_, entry| {
+            let waiting = read::<Waiting<'_>>(entry).ok();
+            claims.extend(waiting.into_iter().flat_map(|waiting| waiting.items).flat_map(|item| item.claims));
+        });
         self.texts.restored(claims.into_iter());
     }
 
@@ -129,8 +132,16 @@ impl Held {
 
     /// A digest of all entries.
     pub(super) fn digest(&self) -> u128 {
-        let one = |(key, entry): (u128, &[u8])| hash128([&key.to_le_bytes(), entry]);
-        self.people.iter().chain(self.texts.kept.iter()).map(one).fold(0, |all, one| all ^ one)
+        let mut all = 0;
+        let mut one = |key: u128, entry: &[u8]| all ^= hash128([&key.to_le_bytes(), entry]);
+        self.people.each(&mut one);
+        self.texts.kept.each(&mut one);
+        all
+    }
+
+    /// Why nothing may be committed.
+    pub(super) fn fault(&self) -> Option<&DiskFault> {
+        self.people.fault().or_else(|| self.texts.kept.fault())
     }
 
     pub(super) fn settle(&mut self) {

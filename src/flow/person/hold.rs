@@ -129,7 +129,7 @@ impl PersonLane {
     }
 
     /// Whether a text that waits is of a conversation, and not its end.
-    fn is_of(&self, notice: u128, over: &Over<'_>) -> bool {
+    fn is_of(&mut self, notice: u128, over: &Over<'_>) -> bool {
         let text = self.held.texts.get(notice).and_then(|entry| Text::read(entry).ok());
         text.is_some_and(|text| {
             let Notice { rule, conversation, occasion, .. } = text.notice;
@@ -138,7 +138,7 @@ impl PersonLane {
     }
 
     /// Whether a matter that is over is news to somebody: all they were to hear of it still waits.
-    fn never_heard(&self, waiting: &Waiting<'_>, telling: &Telling<'_>) -> bool {
+    fn never_heard(&mut self, waiting: &Waiting<'_>, telling: &Telling<'_>) -> bool {
         let is_later = telling.rule.plan.tell == Tell::Later;
         let first = |notice: &u128| {
             let text = self.held.texts.get(*notice).and_then(|entry| Text::read(entry).ok());

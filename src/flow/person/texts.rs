@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::notice::{Over, Whom};
 use crate::event::{Notice, Occasion, hash128};
-use crate::store::Keyed;
 use crate::store::keyed::NEVER;
+use crate::store::{Keyed, Spill};
 
 use super::super::memory::BrokenMemory;
 use super::waiting::{pack, read, unpack};
@@ -66,8 +66,13 @@ impl<'a> Text<'a> {
 // === impl Texts ===
 
 impl Texts {
+    /// No texts yet.
+    pub(super) fn within(spill: &Spill) -> Self {
+        Self { kept: Keyed::within(spill), ..Self::default() }
+    }
+
     /// The text with a notice's id.
-    pub(super) fn get(&self, notice: u128) -> Option<&[u8]> {
+    pub(super) fn get(&mut self, notice: u128) -> Option<&[u8]> {
         self.kept.get(notice)
     }
 
@@ -129,9 +134,11 @@ impl Texts {
         claims.for_each(|notice| *self.holders.entry(notice).or_default() += 1);
         self.by_talk.clear();
         // Each was checked to be whole when it was read back.
-        for (notice, text) in self.kept.iter().filter_map(|(id, entry)| Some((id, Text::read(entry).ok()?))) {
-            self.by_talk.entry(text.talk()).or_default().push(notice);
-        }
+        self.kept.each(|notice, entry| {
+            if let Ok(text) = Text::read(entry) {
+                self.by_talk.entry(text.talk()).or_default().push(notice);
+            }
+        });
         self.by_talk.values_mut().for_each(|texts| texts.sort_unstable());
     }
 
@@ -167,7 +174,7 @@ impl Texts {
 
     /// It is found by its conversation no more, unless it is here all the same.
     fn forget(&mut self, talk: u128, notice: u128) {
-        if self.kept.get(notice).is_some() {
+        if self.kept.contains(notice) {
             return;
         }
         if let Some(texts) = self.by_talk.get_mut(&talk) {
@@ -226,7 +233,7 @@ mod tests {
         Over { tenant: "acme", rule: "ec-3", conversation: 9, whom }
     }
 
-    fn is_over(texts: &Texts, id: u128) -> bool {
+    fn is_over(texts: &mut Texts, id: u128) -> bool {
         Text::read(texts.get(id).unwrap()).unwrap().is_over
     }
 
@@ -261,7 +268,7 @@ mod tests {
         texts.hold(&notice(1, 9, Occasion::First), (2, 0));
         texts.settle();
         texts.end(&over(Whom::Everybody));
-        assert!(is_over(&texts, 1));
+        assert!(is_over(&mut texts, 1));
     }
 
     #[test]
@@ -272,9 +279,9 @@ mod tests {
         texts.hold(&notice(3, 9, Occasion::Closed), (2, 0));
         texts.hold(&notice(4, 8, Occasion::First), (2, 0));
         texts.end(&over(Whom::Steps));
-        assert_eq!([1, 2, 3, 4].map(|id| is_over(&texts, id)), [false, true, false, false]);
+        assert_eq!([1, 2, 3, 4].map(|id| is_over(&mut texts, id)), [false, true, false, false]);
         texts.end(&over(Whom::Everybody));
-        assert_eq!([1, 2, 3, 4].map(|id| is_over(&texts, id)), [true, true, false, false]);
+        assert_eq!([1, 2, 3, 4].map(|id| is_over(&mut texts, id)), [true, true, false, false]);
     }
 
     #[test]
