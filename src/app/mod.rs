@@ -29,7 +29,7 @@ use crate::broker::{Broker, BrokerError};
 use crate::clock;
 use crate::codec::{BadSchema, RegistryError};
 use crate::directory::Directory;
-use crate::engine::{Engine, Parts};
+use crate::engine::{Engine, Parts, lane_of};
 use crate::flow::Mutes;
 use crate::push::client::Unusable;
 use crate::push::reply_token::BadKey;
@@ -224,6 +224,7 @@ impl App {
         let folder = &config.topology.folder;
         let (rules, versions) = reload::begin(folder, &publisher, &board)?;
         let parts = Parts {
+            make_lane: lane_of,
             broker,
             rules,
             codec,

@@ -104,7 +104,7 @@ impl LaneThread {
     }
 
     /// Memory and input go back to the last commit.
-    fn take_back(&mut self, link: &mut dyn Link) -> Result<(), BrokerError> {
+    pub(super) fn take_back(&mut self, link: &mut dyn Link) -> Result<(), BrokerError> {
         for station in self.stations.values_mut() {
             station.lane.undo();
             station.forget_read();

@@ -222,7 +222,8 @@ impl LaneThread {
 
     /// How long to wait for records: not at all when there is work, briefly when answers are expected.
     fn patience(&self) -> Duration {
-        let next = self.stations.values().filter_map(|station| station.lane.wake_at()).min();
+        let running = self.stations.values().filter(|station| station.stopped.is_none());
+        let next = running.filter_map(|station| station.lane.wake_at()).min();
         let next = next.map_or(IDLE_WAIT, |at| at.since(self.now).to_duration());
         let waiting = self.stations.values().any(Station::is_waiting);
         if self.gathering.is_some() || (self.committed && next.is_zero()) {
@@ -247,7 +248,7 @@ impl LaneThread {
                     self.assigned.push((input, position));
                 } else {
                     link.start(input, position.as_ref())?;
-                    let station = Station::begin(input, position.as_ref(), &self.parts.plan)?;
+                    let station = Station::begin(input, position.as_ref(), &self.parts)?;
                     self.set_going(input, station);
                 }
             }
@@ -288,18 +289,27 @@ impl LaneThread {
         if self.holding {
             return Ok(false);
         }
-        let mut full = false;
+        let (mut full, mut panicked) = (false, false);
         {
             let people = self.parts.directory.view();
             let position = people.position();
             let muted = self.parts.mutes.view();
             let world = world(&self.parts, &self.rules, &muted, (&people, &position));
             for station in self.stations.values_mut() {
-                full |= station.pump(self.now, &world, self.settings.commit_most) == Pumped::Full;
-                if station.may_ring && station.lane.wake_at().is_some_and(|at| at <= self.now) {
+                let pumped = station.pump(self.now, &world, self.settings.commit_most);
+                full |= pumped == Pumped::Full;
+                panicked |= pumped == Pumped::Panicked;
+                if panicked {
+                    break;
+                }
+                let may_ring = station.may_ring && station.stopped.is_none();
+                if may_ring && station.lane.wake_at().is_some_and(|at| at <= self.now) {
                     // Asked again each time: it may lag by then.
                     station.may_ring = !waits_for_unread(station.input);
-                    let want = station.lane.wake(self.now, &world, &mut station.out);
+                    let Some(want) = station.wake(self.now, &world) else {
+                        panicked = true;
+                        break;
+                    };
                     full |= station.out.bytes() > world.plan.budget || want == Some(Want::Room);
                     station.touched = true;
                     if let Some(Want::Schema(id)) = want {
@@ -315,6 +325,11 @@ impl LaneThread {
                     self.fetches.ask(&self.parts, id);
                 }
             }
+        }
+        if panicked {
+            self.gathering = None;
+            self.take_back(link)?;
+            return Ok(false);
         }
         self.balance(link)?;
         Ok(full)

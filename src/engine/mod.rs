@@ -28,6 +28,8 @@ mod switch;
 pub mod versions;
 mod waiting;
 
+pub use station::lane_of;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -36,8 +38,9 @@ use std::time::Duration;
 use crate::broker::{Broker, BrokerError, StartFrom};
 use crate::codec::Codec;
 use crate::directory::Directory;
-use crate::event::{Lane, Source, Topic};
-use crate::flow::{Mutes, Plan};
+use crate::event::Lane;
+use crate::event::record::Input;
+use crate::flow::{Cursor, Mutes, Plan, Rooms};
 use crate::push::PushService;
 use crate::source_systems::SourceSystems;
 use crate::store::view::Board;
@@ -48,9 +51,14 @@ use standby::Standby;
 use tokio::sync::watch;
 use versions::{Compile, Versions};
 
+/// How the lane of a partition is made that goes on at an offset.
+pub type MakeLane = fn(Input, (i64, &Cursor), &Plan) -> Box<dyn Rooms>;
+
 /// Everything the lanes run on.
 #[derive(Clone)]
 pub struct Parts {
+    /// How lanes are made: [`lane_of`], where nobody plants anything in them.
+    pub make_lane: MakeLane,
     /// Kafka, or what stands in for it.
     pub broker: Arc<dyn Broker>,
     /// The rules.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::Parts;
 use super::catch_up::{CatchUp, waits_for_unread};
 use crate::broker::{BrokerError, Input, Position};
 use crate::clock::Tick;
@@ -49,6 +50,8 @@ pub(super) enum Pumped {
     Full,
     /// It waits for something.
     Waiting,
+    /// A room panicked: what was done since the last commit must be taken back.
+    Panicked,
 }
 
 /// How much of a partition is read ahead, in records and in bytes: frames are large.
@@ -59,29 +62,33 @@ fn size(record: &Incoming) -> usize {
     record.value.as_ref().map_or(0, bytes::Bytes::len)
 }
 
+/// The lane of a partition, going on at an offset.
+#[must_use]
+pub fn lane_of(input: Input, at: (i64, &Cursor), plan: &Plan) -> Box<dyn Rooms> {
+    match input.topic {
+        Topic::Events(source) => Box::new(SourceLane::new(source, input.partition, at, plan)),
+        Topic::Subjects => Box::new(SubjectLane::new(input.partition, at, plan)),
+        Topic::People => Box::new(PersonLane::new(input.partition, at, plan)),
+        Topic::Writebacks => Box::new(WriteBackLane::new(input.partition, at, &plan.spill)),
+        _ => Box::new(DeliveryLane::new(input.partition, at, plan)),
+    }
+}
+
 // === impl Station ===
 
 impl Station {
     /// A station that goes on at a committed position, or begins where there is none: where is known with its
     /// first record then.
-    pub(super) fn begin(input: Input, from: Option<&Position>, plan: &Plan) -> Result<Self, BrokerError> {
+    pub(super) fn begin(input: Input, from: Option<&Position>, parts: &Parts) -> Result<Self, BrokerError> {
         let from = from.cloned().unwrap_or_default();
-        Self::open(input, &from, plan).map_err(|error| BrokerError::Fatal(format!("{input}: {error}")))
+        Self::open(input, &from, parts).map_err(|error| BrokerError::Fatal(format!("{input}: {error}")))
     }
 
-    fn open(input: Input, from: &Position, plan: &Plan) -> Result<Self, UnreadableCursor> {
+    fn open(input: Input, from: &Position, parts: &Parts) -> Result<Self, UnreadableCursor> {
         let cursor = Cursor::parse(&from.note, from.offset)?;
-        let at = (from.offset, &cursor);
-        let lane: Box<dyn Rooms> = match input.topic {
-            Topic::Events(source) => Box::new(SourceLane::new(source, input.partition, at, plan)),
-            Topic::Subjects => Box::new(SubjectLane::new(input.partition, at, plan)),
-            Topic::People => Box::new(PersonLane::new(input.partition, at, plan)),
-            Topic::Writebacks => Box::new(WriteBackLane::new(input.partition, at)),
-            _ => Box::new(DeliveryLane::new(input.partition, at, plan)),
-        };
         Ok(Self {
             input,
-            lane,
+            lane: (parts.make_lane)(input, (from.offset, &cursor), &parts.plan),
             backlog: VecDeque::new(),
             waiting: 0,
             out: Outbox::default(),
@@ -108,7 +115,12 @@ impl Station {
             }
             let (lane, out) = (&mut self.lane, &mut self.out);
             let admitted = catch_unwind(AssertUnwindSafe(|| lane.admit(now, record, world, out)));
-            match admitted.unwrap_or_else(|_| lane.set_aside(now, record, "a room panicked on it", out)) {
+            let Ok(admitted) = admitted else {
+                let offset = record.offset;
+                self.panicked(&format!("on the record at {offset}"));
+                return Pumped::Panicked;
+            };
+            match admitted {
                 Admitted::Done => {
                     self.touched = true;
                     self.out.tally.records += 1;
@@ -131,6 +143,28 @@ impl Station {
             }
         }
         Pumped::Dry
+    }
+
+    /// Does what is due. `None` where a room panicked: what was done since the last commit must be taken back.
+    pub(super) fn wake(&mut self, now: Timestamp, world: &World<'_>) -> Option<Option<Want>> {
+        let (lane, out) = (&mut self.lane, &mut self.out);
+        let woken = catch_unwind(AssertUnwindSafe(|| lane.wake(now, world, out)));
+        if woken.is_err() {
+            tracing::error!(input = %self.input, "a room panicked on what is due");
+            self.stopped = Some("a room panicked on what is due".to_owned());
+        }
+        woken.ok()
+    }
+
+    /// Read again, the item at hand is kept; where that cannot be, the partition stops.
+    fn panicked(&mut self, place: &str) {
+        let input = self.input;
+        if self.lane.spare() {
+            tracing::error!(%input, "a room panicked {place}: what was done since the last commit is taken back, and the item goes to the dead letters");
+        } else {
+            tracing::error!(%input, "the partition stops: a room panicked {place}");
+            self.stopped = Some(format!("a room panicked {place}"));
+        }
     }
 
     /// Takes note of a record; it is taken in by and by.

@@ -82,7 +82,7 @@ impl Waiting {
     pub(super) fn new(parts: &Parts, input: Input, from: Option<Position>) -> Result<Self, BrokerError> {
         let mut waiting = Self {
             input,
-            station: Station::begin(input, from.as_ref(), &parts.plan)?,
+            station: Station::begin(input, from.as_ref(), parts)?,
             wanted: note_of(from.as_ref())?.sequence,
             from,
             logs: vec![Known::default(); input.topic.memories().len()],
@@ -156,7 +156,7 @@ impl Waiting {
     pub(super) fn start_over(&mut self, parts: &Parts) -> Result<bool, BrokerError> {
         let Some(unusable) = self.doubt.take() else { return Ok(false) };
         self.say(parts, &unusable);
-        self.station = Station::begin(self.input, self.from.as_ref(), &parts.plan)?;
+        self.station = Station::begin(self.input, self.from.as_ref(), parts)?;
         (self.file, self.origin, self.entries, self.broken) = (None, Origin::Log, 0, None);
         self.logs.fill(Known::default());
         Ok(true)

@@ -80,6 +80,15 @@ impl Told {
         self.told.outlives(&key, since) || self.open.contains_key(&key)
     }
 
+    /// Whether something that may come only once comes for the first time; from now on it has come.
+    pub fn is_first(&mut self, key: u128, now: Timestamp) -> bool {
+        let is_first = !self.told.outlives(&key, now);
+        if is_first {
+            self.told.insert(key, (), now + self.horizon);
+        }
+        is_first
+    }
+
     /// A telling for one person.
     pub fn meet(&mut self, key: u128, telling: OnItsWay) -> Met {
         if self.told.outlives(&key, telling.since) {

@@ -72,9 +72,9 @@ use crate::topology::message::Links;
 pub use crate::store::Spill;
 pub use crate::store::mutes::{Muted, Mutes};
 pub use accounts::Accounts;
+pub use carry::home_of as home_of_write_back;
 pub use cursor::Cursor;
 pub use outbox::{Outbox, Send, Tally};
-pub use carry::home_of as home_of_write_back;
 pub use parked::is_batch as parked_batch;
 pub use write_back::Call;
 
@@ -193,6 +193,9 @@ pub enum Want {
     Room,
 }
 
+/// What a dead letter says that a room panicked on.
+const PANICKED: (&str, &str) = ("internal", "a room panicked on it");
+
 /// What a record of memory gave back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Restored {
@@ -210,10 +213,11 @@ pub trait Rooms: std::marker::Send {
     /// [`Admitted::More`] everything up to a whole item was; the same record then goes on from there.
     fn admit(&mut self, now: Timestamp, record: &Incoming, world: &World<'_>, out: &mut Outbox) -> Admitted;
 
-    /// A room failed on this record, and the fault is ours. A lane without memory sets the record aside
-    /// and goes on; the others stop, for nobody can say what they still know.
-    fn set_aside(&mut self, _now: Timestamp, _record: &Incoming, why: &str, _out: &mut Outbox) -> Admitted {
-        Admitted::Stop(why.to_owned())
+    /// A room panicked on the item at hand, and the fault is ours. What was done since the last commit is taken
+    /// back, for nobody can say how far it came with the item; read again, it is given to the dead letters and
+    /// everything beside it is done. `false` for a lane that cannot do so, and where that was tried before.
+    fn spare(&mut self) -> bool {
+        false
     }
 
     /// Takes in what became of a request it sent.
@@ -276,16 +280,16 @@ pub trait Rooms: std::marker::Send {
         0
     }
 
-    /// How far the lane has come: the offset to read next, and what moves with it.
-    fn position(&self) -> (i64, Cursor);
-
-    /// The transaction was committed.
     /// Why nothing it did may be committed, and it must be built anew: something it keeps on disk did not come
     /// back, and was taken for something that is not there.
     fn fault(&self) -> Option<&DiskFault> {
         None
     }
 
+    /// How far the lane has come: the offset to read next, and what moves with it.
+    fn position(&self) -> (i64, Cursor);
+
+    /// The transaction was committed.
     fn settle(&mut self, now: Timestamp);
 
     /// The transaction was aborted: memory is as it was at the last [`Rooms::settle`].
@@ -337,11 +341,11 @@ impl Default for Plan {
             ids: OutputIds::default(),
             budget: 1 << 20,
             parking: Parking::default(),
+            spill: Spill::default(),
         }
     }
 }
 
-            spill: Spill::default(),
 // === impl Plan ===
 
 impl Plan {

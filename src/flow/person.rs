@@ -8,6 +8,7 @@ mod endings;
 mod held;
 mod hold;
 mod piles;
+mod poison;
 mod quiet;
 mod release;
 mod texts;
@@ -20,7 +21,9 @@ use std::sync::Arc;
 use crate::event::frame::FrameHead;
 use crate::event::notice::Whom;
 use crate::event::push::MOST_BATCH_BYTES;
-use crate::event::{Asked, Incoming, Notice, NoticeId, Over, Reason, Timestamp, Topic, Verdict};
+use crate::event::redrive::{REDRIVEN, Redrive};
+use crate::event::{Asked, Incoming, Notice, NoticeId, Over, Reason, Timestamp, Topic, Verdict, hash128};
+use crate::store::spill::DiskFault;
 
 use self::endings::Endings;
 use self::held::Held;
@@ -164,6 +167,12 @@ impl PersonLane {
         self.piles.add(telling, (&entry, notice.appended_at), world.plan, out)
     }
 
+    /// Whether an item of a dead letter on its way again comes for the first time.
+    fn is_first(&mut self, letter: &str, item: u32, now: Timestamp) -> bool {
+        let key = hash128([REDRIVEN.as_bytes(), letter.as_bytes(), &item.to_le_bytes()]);
+        self.piles.told.is_first(key, now)
+    }
+
     /// What waits of a conversation that is over is not told any more.
     fn end_of(&mut self, over: &Over<'_>, (now, world): (Timestamp, &World<'_>), out: &mut Outbox) {
         if !self.held.texts.has(over) {
@@ -190,6 +199,7 @@ impl Rooms for PersonLane {
             return Admitted::Wait(Want::Directory(head.directory));
         }
         self.decided.get_or_insert_with(|| world.directory.to_vec());
+        let redriven = Redrive::of(&record.headers).map(|redrive| redrive.letter);
         for (item, at) in items.zip(0u32..) {
             if at < place {
                 continue;
@@ -199,8 +209,19 @@ impl Rooms for PersonLane {
                 return Admitted::More;
             }
             let item = item.map_err(|broken| broken.to_string());
+            let is_poison = self.progress.is_poison((record.offset, at));
+            if let Some(item) = item.as_ref().ok().filter(|_| is_poison) {
+                poison::keep(now, (self.partition, record.offset), (&head, item), out);
+                continue;
+            }
+            if redriven.is_some_and(|letter| !self.is_first(letter, at, now)) {
+                continue;
+            }
             match item.and_then(|item| fan_out::read(item).map_err(|error| error.to_string())) {
                 Ok(Item::Tell(notice, people)) => {
+                    if redriven.is_some() {
+                        poison::owe_again(now, (&notice, &people), out);
+                    }
                     self.tell_all((&notice, &people), (now, &head), world, out);
                 }
                 Ok(Item::Over(over)) => self.end_of(&over, (now, world), out),
@@ -213,6 +234,10 @@ impl Rooms for PersonLane {
         }
         self.progress.finish(record.offset);
         Admitted::Done
+    }
+
+    fn spare(&mut self) -> bool {
+        self.progress.spare()
     }
 
     fn cut(&mut self, now: Timestamp, world: &World<'_>, out: &mut Outbox) {
@@ -279,6 +304,10 @@ impl Rooms for PersonLane {
         self.piles.told.digest(at) ^ self.held.digest()
     }
 
+    fn fault(&self) -> Option<&DiskFault> {
+        self.held.fault()
+    }
+
     fn position(&self) -> (i64, Cursor) {
         let (offset, cursor) = self.progress.position();
         (offset, Cursor { state: self.held.written(), ..cursor })
@@ -304,10 +333,6 @@ impl Rooms for PersonLane {
 /// Why people who were named no longer are.
 fn why_left(notice: &Notice<'_>, people: &[&str], world: &World<'_>) -> Option<Arc<Asked>> {
     let audience = notice.audience.open().ok()?;
-    fn fault(&self) -> Option<&DiskFault> {
-        self.held.fault()
-    }
-
     let asked = world.people.asked_of(notice.tenant, &audience, people, MOST_STANDING);
     Some(Arc::new(Asked { directory: world.directory.to_vec(), ..asked }))
 }

@@ -1,6 +1,9 @@
 //! Progress: how far a lane has come, and how far it had come at its last commit.
 
+use std::collections::BTreeSet;
+
 use super::audit::Chain;
+use super::cursor::At;
 use super::{Cursor, Outbox, Want, World};
 use crate::event::Timestamp;
 use crate::topology::Topology;
@@ -20,6 +23,9 @@ pub struct Progress {
     /// The latest time anything was decided at, and that of the last commit.
     now: (Timestamp, Timestamp),
     chain: Chain,
+    /// The item at hand, and those on which a room panicked. An abort forgets neither.
+    at_hand: At,
+    poison: BTreeSet<At>,
 }
 
 // === impl Progress ===
@@ -36,6 +42,8 @@ impl Progress {
             generation: (cursor.generation, cursor.generation),
             now: (cursor.now, cursor.now),
             chain: Chain::new(lane, partition, cursor),
+            at_hand: (offset, cursor.place),
+            poison: BTreeSet::new(),
         }
     }
 
@@ -87,6 +95,18 @@ impl Progress {
         }
     }
 
+    /// The item at this place is looked at. Whether a room panicked on it before: then it is kept, and nobody looks
+    /// into it again.
+    pub fn is_poison(&mut self, at: At) -> bool {
+        self.at_hand = at;
+        self.poison.contains(&at)
+    }
+
+    /// A room panicked on the item at hand. Whether it can be kept: not where that was tried before.
+    pub fn spare(&mut self) -> bool {
+        self.poison.insert(self.at_hand)
+    }
+
     /// The record at `offset` is done up to `place`.
     pub fn reach(&mut self, offset: i64, place: u32) {
         (self.next, self.place) = (offset, place);
@@ -117,6 +137,7 @@ impl Progress {
     pub fn settle(&mut self) {
         self.sequence += 1;
         self.settled = (self.next, self.place);
+        self.poison.retain(|at| *at >= self.settled);
         self.generation.1 = self.generation.0;
         self.now.1 = self.now.0;
         self.chain.settle();
@@ -151,6 +172,19 @@ mod tests {
         assert_eq!(progress.position().1.now, at(500), "the group knows less than its memory");
         progress.place(("subject", 0), (7, &Cursor { now: at(800), ..Cursor::default() }));
         assert_eq!(progress.position().1.now, at(800));
+    }
+
+    #[test]
+    fn what_a_room_panicked_on_is_known_until_it_is_behind() {
+        let mut progress = Progress::new("subject", 0, 7, &Cursor::default());
+        assert!(!progress.is_poison((7, 0)) && !progress.is_poison((7, 1)));
+        assert!(progress.spare(), "it is kept when it comes again");
+        progress.undo();
+        assert!(!progress.is_poison((7, 0)) && progress.is_poison((7, 1)));
+        assert!(!progress.spare(), "to keep it does not help");
+        progress.finish(7);
+        progress.settle();
+        assert!(progress.poison.is_empty());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::topology::Arrival;
 use super::dead_letter::{self, Cause};
 use super::frames::FrameSet;
 use super::progress::Progress;
-use super::{Admitted, Cursor, Outbox, Plan, Rooms, Want, World};
+use super::{Admitted, Cursor, Outbox, PANICKED, Plan, Rooms, Want, World};
 
 /// Where one partition of a source's topic has got to.
 #[derive(Debug)]
@@ -239,6 +239,10 @@ impl Rooms for SourceLane {
         if let Err(want) = self.progress.decide_by(world.topology, 0) {
             return Admitted::Wait(want);
         }
+        if self.progress.is_poison((record.offset, 0)) {
+            self.refuse(now, record, PANICKED, out);
+            return self.done(record, out);
+        }
         let head = FrameHead {
             generation: world.topology.generation,
             mutes: world.muted.position(),
@@ -272,9 +276,8 @@ impl Rooms for SourceLane {
         self.done(record, out)
     }
 
-    fn set_aside(&mut self, now: Timestamp, record: &Incoming, why: &str, out: &mut Outbox) -> Admitted {
-        self.refuse(now, record, ("internal", why), out);
-        self.done(record, out)
+    fn spare(&mut self) -> bool {
+        self.progress.spare()
     }
 
     fn cut(&mut self, now: Timestamp, world: &World<'_>, out: &mut Outbox) {

@@ -17,7 +17,7 @@ use super::memory::{self, BrokenMemory, Page};
 use super::progress::Progress;
 use super::talks::Talks;
 use super::voice::{Hearing, Voice, blank, bury};
-use super::{Admitted, Cursor, Outbox, Plan, Restored, Rooms, Want, World};
+use super::{Admitted, Cursor, Outbox, PANICKED, Plan, Restored, Rooms, Want, World};
 
 /// The lane, in the name of its audit chains.
 const NAME: &str = "subject";
@@ -97,6 +97,17 @@ impl SubjectLane {
         Ok(())
     }
 
+    /// Keeps what a room panicked on, for all its rules.
+    fn keep_poison(now: Timestamp, item: &SubjectItem<'_>, out: &mut Outbox) {
+        let message = format!("{}; for {}", PANICKED.1, item.rules.join(", "));
+        bury(item, (PANICKED.0, &message), None, out);
+        let ending = match item.format {
+            Format::Answer => Ending::AnswerRefused("unreadable".to_owned()),
+            _ => Ending::Not(Reason::Refused(PANICKED.0.to_owned())),
+        };
+        out.verdicts.push(blank(now, item, None, ending));
+    }
+
     fn take_answer(
         &mut self,
         now: Timestamp,
@@ -165,6 +176,9 @@ impl Rooms for SubjectLane {
             }
             let item = item.map_err(|broken| broken.to_string());
             match item.and_then(|item| SubjectItem::read(item).map_err(|error| error.to_string())) {
+                Ok(item) if self.progress.is_poison((record.offset, at)) => {
+                    Self::keep_poison(now, &item, out);
+                }
                 Ok(item) => {
                     if let Err(want) = self.take_in(now, &item, world, out) {
                         self.progress.reach(record.offset, at);
@@ -180,6 +194,10 @@ impl Rooms for SubjectLane {
         }
         self.progress.finish(record.offset);
         Admitted::Done
+    }
+
+    fn spare(&mut self) -> bool {
+        self.progress.spare()
     }
 
     fn cut(&mut self, now: Timestamp, world: &World<'_>, out: &mut Outbox) {
@@ -237,6 +255,10 @@ impl Rooms for SubjectLane {
         self.seen.digest(at) ^ self.talks.digest()
     }
 
+    fn fault(&self) -> Option<&DiskFault> {
+        self.talks.fault()
+    }
+
     fn position(&self) -> (i64, Cursor) {
         let (offset, cursor) = self.progress.position();
         (offset, Cursor { state: self.talks.written(), ..cursor })
@@ -255,7 +277,3 @@ impl Rooms for SubjectLane {
         self.talks.undo();
     }
 }
-    fn fault(&self) -> Option<&DiskFault> {
-        self.talks.fault()
-    }
-

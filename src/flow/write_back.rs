@@ -27,7 +27,7 @@ use super::dead_letter::{self, Cause};
 use super::memory::{self, BrokenMemory, Page};
 use super::progress::Progress;
 use super::queue::{Job, Phase, Queue};
-use super::{Admitted, Cursor, Outbox, Restored, Rooms, Want, World};
+use super::{Admitted, Cursor, Outbox, PANICKED, Restored, Rooms, Want, World};
 
 /// The lane, in the name of its audit chains.
 const NAME: &str = "write_back";
@@ -242,9 +242,18 @@ impl Rooms for WriteBackLane {
         if self.kept.len() >= MOST_OPEN {
             return Admitted::Wait(Want::Room);
         }
-        self.take_in(now, record, out);
+        if self.progress.is_poison((record.offset, 0)) {
+            self.bury((record.offset, record.value.as_deref().unwrap_or_default()), PANICKED.0, out);
+            out.verdicts.push(unreadable(now, record));
+        } else {
+            self.take_in(now, record, out);
+        }
         self.progress.finish(record.offset);
         Admitted::Done
+    }
+
+    fn spare(&mut self) -> bool {
+        self.progress.spare()
     }
 
     fn heard(&mut self, now: Timestamp, said: Said, _world: &World<'_>, out: &mut Outbox) {
@@ -341,6 +350,10 @@ impl Rooms for WriteBackLane {
         self.kept.restored();
     }
 
+    fn fault(&self) -> Option<&DiskFault> {
+        self.kept.fault()
+    }
+
     fn position(&self) -> (i64, Cursor) {
         let (offset, cursor) = self.progress.position();
         (offset, Cursor { state: self.written.0, ..cursor })
@@ -350,10 +363,6 @@ impl Rooms for WriteBackLane {
         self.progress.settle();
         self.written.1 = self.written.0;
         self.kept.settle();
-    fn fault(&self) -> Option<&DiskFault> {
-        self.kept.fault()
-    }
-
         self.ready.append(&mut self.begun);
         self.heard.clear();
     }

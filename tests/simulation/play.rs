@@ -10,6 +10,7 @@ use bugle::broker::names::Names;
 use bugle::broker::{Broker, Outgoing, Topic};
 use bugle::clock::{self, Still};
 use bugle::engine::by_hand::ByHand;
+use bugle::engine::lane_of;
 use bugle::engine::shelf::Shelf;
 use bugle::engine::snapshots::Snapshots;
 use bugle::engine::standby::Standby;
@@ -21,8 +22,8 @@ use bugle::flow::{Spill, frames};
 use bugle::store::folder::Folder;
 
 use super::counted::{Counted, Kind, Violation};
-use super::crooked::Crooked;
 use super::cramped::{Cramped, is_cramped};
+use super::crooked::Crooked;
 use super::growing::grows;
 use super::instance::{Site, group, transactional_id};
 use super::movers::{Copied, MOVERS, Movers};
@@ -52,9 +53,9 @@ pub(crate) struct Play<'t> {
     /// Where the instances keep their snapshots; in some plays they have no disks.
     pub(super) disk: Option<tempfile::TempDir>,
     standby: bool,
-    /// Its topics grow.
     /// Where instances keep what their memory has no room for, in some plays.
     cramped: Option<Cramped>,
+    /// Its topics grow.
     pub(super) grows: bool,
     /// Until which step an instance does nothing, and until when it hears nothing or gets no answers.
     stalled: Vec<u32>,
@@ -101,7 +102,6 @@ const STEPS_OF_A_COMMIT: [(Fault, Kind); 4] = [
 
 impl<'t> Play<'t> {
     pub(crate) fn new(town: &'t Company, judge: &'t Company, seed: u64, bug: Option<Bug>) -> Self {
-        let still = Still::at(NOW);
         Self::on(town, judge, (seed, bug), Cramped::default())
     }
 
@@ -112,6 +112,7 @@ impl<'t> Play<'t> {
         (seed, bug): (u64, Option<Bug>),
         cramped: Cramped,
     ) -> Self {
+        let still = Still::at(NOW);
         let model = Model::new();
         model.create(&Names::default().specs(PARTITIONS)).unwrap();
         let weather = Arc::<Weather>::default();
@@ -135,8 +136,8 @@ impl<'t> Play<'t> {
             instances: (0..INSTANCES).map(|_| None).collect(),
             disk: has_disks(seed).then(|| tempfile::tempdir().unwrap()),
             standby: has_standby(seed),
-            grows: grows(seed),
             cramped: is_cramped(seed).then_some(cramped),
+            grows: grows(seed),
             stalled: vec![0; INSTANCES],
             clouded: vec![0; INSTANCES],
             outage: None,
@@ -161,8 +162,8 @@ impl<'t> Play<'t> {
             self.step(step);
         }
         self.counted.told_in_faults = self.post.told() as u64;
-        self.asked.iter().take(self.model.faults_met()).for_each(|kind| self.counted.hit(*kind));
         self.counted.from_disk = self.cramped.as_ref().map_or(0, Cramped::reads);
+        self.asked.iter().take(self.model.faults_met()).for_each(|kind| self.counted.hit(*kind));
         self.judged()
     }
 
@@ -279,11 +280,11 @@ impl<'t> Play<'t> {
     /// Nothing is taken for a while, in which time goes on: what waits is set aside. Or an instance finds time
     /// to write its snapshots. Or a disk loses something.
     fn begin_outage(&mut self, step: u32, instance: usize) {
-        if self.rng.u8(..3) == 0 {
         if let Some(cramped) = self.cramped.as_ref().filter(|_| self.rng.bool()) {
             cramped.fail_next_read(true);
             return self.counted.hit(Kind::DiskLost);
         }
+        if self.rng.u8(..3) == 0 {
             let fate = if self.rng.bool() { Fate::Refuse } else { Fate::Forbid };
             self.outage = Some((fate, step + self.rng.u32(20..120)));
             self.counted.hit(Kind::Outage);
@@ -433,6 +434,8 @@ impl<'t> Play<'t> {
             commit_most: 4,
             in_flight: 4,
             shelf: self.shelf(instance),
+            make_lane: lane_of,
+            spill: self.cramped.as_ref().map_or_else(Spill::default, Cramped::room),
         };
         let (lanes, parts) = (site.open(instance), site.parts());
         let (snapshots, standby) = (Snapshots::new(&parts), self.standby.then(|| Standby::new(&parts)));
@@ -506,10 +509,10 @@ impl<'t> Play<'t> {
     pub(super) fn clear_the_sky(&mut self) {
         self.model.land(|_| true);
         self.weather.clear();
+        self.cramped.iter().for_each(|cramped| cramped.fail_next_read(false));
         for instance in 0..INSTANCES {
             if self.instances[instance].is_none() {
                 self.start(instance);
-        self.cramped.iter().for_each(|cramped| cramped.fail_next_read(false));
             }
         }
     }

@@ -15,6 +15,7 @@ use bugle::clock::{self, Still};
 use bugle::codec::outputs;
 use bugle::directory::Directory;
 use bugle::engine::by_hand::ByHand;
+use bugle::engine::{MakeLane, lane_of};
 use bugle::event::answer::Answer;
 use bugle::event::frame::{FrameHead, MOST_FRAME_BYTES};
 use bugle::event::notice::Verb;
@@ -51,6 +52,8 @@ pub(crate) struct House {
     ledgers: Ledgers,
     published: u64,
     pub(crate) commit_most: u64,
+    /// How lanes are made from now on.
+    pub(crate) make_lane: MakeLane,
     _still: Still,
 }
 
@@ -141,6 +144,7 @@ impl House {
             runtime: tokio::runtime::Builder::new_current_thread().build().unwrap(),
             published: 0,
             commit_most: 4,
+            make_lane: lane_of,
             _still: still,
         };
         for (offset, person) in (0..).zip(people) {
@@ -199,6 +203,8 @@ impl House {
             runtime: self.runtime.handle().clone(),
             commit_most: self.commit_most,
             shelf: Arc::default(),
+            spill: Spill::default(),
+            make_lane: self.make_lane,
             in_flight: 64,
         };
         let lanes = site.open(instance);

@@ -2,7 +2,11 @@
 
 use bugle::app::letters::Letter;
 use bugle::broker::{Broker, Input};
+use bugle::engine::lane_of;
 use bugle::event::{Ending, Incoming, Lane, Occasion, Source, Timestamp, Topic};
+use bugle::flow::frames::{FrameItems, FrameSet};
+use bugle::flow::memory::BrokenMemory;
+use bugle::flow::{Admitted, Cursor, Outbox, Plan, Restored, Rooms, Want, World};
 
 use super::house::{AGREEMENT, House, agreement, legal};
 use super::post::Fate;
@@ -140,4 +144,161 @@ fn story_17_e_a_batch_that_was_refused_goes_out_again_under_its_id_and_the_books
     house.model.publish(vec![letter_of(&house)]).unwrap();
     house.work(100);
     assert_eq!(house.most_told(), 1);
+}
+
+/// What the rooms of [`Touchy`] panic on.
+const POISON: &[u8] = b"agreement-7";
+
+/// A lane whose rooms panic on one change, when they have done all that there is to do for it.
+struct Touchy {
+    lane: Box<dyn Rooms>,
+    /// Whether what they panic on is kept.
+    keeps: bool,
+    spared: bool,
+}
+
+/// The lanes of a house in which those that read this topic are touchy.
+fn touched(topic: Topic, keeps: bool, (input, lane): (Input, Box<dyn Rooms>)) -> Box<dyn Rooms> {
+    if input.topic == topic { Box::new(Touchy { lane, keeps, spared: false }) } else { lane }
+}
+
+fn touchy_subjects(input: Input, at: (i64, &Cursor), plan: &Plan) -> Box<dyn Rooms> {
+    touched(Topic::Subjects, true, (input, lane_of(input, at, plan)))
+}
+
+fn touchy_people(input: Input, at: (i64, &Cursor), plan: &Plan) -> Box<dyn Rooms> {
+    touched(Topic::People, true, (input, lane_of(input, at, plan)))
+}
+
+fn touchy_for_good(input: Input, at: (i64, &Cursor), plan: &Plan) -> Box<dyn Rooms> {
+    touched(Topic::Subjects, false, (input, lane_of(input, at, plan)))
+}
+
+/// A frame up to the item that is poison, with it.
+fn up_to_poison(record: &Incoming) -> Option<Incoming> {
+    let (head, items) = FrameItems::read(record.value.as_deref()?).ok()?;
+    let items: Vec<&[u8]> = items.map(Result::unwrap).collect();
+    let last = items.iter().position(|item| item.windows(POISON.len()).any(|part| part == POISON))?;
+    let (mut frames, mut out) = (FrameSet::new(record.input.topic, 1, usize::MAX), Outbox::default());
+    frames.set_head(&head, &mut out);
+    items[..=last].iter().for_each(|item| frames.push(0, &mut out, &[item]));
+    frames.cut(&mut out);
+    Some(Incoming { value: out.records.remove(0).value, ..record.clone() })
+}
+
+impl Rooms for Touchy {
+    fn admit(&mut self, now: Timestamp, record: &Incoming, world: &World<'_>, out: &mut Outbox) -> Admitted {
+        if let Some(part) = up_to_poison(record).filter(|_| !self.spared) {
+            self.lane.admit(now, &part, world, out);
+            panic!("it is what this lane was made for");
+        }
+        self.lane.admit(now, record, world, out)
+    }
+
+    fn spare(&mut self) -> bool {
+        self.spared = self.keeps && self.lane.spare();
+        self.spared
+    }
+
+    fn wake(&mut self, now: Timestamp, world: &World<'_>, out: &mut Outbox) -> Option<Want> {
+        self.lane.wake(now, world, out)
+    }
+
+    fn wake_at(&self) -> Option<Timestamp> {
+        self.lane.wake_at()
+    }
+
+    fn cut(&mut self, now: Timestamp, world: &World<'_>, out: &mut Outbox) {
+        self.lane.cut(now, world, out);
+    }
+
+    fn restore(&mut self, record: &Incoming, placed: bool) -> Result<Restored, BrokenMemory> {
+        self.lane.restore(record, placed)
+    }
+
+    fn place(&mut self, at: (i64, &Cursor)) {
+        self.lane.place(at);
+    }
+
+    fn restored(&mut self) {
+        self.lane.restored();
+    }
+
+    fn position(&self) -> (i64, Cursor) {
+        self.lane.position()
+    }
+
+    fn settle(&mut self, now: Timestamp) {
+        self.lane.settle(now);
+    }
+
+    fn undo(&mut self) {
+        self.lane.undo();
+    }
+}
+
+/// Twenty changes, of which one makes a room panic; the letter it becomes.
+fn with_poison(house: &mut House) -> Letter {
+    house.commit_most = 100;
+    house.start(0);
+    (0..20).for_each(|number| house.event(AGREEMENT, &agreement(number)));
+    house.rest();
+    assert_eq!((house.told().len(), house.most_told()), (19, 1), "all but one are told, each once");
+    let letters = house.records(Topic::DeadLetters);
+    assert_eq!(letters.len(), 1);
+    Letter::read(letters[0].clone())
+}
+
+/// Its rooms are mended by another owner, and the letter comes again, twice: it is heard once.
+fn is_mended(house: &mut House, letter: &Letter) {
+    house.crash(0);
+    house.make_lane = lane_of;
+    house.start(1);
+    for _ in 0..2 {
+        let again = letter.again().unwrap();
+        match again.topic {
+            Topic::Events(_) => house.publish_record(again),
+            _ => house.model.publish(vec![again]).unwrap(),
+        }
+        house.work(60);
+        house.rest();
+        assert_eq!((house.told().len(), house.most_told()), (20, 1));
+    }
+}
+
+#[test]
+fn story_17_f_what_a_room_panics_on_harms_nothing_beside_it_and_is_not_known_when_it_comes_again() {
+    let mut house = House::of(&legal(1));
+    house.make_lane = touchy_subjects;
+    let letter = with_poison(&mut house);
+    let (_, came) = house.town.event(AGREEMENT, &agreement(7));
+    assert_eq!(letter.value.as_deref(), Some(&came[..]), "byte for byte");
+    let said = ["stage", "code", "topic", "offset"].map(|name| letter.word(name).to_owned());
+    assert_eq!(said, ["subject", "internal", "opentext.bws.events", "7"]);
+    assert!(letter.word("subject").contains("a7"), "{}", letter.word("subject"));
+    assert!(letter.word("message").contains("bw-8-agreement"), "{}", letter.word("message"));
+    is_mended(&mut house, &letter);
+}
+
+#[test]
+fn story_17_g_what_the_people_of_one_partition_could_not_be_told_comes_again_for_them_alone_and_once() {
+    let mut house = House::of(&legal(1));
+    house.make_lane = touchy_people;
+    let letter = with_poison(&mut house);
+    let said = ["stage", "code", "topic", "rule"].map(|name| letter.word(name).to_owned());
+    assert_eq!(said, ["person", "internal", "bugle.people", "bw-8-agreement"]);
+    let message = letter.word("message");
+    assert!(message.ends_with("of the change agreement-7 in opentext.bws.events-0 7"), "{message}");
+    is_mended(&mut house, &letter);
+}
+
+#[test]
+fn story_17_h_where_it_is_not_kept_the_partition_stops_and_nothing_half_done_is_committed() {
+    let mut house = House::of(&legal(1));
+    (house.make_lane, house.commit_most) = (touchy_for_good, 100);
+    house.start(0);
+    (0..20).for_each(|number| house.event(AGREEMENT, &agreement(number)));
+    house.work(60);
+    assert_eq!(house.noticed(Occasion::First), 0);
+    assert!(house.records(Topic::DeadLetters).is_empty());
 }

@@ -188,6 +188,18 @@ const TABLE: &[Row] = &[
             (POISON, "story_17_c_what_is_sent_again_is_read_as_if_for_the_first_time_and_once"),
             (POISON, "story_17_d_what_one_rule_could_not_use_comes_again_for_that_rule_alone_and_once"),
             (POISON, "story_17_e_a_batch_that_was_refused_goes_out_again_under_its_id_and_the_books_close"),
+            (
+                POISON,
+                "story_17_f_what_a_room_panics_on_harms_nothing_beside_it_and_is_not_known_when_it_comes_again",
+            ),
+            (
+                POISON,
+                "story_17_g_what_the_people_of_one_partition_could_not_be_told_comes_again_for_them_alone_and_once",
+            ),
+            (
+                POISON,
+                "story_17_h_where_it_is_not_kept_the_partition_stops_and_nothing_half_done_is_committed",
+            ),
             (LANES, "a_frame_cut_or_damaged_anywhere_is_refused_with_no_trace_and_never_a_panic"),
         ],
     ),

@@ -8,7 +8,7 @@ use bugle::clock;
 use bugle::directory::Directory;
 use bugle::engine::by_hand::ByHand;
 use bugle::engine::shelf::Shelf;
-use bugle::engine::{Parts, Settings};
+use bugle::engine::{MakeLane, Parts, Settings};
 use bugle::event::{Lane, Topic};
 use bugle::flow::{Mutes, Plan, Spill};
 use bugle::push::PushService;
@@ -34,6 +34,10 @@ pub(crate) struct Site<'s> {
     pub(crate) commit_most: u64,
     /// What is kept of memory beside the lanes.
     pub(crate) shelf: Arc<Shelf>,
+    /// How its lanes are made.
+    pub(crate) make_lane: MakeLane,
+    /// The room for what its lanes keep open.
+    pub(crate) spill: Spill,
     /// The most requests under way at once.
     pub(crate) in_flight: usize,
 }
@@ -54,6 +58,7 @@ impl Site<'_> {
     /// What the lanes of an instance share.
     pub(crate) fn parts(&self) -> Parts {
         Parts {
+            make_lane: self.make_lane,
             broker: Arc::clone(self.broker),
             rules: Arc::new(InForce::new(Arc::clone(&self.town.topology))),
             codec: Arc::clone(&self.town.codec),
@@ -77,12 +82,12 @@ impl Site<'_> {
             pushes: of(Topic::Pushes),
             write_backs: of(Topic::Writebacks),
             audit: of(Topic::Audit),
+            spill: self.spill.clone(),
             ..self.town.plan.clone()
         }
     }
 
     /// The lanes of instance number `instance`, in the order of the flow.
-            spill: self.spill.clone(),
     pub(crate) fn open(&self, instance: usize) -> Vec<ByHand> {
         let parts = self.parts();
         let settings = Settings {
