@@ -13,9 +13,11 @@ use std::time::Duration;
 
 use super::ground::SOON;
 
-/// A request of the commit path, by its number in Kafka's protocol.
+/// A request of the commit path, or of reading memory back, by its number in Kafka's protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Api {
+    /// How far a topic reaches.
+    ListOffsets = 2,
     /// A member says that it is there.
     Heartbeat = 12,
     /// Before the first record to a partition.

@@ -9,6 +9,7 @@
 mod kit;
 mod links;
 mod nodes;
+mod restores;
 #[path = "../stage.rs"]
 #[allow(dead_code, reason = "each set uses its own part of the stage")]
 mod stage;
