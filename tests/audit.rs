@@ -62,7 +62,7 @@ fn the_chains_of_a_run_are_whole_and_a_record_put_in_is_named() {
 
 /// Somebody is said to have been told something.
 fn told() -> Vec<bugle::event::receipt::Accepted> {
-    vec![bugle::event::receipt::Accepted { notice: bugle::event::NoticeId(7), told: 1 }]
+    vec![bugle::event::receipt::Accepted { notice: 7, told: 1 }]
 }
 
 #[test]

@@ -11,9 +11,7 @@ use super::wire::{
     Cursor, FRAMING, put_count, put_framing, put_long, put_maybe_text, put_text, put_texts, schema_id,
 };
 use crate::event::receipt::{Accepted, Exception, Mark, Undelivered};
-use crate::event::{
-    Carried, Coordinates, Ending, NoticeId, Occasion, Reason, Receipt, Source, Timestamp, Verdict,
-};
+use crate::event::{Carried, Coordinates, Ending, Occasion, Reason, Receipt, Source, Timestamp, Verdict};
 
 /// Where a record of the audit topic stands in its writer's chain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -141,8 +139,10 @@ pub fn decode_verdicts(value: &[u8]) -> Result<(Link, Vec<Verdict>), Fault> {
     })
 }
 
-/// The bytes of a digest, and of a notice's number.
+/// The bytes of a digest.
 const DIGEST: usize = 16;
+/// The bytes by which a receipt names a notice.
+const NOTICE: usize = 8;
 /// The fewest bytes of a verdict: its fields.
 const LEAST_VERDICT: usize = 14;
 
@@ -216,7 +216,7 @@ pub fn encode_receipt(id: u32, receipt: &Receipt) -> Vec<u8> {
         put_count(&mut out, receipt.notices.len());
     }
     for accepted in &receipt.notices {
-        out.extend_from_slice(&accepted.notice.0.to_be_bytes());
+        out.extend_from_slice(&accepted.notice.to_be_bytes());
         put_long(&mut out, i64::from(accepted.told));
     }
     out.push(0);
@@ -268,10 +268,10 @@ fn marks(cursor: &mut Cursor<'_>, receipt: Receipt) -> Result<Receipt, Code> {
 
 /// Which notices a receipt is of.
 fn notices(cursor: &mut Cursor<'_>, mut receipt: Receipt) -> Result<Receipt, Code> {
-    cursor.blocks(DIGEST + 1, |cursor| {
-        let notice = cursor.take(DIGEST)?.try_into().map_err(|_| Code::Truncated)?;
+    cursor.blocks(NOTICE + 1, |cursor| {
+        let notice = u64::from_be_bytes(cursor.take(NOTICE)?.try_into().map_err(|_| Code::Truncated)?);
         let told = u32::try_from(cursor.long()?).map_err(|_| Code::BadNumber)?;
-        receipt.notices.push(Accepted { notice: NoticeId(u128::from_be_bytes(notice)), told });
+        receipt.notices.push(Accepted { notice, told });
         Ok(())
     })?;
     Ok(receipt)
@@ -502,12 +502,12 @@ mod tests {
                 Undelivered { reference: format!("d-{user_id}"), user_id, mark: Mark::ALL[mark], code }
             });
             let exceptions = exceptions.into_iter();
-            let exceptions = exceptions.map(|(user_id, notice, reason)| Exception { user_id, notice: NoticeId(notice), reason });
+            let exceptions = exceptions.map(|(user_id, notice, reason)| Exception { user_id, notice: crate::event::NoticeId(notice), reason });
             let receipt = Receipt {
                 message_id: texts.0, tenant: texts.1, account: texts.2, rule: texts.3,
                 at: Timestamp::from_millis(at), job_id, told, exceptions: exceptions.collect(),
                 again: later.0, delivered: later.1, undelivered: undelivered.collect(),
-                notices: vec![Accepted { notice: NoticeId(u128::from(told) << 64), told }; (told % 3) as usize],
+                notices: vec![Accepted { notice: u64::from(told) << 32, told }; (told % 3) as usize],
             };
             let bytes = encode_receipt(9, &receipt);
             let theirs = theirs(Name::Receipt, &bytes);

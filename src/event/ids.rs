@@ -77,6 +77,12 @@ impl NoticeId {
         Self(hash128([tenant, rule, subject, &event.to_le_bytes(), occasion.as_bytes(), &round]))
     }
 
+    /// Its first half: enough to know it again among the notices of one matter, where every byte is paid for each push.
+    #[must_use]
+    pub fn short(self) -> u64 {
+        u64::try_from(self.0 >> 64).unwrap_or_default()
+    }
+
     /// One person's push of this notice, as a number: hash(notice, person).
     #[must_use]
     pub fn delivery(self, user_id: &str) -> u128 {

@@ -40,8 +40,8 @@ pub struct Receipt {
 /// How many pushes of one notice were accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
-    /// The notice.
-    pub notice: NoticeId,
+    /// The notice: [`NoticeId::short`].
+    pub notice: u64,
     /// How many of its people.
     pub told: u32,
 }

@@ -241,7 +241,7 @@ mod tests {
             at: at(2),
             job_id: Some("otp-1".to_owned()),
             told: 6,
-            notices: vec![Accepted { notice: NoticeId(5), told: 5 }, Accepted { notice: notice(), told: 1 }],
+            notices: vec![Accepted { notice: 5, told: 5 }, Accepted { notice: notice().short(), told: 1 }],
             exceptions: vec![exception],
             ..Receipt::default()
         };

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use hashbrown::HashMap;
 use serde::Serialize;
 
-use crate::event::receipt::Accepted;
 use crate::event::{Ending, NoticeId, Occasion, Receipt, Source, Timestamp, Verdict};
 use crate::flow::person::waits_for;
 
@@ -43,7 +42,7 @@ pub struct Recalled {
 pub struct Memory {
     found: Vec<(u64, Verdict)>,
     /// Whose notice is whose: made when the first receipt is read.
-    notices: Option<HashMap<NoticeId, usize>>,
+    notices: Option<HashMap<u64, (usize, NoticeId)>>,
     /// What waits for people, by the key of their entries.
     held: HashMap<Vec<u8>, Vec<HeldOf>>,
     pushed: Vec<PushedOf>,
@@ -94,12 +93,12 @@ impl Memory {
         let found = &self.found;
         let notices = self.notices.get_or_insert_with(|| notices(found));
         for accepted in &receipt.notices {
-            let Some(owed) = notices.get(&accepted.notice) else { continue };
-            self.pushed.extend(PushedOf::new(&found[*owed].1, accepted, receipt));
+            let Some((owed, notice)) = notices.get(&accepted.notice) else { continue };
+            self.pushed.extend(PushedOf::new((&found[*owed].1, *notice), accepted.told, receipt));
         }
         let mut refused = Vec::new();
         for exception in &receipt.exceptions {
-            let Some(owed) = notices.get(&exception.notice) else { continue };
+            let Some((owed, _)) = notices.get(&exception.notice.short()) else { continue };
             let (topology, owed) = &found[*owed];
             let verdict = Verdict {
                 at: receipt.at,
@@ -124,7 +123,8 @@ impl Memory {
             return;
         };
         let held = |(notice, until): &(NoticeId, Timestamp)| {
-            let (_, owed) = &found[*notices.get(notice)?];
+            let (owed, _) = notices.get(&notice.short())?;
+            let (_, owed) = &found[*owed];
             Some(HeldOf { owed: owed.clone(), user_id: waits.user_id.clone(), until: *until })
         };
         let held: Vec<HeldOf> = waits.notices.iter().filter_map(held).collect();
@@ -209,18 +209,18 @@ impl Memory {
 // === impl PushedOf ===
 
 impl PushedOf {
-    fn new(owed: &Verdict, accepted: &Accepted, receipt: &Receipt) -> Option<Self> {
+    fn new((owed, notice): (&Verdict, NoticeId), count: u32, receipt: &Receipt) -> Option<Self> {
         Some(Self {
             event: (owed.tenant.clone(), owed.change.source, owed.event_id.clone()),
             subject: owed.subject.clone()?,
             rule: owed.rule.clone()?,
             occasion: owed.occasion?.to_string(),
-            notice: accepted.notice,
+            notice,
             pushed: Pushed {
                 at: receipt.at,
                 batch: receipt.message_id.clone(),
                 job_id: receipt.job_id.clone(),
-                count: accepted.told,
+                count,
                 of_batch: receipt.told,
                 delivered: 0,
                 undelivered: Vec::new(),
@@ -278,7 +278,7 @@ fn recalled(
 }
 
 /// The notices that tellings owed went out as.
-fn notices(found: &[(u64, Verdict)]) -> HashMap<NoticeId, usize> {
+fn notices(found: &[(u64, Verdict)]) -> HashMap<u64, (usize, NoticeId)> {
     let mut notices = HashMap::new();
     for (place, (_, verdict)) in found.iter().enumerate() {
         let (Some(rule), Some(subject), Some(occasion)) = (&verdict.rule, &verdict.subject, verdict.occasion)
@@ -291,7 +291,8 @@ fn notices(found: &[(u64, Verdict)]) -> HashMap<NoticeId, usize> {
         let event = (verdict.tenant.as_str(), verdict.change.source, verdict.event_id.as_str());
         let rounds = if occasion == Occasion::First { 1 } else { MOST_ROUNDS };
         for round in 0..rounds {
-            notices.insert(NoticeId::of(event, (rule, subject), (occasion, round)), place);
+            let notice = NoticeId::of(event, (rule, subject), (occasion, round));
+            notices.insert(notice.short(), (place, notice));
         }
     }
     notices

@@ -87,7 +87,7 @@ fn put(receipt: &Receipt, (partition, world): (i32, &World<'_>), out: &mut Outbo
 
 /// Which notices these members of a batch were told.
 pub(super) fn accepted<'m>(batch: &Batch<'_>, told: impl Iterator<Item = &'m Member<'m>>) -> Vec<Accepted> {
-    let accepted = |letter: &Letter<'_>| Accepted { notice: letter.notice, told: 0 };
+    let accepted = |letter: &Letter<'_>| Accepted { notice: letter.notice.short(), told: 0 };
     let mut all: Vec<Accepted> = batch.letters.iter().map(accepted).collect();
     for member in told {
         if let Some(accepted) = all.get_mut(member.letter as usize) {
