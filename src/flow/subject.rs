@@ -100,7 +100,10 @@ impl SubjectLane {
     /// Keeps what a room panicked on, for all its rules.
     fn keep_poison(now: Timestamp, item: &SubjectItem<'_>, out: &mut Outbox) {
         let message = format!("{}; for {}", PANICKED.1, item.rules.join(", "));
-        bury(item, (PANICKED.0, &message), None, out);
+        // A letter sent again is for one rule, and stays so: for the others the change was heard long ago.
+        let is_letter = item.headers.iter().any(|(name, _)| *name == REDRIVEN);
+        let rule = item.rules.first().copied().filter(|_| is_letter);
+        bury(item, (PANICKED.0, &message), rule, out);
         let ending = match item.format {
             Format::Answer => Ending::AnswerRefused("unreadable".to_owned()),
             _ => Ending::Not(Reason::Refused(PANICKED.0.to_owned())),

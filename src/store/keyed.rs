@@ -189,8 +189,12 @@ impl Keyed {
         }
     }
 
-    /// What is due first. While entries are restored it is looked for among all.
+    /// What is due first. While entries are restored it is looked for among all. Of a map that lost something nothing
+    /// is due: nothing that came of it may be committed.
     fn first(&self) -> Option<(Second, [u8; 16])> {
+        if self.fault().is_some() {
+            return None;
+        }
         if self.unsorted { self.due_of_all().min() } else { self.due.first().copied() }
     }
 
@@ -257,6 +261,10 @@ impl Keyed {
             }
             let keys: Vec<u128> = chosen.iter().map(|(key, _)| *key).collect();
             keys.into_iter().for_each(|key| drop(self.take(key)));
+            if self.away.is_behind() {
+                // The rest goes with later commits.
+                break;
+            }
         }
         self.away.say(size(self));
     }

@@ -8,7 +8,7 @@
 
 use std::cell::OnceCell;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hashbrown::{HashMap, HashSet};
@@ -81,6 +81,9 @@ struct Room {
     here: Total,
     away: Total,
     moved: Counts,
+    /// A disk did not give back what it had taken: it gets nothing more. What is read back from the topics then stays
+    /// in memory, for the same disk would lose it again.
+    is_lost: AtomicBool,
     /// The newest of them.
     fault: Mutex<Option<DiskFault>>,
 }
@@ -274,15 +277,19 @@ impl Away {
         // Each map has as much of the room as it has of what there is.
         let own = (here.bytes + self.bytes) as u128;
         let share = usize::try_from(most as u128 * own / (all as u128).max(1)).unwrap_or(usize::MAX);
-        if all <= most || here.bytes <= share {
+        if all <= most || here.bytes <= share || room.is_lost.load(Ordering::Relaxed) {
             return None;
         }
         if self.rest > 0 {
             self.rest -= 1;
             return None;
         }
-        let busy = self.part.as_ref().is_some_and(|part| part.is_behind());
-        (!busy).then(|| share - (share / 8).min(AT_A_TIME))
+        (!self.is_behind()).then(|| share - (share / 8).min(AT_A_TIME))
+    }
+
+    /// Whether the disk has enough to do with what it took: whoever gave it more would wait for it.
+    pub(super) fn is_behind(&self) -> bool {
+        self.part.as_ref().is_some_and(|part| part.is_behind())
     }
 
     /// What is to leave memory next: what was not used for longest. In the order of keys, for so a disk takes it
@@ -353,6 +360,7 @@ impl Away {
     }
 
     fn fail(&self, fault: DiskFault) {
+        self.spill.0.is_lost.store(true, Ordering::Relaxed);
         self.spill.failed(fault.clone());
         // The first one is what it is about.
         let _ = self.fault.set(fault);

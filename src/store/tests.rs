@@ -17,6 +17,7 @@ type Heap = Mutex<BTreeMap<u128, Vec<u8>>>;
 struct Fragile {
     full: Arc<AtomicBool>,
     broken: Arc<AtomicBool>,
+    behind: Arc<AtomicBool>,
 }
 
 struct FragilePart(Fragile, Heap);
@@ -50,6 +51,10 @@ impl Part for FragilePart {
         refused(&self.0.broken)?;
         self.1.lock().unwrap().iter().for_each(|(key, entry)| look(*key, entry));
         Ok(())
+    }
+
+    fn is_behind(&self) -> bool {
+        self.0.behind.load(Ordering::Relaxed)
     }
 }
 
@@ -277,9 +282,31 @@ fn a_map_whose_disk_gives_nothing_back_says_so() {
     disk.broken.store(true, Ordering::Relaxed);
     let lost = (0..50).find(|key| keyed.get(*key).is_none());
     assert!(lost.is_some() && keyed.fault().is_some());
-    // Taken back, it is no more to be trusted than before.
+    // Taken back, it is no more to be trusted than before; and whoever works off what is due comes to an end.
     keyed.undo();
     assert!(keyed.fault().is_some());
+    assert_eq!((keyed.due_by(7), keyed.next_due()), (None, None));
+    // Read back from its topics it would be lost again on the same disk, were it put there.
+    drop(keyed);
+    let mut again = filled(&spill, 0..50);
+    assert_eq!((spill.used().here.entries, spill.used().away.entries), (50, 0));
+    assert!(again.get(3).is_some() && again.fault().is_none());
+}
+
+#[test]
+fn who_gives_a_disk_more_than_it_can_take_does_not_wait_for_it() {
+    let (disk, spill) = fragile(0);
+    let mut keyed = Keyed::within(&spill);
+    (0..40).for_each(|key| keyed.put(key, 7, &[1; 100_000]));
+    disk.behind.store(true, Ordering::Relaxed);
+    keyed.settle();
+    let taken = spill.used().away.entries;
+    assert!((1..20).contains(&taken), "{taken}");
+    keyed.settle();
+    assert_eq!(spill.used().away.entries, taken);
+    disk.behind.store(false, Ordering::Relaxed);
+    keyed.settle();
+    assert_eq!(spill.used().away.entries, 40);
 }
 
 #[test]

@@ -7,8 +7,8 @@ use secrecy::ExposeSecret;
 use super::directory;
 use super::fault::Problem;
 use super::{
-    AccountSettings, AnswerSettings, Config, GatewaySettings, KafkaSettings, LinkIdentity, PushSettings,
-    SourcesSettings, TenantsSettings, Transport,
+    AccountSettings, AnswerSettings, Config, KafkaSettings, LinkIdentity, PushSettings, SourcesSettings,
+    TenantsSettings, Transport,
 };
 use crate::event::Span;
 use crate::flow::due;
@@ -23,7 +23,7 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>, warnings: &mut
     sources(&config.sources, problems, warnings);
     directory::check(&config.directory, problems, warnings);
     links(&config.answers, problems, warnings);
-    gateway(&config.answers.gateway, problems, warnings);
+    gateway(&config.answers, problems, warnings);
     tenants(&config.tenants, problems);
     if config.registry.username.is_some() != config.registry.password.is_some() {
         problems.push(
@@ -101,8 +101,15 @@ fn links(answers: &AnswerSettings, problems: &mut Vec<Problem>, warnings: &mut V
 }
 
 /// Whether the gateway can be asked.
-fn gateway(gateway: &GatewaySettings, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) {
+fn gateway(answers: &AnswerSettings, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) {
+    let gateway = &answers.gateway;
     let Some(url) = &gateway.url else { return };
+    if answers.public_url.is_some() && matches!(answers.links.identity, LinkIdentity::Token) {
+        let fact = "whoever has a push's link answers by it, without a session at the gateway";
+        let hint = "set `answers.links.identity: header` behind a proxy that signs people in, or leave \
+                    `answers.public_url` out";
+        warnings.push(Problem::new("answers.links.identity", fact).hint(hint));
+    }
     address("answers.gateway.url", url, true, (problems, warnings));
     if gateway.app.as_deref().unwrap_or_default().is_empty() || gateway.app_key.is_none() {
         let fact = "the gateway says whose session it is only to an app that it knows";
