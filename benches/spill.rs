@@ -24,14 +24,13 @@ fn main() {
     let folder = std::env::temp_dir().join(format!("bugle-spill-{}", std::process::id()));
     let disk = FolderDisk::empty(&folder).expect("there is a place for temporary files");
     // First: what the other takes of memory is not given back.
-    measure(&format!("{} MiB and a disk", MOST >> 20), &Spill::beyond(MOST, Box::new(disk)));
-    let on_disk = size_of(&folder);
-    println!("  on the disk            {} MiB", on_disk >> 20);
-    measure("all in memory", &Spill::default());
+    let what = format!("{} MiB and a disk", MOST >> 20);
+    measure(&what, &Spill::beyond(MOST, Box::new(disk)), &folder);
+    measure("all in memory", &Spill::default(), &folder);
     let _ = std::fs::remove_dir_all(&folder);
 }
 
-fn measure(what: &str, spill: &Spill) {
+fn measure(what: &str, spill: &Spill, folder: &std::path::Path) {
     println!("{what}");
     let (mut keyed, before, mut random) = (Keyed::within(spill), resident(), fastrand::Rng::with_seed(7));
     let mut entry = vec![0; BYTES];
@@ -50,6 +49,7 @@ fn measure(what: &str, spill: &Spill) {
     println!("  memory                 {} MiB, {} bytes an entry", grown >> 20, grown / ENTRIES);
     let lies = spill.used();
     println!("  entries in memory      {}, on disk {}", lies.here.entries, lies.away.entries);
+    println!("  the folder             {} MiB", size_of(folder) >> 20);
     for (what, among) in [("the newest twentieth", ENTRIES / 20), ("any", ENTRIES)] {
         let (began, times) = (Tick::now(), 100_000);
         for time in 0..times {
