@@ -16,6 +16,7 @@ use super::broker_args::{BrokerArgs, Reach};
 use super::directory::show::print_json;
 use super::directory::unprintable;
 use super::offline::{self, Event, Town, TownArgs};
+use super::payload;
 use super::{Done, Failure};
 use crate::clock;
 use crate::codec::{Codec, Schemas};
@@ -112,7 +113,7 @@ pub fn run(args: &Args, reach: &Reach<'_>, out: &mut dyn Write) -> Done {
     }
     let topology = offline::topology(&args.topology, &schemas)?;
     let codec = Codec::new(schemas.into(), None);
-    let events = events(args, offline::Sight { codec: &codec, topology: &topology, topic: args.topic })?;
+    let events = events(args, payload::Sight { codec: &codec, topology: &topology, topic: args.topic })?;
     let town = Town::load(&args.town, args.tenant.as_deref(), &args.broker, reach)?;
     let question = Question {
         events: events.into_iter().map(|event| (event.at, event.source, event.sent)).collect(),
@@ -142,7 +143,7 @@ fn is_ahead(event: &str, schemas: &Schemas) -> bool {
     is_file || event.ends_with(".json") || event.ends_with(".jsonl") || schemas.shape(event).is_some()
 }
 
-fn events(args: &Args, sight: offline::Sight<'_>) -> Result<Vec<Event>, Failure> {
+fn events(args: &Args, sight: payload::Sight<'_>) -> Result<Vec<Event>, Failure> {
     let (at, tenant) = (args.at.unwrap_or_else(clock::now), args.tenant.as_deref());
     let mut events = match offline::example_of(&args.event, sight.codec, (at, tenant)) {
         Some(event) => vec![event?],

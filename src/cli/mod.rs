@@ -13,6 +13,7 @@ pub mod dlq;
 pub mod explain;
 pub mod graph;
 pub mod offline;
+mod payload;
 pub mod publish;
 pub mod replay;
 pub mod run;

@@ -8,14 +8,16 @@ use serde_json::Value as Json;
 use super::Failure;
 use super::broker_args::{BrokerArgs, Reach};
 use super::directory::{from_file, members_present, present};
+use super::payload::{self, Became, Sight};
 use crate::app::config::Config;
-use crate::codec::{Code, Codec, Name, Schemas, Unreadable, example, json};
+use crate::codec::{Codec, Name, Schemas, example, json};
+use crate::directory::Zones;
 use crate::event::frame::Format;
 use crate::event::record::Sent;
-use crate::event::{Members, Person, Source, Timestamp};
+use crate::event::{Change, Members, Person, Source, Timestamp};
 use crate::flow::TenantDefaults;
 use crate::scenario::Clock;
-use crate::topology::{Arrival, Kinds, Topology};
+use crate::topology::{Kinds, Topology};
 
 /// Faulty lines shown.
 const MOST_FAULTS: usize = 20;
@@ -50,19 +52,6 @@ pub(super) struct Event {
     pub(super) sent: Sent,
 }
 
-/// When something happened, and whose it is.
-type Occurrence = (Timestamp, String);
-
-/// What events of files are read by.
-#[derive(Clone, Copy)]
-pub(super) struct Sight<'s> {
-    pub(super) codec: &'s Codec,
-    /// Whose mappings take what others shaped.
-    pub(super) topology: &'s Topology,
-    /// The topic such a payload came from; without it, any whose mappings take it.
-    pub(super) topic: Option<Source>,
-}
-
 // === impl Town ===
 
 impl Town {
@@ -86,6 +75,14 @@ impl Town {
         let clock = Clock::of(&zone)
             .ok_or_else(|| Failure::configuration(format!("nobody knows the zone `{zone}`")))?;
         Ok(Self { people, members: members.unwrap_or_default(), tenants, clock })
+    }
+
+    /// The zones of people who name none that is known.
+    pub(super) fn zones(&self) -> Zones {
+        Zones::new(
+            self.clock.zone(),
+            self.tenants.iter().map(|(tenant, own)| (tenant.as_str(), own.zone.as_str())),
+        )
     }
 }
 
@@ -137,19 +134,34 @@ pub(super) fn topology(folder: &Path, schemas: &Schemas) -> Result<Topology, Fai
     })
 }
 
-/// The events of a file of JSON, one after the other or a line each.
+/// The events of a file: those that are ours, and what mappings make of others' payloads.
 pub(super) fn events(file: &Path, sight: Sight<'_>) -> Result<Vec<Event>, Failure> {
-    let is_ours = |json: &Json| {
-        let kind = json.get("kind").and_then(Json::as_str);
-        sight.topic.is_none() && kind.is_some_and(|kind| sight.codec.schemas().shape(kind).is_some())
-    };
-    let one = |json: &Json| match is_ours(json) {
-        true => event(sight.codec, json),
-        false => sight.payload(json).unwrap_or_else(|| event(sight.codec, json)),
-    };
     let mut faults = Vec::new();
-    let events = each_json(file, one, &mut faults)?;
+    let events = each_value(file, |value| event_of(value, sight), &mut faults)?;
     refused(faults).map_or(Ok(events), Err)
+}
+
+fn event_of(value: &[u8], sight: Sight<'_>) -> Result<Event, String> {
+    let mut looked =
+        sight.look(value, |change: &Change<'_>| (change.occurred_at(), change.tenant().to_owned()));
+    let is_taken =
+        |became: &Became<(Timestamp, String)>| matches!(became, Became::Change(..) | Became::Skipped(_));
+    if looked.len() > 1 && looked.iter().all(|(.., became)| is_taken(became)) {
+        let topics: Vec<&str> = looked.iter().map(|(source, ..)| source.as_str()).collect();
+        return Err(format!("mappings of {} take it: name one with `--topic`", topics.join(" and ")));
+    }
+    let Some((source, sent, became)) = looked.pop() else { return Err("it is no event".to_owned()) };
+    let others = looked.into_iter().filter_map(|(.., became)| match became {
+        Became::Refused(fault) => Some(fault.to_string()),
+        _ => None,
+    });
+    match became {
+        Became::Change(_, (at, tenant)) => Ok(Event { at, tenant, source, sent }),
+        Became::Skipped(_) => Ok(Event { at: crate::clock::now(), tenant: String::new(), source, sent }),
+        Became::Refused(fault) | Became::Unwritten(fault) => {
+            Err(others.chain([fault.to_string()]).collect::<Vec<_>>().join("; "))
+        }
+    }
 }
 
 /// The example of a kind, of a tenant where one is named.
@@ -174,66 +186,21 @@ fn event(codec: &Codec, json: &Json) -> Result<Event, String> {
     Ok(Event { at, tenant, source: written.source, sent: value.into() })
 }
 
-// === impl Sight ===
-
-impl Sight<'_> {
-    /// A payload that others shaped, as it lies in the topic whose mappings take it; `None`: none does.
-    fn payload(self, json: &Json) -> Option<Result<Event, String>> {
-        let sent = Sent::from(json.to_string().into_bytes());
-        let mut taken: Vec<(Source, Result<Occurrence, String>)> = Vec::new();
-        for source in self.topic.map_or(Source::ALL.to_vec(), |topic| vec![topic]) {
-            let labels: (Format, &[(&str, &[u8])]) = (Format::Avro, &[]);
-            match self.topology.take(self.codec, source, labels, &sent.value) {
-                Ok(Arrival::Mapped(change, _) | Arrival::Native(change)) => {
-                    taken.push((source, Ok((change.occurred_at(), change.tenant().to_owned()))));
-                }
-                Ok(Arrival::Skipped(_)) => taken.push((source, Ok((crate::clock::now(), String::new())))),
-                Err(Unreadable::Refused(fault)) if self.topic.is_none() && is_elsewhere(fault.code) => {}
-                Err(why) => taken.push((source, Err(why.to_string()))),
-            }
-        }
-        let several = taken.len() > 1;
-        let (source, read) = taken.pop()?;
-        Some(match read {
-            Ok(_) if several => {
-                Err(format!("mappings of {source} and of others take it: name one with `--topic`"))
-            }
-            Ok((at, tenant)) => Ok(Event { at, tenant, source, sent }),
-            Err(fault) => Err(fault),
-        })
-    }
-}
-
-/// Whether a fault says no more than that a payload is not this topic's.
-fn is_elsewhere(code: Code) -> bool {
-    matches!(code, Code::Unmapped | Code::BadMagic)
-}
-
-/// Every JSON value of a file, or of standard input for `-`; what is wrong with some stands in `faults` with its
-/// line.
-pub(super) fn each_json<T>(
+/// Every value of a file, or of standard input for `-`; what is wrong with some stands in `faults` with its line.
+pub(super) fn each_value<T>(
     file: &Path,
-    mut take: impl FnMut(&Json) -> Result<T, String>,
+    mut take: impl FnMut(&[u8]) -> Result<T, String>,
     faults: &mut Vec<String>,
 ) -> Result<Vec<T>, Failure> {
-    let text = text(file)?;
-    let mut events = serde_json::Deserializer::from_str(&text).into_iter::<Json>();
-    let (mut line, mut counted, mut taken) = (1, 0, Vec::new());
-    loop {
-        let start = text.len() - text[events.byte_offset()..].trim_start().len();
-        line += text[counted..start].bytes().filter(|byte| *byte == b'\n').count();
-        counted = start;
-        let Some(parsed) = events.next() else { return Ok(taken) };
-        let parsed = parsed.map_err(|error| error.to_string());
-        let broken = parsed.is_err();
-        match parsed.and_then(|json| take(&json)) {
+    let bytes = payload::bytes_of(file)?;
+    let mut taken = Vec::new();
+    for (line, value) in payload::values(&bytes) {
+        match take(value) {
             Ok(value) => taken.push(value),
             Err(fault) => faults.push(format!("{}:{line}: {fault}", file.display())),
         }
-        if broken {
-            return Ok(taken);
-        }
     }
+    Ok(taken)
 }
 
 /// The failure that faulty lines are, if there are any.
@@ -246,17 +213,7 @@ pub(super) fn refused(mut faults: Vec<String>) -> Option<Failure> {
     let more = if more > 0 { format!("\nand {more} more") } else { String::new() };
     let failure =
         Failure::failed(format!("nothing was done, for these are no events\n{}{more}", faults.join("\n")));
-    Some(failure.hint("`bugle schemas example KIND` prints an event that fits"))
-}
-
-fn text(file: &Path) -> Result<String, Failure> {
-    let read = if file == Path::new("-") {
-        std::io::read_to_string(std::io::stdin())
-    } else {
-        std::fs::read_to_string(file)
-    };
-    read.map_err(|error| {
-        Failure::failed(format!("`{}`: {error}", file.display()))
-            .hint("name a file of events as JSON; `bugle schemas example KIND` prints one")
-    })
+    Some(failure.hint(
+        "`bugle schemas example KIND` prints an event that fits; for what others shaped add a mapping to topology/mappings",
+    ))
 }

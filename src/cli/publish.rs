@@ -8,7 +8,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::broker_args::BrokerArgs;
-use super::offline::{each_json, refused};
+use super::offline::{each_value, refused};
 use super::{Done, Failure, say};
 use crate::app::config::Config;
 use crate::app::wiring;
@@ -88,7 +88,7 @@ fn read(args: &Args, codec: &Codec, config: &Config) -> Result<Read, Failure> {
     let stdin = [PathBuf::from("-")];
     let files = if args.files.is_empty() { stdin.as_slice() } else { args.files.as_slice() };
     for file in files {
-        for (record, id) in each_json(file, |json| event(codec, json, &schema_ids), &mut faults)? {
+        for (record, id) in each_value(file, |value| event(codec, value, &schema_ids), &mut faults)? {
             read.records.push(record);
             read.ids.push(id);
         }
@@ -98,10 +98,11 @@ fn read(args: &Args, codec: &Codec, config: &Config) -> Result<Read, Failure> {
 
 fn event(
     codec: &Codec,
-    event: &serde_json::Value,
+    value: &[u8],
     ids: &BTreeMap<Source, u32>,
 ) -> Result<(Outgoing, (Source, String)), String> {
-    let written = json::to_avro(codec.schemas(), event).map_err(|fault| fault.to_string())?;
+    let event = json::parse(value).map_err(|fault| fault.to_string())?;
+    let written = json::to_avro(codec.schemas(), &event).map_err(|fault| fault.to_string())?;
     let source = written.source;
     let id = ids.get(&source).copied().unwrap_or_else(|| Name::Events(source).local_id());
     let record = Outgoing {

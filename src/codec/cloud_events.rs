@@ -19,6 +19,12 @@ const ATTRIBUTES: [(&str, &str); 4] =
 /// What producers put before our kinds to make them unique in the world.
 const PREFIX: &str = "com.opentext.";
 
+/// The kind of ours that a CloudEvent's type would be.
+#[must_use]
+pub fn kind_of(ty: &str) -> &str {
+    ty.strip_prefix(PREFIX).unwrap_or(ty)
+}
+
 /// Writes a CloudEvent in structured mode as our Avro.
 pub(super) fn structured(schemas: &Schemas, source: Source, payload: &[u8]) -> Result<Vec<u8>, Fault> {
     match json::parse(payload)? {
@@ -82,10 +88,8 @@ fn event(
             event.insert(field.to_owned(), value);
         }
     }
-    if let Some(Json::String(kind)) = event.get_mut("kind")
-        && let Some(ours) = kind.strip_prefix(PREFIX)
-    {
-        *kind = ours.to_owned();
+    if let Some(Json::String(kind)) = event.get_mut("kind") {
+        *kind = kind_of(kind).to_owned();
     }
     if let Some(Json::String(subject)) = attributes.remove("subject") {
         let said =

@@ -28,6 +28,7 @@ mod strict_json;
 pub mod wire;
 pub mod write_back;
 
+pub use cloud_events::kind_of;
 pub use decode::{Codec, Fetched, MOST_BYTES, Unreadable};
 pub use fault::{Code, Fault};
 pub use registry::{Registry, RegistryError};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use apache_avro::schema::{DecimalSchema, InnerDecimalSchema, Schema, UuidSchema};
 
 use super::Found;
-use super::paths::Paths;
+use super::paths::{Paths, There};
 use crate::codec::fault::{Code, Fault};
 use crate::codec::reader::{Names, collect};
 use crate::codec::skip::{self, Limits, Skip};
@@ -45,6 +45,11 @@ pub(super) enum Walk {
         names: Vec<(String, Walk)>,
         other: Skip,
         least: usize,
+    },
+    /// What stands where a list with these values should, or an item with them.
+    Misfit {
+        numbers: Vec<usize>,
+        of: Box<Walk>,
     },
     /// A wanted value: its number, and whether whoever asked wants it, too.
     Wanted {
@@ -137,8 +142,26 @@ impl<'w> Compiler<'_, 'w> {
         })
     }
 
-    /// What lies inside a value, its own number aside.
+    /// What lies inside a value, its own number aside, with what cannot be found in it.
     fn inner(
+        &mut self,
+        schema: &'w Schema,
+        (node, wanted): (Option<usize>, bool),
+        path: &str,
+    ) -> Result<Walk, Fault> {
+        let there = match self.limits.resolve(schema)? {
+            Schema::Null | Schema::Union(_) => None,
+            Schema::Array(_) => Some(There::List),
+            Schema::Map(_) | Schema::Record(_) => Some(There::Members),
+            _ => Some(There::Scalar),
+        };
+        let numbers =
+            node.zip(there).map(|(node, there)| self.paths.misfits(node, there)).unwrap_or_default();
+        let of = self.parts(schema, (node, wanted), path)?;
+        Ok(if numbers.is_empty() { of } else { Walk::Misfit { numbers, of: Box::new(of) } })
+    }
+
+    fn parts(
         &mut self,
         schema: &'w Schema,
         (node, wanted): (Option<usize>, bool),
@@ -254,6 +277,10 @@ impl<'p> Run<'_, 'p> {
                     }
                 })?;
                 Ok(Value::Named(Vec::new()))
+            }
+            Walk::Misfit { numbers, of } => {
+                self.found.misfits.extend(numbers);
+                self.walk(of, cursor)
             }
             Walk::Wanted { number, keep, of } => {
                 let value = self.walk(of, cursor)?;

@@ -75,6 +75,10 @@ impl<'s> Form<'s> {
                         Ok(())
                     }
                     (Value::Null, false) => put_default(member, out),
+                    // What must be there tells things apart: a task, a customer, a flow. Nothing is none of them.
+                    (Value::Text(text), false) if matches!(leaf, Leaf::Text) && text.trim().is_empty() => {
+                        Err(Fault::at(Code::MissingField, member.path.as_str()).because("it is empty"))
+                    }
                     (value, nullable) => {
                         if *nullable {
                             put_long(out, 1);

@@ -11,7 +11,7 @@ use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visito
 use smallvec::{SmallVec, smallvec};
 
 use super::Found;
-use super::paths::Paths;
+use super::paths::{Paths, There};
 use crate::codec::fault::{Code, Fault};
 use crate::event::Value;
 
@@ -68,6 +68,15 @@ impl<'p> DeserializeSeed<'p> for Walk<'_, 'p> {
         let keep = self.keep;
         let wanted = self.paths.node(self.node).value;
         let value = reader.deserialize_any(self.at(self.node, keep))?;
+        let there = match &value {
+            Value::Null => None,
+            Value::List(_) => Some(There::List),
+            Value::Named(_) => Some(There::Members),
+            _ => Some(There::Scalar),
+        };
+        if let Some(there) = there {
+            self.found.misfits.extend(self.paths.misfits(self.node, there));
+        }
         if let Some(number) = wanted {
             let kept = if keep { value.clone() } else { Value::Null };
             self.found.put(number, value, self.paths.is_many(number));

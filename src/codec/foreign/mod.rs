@@ -24,8 +24,12 @@ pub use paths::{Paths, Step};
 use avro::Known;
 
 /// The wanted values of one payload.
-#[derive(Debug)]
-pub struct Found<'p>(Vec<Value<'p>>);
+#[derive(Debug, Default)]
+pub struct Found<'p> {
+    values: Vec<Value<'p>>,
+    /// The numbers of those whose path goes through a list where there is none.
+    misfits: Vec<usize>,
+}
 
 /// What a payload turned out to be.
 #[derive(Debug)]
@@ -40,17 +44,24 @@ pub enum Seen<'p> {
 
 impl<'p> Found<'p> {
     fn new(paths: &Paths) -> Self {
-        Self(vec![Value::Null; paths.len()])
+        Self { values: vec![Value::Null; paths.len()], misfits: Vec::new() }
     }
 
     /// The value with this number; null where the payload has none.
     #[must_use]
     pub fn get(&self, number: usize) -> &Value<'p> {
-        self.0.get(number).unwrap_or(&Value::Null)
+        self.values.get(number).unwrap_or(&Value::Null)
+    }
+
+    /// Whether the value with this number is of a list's items, and something else stands where the list, or what
+    /// the items should have, is looked for.
+    #[must_use]
+    pub fn is_misfit(&self, number: usize) -> bool {
+        self.misfits.contains(&number)
     }
 
     fn put(&mut self, number: usize, value: Value<'p>, is_many: bool) {
-        let Some(place) = self.0.get_mut(number) else { return };
+        let Some(place) = self.values.get_mut(number) else { return };
         match (is_many, place, value) {
             (true, _, Value::Null) => {}
             (true, Value::List(list), value) => list.push(value),

@@ -33,8 +33,18 @@ pub(super) struct Node {
     pub(super) names: Vec<(String, usize)>,
     /// Items, when something is wanted of each.
     pub(super) each: Option<usize>,
+    /// Whether it is an item of a list.
+    is_item: bool,
     /// The number of the value that stands here.
     pub(super) value: Option<usize>,
+}
+
+/// What stands at a place of a payload, unless it is null.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum There {
+    List,
+    Members,
+    Scalar,
 }
 
 // === impl Paths ===
@@ -65,7 +75,7 @@ impl Paths {
                 (Some(child), _) => child,
                 (None, step) => {
                     let child = self.nodes.len();
-                    self.nodes.push(Node::default());
+                    self.nodes.push(Node { is_item: *step == Step::Each, ..Node::default() });
                     match step {
                         Step::Name(name) => self.nodes[at].names.push((name.clone(), child)),
                         Step::Each => self.nodes[at].each = Some(child),
@@ -100,6 +110,26 @@ impl Paths {
 
     pub(super) fn is_many(&self, value: usize) -> bool {
         self.many.get(value).copied().unwrap_or_default()
+    }
+
+    /// The values that cannot be found where such a thing stands at a place: those of items where there is no
+    /// list, and members of an item that has none. Anywhere else what is not there is only absent.
+    pub(super) fn misfits(&self, at: usize, there: There) -> Vec<usize> {
+        let (node, mut values) = (self.node(at), Vec::new());
+        if let Some(each) = node.each.filter(|_| there != There::List) {
+            self.values_under(each, &mut values);
+        }
+        if node.is_item && there != There::Members {
+            node.names.iter().for_each(|(_, member)| self.values_under(*member, &mut values));
+        }
+        values
+    }
+
+    fn values_under(&self, at: usize, into: &mut Vec<usize>) {
+        let node = self.node(at);
+        into.extend(node.value);
+        let below = node.names.iter().map(|(_, member)| *member).chain(node.each);
+        below.for_each(|below| self.values_under(below, into));
     }
 
     fn child(&self, at: usize, step: &Step) -> Option<usize> {

@@ -61,6 +61,8 @@ pub(super) enum Trouble {
     DivisionByZero,
     #[error("a number is too large")]
     Overflow,
+    #[error("what its `map` goes through is no list of such items")]
+    NoList,
 }
 
 impl From<NoNumber> for Trouble {
@@ -82,8 +84,12 @@ impl Term {
         Ok(match self {
             Self::Fixed(value) => borrowed(value),
             Self::Path(places) => {
-                let values = places.iter().map(|place| found.get(*place));
-                borrowed(values.clone().find(|value| **value != Value::Null).unwrap_or(&Value::Null))
+                let is_there =
+                    |place: &&usize| found.is_misfit(**place) || *found.get(**place) != Value::Null;
+                match places.iter().find(is_there) {
+                    Some(place) if found.is_misfit(*place) => return Err(Trouble::NoList),
+                    place => place.map_or(Value::Null, |place| borrowed(found.get(*place))),
+                }
             }
             Self::Has(of) => Value::Bool(of.eval(found)? != Value::Null),
             Self::Not(of) => match of.eval(found)? {
@@ -127,6 +133,11 @@ impl Term {
                 Value::List(list)
             }
         })
+    }
+
+    /// Whether it is the same for every payload, and not true.
+    pub(super) fn is_never_true(&self) -> bool {
+        !self.reads() && self.eval(&Found::default()) != Ok(Value::Bool(true))
     }
 
     /// Whether it is computed from the payload at all.

@@ -81,6 +81,12 @@ impl Reader<'_> {
             if let Some(before) = of.list.iter().find(|before| before.when.is_none()) {
                 let fact = format!("no payload reaches this mapping: `{}` takes all of them", before.id);
                 cx.fault(id.at, "unreachable", (fact, "write it before that one, or give that one a `when`"));
+            } else if let Some(before) = of.list.iter().find(|before| before.takes_what(&mapping)) {
+                let fact = format!(
+                    "no payload reaches this mapping: `{}` has the same `when`, and is asked first",
+                    before.id
+                );
+                cx.fault(id.at, "unreachable", (fact, "give one of the two another `when`"));
             }
             of.list.push(mapping);
         }
@@ -118,14 +124,17 @@ impl Scope<'_> {
     fn when(&mut self, cx: &mut Reading<'_>, node: &Node) -> Option<Term> {
         let text = cx.text(node)?;
         let term = self.expression(cx, &text)?;
-        match Kind::of(&term) {
-            None | Some(Kind::Bool) => Some(term),
-            Some(other) => {
-                let fact = format!("{} stands where a truth value should", other.name());
-                cx.fault(node.at, "wrong-type", (fact, "compare it with something: `== …`"));
-                None
-            }
+        if let Some(other) = Kind::of(&term).filter(|kind| *kind != Kind::Bool) {
+            let fact = format!("{} stands where a truth value should", other.name());
+            cx.fault(node.at, "wrong-type", (fact, "compare it with something: `== …`"));
+            return None;
         }
+        if term.is_never_true() {
+            let hint = "compare something of the payload, such as `payload.type == \"order\"`";
+            cx.fault(node.at, "never-true", ("no payload can make this true: the mapping takes none", hint));
+            return None;
+        }
+        Some(term)
     }
 
     fn expression(&mut self, cx: &mut Reading<'_>, text: &Spot<String>) -> Option<Term> {

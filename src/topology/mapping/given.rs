@@ -7,9 +7,9 @@ use crate::codec::{Code, Fault};
 use crate::event::{FieldType, Timestamp, Value};
 
 use super::super::condition::operator::Sum;
-use super::super::fault::suggest;
+use super::super::fault::{listed, suggest};
 use super::super::kinds::type_name;
-use super::expression::{Function, Term};
+use super::expression::{Function, Term, Trouble};
 
 /// What a field is to hold.
 #[derive(Debug, Clone)]
@@ -191,8 +191,10 @@ impl Given {
     /// # Errors
     /// The expression has none, or the table has no line for it.
     pub(super) fn value<'v>(&'v self, found: &'v Found<'_>) -> Result<Value<'v>, Fault> {
-        let trouble =
-            |trouble: super::expression::Trouble| Fault::new(Code::BadExpression, trouble.to_string());
+        let trouble = |trouble: Trouble| {
+            let code = if trouble == Trouble::NoList { Code::WrongType } else { Code::BadExpression };
+            Fault::new(code, trouble.to_string())
+        };
         let value = self.term.eval(found).map_err(trouble)?;
         if value == Value::Null {
             return Ok(self.default.clone());
@@ -242,7 +244,19 @@ impl Given {
 }
 
 fn wrong(kind: Kind, ty: &FieldType) -> (String, String) {
-    (format!("{} stands where {} should", kind.name(), type_name(ty)), format!("write {}", type_name(ty)))
+    let fact = format!("{} stands where {} should", kind.name(), type_name(ty));
+    let hint = match (kind, ty) {
+        (Kind::Bool | Kind::Double, FieldType::Text) => "make a text of it: `string(…)`".to_owned(),
+        (_, FieldType::Symbol(names)) => {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            format!("make one of {} of it, by a `table`", listed(&names))
+        }
+        (_, FieldType::Time | FieldType::Date) => {
+            "write a path to a time, with its `unit` where it is a number".to_owned()
+        }
+        _ => format!("write {}", type_name(ty)),
+    };
+    (fact, hint)
 }
 
 /// Why a field of this type cannot hold a value that stands in the mapping.

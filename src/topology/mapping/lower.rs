@@ -219,6 +219,13 @@ impl Lower<'_> {
             (_, [left, right]) if sum_of(name).is_some() => {
                 let (how, sides) = (sum_of(name)?, self.both(left, right)?);
                 self.countable(at, how, &sides)?;
+                let zero = matches!(&sides[1], Term::Fixed(Value::Int(0)))
+                    || sides[1] == Term::Fixed(Value::Double(0.0));
+                if zero && matches!(how, Sum::Divide | Sum::Remainder) {
+                    let told =
+                        ("nothing can be divided by zero".to_owned(), "write another number".to_owned());
+                    return self.fault(right, "divides-by-zero", told);
+                }
                 Some(Term::Sum(how, sides))
             }
             ("contains", [text, part]) => Some(Term::Text(TextTest::Contains, self.both(text, part)?)),

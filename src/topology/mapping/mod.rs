@@ -154,6 +154,11 @@ impl Mapping {
         self.when.as_ref().is_none_or(|when| when.eval(found) == Ok(Value::Bool(true)))
     }
 
+    /// Whether it takes whatever another would, and is asked before it.
+    fn takes_what(&self, other: &Self) -> bool {
+        self.when.as_ref().is_some_and(|when| when.reads() && other.when.as_ref() == Some(when))
+    }
+
     /// The fault, with this mapping and where in it the field comes from.
     fn blame(&self, fault: Fault) -> Fault {
         let said = self.recipe.as_ref().map(|recipe| recipe.says(&fault.path)).unwrap_or_default();
@@ -181,7 +186,11 @@ impl Recipe {
         set(slot::SOURCE, Value::Text(self.shape.source.as_str().into()));
         set(slot::KIND, self.kind.value(found).map_err(|fault| Fault { path: "kind".to_owned(), ..fault })?);
         let parts = self.event_id.iter().map(|given| given.value(found)).collect::<Result<_, _>>();
-        let parts = parts.map_err(|fault| Fault { path: "event_id".to_owned(), ..fault })?;
+        let parts: Vec<Value<'_>> = parts.map_err(|fault| Fault { path: "event_id".to_owned(), ..fault })?;
+        if parts.iter().any(|part| matches!(part, Value::Text(text) if text.trim().is_empty())) {
+            // Otherwise all payloads that lack it would be one event, and only the first be news.
+            return Err(Fault::at(Code::MissingField, "event_id").because("a part of it is empty"));
+        }
         set(slot::EVENT_ID, joined(parts));
         for (slot, given) in &self.fields {
             let path = self.shape.fields.get(usize::from(*slot)).map_or("", |field| field.path.as_str());

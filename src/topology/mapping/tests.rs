@@ -1,5 +1,7 @@
 //! Tests: payloads of others in every writing, the changes they become, and why some become none.
 
+mod misfits;
+
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
