@@ -50,7 +50,7 @@ fn facts() -> Vec<Fact> {
         Fact::Accepted { latency: Span::from_millis(300) },
         Fact::InFlight { requests: 2 },
         Fact::BackedOff,
-        Fact::DirectoryRead { people: 50, at: now - Span::from_secs(90) },
+        Fact::DirectoryRead { people: 50, zoneless: 0, at: now - Span::from_secs(90) },
         Fact::RulesInForce { generation: 1, hash: 7, rules: 40, before: Some(6) },
         Fact::RulesRefused,
         Fact::Muted { silences: Vec::new(), blocks: 2 },

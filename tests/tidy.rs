@@ -40,7 +40,7 @@ const HOMES: &[(&str, &[&str])] = &[
         &[
             "src/event/timestamp.rs",
             "src/clock.rs",
-            "src/directory/absence.rs",
+            "src/directory/",
             "src/topology/",
             "src/flow/",
             "src/scenario/moment.rs",

@@ -70,7 +70,7 @@ fn the_window_shows_metrics_health_the_flow_and_the_page() {
     assert_eq!(status, 503);
     assert!(ready.contains("Kafka does not answer"), "{ready}");
     board.connected(true);
-    board.note(&Fact::DirectoryRead { people: 7, at: clock::now() });
+    board.note(&Fact::DirectoryRead { people: 7, zoneless: 0, at: clock::now() });
     assert_eq!(get(open.address, "/readyz").0, 200);
 
     board.note(&Fact::Read { source: Source::Xecm, count: 12 });

@@ -228,7 +228,7 @@ impl App {
             broker,
             rules,
             codec,
-            directory: Arc::new(Directory::new()),
+            directory: Arc::new(Directory::in_zones(plan.zones())),
             mutes: Arc::new(Mutes::new()),
             push,
             sources,

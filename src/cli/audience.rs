@@ -5,7 +5,7 @@
 mod change;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use super::offline::{Town, TownArgs, members_of};
 use super::{Done, Failure};
 use crate::clock;
 use crate::codec::{Codec, Name, json};
-use crate::directory::{ExpressionFault, People, Resolved, bind_rule, parse};
+use crate::directory::{ExpressionFault, People, Resolved, bind_rule, parse, zones};
 use crate::event::audience::{Audience, BoundAudience};
 use crate::event::frame::Format;
 use crate::event::{Change, Members, Person, Shape, Source};
@@ -94,9 +94,8 @@ pub fn run(args: &Args, reach: &Reach<'_>, out: &mut dyn Write) -> Done {
     let never = args.never.as_deref().map(read).transpose()?;
     let event = args.event.as_deref().map(|file| event(file, reach.codec)).transpose()?;
     let change = event.as_ref().map(|event| event.change(reach.codec)).transpose()?;
-    let Town { people: all, members, .. } =
-        Town::load(&args.town, args.tenant.as_deref(), &args.broker, reach)?;
-    let people = known(&all, &members);
+    let town = Town::load(&args.town, args.tenant.as_deref(), &args.broker, reach)?;
+    let people = known(&town, (&town.people, &town.members));
     let tenant = tenant(args, change.as_ref(), &people)?;
     let change = change.unwrap_or_else(nothing);
     let audience = bind_rule(&tell, fallback.as_ref(), never.as_ref(), &change);
@@ -105,13 +104,15 @@ pub fn run(args: &Args, reach: &Reach<'_>, out: &mut dyn Write) -> Done {
         None => None,
         Some(file) => {
             let older = args.against_members.as_deref().map(members_of).transpose()?;
-            let old = known(&from_file(file, args.tenant.as_deref())?, &older.unwrap_or(members));
+            let old = from_file(file, args.tenant.as_deref())?;
+            let old = known(&town, (&old, older.as_deref().unwrap_or(&town.members)));
             let asking = Asking { tenant: &tenant, audience: &audience, channels: &args.channels };
             Some(Changes::between(&old, &people, asking))
         }
     };
-    let advice = advice(&people, &tenant, &audience);
-    let answer = Answer { args, all: &all, tenant: &tenant, advice, resolved, changes };
+    let mut advice = advice(&people, &tenant, &audience);
+    advice.extend(zoneless(&town.people, (&tenant, &resolved)));
+    let answer = Answer { args, all: &town.people, tenant: &tenant, advice, resolved, changes };
     match args.output {
         Output::Table => answer.table(out),
         Output::Json => answer.json(&tell, out),
@@ -205,8 +206,21 @@ impl Answer<'_> {
     }
 }
 
-fn known(all: &[Person], members: &[Members]) -> People {
-    let mut people = People::new();
+/// What is said of those in the audience whose time zone nobody knows.
+fn zoneless(all: &[Person], (tenant, resolved): (&str, &Resolved<'_>)) -> Option<String> {
+    let told: BTreeSet<&str> = resolved.iter().map(|entry| entry.user_id()).collect();
+    let own = all.iter().filter(|person| person.tenant == tenant && told.contains(person.user_id.as_str()));
+    let mut odd = own.filter_map(|person| Some((person, zones::unknown(person).next()?.1)));
+    let (person, zone) = odd.next()?;
+    let others = match odd.count() {
+        0 => String::new(),
+        more => format!(", nor those of {more} more"),
+    };
+    Some(format!("nobody knows the time zone `{zone}` of {}{others}: the tenant's counts", person.user_id))
+}
+
+fn known(town: &Town, (all, members): (&[Person], &[Members])) -> People {
+    let mut people = People::in_zones(town.zones());
     people.pass(clock::now());
     all.iter().for_each(|person| people.apply(person));
     members.iter().for_each(|members| people.apply_members(members));

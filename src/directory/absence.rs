@@ -30,15 +30,17 @@ enum Bound {
 // === impl Absence ===
 
 impl Absence {
-    /// When a person is away by dates; `None` where the entry names none that can be read.
-    pub(super) fn of(person: &Person) -> Option<Self> {
+    /// When a person is away by dates, which are those of the tenant's zone where the entry names no zone that is
+    /// known; `None` where it names no date that can be read.
+    pub(super) fn of(person: &Person, tenant: Option<&TimeZone>) -> Option<Self> {
         let bound = |text: &Option<String>| read(text.as_deref()?.trim()).ok();
         let (from, until) = (bound(&person.absent_from), bound(&person.absent_until));
         if from.is_none() && until.is_none() {
             return None;
         }
         let zone = [&person.zone, &person.device_zone].into_iter().flatten();
-        let zone = zone.filter_map(|name| TimeZone::get(name.trim()).ok()).next().unwrap_or(TimeZone::UTC);
+        let zone = zone.filter_map(|name| TimeZone::get(name.trim()).ok()).next();
+        let zone = zone.or_else(|| tenant.cloned()).unwrap_or(TimeZone::UTC);
         Some(Self {
             from: from.and_then(|bound| bound.begins(&zone)),
             until: until.and_then(|bound| bound.ends(&zone)),
@@ -108,12 +110,13 @@ mod tests {
 
     fn away(from: &str, until: &str, zone: &str) -> Option<Absence> {
         let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-        Absence::of(&Person {
+        let person = Person {
             absent_from: some(from),
             absent_until: some(until),
             zone: some(zone),
             ..Person::default()
-        })
+        };
+        Absence::of(&person, None)
     }
 
     fn holds(absence: Option<Absence>, at: &str) -> bool {
@@ -127,7 +130,12 @@ mod tests {
         assert!(holds(absence, "2026-12-23T23:00:00Z"));
         assert!(holds(absence, "2027-01-06T22:59:59Z"));
         assert!(!holds(absence, "2027-01-06T23:00:00Z"));
-        assert!(!holds(away("2026-12-24", "", ""), "2026-12-23T23:00:00Z"), "without a zone it is UTC's day");
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        for zone in [None, Some("Europe/Berlyn".to_owned())] {
+            let person = Person { absent_from: Some("2026-12-24".to_owned()), zone, ..Person::default() };
+            let absence = Absence::of(&person, Some(&berlin));
+            assert!(holds(absence, "2026-12-23T23:00:00Z"), "without a zone it is the tenant's day");
+        }
     }
 
     #[test]

@@ -10,8 +10,8 @@
 use std::ops::Deref;
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::People;
 use super::key::{is_key_of, members_key, read_members_key, read_person_key};
+use super::{People, Zones};
 use crate::codec::{Codec, Unreadable, person};
 use crate::event::{Incoming, Members, Person, Span, Timestamp, Topic};
 
@@ -96,6 +96,13 @@ impl Directory {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Empty, incomplete; who names no zone that is known is where their tenant is.
+    #[must_use]
+    pub fn in_zones(zones: Zones) -> Self {
+        let held = Held { people: People::in_zones(zones), ..Held::default() };
+        Self { held: RwLock::new(held) }
     }
 
     /// Looks at the people. Not for long: the follower waits meanwhile.

@@ -5,7 +5,7 @@
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use super::load::{bound, hour, list};
+use super::load::{bound, hour, list, zone};
 use crate::event::Person;
 use crate::event::person::Location;
 
@@ -38,13 +38,13 @@ pub(super) struct Line {
     absent_until: Option<String>,
     #[serde(default)]
     locale: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "a_zone")]
     zone: Option<String>,
     #[serde(default)]
     party: Option<String>,
     #[serde(default)]
     channels: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "a_zone")]
     device_zone: Option<String>,
     #[serde(default, deserialize_with = "an_hour")]
     quiet_from: Option<String>,
@@ -58,6 +58,13 @@ pub(super) struct Line {
 fn an_hour<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     let text = Option::<String>::deserialize(from)?.filter(|text| !text.trim().is_empty());
     hour(text).map_err(|(fault, hint)| D::Error::custom(format!("{fault}; {hint}")))
+}
+
+/// A time zone, by its name.
+fn a_zone<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let text = Option::<String>::deserialize(from)?.map(|text| text.trim().to_owned());
+    let text = text.filter(|text| !text.is_empty());
+    zone(text).map_err(|(fault, hint)| D::Error::custom(format!("{fault}; {hint}")))
 }
 
 /// A bound of an absence, as text.

@@ -3,11 +3,13 @@
 //! It publishes nothing; what differs from the topic is `difference`'s question. A file with one fault
 //! is not loaded at all: half a directory tells half the people.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::absence::{self, Absence};
 use super::line::Line;
+use super::zones;
 use crate::event::{DayTime, Person};
 use csv::{ByteRecord, StringRecord};
 
@@ -155,7 +157,7 @@ fn settled(read: Vec<(u64, Person)>, tenant: Option<&str>, faults: &mut Faults<'
             let message = "quiet hours have a beginning and an end, and only one of them is there";
             faults.add(line, &format!("column `{there}`"), message, "write both, or none");
         }
-        if Absence::of(&person).is_some_and(Absence::is_empty) {
+        if Absence::of(&person, None).is_some_and(Absence::is_empty) {
             let message = "the absence ends before it begins";
             faults.add(line, "column `absent_until`", message, "write the last day away, or nothing");
         }
@@ -245,13 +247,13 @@ fn person_of_record(
     for ((number, column), value) in (1..).zip(columns).zip(record) {
         let Some(column) = column else { continue };
         if let Err((message, hint)) = set(&mut person, column, value) {
-            faults.add(line, &format!("column `{column}` ({number})"), message, hint);
+            faults.add(line, &format!("column `{column}` ({number})"), message, &hint);
         }
     }
     Some(person)
 }
 
-fn set(person: &mut Person, column: &str, value: &str) -> Result<(), (String, &'static str)> {
+fn set(person: &mut Person, column: &str, value: &str) -> Result<(), Told> {
     let one = || Some(value.to_owned()).filter(|value| !value.is_empty());
     let many = || list(value, ';');
     match column {
@@ -271,9 +273,9 @@ fn set(person: &mut Person, column: &str, value: &str) -> Result<(), (String, &'
         "manager" => person.manager = one(),
         "deputies" => person.deputies = many(),
         "locale" => person.locale = one(),
-        "zone" => person.zone = one(),
+        "zone" => person.zone = zone(one())?,
         "party" => person.party = one(),
-        "device_zone" => person.device_zone = one(),
+        "device_zone" => person.device_zone = zone(one())?,
         "quiet_from" => person.quiet_from = hour(one())?,
         "quiet_to" => person.quiet_to = hour(one())?,
         "muted" => person.muted = many(),
@@ -282,32 +284,49 @@ fn set(person: &mut Person, column: &str, value: &str) -> Result<(), (String, &'
     Ok(())
 }
 
+/// What is wrong with a value, and what to write.
+pub(super) type Told = (String, Cow<'static, str>);
+
 pub(super) fn list(value: &str, between: char) -> Vec<String> {
     value.split(between).map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
-pub(super) fn hour(value: Option<String>) -> Result<Option<String>, (String, &'static str)> {
+pub(super) fn hour(value: Option<String>) -> Result<Option<String>, Told> {
     match value.as_deref().map(str::parse::<DayTime>) {
-        Some(Err(fault)) => Err((fault.to_string(), "write it as `22:00`")),
+        Some(Err(fault)) => Err((fault.to_string(), "write it as `22:00`".into())),
         _ => Ok(value),
     }
 }
 
-pub(super) fn bound(value: Option<String>) -> Result<Option<String>, (String, &'static str)> {
+pub(super) fn bound(value: Option<String>) -> Result<Option<String>, Told> {
     match value.as_deref().map(absence::check) {
         Some(Err(fault)) => {
-            Err((fault.to_string(), "write a day as `2026-12-24`, or a time as `2026-12-24T12:00:00Z`"))
+            let hint = "write a day as `2026-12-24`, or a time as `2026-12-24T12:00:00Z`";
+            Err((fault.to_string(), hint.into()))
         }
         _ => Ok(value),
     }
 }
 
-fn truth(value: &str, when_empty: bool) -> Result<bool, (String, &'static str)> {
+pub(super) fn zone(value: Option<String>) -> Result<Option<String>, Told> {
+    match value.as_deref().filter(|zone| !zones::is_zone(zone)) {
+        Some(unknown) => {
+            let hint = zones::nearest(unknown).map_or_else(
+                || "write an IANA name such as `Europe/Zurich`".into(),
+                |near| format!("write `{near}`").into(),
+            );
+            Err((format!("nobody knows the time zone `{unknown}`"), hint))
+        }
+        None => Ok(value),
+    }
+}
+
+fn truth(value: &str, when_empty: bool) -> Result<bool, Told> {
     match value.to_ascii_lowercase().as_str() {
         "" => Ok(when_empty),
         "true" | "yes" | "1" => Ok(true),
         "false" | "no" | "0" => Ok(false),
-        _ => Err((format!("`{value}` is neither true nor false"), "write `true` or `false`")),
+        _ => Err((format!("`{value}` is neither true nor false"), "write `true` or `false`".into())),
     }
 }
 

@@ -19,6 +19,7 @@ pub mod spelling;
 mod table;
 pub mod unheard;
 mod wishes;
+pub mod zones;
 
 pub use bind::{bind, bind_rule};
 pub use copy::{Decoded, Directory, PassedOver, View};
@@ -28,3 +29,4 @@ pub use load::{FileFault, LoadError, person_of, read_people};
 pub use people::{Entry, Nobody, People, Resolved};
 pub use unheard::Unheard;
 pub use wishes::Wishes;
+pub use zones::Zones;

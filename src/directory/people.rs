@@ -12,6 +12,7 @@ use super::resolve::first_empty;
 use super::roster::{Roster, State};
 use super::table::Place;
 use super::wishes::Wishes;
+use super::zones::Zones;
 use crate::event::audience::{Bound, BoundAudience, Table};
 use crate::event::{Members, Person, Reason, Timestamp};
 
@@ -22,6 +23,7 @@ pub const NO_DEVICE: &str = "no_device";
 #[derive(Debug, Default)]
 pub struct People {
     tenants: HashMap<String, Roster>,
+    zones: Zones,
     /// How late it is.
     now: Timestamp,
     /// How often it became otherwise who is away, without anybody's entry changing.
@@ -59,6 +61,12 @@ impl People {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Nobody yet; who names no zone that is known is where their tenant is.
+    #[must_use]
+    pub fn in_zones(zones: Zones) -> Self {
+        Self { zones, ..Self::default() }
     }
 
     /// Sets what is known of a person.
@@ -157,6 +165,12 @@ impl People {
         self.tenants.values().map(|roster| roster.known.len()).sum()
     }
 
+    /// How many people's entries name a time zone that nobody knows.
+    #[must_use]
+    pub fn zoneless(&self) -> u64 {
+        self.tenants.values().map(|roster| roster.zoneless.len()).sum()
+    }
+
     /// The names of a table that an active person stands under, in order, and how many do. Persons
     /// have no names but their ids: none for [`Table::Person`].
     #[must_use]
@@ -178,7 +192,8 @@ impl People {
     }
 
     fn roster(&mut self, tenant: &str) -> &mut Roster {
-        let roster = self.tenants.entry_ref(tenant.trim()).or_default();
+        let (tenant, zones) = (tenant.trim(), &self.zones);
+        let roster = self.tenants.entry_ref(tenant).or_insert_with(|| Roster::new(zones.of(tenant).clone()));
         roster.pass(self.now);
         roster
     }

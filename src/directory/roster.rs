@@ -8,16 +8,20 @@
 use std::collections::BTreeSet;
 
 use hashbrown::{HashMap, HashTable};
+use jiff::tz::TimeZone;
 use roaring::RoaringBitmap;
 
 use super::absence::Absence;
-use super::table::{NameId, Names, Place, Table, Tree};
+use super::table::{NameId, Names, Place, Table, Tree, point};
 use super::wishes::Wishes;
+use super::zones::{self, text};
 use crate::event::{Members, Person, Timestamp};
 
 /// The people of one tenant.
 #[derive(Debug, Default)]
 pub(super) struct Roster {
+    /// Of who names none that is known.
+    zone: Option<TimeZone>,
     seats: Vec<Seat>,
     free: Vec<Place>,
     by_id: HashTable<Place>,
@@ -34,6 +38,8 @@ pub(super) struct Roster {
     pub(super) externals: RoaringBitmap,
     /// Active and away now.
     pub(super) absent: RoaringBitmap,
+    /// Whose entry names a zone that nobody knows.
+    pub(super) zoneless: RoaringBitmap,
     /// How late it is, for those who are away by dates.
     now: Timestamp,
     /// Who leaves or comes back, and when, of what lies ahead.
@@ -63,6 +69,7 @@ pub(super) struct Facts {
     unit: Option<NameId>,
     pub(super) locale: Option<NameId>,
     pub(super) zone: Option<NameId>,
+    is_zoneless: bool,
     channels: Option<NameId>,
     pub(super) manager: Option<Place>,
     roles: Box<[NameId]>,
@@ -94,6 +101,11 @@ const BETWEEN_CHANNELS: char = '\u{1f}';
 // === impl Roster ===
 
 impl Roster {
+    /// Nobody yet; who names no zone that is known is in this one.
+    pub(super) fn new(zone: TimeZone) -> Self {
+        Self { zone: Some(zone), ..Self::default() }
+    }
+
     pub(super) fn find(&self, user_id: &str) -> Option<Place> {
         self.by_id.find(hash(user_id), |place| &*self.seats[place.index()].user_id == user_id).copied()
     }
@@ -244,14 +256,14 @@ impl Roster {
         Facts {
             state: if person.active { State::Active } else { State::Inactive },
             absent: person.absent,
-            absence: Absence::of(person),
+            absence: Absence::of(person, self.zone.as_ref()),
             // A party without a name is still a party: who has one is never taken for staff.
             party: person.party.as_deref().map(|party| self.parties.id(party.trim())),
             location: self.locations.leaf(levels.into_iter().filter_map(Option::as_deref)),
             unit: self.units.leaf(person.business_unit.iter().map(String::as_str)),
             locale: text(&person.locale).map(|locale| self.texts.id(locale)),
-            // Where the device is, its owner is.
-            zone: text(&person.device_zone).or(text(&person.zone)).map(|zone| self.texts.id(zone)),
+            zone: zones::known(person).map(|zone| self.texts.id(zone)),
+            is_zoneless: zones::unknown(person).next().is_some(),
             channels: (!channels.is_empty()).then(|| self.texts.id(&channels)),
             manager: manager.map(|id| self.mention(id)),
             roles: roles.into(),
@@ -321,6 +333,7 @@ impl Roster {
             (&mut self.staff, active && !external),
             (&mut self.externals, active && external),
             (&mut self.absent, facts.is_away(self.now)),
+            (&mut self.zoneless, facts.is_zoneless),
         ] {
             if belongs {
                 set.insert(place.bit())
@@ -372,25 +385,6 @@ fn move_in(was: Option<NameId>, is: Option<NameId>, mut step: impl FnMut(NameId,
     if let Some(is) = is {
         step(is, true);
     }
-}
-
-/// Moves `place` from the sets of `old` into those of `new`.
-fn point(index: &mut HashMap<Place, RoaringBitmap>, old: &[Place], new: &[Place], place: Place) {
-    for target in old {
-        if let Some(set) = index.get_mut(target) {
-            set.remove(place.bit());
-            if set.is_empty() {
-                index.remove(target);
-            }
-        }
-    }
-    for target in new {
-        index.entry(*target).or_default().insert(place.bit());
-    }
-}
-
-fn text(text: &Option<String>) -> Option<&str> {
-    text.as_deref().map(str::trim).filter(|text| !text.is_empty())
 }
 
 fn hash(user_id: &str) -> u64 {

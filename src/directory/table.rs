@@ -184,3 +184,18 @@ impl Tree {
         &self.table
     }
 }
+
+/// Moves `place` from the sets of `old` into those of `new`.
+pub(super) fn point(index: &mut HashMap<Place, RoaringBitmap>, old: &[Place], new: &[Place], place: Place) {
+    for target in old {
+        if let Some(set) = index.get_mut(target) {
+            set.remove(place.bit());
+            if set.is_empty() {
+                index.remove(target);
+            }
+        }
+    }
+    for target in new {
+        index.entry(*target).or_default().insert(place.bit());
+    }
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::broker::{BrokerError, Follow};
 use crate::clock::{self, Tick};
 use crate::codec::{Codec, Unreadable, person};
-use crate::directory::Decoded;
+use crate::directory::{Decoded, zones};
 use crate::event::mute::Silence;
 use crate::event::{Fact, Incoming, Topic};
 use crate::flow::Mutes;
@@ -184,6 +184,7 @@ impl Follower {
         self.follow.poll(Duration::from_millis(100), &mut records)?;
         let directory = &self.parts.directory;
         let decoded: Vec<_> = records.iter().map(|record| (record, self.decode(record))).collect();
+        warn_of_zones(&decoded);
         for passed_over in directory.apply(decoded) {
             tracing::warn!(%passed_over, "a directory record changed nothing");
         }
@@ -211,10 +212,31 @@ impl Follower {
         // How old the copy is must not depend on a clock that somebody sets.
         let at_end = self.parts.directory.confirm(self.topic, ends, clock::steady());
         if at_end {
-            let people = self.parts.directory.view().count();
-            count::tell(&self.parts.board, &Fact::DirectoryRead { people, at: now });
+            let view = self.parts.directory.view();
+            let (people, zoneless) = (view.count(), view.zoneless());
+            drop(view);
+            count::tell(&self.parts.board, &Fact::DirectoryRead { people, zoneless, at: now });
         }
         at_end
+    }
+}
+
+/// Names the first record whose person is in a time zone that nobody knows, and how many there are.
+fn warn_of_zones(decoded: &[(&Incoming, Decoded)]) {
+    let zone_of = |(record, decoded): &(&Incoming, Decoded)| match decoded {
+        Decoded::Person(Some(person)) => {
+            let (field, zone) = zones::unknown(person).next()?;
+            Some((record.input.partition, record.offset, field, zone.to_owned()))
+        }
+        _ => None,
+    };
+    let mut odd = decoded.iter().filter_map(zone_of);
+    if let Some((partition, offset, field, zone)) = odd.next() {
+        let more = odd.count();
+        tracing::warn!(
+            partition, offset, field, %zone, more,
+            "nobody knows the time zone of a person; until it is mended their tenant's counts"
+        );
     }
 }
 

@@ -239,6 +239,8 @@ pub enum Fact {
     DirectoryRead {
         /// How many people it holds.
         people: u64,
+        /// How many of them have a time zone that nobody knows.
+        zoneless: u64,
         /// When its end was confirmed.
         at: Timestamp,
     },

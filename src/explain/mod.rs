@@ -15,7 +15,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::codec::{Codec, Unreadable};
-use crate::directory::{People, bind_rule};
+use crate::directory::{People, Zones, bind_rule};
 use crate::event::record::Sent;
 use crate::event::{Change, Ending, Members, Person, Source, Span, Timestamp, Verdict};
 use crate::flow::TenantDefaults;
@@ -245,7 +245,8 @@ struct About<'q> {
 
 impl<'q> About<'q> {
     fn new(person: &'q str, question: &Question) -> Self {
-        let mut people = People::new();
+        let zones = question.tenants.iter().map(|(tenant, own)| (tenant.as_str(), own.zone.as_str()));
+        let mut people = People::in_zones(Zones::new(question.clock.zone(), zones));
         question.events.iter().for_each(|(at, ..)| people.pass(*at));
         question.people.iter().for_each(|person| people.apply(person));
         question.members.iter().for_each(|members| people.apply_members(members));

@@ -60,7 +60,7 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 
 use crate::codec::{Codec, Name};
-use crate::directory::View;
+use crate::directory::{View, Zones};
 use crate::event::fact::AccountState;
 use crate::event::job::JobStatus;
 use crate::event::shape::slot;
@@ -353,6 +353,13 @@ impl Plan {
     #[must_use]
     pub fn tenant(&self, tenant: &str) -> &TenantDefaults {
         self.tenants.get(tenant).unwrap_or(&self.defaults)
+    }
+
+    /// The zones of people who name none that is known.
+    #[must_use]
+    pub fn zones(&self) -> Zones {
+        let each = self.tenants.iter().map(|(tenant, own)| (tenant.as_str(), own.zone.as_str()));
+        Zones::new(&self.defaults.zone, each)
     }
 
     /// The zone whose calendar a change's dates are of: that of the place it happens at, where it names one that

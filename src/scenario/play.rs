@@ -179,8 +179,8 @@ impl<'g> Stage<'g> {
         let mut stage = Self {
             codec: ground.codec,
             rules: vec![ground.topology],
+            directory: Directory::in_zones(plan.zones()),
             plan,
-            directory: Directory::new(),
             mutes: Mutes::new(),
             known: (0, 0),
             line,

@@ -178,7 +178,7 @@ mod tests {
             ["Kafka does not answer", "the directory has not been read to its end yet"]
         );
         board.connected(true);
-        board.note(&Fact::DirectoryRead { people: 3, at: START });
+        board.note(&Fact::DirectoryRead { people: 3, zoneless: 0, at: START });
         assert!(Health::ready(&board.snapshot(START), Limits::default()).ok);
     }
 
@@ -186,7 +186,7 @@ mod tests {
     fn a_lane_is_stuck_only_while_it_has_something_to_read() {
         let board = Board::new(START);
         board.connected(true);
-        board.note(&Fact::DirectoryRead { people: 3, at: START });
+        board.note(&Fact::DirectoryRead { people: 3, zoneless: 0, at: START });
         board.note(&Fact::Progress { lane: Lane::Subject, at: START });
         let ready = |secs| Health::ready(&board.snapshot(later(secs)), Limits::default());
         assert!(ready(300).ok);
@@ -201,7 +201,7 @@ mod tests {
     fn a_partition_whose_memory_is_read_back_says_how_far_it_is_and_how_long_it_will_take() {
         let board = Board::new(START);
         board.connected(true);
-        board.note(&Fact::DirectoryRead { people: 3, at: START });
+        board.note(&Fact::DirectoryRead { people: 3, zoneless: 0, at: START });
         let (lane, input) = (Lane::Subject, Input { topic: Topic::Subjects, partition: 3 });
         let read_back = ReadBack::after(Origin::Snapshot, (250, 1_000), 500, 2_000);
         board.note(&Fact::Restoring { lane, input, read_back });

@@ -163,7 +163,7 @@ impl Board {
                 self.lanes.entry(*lane).or_default().partitions = *partitions;
             }
             Fact::Progress { lane, at } => self.lanes.entry(*lane).or_default().progress = *at,
-            Fact::DirectoryRead { people, at } => self.directory_read(*people, *at),
+            Fact::DirectoryRead { people, at, .. } => self.directory_read(*people, *at),
             Fact::RulesInForce { .. } | Fact::RulesRefused | Fact::RulesAwaited { .. } => self.ruled(fact),
             Fact::Muted { silences, blocks } => self.mute(silences, *blocks),
             Fact::Answered { count } => self.answered(*count),

@@ -95,6 +95,7 @@ names! {
     STATE_FAULTS = "bugle_state_disk_faults_total";
     PROGRESS = "bugle_engine_last_progress_timestamp_seconds";
     PEOPLE = "bugle_directory_people";
+    ZONELESS = "bugle_directory_zoneless_people";
     CONFIRMED = "bugle_directory_confirmed_timestamp_seconds";
     RULES = "bugle_topology_info";
     GENERATION = "bugle_topology_generation";
@@ -325,6 +326,13 @@ pub const METRICS: &[Metric] = &[
     ),
     metric(PROGRESS, Kind::Gauge, "When a lane last got on, in Unix time.", &["lane"], by_lane),
     metric(PEOPLE, Kind::Gauge, "People in the directory.", NO_LABELS, alone),
+    metric(
+        ZONELESS,
+        Kind::Gauge,
+        "People with a time zone that nobody knows: their tenant's counts until it is mended.",
+        NO_LABELS,
+        alone,
+    ),
     metric(
         CONFIRMED,
         Kind::Gauge,

@@ -158,7 +158,7 @@ pub fn count(fact: &Fact) {
         Fact::State { used } => state(used),
         Fact::Assigned { lane, partitions } => holds(*lane, *partitions),
         Fact::Progress { lane, at } => gauge!(names::PROGRESS, "lane" => lane.as_str()).set(unix(*at)),
-        Fact::DirectoryRead { people, at } => directory_read(*people, *at),
+        Fact::DirectoryRead { people, zoneless, at } => directory_read((*people, *zoneless), *at),
         Fact::RulesInForce { generation, hash, before, .. } => in_force(*generation, *hash, *before),
         Fact::RulesRefused => counter!(names::RULES_REFUSED).increment(1),
         Fact::RulesAwaited { lane, input, waited } => awaited(*lane, *input, *waited),
@@ -308,8 +308,9 @@ fn restoring(lane: Lane, input: Input, read_back: &ReadBack) {
     gauge!(names::RESTORE_ETA, &labels).set(number(read_back.eta_seconds.unwrap_or_default()));
 }
 
-fn directory_read(people: u64, at: Timestamp) {
+fn directory_read((people, zoneless): (u64, u64), at: Timestamp) {
     gauge!(names::PEOPLE).set(number(people));
+    gauge!(names::ZONELESS).set(number(zoneless));
     gauge!(names::CONFIRMED).set(unix(at));
 }
 

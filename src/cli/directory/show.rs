@@ -11,7 +11,7 @@ use serde_json::json;
 use super::super::broker_args::{BrokerArgs, Reach};
 use super::super::{Done, Failure};
 use super::{people_of, unprintable};
-use crate::directory::People;
+use crate::directory::{People, zones};
 use crate::event::Person;
 use crate::event::audience::{Bound, Table};
 
@@ -195,15 +195,22 @@ fn card(person: &Person) -> String {
         ("manager", text(&person.manager)),
         ("deputies", person.deputies.join(", ")),
         ("locale", text(&person.locale)),
-        ("zone", text(&person.zone)),
+        ("zone", zone(person.zone.as_deref())),
         ("party", text(&person.party)),
         ("channels", person.channels.join(", ")),
-        ("device", text(&person.device_zone)),
+        ("device", zone(person.device_zone.as_deref())),
         ("quiet", quiet_hours(person)),
         ("muted", person.muted.join(", ")),
     ];
     let lines = lines.into_iter().filter(|(_, value)| !value.is_empty());
     lines.map(|(name, value)| format!("{name:<9} {value}\n")).collect()
+}
+
+fn zone(name: Option<&str>) -> String {
+    match name {
+        Some(name) if !zones::is_zone(name) => format!("{name}: nobody knows it, and it does not count"),
+        name => name.unwrap_or_default().to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use crate::directory::zones;
 use crate::event::Person;
 use crate::explain::{Considered, Explained, Explanation, Fate, Line, Recalled, Telling, Waiting};
 
@@ -167,6 +168,7 @@ fn row(person: &Person) -> String {
     words.extend(person.absent.then(|| "away".to_owned()));
     words.extend(person.absent_from.iter().map(|from| format!("away from {from}")));
     words.extend(person.absent_until.iter().map(|until| format!("away until {until}")));
+    words.extend(zones::unknown(person).map(|(_, zone)| format!("zone {zone} is not known")));
     words.retain(|word| !word.is_empty());
     words.join("; ")
 }
