@@ -16,6 +16,7 @@ use crate::event::{
     Verdict, hash128,
 };
 use crate::topology::KindRule;
+use crate::topology::message::Reader;
 use crate::topology::schedule::To;
 
 use super::dead_letter::{self, Cause};
@@ -128,10 +129,9 @@ impl Voice {
         }
         let collapse_key = rule.collapse_key(change);
         let notice = hearing.notice(words, Sealed::of(&self.sealed), collapse_key.as_deref());
-        if !self.fan_out.send(&notice, &named, out) {
-            let fault = ("too-large", "the values its message needs do not fit a frame");
-            bury(item, fault, Some(&rule.rule.id), out);
-            out.verdicts.push(hearing.verdict(occasion, Ending::Not(Reason::TooLarge)));
+        if let Err((fault, reason)) = send(&mut self.fan_out, hearing, (&notice, &named), world, out) {
+            bury(item, (fault.0, &fault.1), Some(&rule.rule.id), out);
+            out.verdicts.push(hearing.verdict(occasion, Ending::Not(reason)));
             return Said::Nobody;
         }
         self.reached.clear();
@@ -251,6 +251,28 @@ impl<'h> Hearing<'h> {
             audience,
         }
     }
+}
+
+/// On its way; the fault and the verdict where it cannot be said in every language it is written in.
+fn send(
+    fan_out: &mut FanOut,
+    hearing: &Hearing<'_>,
+    (notice, named): (&Notice<'_>, &Named),
+    world: &World<'_>,
+    out: &mut Outbox,
+) -> Result<(), ((&'static str, String), Reason)> {
+    let message =
+        hearing.rule.rule.sayings.get(usize::from(notice.saying)).and_then(|saying| saying.message.as_ref());
+    let tenant = world.plan.tenant(notice.tenant);
+    let reader = Reader { locale: &tenant.locale, zone: &tenant.zone, now: hearing.now, count: notice.count };
+    if let Some(Err(fault)) = message.map(|message| message.can_be_written(&notice.values, reader)) {
+        return Err((("message-failed", fault.to_string()), Reason::Refused("message-failed".to_owned())));
+    }
+    if !fan_out.send(notice, named, out) {
+        let fault = "the values its message needs do not fit a frame".to_owned();
+        return Err((("too-large", fault), Reason::TooLarge));
+    }
+    Ok(())
 }
 
 /// Everybody of several audiences.

@@ -232,6 +232,12 @@ impl Cut {
         Ok(texts)
     }
 
+    /// Whether a text of it is more than fields that are shown.
+    pub(super) fn computes(&self) -> bool {
+        let own = self.inserts.iter().any(|insert| insert.fill == Fill::Template);
+        own || self.several.as_ref().is_some_and(|several| several.computes())
+    }
+
     /// How many inserts there are.
     #[must_use]
     pub const fn count(&self) -> usize {

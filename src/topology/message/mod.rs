@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::fault::{Faults, Sheet, Spot};
-use crate::event::Timestamp;
+use crate::event::{Timestamp, Value};
 
 pub(crate) use check::check;
 pub use cut::{Cut, MOST_SUMMARY, MOST_TITLE};
@@ -95,6 +95,27 @@ impl Message {
     #[must_use]
     pub fn variables(&self) -> &[String] {
         &self.variables
+    }
+
+    /// Whether it can be written for a change, in each of its locales. `check` has seen to that but for texts that
+    /// compute something of the values: of those each is tried.
+    ///
+    /// # Errors
+    /// What keeps it from being written.
+    pub fn can_be_written(
+        &self,
+        values: &[(&str, Value<'_>)],
+        reader: Reader<'_>,
+    ) -> Result<(), MessageFault> {
+        let computed = self.cuts.iter().filter(|cut| cut.computes());
+        let several = Reader { count: reader.count.max(2), ..reader };
+        for cut in computed {
+            for reader in [reader, several] {
+                let reader = Reader { locale: &cut.locale, ..reader };
+                cut.of(reader.count).inserts(values, reader, &Links::default())?;
+            }
+        }
+        Ok(())
     }
 
     /// The locales it is written in.
