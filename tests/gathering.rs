@@ -300,3 +300,29 @@ fn a_window_that_ended_while_nobody_ran_is_told_once_when_somebody_does() {
     }
     assert_eq!(said, [(75, "2".to_owned())]);
 }
+
+/// A backlog, read in a moment: each change is told with those that happened about when it did.
+#[test]
+fn what_belongs_together_is_decided_by_when_it_happened_and_not_by_when_it_was_read() {
+    let of = |topic: &'static str| {
+        let town = town();
+        let mut line = Line::new(&town.plan);
+        let (now, mut said) = (NOW + Span::from_secs(1_000), Vec::new());
+        for (number, happened) in [0, 20, 59, 60, 61, 130, 5].into_iter().enumerate() {
+            let mut patch = business(topic)(i64::try_from(number).unwrap());
+            patch["event_id"] = json!(format!("e{number}"));
+            patch["occurred_at"] = json!((NOW + Span::from_secs(happened)).to_string());
+            let event = town.event("devadmin.business.event", &patch);
+            note(&town.look(|world| line.feed(now, vec![event], world)), now, &mut said);
+        }
+        while let Some(due) = line.due().filter(|due| *due < NOW + Span::from_secs(2_000)) {
+            note(&town.look(|world| line.pass(due, world)), due, &mut said);
+        }
+        said.into_iter().map(|(at, what)| format!("{at} {what}")).collect::<Vec<_>>()
+    };
+    // The last is late: it is told with what is open, and that when its time is up by the clock.
+    assert_eq!(of("order"), ["1000 3", "1000 2", "1060 2"]);
+    // A pause of more than 30 s ends a session; 20 to 59 is one.
+    assert_eq!(of("invoice"), ["1000 s1", "1000 s4", "1030 s6"]);
+    assert_eq!(of("other"), ["1000 s2", "1000 s4", "1060 s6"]);
+}

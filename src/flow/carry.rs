@@ -106,8 +106,12 @@ fn set(rule: &Rule, verb: Verb, change: &Change<'_>, person: &str) -> Option<BTr
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
-    let own =
-        rule.plan.write_back.iter().find(|(other, _)| *other == verb).map(|(_, writes)| writes.as_slice());
+    let own = rule
+        .plan
+        .write_back
+        .iter()
+        .find(|(other, _)| other.value == verb)
+        .map(|(_, writes)| writes.as_slice());
     for (name, value) in own.unwrap_or_default() {
         set.insert(name.value.clone(), value_of((&name.value, value), change, person));
     }

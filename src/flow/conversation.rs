@@ -124,8 +124,19 @@ pub struct Gathered {
     pub was: Option<String>,
     /// The state told last.
     pub said: Option<String>,
-    /// When the newest of them happened, as far as a threshold asks.
+    /// Of a threshold when each of them happened, of another window its [`Stretch`].
     pub times: Vec<Timestamp>,
+}
+
+/// What a window has open, by the times at which things happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// When the first of its changes happened.
+    pub first: Timestamp,
+    /// When the newest did.
+    pub newest: Timestamp,
+    /// When the window was told last, where it was.
+    pub told: Option<Timestamp>,
 }
 
 /// The second by which a moment has come.
@@ -282,6 +293,12 @@ impl<'a> Conversation<'a> {
         self.armed.iter().any(|armed| armed.what == What::Tell)
     }
 
+    /// When what is held or gathered is told.
+    #[must_use]
+    pub fn held_until(&self) -> Option<Timestamp> {
+        self.armed.iter().find(|armed| armed.what == What::Tell).map(|armed| armed.due)
+    }
+
     /// The first telling is due then, whatever was said before.
     pub fn hold_until(&mut self, due: Timestamp) {
         self.let_go();
@@ -314,6 +331,23 @@ impl<'a> Conversation<'a> {
         if !self.told.contains(&audience) && self.told.len() < MOST_TOLD {
             self.told.push(audience);
         }
+    }
+}
+
+// === impl Gathered ===
+
+impl Gathered {
+    /// What a window other than a threshold has open, or had.
+    #[must_use]
+    pub fn stretch(&self) -> Option<Stretch> {
+        let [first, newest, rest @ ..] = self.times.as_slice() else { return None };
+        Some(Stretch { first: *first, newest: *newest, told: rest.first().copied() })
+    }
+
+    /// It has this open.
+    pub fn set_stretch(&mut self, Stretch { first, newest, told }: Stretch) {
+        self.times.clear();
+        self.times.extend([first, newest].into_iter().chain(told));
     }
 }
 

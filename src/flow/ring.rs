@@ -92,6 +92,40 @@ fn ring_one(
     if !talk.armed.iter().any(|armed| second(armed.due) <= by) {
         return Ok(());
     }
+    with_kept(talk, (matter, rule), (now, voice, world), out, |ringing, out| {
+        while let Some(armed) = ringing.next(by) {
+            out.tally.rung_late_ms.push(now.since(armed.due).millis().max(0));
+            ringing.ring(armed, out);
+        }
+    })
+}
+
+/// A change that belongs to the next window: what the one before gathered is told first. What cannot be read yet
+/// stays with what comes.
+pub(super) fn release(
+    talk: &mut Conversation<'_>,
+    next: &Hearing<'_>,
+    (matter, voice, world): (u128, &mut Voice, &World<'_>),
+    out: &mut Outbox,
+) {
+    if !window::is_over(talk, next) {
+        return;
+    }
+    let told = |ringing: &mut Ringing<'_, '_>, out: &mut Outbox| {
+        ringing.talk.let_go();
+        ringing.tell(out);
+    };
+    let _ = with_kept(talk, (matter, &next.rule.rule.id), (next.now, voice, world), out, told);
+}
+
+/// Does something with a conversation and the change it keeps, where that can still be told.
+fn with_kept(
+    talk: &mut Conversation<'_>,
+    (matter, rule): (u128, &str),
+    (now, voice, world): (Timestamp, &mut Voice, &World<'_>),
+    out: &mut Outbox,
+    act: impl FnOnce(&mut Ringing<'_, '_>, &mut Outbox),
+) -> Result<(), Want> {
     let kept = talk.kept().unwrap_or_default();
     let Ok(item) = SubjectItem::read(&kept) else {
         talk.armed.clear();
@@ -122,12 +156,20 @@ fn ring_one(
         talk.armed.clear();
         return Ok(());
     }
-    let mut ringing = Ringing { matter, talk, hearing, voice, world };
-    while let Some(armed) = ringing.next(by) {
-        out.tally.rung_late_ms.push(now.since(armed.due).millis().max(0));
-        ringing.ring(armed, out);
-    }
+    act(&mut Ringing { matter, talk, hearing, voice, world }, out);
     Ok(())
+}
+
+/// What a window tells is told anew: what repeats it counts from now.
+pub(super) fn repeat_from(talk: &mut Conversation<'_>, rule: &KindRule, now: Timestamp) {
+    if rule.rule.window().is_none() {
+        return;
+    }
+    let repeats = |timer: &&Timer| timer.purpose == Purpose::Repeat && timer.hour.is_none();
+    for timer in rule.timers.iter().filter(repeats) {
+        let own = talk.armed.iter_mut().filter(|armed| armed.what == What::Timer(timer.id));
+        own.for_each(|armed| armed.due = now + timer.offset);
+    }
 }
 
 /// A conversation of which something is due.
@@ -181,7 +223,9 @@ impl Ringing<'_, '_> {
             return out.verdicts.push(verdict);
         };
         let words = self.hearing.first(self.talk.id, count, self.hearing.now);
-        self.speak(words, out);
+        if self.speak(words, out) == Said::Told {
+            repeat_from(self.talk, self.hearing.rule, self.hearing.now);
+        }
     }
 
     fn timer(&mut self, timer: &Timer, armed: Armed, out: &mut Outbox) {
@@ -226,6 +270,18 @@ impl Ringing<'_, '_> {
     /// The next of what comes again; what was missed meanwhile is not told one by one.
     fn again(&mut self, timer: &Timer, armed: Armed) {
         let Hearing { now, change, .. } = self.hearing;
+        let is_windowed = self.hearing.rule.rule.window().is_some();
+        if timer.purpose == Purpose::Repeat && timer.hour.is_none() && is_windowed {
+            // It counts from what the window told last.
+            let every = timer.every.unwrap_or_default().millis().max(1);
+            let steps = now.since(armed.due).millis().max(0) / every + 1;
+            let round = armed.round.saturating_add(u32::try_from(steps).unwrap_or(u32::MAX));
+            if timer.most.is_none_or(|most| round < most) {
+                let due = armed.due + Span::from_millis(every.saturating_mul(steps));
+                self.talk.armed.push(Armed { due, round, ..armed });
+            }
+            return;
+        }
         // What starts from the last change does not come again.
         let repeats = timer.start != Start::Last;
         let base = origin(timer.start, self.talk, change, now).filter(|_| repeats);

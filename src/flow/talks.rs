@@ -93,6 +93,7 @@ impl Talks {
             return out.verdicts.push(ended(Reason::Overtaken));
         }
         let zone = world.plan.zone_of(change);
+        super::ring::release(&mut talk, hearing, (key, voice, world), out);
         if let Some((before, reached)) = follow(&mut talk, hearing, (world, &zone)) {
             // What waits of the round before is no longer how things are.
             let (tenant, rule, whom) = (change.tenant(), rule.rule.id.as_str(), Whom::Everybody);
@@ -107,17 +108,13 @@ impl Talks {
                 if voice.say(hearing, &words, world, out) == Said::Told {
                     talk.reach(voice.reached());
                     told(&mut talk, words.audience, hearing, &zone);
+                    super::ring::repeat_from(&mut talk, rule, now);
                     mute::begin(hearing, (key, &talk.each), out);
                 }
             }
             Ok(Move::Wait) => out.verdicts.push(ended(Reason::Grouped)),
             Ok(Move::Later) => out.verdicts.push(hearing.verdict(Occasion::First, Ending::Routed)),
-            Ok(Move::Close) => {
-                over(&talk, (change.tenant(), &rule.rule.id), Whom::Everybody, (voice, out));
-                close(&mut talk, now);
-                mute::end(&rule.rule, (key, &talk.each), out);
-                out.verdicts.push(hearing.verdict(Occasion::Closed, Ending::Routed));
-            }
+            Ok(Move::Close) => cleared(&mut talk, hearing, (key, voice), out),
             Err(fault) => {
                 super::voice::bury(item, ("rule-failed", &fault.to_string()), Some(&rule.rule.id), out);
                 out.verdicts.push(ended(Reason::Refused("rule-failed".to_owned())));
@@ -287,6 +284,20 @@ pub(super) fn over(
     (voice, out): (&mut Voice, &mut Outbox),
 ) {
     voice.end(&Over { tenant, rule, conversation: talk.id, whom }, &talk.reached, out);
+}
+
+/// A change says itself that what it is about is over.
+fn cleared(
+    talk: &mut Conversation<'_>,
+    hearing: &Hearing<'_>,
+    (key, voice): (u128, &mut Voice),
+    out: &mut Outbox,
+) {
+    let rule = &hearing.rule.rule;
+    over(talk, (hearing.change.tenant(), &rule.id), Whom::Everybody, (voice, out));
+    close(talk, hearing.now);
+    mute::end(rule, (key, &talk.each), out);
+    out.verdicts.push(hearing.verdict(Occasion::Closed, Ending::Routed));
 }
 
 /// Those who heard will be told that it is over; nothing else is due any more.

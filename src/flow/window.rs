@@ -1,7 +1,8 @@
 //! Window: whether a change is told now, or waits to be told as one with others.
 //!
 //! Event time decides which changes belong together, wall clock when they are told: the last ones of a topic
-//! that has gone quiet are told too.
+//! that has gone quiet are told too. A change that happened when the window of those before it was over begins
+//! the next one; one that comes late, and happened before, is told with what is open.
 
 use jiff::tz::TimeZone;
 
@@ -9,7 +10,7 @@ use crate::event::{Span, Timestamp};
 use crate::topology::plan::{Tell, WindowKind};
 use crate::topology::{Rule, RuleFault};
 
-use super::conversation::Conversation;
+use super::conversation::{Conversation, Stretch};
 use super::due;
 use super::voice::Hearing;
 
@@ -41,7 +42,7 @@ pub(super) fn gather(
         (talk.gathered.count, talk.gathered.since) = (0, now);
     }
     let Some(window) = rule.rule.window() else {
-        return Ok(match rule.rule.plan.tell {
+        return Ok(match rule.rule.plan.tell.value {
             Tell::Now => Move::Tell,
             Tell::Later => Move::Later,
             Tell::Hold(span) => {
@@ -53,6 +54,9 @@ pub(super) fn gather(
         });
     };
     talk.gathered.count = talk.gathered.count.saturating_add(1);
+    if !rule.rule.counts_changes() {
+        stretch(talk, change.occurred_at(), held);
+    }
     match window {
         WindowKind::LatestState(span) => {
             if !held {
@@ -63,15 +67,18 @@ pub(super) fn gather(
             Ok(Move::Wait)
         }
         WindowKind::Digest { .. } if held => Ok(Move::Wait),
-        WindowKind::Digest { open, close, lead, .. } => {
+        WindowKind::Digest { open, every, close, lead, .. } => {
             let ends = open.map(|open| now + open);
             let ends = ends.or_else(|| close.and_then(|hour| due::next_hour(now, hour, zone)));
-            talk.hold_until(ends.unwrap_or(now));
-            if !lead {
+            let told = talk.gathered.stretch().and_then(|stretch| stretch.told);
+            let soonest = told.zip(*every).map(|(told, every)| told + every).filter(|soonest| *soonest > now);
+            talk.hold_until(ends.unwrap_or(now).max(soonest.unwrap_or(now)));
+            if !lead || soonest.is_some() {
                 return Ok(Move::Wait);
             }
             // What is told now is not told again with what follows it.
             talk.gathered.count = 0;
+            was_told(talk, now);
             Ok(Move::Tell)
         }
         WindowKind::Threshold { count, within } => Ok(threshold(talk, hearing, (*count, *within))),
@@ -81,6 +88,39 @@ pub(super) fn gather(
             talk.hold_until((now + *gap).min(latest));
             Ok(Move::Wait)
         }
+    }
+}
+
+/// A change joins what a window has open, or begins it.
+fn stretch(talk: &mut Conversation<'_>, at: Timestamp, held: bool) {
+    let before = talk.gathered.stretch();
+    let told = before.and_then(|before| before.told);
+    let stretch = match before.filter(|_| held) {
+        Some(open) => Stretch { newest: open.newest.max(at), ..open },
+        None => Stretch { first: at, newest: at, told },
+    };
+    talk.gathered.set_stretch(stretch);
+}
+
+fn was_told(talk: &mut Conversation<'_>, now: Timestamp) {
+    if let Some(stretch) = talk.gathered.stretch() {
+        talk.gathered.set_stretch(Stretch { told: Some(now), ..stretch });
+    }
+}
+
+/// Whether a change happened only after the window that is open had ended: what that gathered is told without it.
+/// A window is as long in the time of events as it is by the clock.
+pub(super) fn is_over(talk: &Conversation<'_>, hearing: &Hearing<'_>) -> bool {
+    let (Some(ends), Some(open)) = (talk.held_until(), talk.gathered.stretch()) else { return false };
+    let at = hearing.change.occurred_at();
+    match hearing.rule.rule.window() {
+        Some(WindowKind::Session { gap, longest }) => {
+            at > open.newest + *gap || longest.is_some_and(|longest| at >= open.first + longest)
+        }
+        Some(WindowKind::LatestState(_) | WindowKind::Digest { .. }) => {
+            at >= open.first + ends.since(talk.gathered.since)
+        }
+        Some(WindowKind::Threshold { .. } | WindowKind::Level { .. }) | None => false,
     }
 }
 
@@ -117,6 +157,7 @@ fn level(talk: &mut Conversation<'_>, hearing: &Hearing<'_>, span: Option<Span>)
 pub(super) fn reach(rule: &Rule) -> Span {
     match rule.window() {
         Some(WindowKind::Threshold { within, .. }) => *within,
+        Some(WindowKind::Digest { every: Some(every), .. }) => *every,
         _ => Span::ZERO,
     }
 }
@@ -143,7 +184,11 @@ pub(super) fn release(talk: &mut Conversation<'_>, hearing: &Hearing<'_>) -> Opt
             talk.gathered.said = is;
             Some(1)
         }
-        Some(WindowKind::Digest { .. }) => Some(count).filter(|count| *count > 0),
+        Some(WindowKind::Digest { .. }) => {
+            let count = Some(count).filter(|count| *count > 0)?;
+            was_told(talk, hearing.now);
+            Some(count)
+        }
         // Of a session, a level or what was held, the newest state is told.
         _ => Some(1),
     }

@@ -268,7 +268,7 @@ fn shared() -> Json {
         "window": { "anyOf": [{ "const": "none" }, strict(json!({
             "by": reference("texts"),
             "latest-state": reference("span"),
-            "digest": strict(json!({ "open": reference("span"), "close": reference("hour"), "lead": { "type": "boolean" }, "most": reference("count") })),
+            "digest": strict(json!({ "open": reference("span"), "every": reference("span"), "close": reference("hour"), "lead": { "type": "boolean" }, "most": reference("count") })),
             "threshold": strict(json!({ "count": reference("count"), "within": reference("span"), "value": { "type": "string" },
                 "raise": { "type": "string" }, "clear": { "type": "string" }, "for": reference("span") })),
             "session": strict(json!({ "gap": reference("span"), "longest": reference("span") })),

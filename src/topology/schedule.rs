@@ -178,8 +178,9 @@ pub(super) fn timers(plan: &RulePlan, shape: &Shape) -> Vec<Timer> {
         }
     }
     if let Some(repeat) = &plan.repeat {
-        let start = if plan.tell == Tell::Later { Start::Opened } else { Start::Told };
-        let (offset, every, most, hour) = (repeat.every, Some(repeat.every), repeat.most, repeat.at);
+        let start = if plan.tell.value == Tell::Later { Start::Opened } else { Start::Told };
+        let (offset, most, hour) = (plan.repeats_every(repeat), repeat.most, repeat.at);
+        let every = Some(offset);
         add(Some(start), Timer { offset, every, most, hour, ..timer(Purpose::Repeat) });
     }
     for (number, step) in (0..).zip(&plan.escalate) {

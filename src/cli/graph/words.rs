@@ -59,7 +59,7 @@ fn hears(rule: &Rule) -> Vec<String> {
 }
 
 fn when(plan: &RulePlan) -> Vec<String> {
-    let mut lines = match plan.tell {
+    let mut lines = match plan.tell.value {
         Tell::Now if plan.window.is_none() => vec!["at once".to_owned()],
         Tell::Now | Tell::Later => Vec::new(),
         Tell::Hold(span) => vec![format!("after {}, unless it closed", span.in_days())],
@@ -103,8 +103,9 @@ fn window(window: &WindowPlan) -> String {
     let by = if by.is_empty() { String::new() } else { format!(" by {}", by.join(", ")) };
     let what = match &window.kind {
         WindowKind::LatestState(span) => format!("latest state after {}", span.in_days()),
-        WindowKind::Digest { open: Some(open), lead, .. } => {
-            format!("digest of {}{}", open.in_days(), if *lead { ", the first at once" } else { "" })
+        WindowKind::Digest { open: Some(open), every, lead, .. } => {
+            let every = every.map(|every| format!(", then every {}", every.in_days())).unwrap_or_default();
+            format!("digest of {}{every}{}", open.in_days(), if *lead { ", the first at once" } else { "" })
         }
         WindowKind::Digest { close, .. } => {
             let hour =

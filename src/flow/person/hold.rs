@@ -139,7 +139,7 @@ impl PersonLane {
 
     /// Whether a matter that is over is news to somebody: all they were to hear of it still waits.
     fn never_heard(&mut self, waiting: &Waiting<'_>, telling: &Telling<'_>) -> bool {
-        let is_later = telling.rule.plan.tell == Tell::Later;
+        let is_later = telling.rule.plan.tell.value == Tell::Later;
         let first = |notice: &u128| {
             let text = self.held.texts.get(*notice).and_then(|entry| Text::read(entry).ok());
             text.is_some_and(|text| {
