@@ -158,11 +158,11 @@ fn what_no_single_field_can_know_is_a_fault() {
         RESTS.iter().map(|rest| format!("{rest}\n{}", codes("xecm", &rule(rest)))).collect();
     insta::assert_snapshot!(said.join("\n"), @r#"
     tell: later
-    3:11 never-speaks: `tell: later` and nothing later: this rule never speaks (add `remind:` or `escalate:`)
+    3:90 never-speaks: `tell: later` and nothing later: this rule never speaks (add `remind:` or `escalate:`)
     tell: hold 5 minuets
-    3:90 bad-span: `5 minuets` is not a span such as 30s, 15m, 4h or 2d (write `5m`)
+    3:95 bad-span: `5 minuets` is not a span such as 30s, 15m, 4h or 2d (write `5m`)
     escalate: [{ at: event.due, to: owner }]
-    3:101 unknown-field: `xecm.task.assigned` has no field `event.due` (write `due_at`)
+    3:101 unknown-field: `xecm.task.assigned` has no field `event.due` (write `event.due_at`)
     3:116 no-relation: `xecm.task.assigned` has no owner (name a role, or one of its people: `assignees`, `initiator`, `manager`, `backup`)
     escalate: [{ at: event.task_name + 4h, to: assignees }, { at: soon, to: assignees }]
     3:101 wrong-type: `event.task_name` is a text, and an anchor is a time (start from a time such as `event.due_at`)
@@ -172,13 +172,13 @@ fn what_no_single_field_can_know_is_a_fault() {
     remind: [{ after: event.due_at }]
     3:93 missing-field: a reminder needs `at` or `every` (write `at: [{in: 3d}, {in: 1d}]` or `every: 24h`)
     closed: { message: m, to: told }
-    3:11 never-closes: nothing closes this rule, so `closed` is never told (add `until:` or `answers:`)
+    3:103 never-closes: nothing closes this rule, so `closed` is never told (add `until:` or `answers:`)
     stop: { approve: all }
-    3:11 unoffered-answer: `stop` names `approve`, which is never offered (add `approve` to `answers`)
+    3:101 unoffered-answer: `stop` names `approve`, which is never offered (add `approve` to `answers`)
     window: { digest: { lead: true } }
     3:102 bad-window: a digest has one of `open` and `close` (write `open: 15m` or `close: "09:00"`)
     window: { session: { gap: 1h, longest: 5m }, by: [task] }
-    3:103 bad-window: `longest` is shorter than `gap` (make `longest` the greater of the two)
+    3:123 bad-window: `longest` is shorter than `gap` (make `longest` the greater of the two)
     3:134 unknown-field: `xecm.task.assigned` has no field `task` (write `task_id`)
     window: { threshold: { value: event.seq, raise: '> "x"' } }
     3:135 wrong-type: a whole number cannot be compared with a text (compare it with a whole number)
@@ -213,15 +213,64 @@ proptest::proptest! {
     fn a_broken_file_is_never_a_panic(at in 0usize..9_000, length in 0usize..40, put in "[ -~äöü\\n]{0,6}") {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("messages")).unwrap();
-        for (name, from) in [("xecm.yaml", "topology/xecm.yaml"), ("messages/xecm.yaml", "topology/messages/xecm.yaml")] {
+        std::fs::create_dir(folder.path().join("mappings")).unwrap();
+        let files = ["xecm.yaml", "messages/xecm.yaml", "mappings/workspace-rows.yaml"];
+        for (name, from) in files.map(|name| (name, format!("topology/{name}"))) {
             let mut text = std::fs::read_to_string(from).unwrap();
             let floor = |text: &str, at: usize| (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap();
+            let at = at % text.len();
             let (start, end) = (floor(&text, at), floor(&text, at + length));
             text.replace_range(start..end, &put);
             std::fs::write(folder.path().join(name), text).unwrap();
         }
         let (text, code) = report(&args(folder.path(), Output::Text), Paint::Colour).unwrap();
         proptest::prop_assert!(code == 0 || text.contains(" fault"));
+    }
+}
+
+/// What an expression, an anchor, an audience or a template is made of, one a line.
+const WORDS: &str = include_str!("fixtures/check/words.txt");
+
+/// Something that looks like one of them.
+fn soup() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::prelude::*;
+    let words: Vec<&str> = WORDS.lines().collect();
+    proptest::collection::vec(proptest::sample::select(words), 0..9).prop_map(|words| words.join(" "))
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 96, failure_persistence: None, ..Default::default() })]
+
+    /// Whatever stands where a rule, a message or a mapping has a language of its own.
+    #[test]
+    fn no_expression_is_a_panic(one in soup(), other in soup()) {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: String| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        let [one, other] = [one, other].map(|soup| serde_json::Value::from(soup).to_string());
+        let rule = |number: usize, rest: String| {
+            format!("  - {{ id: r{number}, match: {{ kind: xecm.task.assigned }}, message: m, {rest} }}\n")
+        };
+        let rules = [
+            format!("audience: assignees, if: {one}"),
+            format!("audience: {one}, never: {other}"),
+            format!("audience: assignees, tell: {one}, expires: {other}"),
+            format!("audience: assignees, escalate: [{{ at: {one}, to: {other} }}]"),
+            format!("audience: assignees, remind: [{{ before: {one}, at: [{{ in: {other} }}] }}]"),
+            format!("audience: assignees, window: {{ threshold: {{ value: {one}, raise: {other} }} }}"),
+            format!("audience: assignees, answers: [acknowledge], stop: {{ acknowledge: {one} }}, subject: [{other}]"),
+        ];
+        let rules: String = rules.into_iter().enumerate().map(|(number, rest)| rule(number, rest)).collect();
+        write("rules.yaml", format!("source: xecm\nrules:\n{rules}"));
+        write("messages/m.yaml", format!("m: {{ en: {{ title: {one}, body: {other}, link: {one} }} }}\n"));
+        let fields = format!("{{ event_id: {other}, state: {one}, seq: {{ from: {one}, table: {{ a: {other} }} }} }}");
+        let mapping = format!("  - {{ id: a, when: {one}, kind: devadmin.business.event, fields: {fields} }}\n");
+        write("mappings/m.yaml", format!("source: devadmin\nmappings:\n{mapping}"));
+        let (text, code) = report(&args(folder.path(), Output::Text), Paint::Plain).unwrap();
+        proptest::prop_assert!(code == 0 || text.contains(" fault"), "{}", text);
     }
 }
 
@@ -248,7 +297,7 @@ fn a_rule_of_another_system_or_without_a_kind_is_a_fault() {
     3:11 bad-id: `A b` is no rule id (use lower-case letters, digits, `-`, `_` and `.`, at most 64)
     3:61 never-equal: `severity` is never `hgih` (write `high`)
     3:11 bad-id: `A b` is no rule id (use lower-case letters, digits, `-`, `_` and `.`, at most 64)
-    3:51 wrong-type: `due_at` is a time and cannot be matched with this (write a condition: `if: event.…`)
+    3:51 wrong-type: `due_at` is a time and cannot be matched with this (write a condition: `if: event.due_at …`)
     ");
     insta::assert_snapshot!(codes("xcem", "  - id: a\n  - just text\n"), @r"
     1:9 unknown-word: `xcem` is none of `xconnector`, `xecm`, `bws`, `devadmin` (write `xecm`)
@@ -307,7 +356,7 @@ fn a_sample_is_shown_as_the_change_it_becomes() {
     let (text, code) = sample(&row, Output::Text);
     assert_eq!(code, 0);
     insta::assert_snapshot!(text, @r#"
-    ./sample.json in the topic of bws: mapping `workspace-row-state` (topology/mappings/workspace-rows.yaml:5) makes of it
+    ./sample.json in the topic of bws: mapping `workspace-row-state` (topology/mappings/workspace-rows.yaml:6) makes of it
     {
       "actor": {
         "user_id": "tom.berger"
@@ -364,7 +413,7 @@ fn a_sample_that_is_no_change_says_which_field_keeps_it_from_being_one() {
     assert_eq!(json["became"][0]["fault"]["field"], "workspace.name");
 
     let read = row.replace("\"op\": \"u\"", "\"op\": \"r\"");
-    insta::assert_snapshot!(sample(&read, Output::Text).0, @"./sample.json in the topic of bws: mapping `workspace-row-other` (topology/mappings/workspace-rows.yaml:27) skips it");
+    insta::assert_snapshot!(sample(&read, Output::Text).0, @"./sample.json in the topic of bws: mapping `workspace-row-other` (topology/mappings/workspace-rows.yaml:31) skips it");
     insta::assert_snapshot!(sample("{\"a\": 1}", Output::Text).0, @r"
     ./sample.json in the topic of xconnector: a dead letter, unmapped: the mappings of xconnector are `oneteg-run-noise`, `oneteg-run`
     hint: add a mapping whose `when` it meets to a file of topology/mappings
@@ -376,6 +425,52 @@ fn a_sample_that_is_no_change_says_which_field_keeps_it_from_being_one() {
     insta::assert_snapshot!(sample("<xml/>", Output::Text).0, @r"
     ./sample.json in the topic of xconnector: a dead letter, bad-magic
     hint: add a file of mappings for its source to topology/mappings, or name it with --topic
+    ");
+}
+
+/// The same bytes, read the same way by whoever is given a file: what is broken is not mended on the way.
+#[test]
+fn a_sample_is_read_byte_for_byte_in_the_way_of_the_lanes() {
+    let first = |payload: &str| sample(payload, Output::Text).0.lines().next().unwrap().to_owned();
+    let twice = r#"{"event": "flow.run.failed", "run": {"id": "a", "id": "b"}}"#;
+    let large = format!(r#"{{"event": "flow.run.failed", "x": "{}"}}"#, "y".repeat(1024 * 1024));
+    // A CloudEvent is one by what it says of itself, in whichever topic it fits.
+    let example = bugle::codec::example::event(
+        &bugle::codec::Schemas::built_in(),
+        "devadmin.queue.backlog",
+        bugle::codec::example::MONDAY,
+    );
+    let ours = example.unwrap().to_string();
+    let cloud = |kind: &str| {
+        let about = r#""time": "2026-01-05T09:00:00Z", "tenant": "acme", "subject": "queue/q""#;
+        format!(r#"{{"specversion": "1.0", "id": "e", "type": "{kind}", {about}, "data": {ours}}}"#)
+    };
+    let said = [
+        first(twice),
+        first(&large),
+        first(&cloud("devadmin.queue.backlog")),
+        first(&cloud("com.acme.orders.lost")),
+        first(&cloud("com.acme.orders.state-changed")),
+        // And an event as `bugle publish` takes it is read as it would be published.
+        first(&ours),
+        first(r#"{"kind": "devadmin.queue.backlock"}"#),
+        sample("{\"a\": 1}\n{\"event\": \"flow.run.started\"}", Output::Text).0,
+    ];
+    insta::assert_snapshot!(said.join("\n"), @r"
+    ./sample.json in the topic of xconnector: a dead letter, duplicate-key: line 1, column 52
+    ./sample.json in the topic of xconnector: a dead letter, too-large: 1048613 bytes; at most 1048576 are read
+    ./sample.json in the topic of devadmin: it is a change of ours
+    ./sample.json in the topic of xconnector: a dead letter, unknown-kind at `kind`: `bugle schemas example` lists the kinds
+    ./sample.json in the topic of devadmin: a dead letter, missing-field at `entity.id`: mapping `order-app-state` takes it from `payload.data.order.number`
+    ./sample.json in the topic of devadmin: it is a change of ours
+    ./sample.json is no event of devadmin that could be published: unknown-kind at `kind`: `bugle schemas example` lists the kinds
+    ./sample.json in the topic of xconnector: a dead letter, unmapped: the mappings of xconnector are `oneteg-run-noise`, `oneteg-run`
+    hint: add a mapping whose `when` it meets to a file of topology/mappings
+    ./sample.json in the topic of bws: a dead letter, unmapped: the mappings of bws are `workspace-row-state`, `workspace-row-other`
+    hint: add a mapping whose `when` it meets to a file of topology/mappings
+    ./sample.json in the topic of devadmin: a dead letter, unmapped: the mappings of devadmin are `order-app-state`
+    hint: add a mapping whose `when` it meets to a file of topology/mappings
+    ./sample.json in the topic of xconnector: mapping `oneteg-run-noise` (topology/mappings/oneteg-webhook.yaml:4) skips it
     ");
 }
 

@@ -7,7 +7,7 @@
 use std::mem::discriminant;
 
 use super::fault::{Fault, Faults, Spot};
-use super::plan::RulePlan;
+use super::plan::{MatchPlan, RulePlan};
 use super::{Rule, Topology};
 
 // === impl Topology ===
@@ -53,17 +53,59 @@ fn changed(before: &Rule, now: &Rule, faults: &mut Faults) {
     let window = |plan: &RulePlan| plan.window.as_ref().map(|window| discriminant(&window.kind));
     let (old, new) = (&before.plan, &now.plan);
     let what = if before.source != now.source {
-        "listens to another source"
+        Some("listens to another source")
     } else if by(old) != by(new) || each(old) != each(new) {
-        "counts by other fields"
+        Some("counts by other fields")
     } else if window(old) != window(new) {
-        "gathers in another kind of window"
+        Some("gathers in another kind of window")
     } else {
-        return;
+        None
     };
-    let fact = format!("`{}` {what} than before: what it has open would never be closed", now.id);
     let hint = "give the changed rule a new id, and keep the old one until nothing of it is open";
-    note(now, ("orphans-state", fact, hint.to_owned()), faults);
+    if let Some(what) = what {
+        let fact = format!("`{}` {what} than before: what it has open would never be closed", now.id);
+        return note(now, ("orphans-state", fact, hint.to_owned()), faults);
+    }
+    for kind in before.kinds.iter().filter(|kind| !now.kinds.contains(kind)) {
+        let fact = format!(
+            "`{}` no longer hears `{kind}`: what it has open of it would end as `rule_removed`",
+            now.id
+        );
+        note(now, ("orphans-state", fact, hint.to_owned()), faults);
+    }
+    let speaks_for = |tenant: &String| new.tenants.is_empty() || new.tenants.contains(tenant);
+    if !(new.tenants.is_empty() || (!old.tenants.is_empty() && old.tenants.iter().all(speaks_for))) {
+        let fact = format!(
+            "`{}` is for fewer tenants than before: what those have open would never be closed",
+            now.id
+        );
+        note(now, ("orphans-state", fact, hint.to_owned()), faults);
+    }
+    if let Some(lost) = old.until.as_ref().and_then(|old| closes_no_more(old, new.until.as_ref())) {
+        let fact = format!("{lost} no longer closes `{}`: what waits for it would never be closed", now.id);
+        note(now, ("orphans-state", fact, hint.to_owned()), faults);
+    }
+}
+
+/// What closed a rule before and would not now.
+fn closes_no_more(old: &MatchPlan, new: Option<&MatchPlan>) -> Option<String> {
+    let covers = |pattern: &str, kind: &str| {
+        pattern == kind || pattern.strip_suffix('*').is_some_and(|start| kind.starts_with(start))
+    };
+    let closes =
+        |kind: &str| new.is_some_and(|new| new.kinds.iter().any(|pattern| covers(&pattern.value, kind)));
+    if let Some(lost) = old.kinds.iter().find(|kind| !closes(&kind.value)) {
+        return Some(format!("`{}`", lost.value));
+    }
+    let allowed = |plan: &MatchPlan, name: &str| -> Option<Vec<String>> {
+        plan.fields.iter().find(|(field, _)| field.value == name).map(|(_, values)| names(values))
+    };
+    let narrower = |(field, values): &&(Spot<String>, Vec<Spot<String>>)| {
+        allowed(old, &field.value)
+            .is_none_or(|before| before.iter().any(|value| !names(values).contains(value)))
+    };
+    let field = new?.fields.iter().find(narrower)?;
+    Some(format!("a change with another `{}`", field.0.value))
 }
 
 fn names(spots: &[Spot<String>]) -> Vec<String> {

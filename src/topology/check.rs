@@ -75,7 +75,7 @@ fn own_windows(plan: &RulePlan) -> impl Iterator<Item = &WindowPlan> {
 
 fn messages(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]) {
     if plan.words.message.is_none() {
-        let silent = plan.tell == Tell::Later
+        let silent = plan.tell.value == Tell::Later
             && plan.escalate.iter().all(|step| step.words.message.is_some())
             && plan.repeat.iter().all(|repeat| repeat.words.message.is_some())
             && plan.remind.iter().all(|ladder| {
@@ -131,10 +131,10 @@ fn answers(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]) {
         }
     }
     let written = plan.write_back.iter().map(|(verb, _)| (*verb, "write_back"));
-    for (verb, what) in plan.stop.iter().map(|(verb, _)| (*verb, "stop")).chain(written) {
+    for (Spot { value: verb, at }, what) in plan.stop.iter().map(|(verb, _)| (*verb, "stop")).chain(written) {
         if !offers(verb) {
             let fact = format!("`{what}` names `{}`, which is never offered", verb.as_str());
-            cx.fault(plan.at, "unoffered-answer", (fact, format!("add `{}` to `answers`", verb.as_str())));
+            cx.fault(at, "unoffered-answer", (fact, format!("add `{}` to `answers`", verb.as_str())));
         }
     }
 }
@@ -144,7 +144,8 @@ fn until(cx: &mut Compiler<'_>, plan: &RulePlan, source: Option<Source>) {
     let is_level = plan.window.as_ref().is_some_and(|window| matches!(window.kind, WindowKind::Level { .. }));
     if plan.closed.is_some() && plan.until.is_none() && plan.words.answers.is_none() && !is_level {
         let told = ("nothing closes this rule, so `closed` is never told", "add `until:` or `answers:`");
-        cx.fault(plan.at, "never-closes", told);
+        let at = plan.closed.as_ref().and_then(|closed| closed.words.message.as_ref());
+        cx.fault(at.map_or(plan.at, |message| message.at), "never-closes", told);
     }
     let Some(until) = &plan.until else { return };
     let kinds = cx.kinds_of(&until.kinds, source);
@@ -186,14 +187,14 @@ fn timers(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]) {
         }
     }
     let has_timer = !plan.remind.is_empty() || !plan.escalate.is_empty() || plan.repeat.is_some();
-    if plan.tell == Tell::Later && !has_timer {
+    if plan.tell.value == Tell::Later && !has_timer {
         let told =
             ("`tell: later` and nothing later: this rule never speaks", "add `remind:` or `escalate:`");
-        cx.fault(plan.at, "never-speaks", told);
+        cx.fault(plan.tell.at, "never-speaks", told);
     }
     for step in &plan.escalate {
         let from_told = step.at.value.anchor == Some(Anchor::Told);
-        if from_told && plan.tell == Tell::Later && plan.remind.is_empty() {
+        if from_told && plan.tell.value == Tell::Later && plan.remind.is_empty() {
             let told = (
                 "nobody is told before this step, so `told` never comes",
                 "start from `opened` or a time of the event",
@@ -268,6 +269,13 @@ fn personal(cx: &mut Compiler<'_>, plan: &RulePlan) {
             let told = (
                 "a threshold counts the changes of a subject, not those of a person",
                 "take `person` out of the window's `by`, or write a `digest`, `latest-state` or `session`",
+            );
+            cx.fault(window.at, "bad-window", told);
+        }
+        if matches!(window.kind, WindowKind::Digest { every: Some(_), .. }) {
+            let told = (
+                "what each person has gathered is told when it closes, and not `every` so often",
+                "leave `every` out, or take `person` out of the window's `by`",
             );
             cx.fault(window.at, "bad-window", told);
         }

@@ -218,6 +218,21 @@ impl Compiler<'_> {
         self.fault(at, "unknown-field", (format!("`{kind}` has no field `{path}`"), hint));
     }
 
+    /// A time of the event that is none: only times are suggested.
+    fn unknown_time(&mut self, at: Place, path: &str, shape: &Shape) {
+        let kind = shape.kinds.first().map_or("this kind", String::as_str);
+        let is_time = |ty: &FieldType| matches!(ty, FieldType::Time | FieldType::Date);
+        let times: Vec<String> = shape
+            .fields
+            .iter()
+            .filter(|field| is_time(&field.ty))
+            .map(|field| format!("event.{}", field.path))
+            .collect();
+        let times: Vec<&str> = times.iter().map(String::as_str).collect();
+        let fact = format!("`{kind}` has no field `event.{path}`");
+        self.fault(at, "unknown-field", (fact, suggest(&format!("event.{path}"), &times)));
+    }
+
     fn wanted(
         &mut self,
         field: &Spot<String>,
@@ -251,7 +266,13 @@ impl Compiler<'_> {
         };
         if wanted.is_none() {
             let fact = format!("`{}` is {} and cannot be matched with this", field.value, type_name(ty));
-            self.fault(field.at, "wrong-type", (fact, "write a condition: `if: event.…`"));
+            let hint = match ty {
+                FieldType::Int => "write a whole number".to_owned(),
+                FieldType::Bool => "write `true` or `false`".to_owned(),
+                _ => format!("write a condition: `if: event.{} …`", field.value),
+            };
+            let at = values.first().filter(|_| matches!(ty, FieldType::Int | FieldType::Bool));
+            self.fault(at.map_or(field.at, |value| value.at), "wrong-type", (fact, hint));
         }
         Some((slot, wanted?))
     }
@@ -279,7 +300,7 @@ impl Compiler<'_> {
             return at.value.anchor.is_none().then_some((None, at.value.offset));
         };
         let Some(slot) = shape.slot(path) else {
-            self.unknown_field(at.at, &format!("event.{path}"), shape);
+            self.unknown_time(at.at, path, shape);
             return None;
         };
         let ty = &shape.fields[usize::from(slot)].ty;

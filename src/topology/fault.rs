@@ -27,7 +27,7 @@ pub struct Place {
 }
 
 /// A value and where it stands.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Spot<T> {
     /// What stands there.
     pub value: T,

@@ -28,7 +28,7 @@ pub struct RulePlan {
     /// How long a person's lane waits for other tellings of the same news.
     pub within: Option<Span>,
     /// When it speaks.
-    pub tell: Tell,
+    pub tell: Spot<Tell>,
     /// To whom.
     pub audience: Option<Spot<String>>,
     /// To whom when the audience is empty.
@@ -44,9 +44,9 @@ pub struct RulePlan {
     /// What it says and offers.
     pub words: Words,
     /// What an answer stops, where it differs from the verb's own habit.
-    pub stop: Vec<(Verb, Stop)>,
+    pub stop: Vec<(Spot<Verb>, Stop)>,
     /// What an answer writes into the source system.
-    pub write_back: Vec<(Verb, Writes)>,
+    pub write_back: Vec<(Spot<Verb>, Writes)>,
     /// Reminders on the way to an anchor or after it.
     pub remind: Vec<RemindPlan>,
     /// The same again, until it is answered.
@@ -280,6 +280,8 @@ pub enum WindowKind {
     Digest {
         /// Open for this long.
         open: Option<Span>,
+        /// Told again at most this often: what comes later waits until then.
+        every: Option<Span>,
         /// Closed at this hour in the reader's zone.
         close: Option<DayTime>,
         /// The first is told at once.
@@ -364,6 +366,20 @@ pub struct MutesPlan {
 // === impl RulePlan ===
 
 impl RulePlan {
+    /// The distance between two of what it repeats: where a digest is told at most so often, a multiple of that.
+    #[must_use]
+    pub fn repeats_every(&self, repeat: &RepeatPlan) -> Span {
+        let every = match self.window.as_ref().map(|window| &window.kind) {
+            Some(WindowKind::Digest { every: Some(every), .. }) if repeat.at.is_none() => {
+                every.millis().max(1)
+            }
+            _ => return repeat.every,
+        };
+        Span::from_millis(
+            repeat.every.millis().saturating_add(every - 1).div_euclid(every).saturating_mul(every),
+        )
+    }
+
     /// The fields it counts by: those of its subject, else what its window gathers by; `None`: the entity.
     #[must_use]
     pub fn counts_by(&self) -> Option<&[Spot<String>]> {

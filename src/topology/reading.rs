@@ -97,21 +97,37 @@ impl Reading<'_> {
     /// A span such as `15m`; zero is one too.
     pub(crate) fn span(&mut self, node: &Node) -> Option<Span> {
         let text = self.text(node)?;
-        match text.value.parse::<Span>() {
-            Ok(span) if span >= Span::ZERO => Some(span),
-            Ok(_) => {
-                let told = (
-                    format!("`{}` is shorter than nothing", text.value),
-                    "write a span such as 30s, 15m, 4h or 2d",
-                );
-                self.fault(node.at, "bad-span", told);
-                None
-            }
-            Err(error) => {
-                let told = (error.to_string(), span_hint(&text.value));
-                self.fault(node.at, "bad-span", told);
-                None
-            }
+        self.span_in(&text, 0)
+    }
+
+    /// The span that a text ends with, from this byte on.
+    pub(crate) fn span_in(&mut self, text: &Spot<String>, from: usize) -> Option<Span> {
+        let rest = text.value.get(from..).unwrap_or_default();
+        let written = rest.trim();
+        let at = match written.is_empty() {
+            true => text.at,
+            false => self.sheet.inside(text, from + rest.len() - rest.trim_start().len(), written.len()),
+        };
+        let told = match written.parse::<Span>() {
+            Ok(span) if span >= Span::ZERO => return Some(span),
+            Ok(_) => (format!("`{written}` is shorter than nothing"), SPANS.to_owned()),
+            Err(error) => (error.to_string(), span_hint(written)),
+        };
+        self.fault(at, "bad-span", told);
+        None
+    }
+
+    /// A span of a second or more, by which timers go; `told` is what is wrong with a shorter one.
+    pub(crate) fn lasting(&mut self, node: &Node, told: (&str, &str)) -> Option<Span> {
+        let span = self.span(node)?;
+        self.at_least_a_second(span, node.at, told);
+        Some(span)
+    }
+
+    /// Notes a span shorter than timers can tell.
+    pub(crate) fn at_least_a_second(&mut self, span: Span, at: Place, told: (&str, &str)) {
+        if span < Span::from_secs(1) {
+            self.fault(at, "short-span", told);
         }
     }
 
@@ -174,6 +190,8 @@ impl Reading<'_> {
     }
 }
 
+const SPANS: &str = "write a span such as 30s, 15m, 4h or 2d";
+
 fn span_hint(text: &str) -> String {
     let number: String = text.chars().take_while(char::is_ascii_digit).collect();
     let unit = text[number.len()..].trim().chars().next().map(|unit| unit.to_ascii_lowercase());
@@ -181,7 +199,8 @@ fn span_hint(text: &str) -> String {
         Some(unit @ ('w' | 'd' | 'h' | 'm' | 's')) if format!("{number}{unit}").parse::<Span>().is_ok() => {
             format!("write `{number}{unit}`")
         }
-        _ => "write a span such as 30s, 15m, 4h or 2d".to_owned(),
+        Some('d') if !number.is_empty() => "write `36525d` or less".to_owned(),
+        _ => SPANS.to_owned(),
     }
 }
 

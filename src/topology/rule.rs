@@ -99,7 +99,7 @@ impl Rule {
     /// says nothing for the event itself.
     #[must_use]
     pub fn tells_at_once(&self) -> bool {
-        self.plan.tell == Tell::Now && self.window().is_none() && self.first().message.is_some()
+        self.plan.tell.value == Tell::Now && self.window().is_none() && self.first().message.is_some()
     }
 
     /// The first telling.
@@ -125,7 +125,7 @@ impl Rule {
     #[must_use]
     pub fn converses(&self) -> bool {
         self.plan.until.is_some()
-            || self.plan.tell != Tell::Now
+            || self.plan.tell.value != Tell::Now
             || self.plan.order.is_some()
             || self.window().is_some()
             || self.decides()
@@ -148,7 +148,7 @@ impl Rule {
     /// What an answer ends: as the rule says, else by the verb's own habit.
     #[must_use]
     pub fn stop(&self, verb: Verb) -> Stop {
-        let said = self.plan.stop.iter().find(|(other, _)| *other == verb).map(|(_, stop)| *stop);
+        let said = self.plan.stop.iter().find(|(other, _)| other.value == verb).map(|(_, stop)| *stop);
         said.unwrap_or(match verb {
             Verb::Approve | Verb::Reject => Stop::All,
             Verb::Acknowledge => Stop::Each,

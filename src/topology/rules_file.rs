@@ -48,12 +48,12 @@ pub(crate) fn read(sheet: &Arc<Sheet>, faults: &mut Faults) -> Option<RulesFile>
     let calendars = fields.get("calendars").map(|node| cx.list(node, calendar::read)).unwrap_or_default();
     let defaults = fields.get("defaults").and_then(|node| cx.fields(node, "`defaults`"));
     let locale = defaults.as_ref().and_then(|_| fields.get("defaults")).and_then(|node| locale(cx, node));
-    let rules = match fields.need("rules", cx).map(|node| &node.value) {
-        Some(Branch::List(items)) => {
+    let rules = match fields.need("rules", cx) {
+        Some(Node { value: Branch::List(items), .. }) => {
             items.iter().filter_map(|item| rule(cx, item, defaults.as_ref())).collect()
         }
-        Some(Branch::Nothing) | None => Vec::new(),
-        Some(_) => {
+        Some(Node { value: Branch::Nothing, .. }) | None => Vec::new(),
+        Some(node) => {
             cx.fault(node.at, "wrong-type", ("`rules` is no list", "start each rule with `- id:`"));
             Vec::new()
         }
@@ -96,8 +96,15 @@ fn rule<'n>(cx: &mut Reading<'_>, node: &'n Node, defaults: Option<&'n Fields<'n
     plan.condition = fields.get("if").and_then(|node| cx.text(node));
     plan.subject = fields.get("subject").and_then(|node| subject(cx, node));
     plan.news = fields.get("news").map(|node| cx.texts(node)).unwrap_or_default();
-    plan.within = fields.get("within").and_then(|node| cx.span(node));
-    plan.tell = fields.get("tell").and_then(|node| tell(cx, node)).unwrap_or_default();
+    plan.within = fields.get("within").and_then(|node| {
+        cx.lasting(
+            node,
+            ("waiting for less than a second waits for nothing", "write a longer span, such as `30s`"),
+        )
+    });
+    if let Some(node) = fields.get("tell") {
+        plan.tell = Spot { value: tell(cx, node).unwrap_or_default(), at: node.at };
+    }
     plan.words = words(cx, &mut fields);
     to_whom(cx, &mut fields, &mut plan);
     timers(cx, &mut fields, &mut plan);
@@ -191,22 +198,27 @@ fn subject(cx: &mut Reading<'_>, node: &Node) -> Option<SubjectPlan> {
 
 fn tell(cx: &mut Reading<'_>, node: &Node) -> Option<Tell> {
     let text = cx.text(node)?;
-    if let Some(span) = text.value.strip_prefix("hold ") {
-        let span = Node { value: Branch::Text(span.trim().to_owned()), at: node.at };
-        return cx.span(&span).map(Tell::Hold);
+    if text.value.starts_with("hold ") {
+        let span = cx.span_in(&text, "hold ".len())?;
+        let told = ("a hold of less than a second holds nothing", "write `tell: now`, or a longer span");
+        cx.at_least_a_second(span, node.at, told);
+        return Some(Tell::Hold(span));
     }
     cx.word(node, &[("now", Tell::Now), ("later", Tell::Later), ("hold 15m", Tell::Now)])
 }
 
-fn stop(cx: &mut Reading<'_>, node: &Node) -> Vec<(Verb, Stop)> {
+fn stop(cx: &mut Reading<'_>, node: &Node) -> Vec<(Spot<Verb>, Stop)> {
     let Some(mut fields) = cx.fields(node, "`stop`") else { return Vec::new() };
     let mut stops = Vec::new();
     for verb in Verb::ALL {
         let Some(node) = fields.get(verb.as_str()) else { continue };
         let Some(text) = cx.text(node) else { continue };
-        if let Some(span) = text.value.strip_prefix("pause ") {
-            let span = Node { value: Branch::Text(span.trim().to_owned()), at: node.at };
-            stops.extend(cx.span(&span).map(|span| (verb, Stop::Pause(span))));
+        let verb = Spot { value: verb, at: node.at };
+        if text.value.starts_with("pause ") {
+            let span = cx.span_in(&text, "pause ".len());
+            let told = ("a pause of less than a second pauses nothing", "write `none`, or a longer span");
+            span.iter().for_each(|span| cx.at_least_a_second(*span, node.at, told));
+            stops.extend(span.map(|span| (verb, Stop::Pause(span))));
             continue;
         }
         let words = [("all", Stop::All), ("each", Stop::Each), ("none", Stop::None)];
@@ -216,7 +228,7 @@ fn stop(cx: &mut Reading<'_>, node: &Node) -> Vec<(Verb, Stop)> {
     stops
 }
 
-fn write_back(cx: &mut Reading<'_>, node: &Node) -> Vec<(Verb, Writes)> {
+fn write_back(cx: &mut Reading<'_>, node: &Node) -> Vec<(Spot<Verb>, Writes)> {
     let Some(mut fields) = cx.fields(node, "`write_back`") else { return Vec::new() };
     let mut writes = Vec::new();
     for verb in Verb::ALL {
@@ -224,7 +236,7 @@ fn write_back(cx: &mut Reading<'_>, node: &Node) -> Vec<(Verb, Writes)> {
         let Some(values) = cx.fields(node, "a write-back") else { continue };
         let values =
             values.rest().filter_map(|(key, node)| Some((key.clone(), cx.text(node)?.value))).collect();
-        writes.push((verb, values));
+        writes.push((Spot { value: verb, at: node.at }, values));
     }
     fields.done(cx);
     writes
@@ -240,7 +252,8 @@ fn replace(cx: &mut Reading<'_>, node: &Node) -> Replace {
 fn dedupe(cx: &mut Reading<'_>, node: &Node) -> Option<DedupePlan> {
     let mut fields = cx.fields(node, "`dedupe`")?;
     let by = fields.need("by", cx).map(|node| cx.texts(node)).unwrap_or_default();
-    let horizon = fields.need("for", cx).and_then(|node| cx.span(node));
+    let told = ("a `dedupe` of less than a second knows nothing again", "write a longer span, such as `24h`");
+    let horizon = fields.need("for", cx).and_then(|node| cx.lasting(node, told));
     fields.done(cx);
     Some(DedupePlan { by, horizon: horizon? })
 }
@@ -248,7 +261,8 @@ fn dedupe(cx: &mut Reading<'_>, node: &Node) -> Option<DedupePlan> {
 fn cap(cx: &mut Reading<'_>, node: &Node) -> Option<CapPlan> {
     let mut fields = cx.fields(node, "`cap`")?;
     let most = fields.need("most", cx).and_then(|node| cx.count(node));
-    let span = fields.need("in", cx).and_then(|node| cx.span(node));
+    let told = ("a cap over less than a second caps nothing", "write a longer span, such as `1d`");
+    let span = fields.need("in", cx).and_then(|node| cx.lasting(node, told));
     let words = [("digest", Overflow::Digest), ("drop", Overflow::Drop)];
     let then = fields.get("then").and_then(|node| cx.word(node, &words)).unwrap_or(Overflow::Digest);
     fields.done(cx);

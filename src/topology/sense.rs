@@ -3,16 +3,19 @@
 //! What is looked at here needs the whole rule for all of its kinds, or the other rules beside it; what one
 //! field can know is `check`'s.
 
+mod time;
+mod whom;
+
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::event::{Shape, Span};
+use crate::event::Shape;
 
 use super::condition::possible::Known;
 use super::fault::{Faults, Place, Spot};
 use super::kinds::Kinds;
-use super::plan::{Anchor, Moment, RulePlan, Side, Tell, WindowKind};
+use super::plan::{Anchor, Moment, RemindPlan, RulePlan, Tell};
 use super::rule::{KindRule, Rule, Wanted};
 use super::schedule::Start;
 
@@ -34,8 +37,9 @@ pub(super) fn rules(
         let mut note = Noting { plan: &rule.plan, faults };
         note.never_true(&own);
         note.without_a_date(&own);
+        note.closes_itself(&own);
         note.out_of_time();
-        note.too_short();
+        note.nobody_left(rule);
         let others = rules.iter().enumerate().filter(|(other, _)| *other != place);
         note.never_heard((place, rule), others);
     }
@@ -55,6 +59,11 @@ fn matched(form: &KindRule, slot: u16) -> Option<Known<'_>> {
     })
 }
 
+/// Whether a change of which this much is known could meet the rule's condition.
+fn can_hold<'k>(form: &KindRule, shape: &Shape, known: &dyn Fn(u16) -> Option<Known<'k>>) -> bool {
+    form.condition.as_ref().is_none_or(|condition| condition.can_hold(shape, known))
+}
+
 // === impl Noting ===
 
 impl Noting<'_> {
@@ -67,112 +76,112 @@ impl Noting<'_> {
     /// An `if` that no change of the rule's `match` can make true.
     fn never_true(&mut self, forms: &[(&KindRule, &Shape)]) {
         let Some(condition) = &self.plan.condition else { return };
-        let can_hold = |(form, _): &(&KindRule, &Shape)| {
-            form.condition.as_ref().is_none_or(|condition| condition.can_hold(&|slot| matched(form, slot)))
-        };
-        if !forms.is_empty() && !forms.iter().any(can_hold) {
-            let told = (
-                "no change that `match` lets through makes this true: the rule never speaks",
-                "compare `if` with `match`, and correct one of the two",
-            );
-            self.fault(condition.at, "never-true", told);
-        }
-    }
-
-    /// A rule that only reminds, from dates its changes may lack.
-    fn without_a_date(&mut self, forms: &[(&KindRule, &Shape)]) {
-        if self.plan.tell != Tell::Later {
+        if forms.is_empty()
+            || forms.iter().any(|(form, shape)| can_hold(form, shape, &|slot| matched(form, slot)))
+        {
             return;
         }
+        let told = match forms.iter().any(|(form, shape)| can_hold(form, shape, &|_| None)) {
+            true => (
+                "no change that `match` lets through makes this true: the rule never speaks",
+                "compare `if` with `match`, and correct one of the two",
+            ),
+            false => (
+                "no change can make this true: the rule never speaks",
+                "correct the condition: parts joined by `&&` exclude each other, or one of them is never true",
+            ),
+        };
+        self.fault(condition.at, "never-true", told);
+    }
+
+    /// A rule that reminds from dates which its changes may lack: of those nobody is ever reminded.
+    fn without_a_date(&mut self, forms: &[(&KindRule, &Shape)]) {
         for (form, shape) in forms {
+            let lacks = |slot: u16| shape.fields.get(usize::from(slot)).is_some_and(|field| field.optional);
             let dates: Vec<u16> = form
                 .timers
                 .iter()
-                .map(|timer| match timer.start {
+                .filter_map(|timer| match timer.start {
                     Start::Event(slot) => Some(slot),
                     Start::Opened | Start::Told | Start::Last => None,
                 })
-                .collect::<Option<_>>()
-                .unwrap_or_default();
-            let lacks = |slot: u16| shape.fields.get(usize::from(slot)).is_some_and(|field| field.optional);
-            if dates.is_empty() || !dates.iter().all(|slot| lacks(*slot)) {
+                .collect();
+            let may_be_gone = |absent: &[u16]| {
+                let known = |slot: u16| match absent.contains(&slot) {
+                    true => Some(Known::Absent),
+                    false => matched(form, slot),
+                };
+                can_hold(form, shape, &known)
+            };
+            let only_dates = !dates.is_empty() && dates.len() == form.timers.len();
+            if self.plan.tell.value == Tell::Later && only_dates && dates.iter().all(|slot| lacks(*slot)) {
+                if may_be_gone(&dates) {
+                    let path = &shape.fields[usize::from(dates[0])].path;
+                    let fact =
+                        format!("`event.{path}` may be absent, and then this rule never says anything");
+                    self.fault(
+                        self.anchor_of(path),
+                        "no-date",
+                        (fact, format!("add `if: event.{path} != null`")),
+                    );
+                    return;
+                }
                 continue;
             }
-            let known = |slot: u16| match dates.contains(&slot) {
-                true => Some(Known::Absent),
-                false => matched(form, slot),
-            };
-            if form.condition.as_ref().is_none_or(|condition| condition.can_hold(&known)) {
-                let path = &shape.fields[usize::from(dates[0])].path;
-                let fact = format!("`event.{path}` may be absent, and then this rule never says anything");
-                self.fault(self.plan.at, "no-date", (fact, format!("add `if: event.{path} != null`")));
-                return;
-            }
-        }
-    }
-
-    /// Steps and rungs that come when the rule says no more, or not in their order.
-    fn out_of_time(&mut self) {
-        let plan = self.plan;
-        if let Some(expires) = &plan.expires {
-            if !matches!(expires.value.anchor, None | Some(Anchor::Event(_))) {
-                let told = (
-                    "a rule expires from the event or from one of its times",
-                    "write a span such as `12h`, or a time such as `event.due_at`",
-                );
-                self.fault(expires.at, "bad-anchor", told);
-            }
-            if expires.value.business {
-                let told = ("a rule does not expire in business time", "write a span such as `12h`");
-                self.fault(expires.at, "bad-anchor", told);
-            }
-            for (what, moment) in later(plan) {
-                if never_before(&moment.value, &expires.value) {
-                    let fact = format!("this {what} comes when the rule has expired: nobody is ever told");
-                    self.fault(moment.at, "after-expiry", (fact, "come earlier, or let `expires` be later"));
+            let told = |ladder: &&RemindPlan| !ladder.rungs.is_empty() || ladder.every.is_some();
+            for ladder in self.plan.remind.iter().filter(told) {
+                let Some(Anchor::Event(path)) = &ladder.anchor.value.anchor else { continue };
+                let slot = shape.slot(path).filter(|slot| lacks(*slot));
+                if slot.is_some_and(|slot| may_be_gone(&[slot])) {
+                    let fact = format!("`event.{path}` may be absent, and then nobody is ever reminded");
+                    let hint = format!(
+                        "add `if: event.{path} != null`, and a rule without `remind` for changes that have no such date"
+                    );
+                    self.fault(ladder.anchor.at, "no-date", (fact, hint));
+                    return;
                 }
             }
         }
-        for pair in plan.escalate.windows(2) {
-            let [before, after] = pair else { continue };
-            if never_before(&before.at.value, &after.at.value) {
-                let told = (
-                    "this step is due no later than the one before it",
-                    "put the steps in the order of their times",
-                );
-                self.fault(after.at.at, "step-order", told);
-            }
+    }
+
+    /// Where the rule names this time of the event to count from.
+    fn anchor_of(&self, path: &str) -> Place {
+        let ladders = self.plan.remind.iter().map(|ladder| &ladder.anchor);
+        let mut anchors = ladders.chain(self.plan.escalate.iter().map(|step| &step.at));
+        let names =
+            |moment: &&Spot<Moment>| matches!(&moment.value.anchor, Some(Anchor::Event(own)) if own == path);
+        anchors.find(names).map_or(self.plan.at, |moment| moment.at)
+    }
+
+    /// A kind that closes whatever it would open: a change that closes opens nothing.
+    fn closes_itself(&mut self, forms: &[(&KindRule, &Shape)]) {
+        let Some(until) = &self.plan.until else { return };
+        let values = |fields: &[(Spot<String>, Vec<Spot<String>>)], name: &str| -> Option<Vec<String>> {
+            let (_, values) = fields.iter().find(|(field, _)| field.value == name)?;
+            Some(values.iter().map(|value| value.value.clone()).collect())
+        };
+        // Each field of `until` lets through whatever `match` does.
+        let always = until.fields.iter().all(|(field, closing)| {
+            let opening = values(&self.plan.wanted.fields, &field.value).unwrap_or_default();
+            let closes = |value: &String| closing.iter().any(|closing| closing.value == *value);
+            !opening.is_empty() && opening.iter().all(closes)
+        });
+        let opens = |kind: &str| forms.iter().any(|(_, shape)| shape.kinds.iter().any(|known| known == kind));
+        let own = until.kinds.iter().filter(|kind| self.wants(&kind.value) && opens(&kind.value));
+        let own: Vec<Spot<String>> = own.filter(|_| always).cloned().collect();
+        for kind in own {
+            let fact = format!("`{}` closes this rule, and so never opens it", kind.value);
+            let hint = "take it out of `match` or of `until`, or tell the two apart by a field: `until: { kind: …, state: … }`";
+            self.fault(kind.at, "closes-itself", (fact, hint));
         }
     }
 
-    /// Windows, holds and repeats shorter than the second by which timers go.
-    fn too_short(&mut self) {
-        let second = Span::from_secs(1);
-        if let Tell::Hold(span) = self.plan.tell
-            && span < second
-        {
-            let told = ("a hold of less than a second holds nothing", "write `tell: now`, or a longer span");
-            self.fault(self.plan.at, "short-window", told);
-        }
-        let repeats = self.plan.repeat.iter().map(|repeat| repeat.every);
-        let reminds = self.plan.remind.iter().filter_map(|ladder| ladder.every);
-        if repeats.chain(reminds).any(|every| every < second) {
-            let told = ("more than once a second is no reminder", "write a longer span, such as `1d`");
-            self.fault(self.plan.at, "short-window", told);
-        }
-        let Some(window) = &self.plan.window else { return };
-        let spans = match &window.kind {
-            WindowKind::LatestState(span) => [Some(*span), None],
-            WindowKind::Digest { open, .. } => [*open, None],
-            WindowKind::Threshold { within, .. } => [Some(*within), None],
-            WindowKind::Session { gap, longest } => [Some(*gap), *longest],
-            WindowKind::Level { .. } => [None, None],
-        };
-        if spans.into_iter().flatten().any(|span| span < second) {
-            let told =
-                ("a window of less than a second gathers nothing", "write a longer span, such as `30s`");
-            self.fault(window.at, "short-window", told);
-        }
+    /// Whether `match` names this kind.
+    fn wants(&self, kind: &str) -> bool {
+        self.plan.wanted.kinds.iter().any(|pattern| {
+            pattern.value == kind
+                || pattern.value.strip_suffix('*').is_some_and(|start| kind.starts_with(start))
+        })
     }
 
     /// A rule whose every telling is another's, which tells the same people the same news and wins.
@@ -197,33 +206,6 @@ impl Noting<'_> {
             }
         }
     }
-}
-
-/// Every telling that comes later, with the moment it is due.
-fn later(plan: &RulePlan) -> Vec<(&'static str, Spot<Moment>)> {
-    let steps = plan.escalate.iter().map(|step| ("step", step.at.clone()));
-    let rungs = plan.remind.iter().flat_map(|ladder| {
-        let from = &ladder.anchor.value;
-        ladder.rungs.iter().map(move |rung| {
-            let distance = rung.distance.value.millis();
-            let side = if ladder.side == Side::Before { -distance } else { distance };
-            let offset = Span::from_millis(from.offset.millis() + side);
-            ("rung", Spot { value: Moment { offset, ..from.clone() }, at: rung.distance.at })
-        })
-    });
-    steps.chain(rungs).collect()
-}
-
-/// Whether `moment` certainly comes no earlier than `other`. Opening and telling follow the event.
-fn never_before(moment: &Moment, other: &Moment) -> bool {
-    let follows = match (&moment.anchor, &other.anchor) {
-        (same, other) if same == other => true,
-        (Some(Anchor::Opened | Anchor::Told | Anchor::Last), None) => true,
-        (Some(Anchor::Told), Some(Anchor::Opened)) => true,
-        _ => false,
-    };
-    // Business time is never the faster one.
-    follows && moment.offset >= other.offset && (moment.business || !other.business)
 }
 
 /// Whether `winner` always speaks where `rule` would, in the same transaction, to the same people, louder.

@@ -13,6 +13,11 @@ use super::reading::{Fields, Reading};
 use super::rules_file::words;
 use super::tree::{Branch, Node};
 
+const NO_REMINDER: (&str, &str) =
+    ("more than once a second is no reminder", "write a longer span, such as `1d`");
+const NO_WINDOW: (&str, &str) =
+    ("a window of less than a second gathers nothing", "write a longer span, such as `30s`");
+
 /// `event.due_at + 4h`, `told + 15m`, `opened`, `told + 4bh` in business time, or a span from the event: `12h`.
 pub(crate) fn moment(cx: &mut Reading<'_>, node: &Node) -> Option<Spot<Moment>> {
     let text = cx.text(node)?;
@@ -48,8 +53,9 @@ pub(crate) fn moment(cx: &mut Reading<'_>, node: &Node) -> Option<Spot<Moment>> 
     let offset = match rest.is_empty() {
         true => Span::ZERO,
         false => {
-            let span = Node { value: Branch::Text(distance[1..].trim().to_owned()), at: node.at };
-            let span = cx.span(&span)?;
+            let before = text.value.find(value).unwrap_or_default() + cut + 1;
+            let distance = Spot { value: text.value[..before].to_owned() + &distance[1..], at: text.at };
+            let span = cx.span_in(&distance, before)?;
             if rest.starts_with('-') { Span::from_millis(-span.millis()) } else { span }
         }
     };
@@ -71,7 +77,7 @@ pub(crate) fn remind(cx: &mut Reading<'_>, node: &Node) -> Option<RemindPlan> {
         }
     };
     let rungs = fields.get("at").map(|node| cx.list(node, rung)).unwrap_or_default();
-    let every = fields.get("every").and_then(|node| cx.span(node));
+    let every = fields.get("every").and_then(|node| cx.lasting(node, NO_REMINDER));
     if rungs.is_empty() && every.is_none() {
         let told = ("a reminder needs `at` or `every`", "write `at: [{in: 3d}, {in: 1d}]` or `every: 24h`");
         cx.fault(fields.at, "missing-field", told);
@@ -103,17 +109,13 @@ fn rung(cx: &mut Reading<'_>, node: &Node) -> Option<RungPlan> {
 /// `repeat:`.
 pub(crate) fn repeat(cx: &mut Reading<'_>, node: &Node) -> Option<RepeatPlan> {
     let mut fields = cx.fields(node, "`repeat`")?;
-    let every = fields.need("every", cx).and_then(|node| cx.span(node));
+    let every = fields.need("every", cx).and_then(|node| cx.lasting(node, NO_REMINDER));
     let at = fields.get("at").and_then(|node| cx.day_time(node));
     let most = fields.get("most").and_then(|node| cx.count(node));
     let to = fields.get("to").and_then(|node| cx.text(node));
     let words = words(cx, &mut fields);
     fields.done(cx);
-    let every = every?;
-    if every == Span::ZERO {
-        cx.fault(node.at, "bad-span", ("`repeat` without any distance", "write `every: 1d`"));
-    }
-    Some(RepeatPlan { every, at, most, to, words })
+    Some(RepeatPlan { every: every?, at, most, to, words })
 }
 
 /// One entry of `escalate:`.
@@ -150,7 +152,7 @@ fn window(cx: &mut Reading<'_>, node: &Node) -> Option<WindowPlan> {
     let mut fields = cx.fields(node, "a window")?;
     let by = fields.get("by").map(|node| cx.texts(node)).unwrap_or_default();
     let kinds: [(&'static str, ReadWindow); 4] = [
-        ("latest-state", |cx, node| cx.span(node).map(WindowKind::LatestState)),
+        ("latest-state", |cx, node| cx.lasting(node, NO_WINDOW).map(WindowKind::LatestState)),
         ("digest", digest),
         ("threshold", threshold),
         ("session", session),
@@ -176,13 +178,29 @@ type ReadWindow = fn(&mut Reading<'_>, &Node) -> Option<WindowKind>;
 
 fn digest(cx: &mut Reading<'_>, node: &Node) -> Option<WindowKind> {
     let mut fields = cx.fields(node, "`digest`")?;
-    let open = fields.get("open").and_then(|node| cx.span(node));
-    let close = fields.get("close").and_then(|node| cx.day_time(node));
+    let (is_open, is_close) = (fields.get("open"), fields.get("close"));
+    let every = fields.get("every").and_then(|node| Some((node.at, cx.lasting(node, NO_WINDOW)?)));
+    let open = is_open.and_then(|node| cx.lasting(node, NO_WINDOW));
+    let close = is_close.and_then(|node| cx.day_time(node));
     let lead = fields.get("lead").and_then(|node| cx.flag(node)).unwrap_or(false);
     let most = fields.get("most").and_then(|node| cx.count(node));
     fields.done(cx);
-    needs_one(cx, &fields, (open.is_some(), close.is_some()));
-    Some(WindowKind::Digest { open, close, lead, most })
+    needs_one(cx, &fields, (is_open.is_some(), is_close.is_some()));
+    if let Some((at, every)) = every
+        && open.is_none_or(|open| every < open)
+        && is_open.is_some() != is_close.is_some()
+    {
+        let told = match open {
+            Some(_) => {
+                ("`every` is shorter than `open`", "make `every` the greater of the two, or leave it out")
+            }
+            None => {
+                ("a digest that closes at an hour comes once a day", "leave `every` out, or write `open`")
+            }
+        };
+        cx.fault(at, "bad-window", told);
+    }
+    Some(WindowKind::Digest { open, every: every.map(|(_, every)| every), close, lead, most })
 }
 
 fn needs_one(cx: &mut Reading<'_>, fields: &Fields<'_>, (open, close): (bool, bool)) {
@@ -202,7 +220,7 @@ fn threshold(cx: &mut Reading<'_>, node: &Node) -> Option<WindowKind> {
         value.zip(raise).map(|(value, raise)| WindowKind::Level { value, raise, clear, held })
     } else {
         let count = fields.need("count", cx).and_then(|node| cx.count(node));
-        let within = fields.need("within", cx).and_then(|node| cx.span(node));
+        let within = fields.need("within", cx).and_then(|node| cx.lasting(node, NO_WINDOW));
         count.zip(within).map(|(count, within)| WindowKind::Threshold { count, within })
     };
     fields.done(cx);
@@ -211,17 +229,14 @@ fn threshold(cx: &mut Reading<'_>, node: &Node) -> Option<WindowKind> {
 
 fn session(cx: &mut Reading<'_>, node: &Node) -> Option<WindowKind> {
     let mut fields = cx.fields(node, "`session`")?;
-    let gap = fields.need("gap", cx).and_then(|node| cx.span(node));
-    let longest = fields.get("longest").and_then(|node| cx.span(node));
+    let gap = fields.need("gap", cx).and_then(|node| cx.lasting(node, NO_WINDOW));
+    let longest = fields.get("longest").and_then(|node| Some((node.at, cx.span(node)?)));
     fields.done(cx);
-    if let (Some(gap), Some(longest)) = (gap, longest)
+    if let Some((gap, (at, longest))) = gap.zip(longest)
         && longest < gap
     {
-        cx.fault(
-            node.at,
-            "bad-window",
-            ("`longest` is shorter than `gap`", "make `longest` the greater of the two"),
-        );
+        let told = ("`longest` is shorter than `gap`", "make `longest` the greater of the two");
+        cx.fault(at, "bad-window", told);
     }
-    Some(WindowKind::Session { gap: gap?, longest })
+    Some(WindowKind::Session { gap: gap?, longest: longest.map(|(_, longest)| longest) })
 }

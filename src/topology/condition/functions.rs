@@ -118,7 +118,20 @@ pub(super) fn sum(
             return None;
         }
     };
+    if matches!(how, Sum::Divide | Sum::Remainder) && is_zero(&right.term) {
+        let hint = "write another number; of a field ask first: `event.x != 0 && …`".to_owned();
+        checker.fault(right_at, "divides-by-zero", ("nothing can be divided by zero".to_owned(), hint));
+        return None;
+    }
     Some(Checked::of(Term::Sum(how, Box::new(left.term), Box::new(right.term)), kind))
+}
+
+fn is_zero(term: &Term) -> bool {
+    match term {
+        Term::Fixed(Fixed::Int(number)) => *number == 0,
+        Term::Fixed(Fixed::Double(number)) => *number == 0.0,
+        _ => false,
+    }
 }
 
 /// `x in [a, b]` and `x in event.list`.

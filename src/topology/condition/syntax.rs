@@ -18,15 +18,27 @@ pub(in crate::topology) fn parse(text: &str) -> Result<(IdedExpr, SourceInfo), V
         let first = errors.errors.first();
         let (line, column) = first.map_or((1, 1), |error| error.pos);
         let said = first.map_or("it cannot be read", |error| error.msg.as_str());
-        let said = said.trim_start_matches("Syntax error: ").split(" expecting ").next().unwrap_or(said);
         vec![ConditionFault {
             offset: offset(text, line, column),
             length: 1,
             code: "bad-condition",
-            message: format!("this is no CEL: {said}"),
+            message: format!("this is no CEL: {}", in_words(said)),
             hint: "write a condition such as `event.due_at != null && event.severity == \"high\"`".to_owned(),
         }]
     })
+}
+
+/// What the parser says, without its own names for things.
+fn in_words(said: &str) -> String {
+    let said = said.trim_start_matches("Syntax error: ").split(" expecting ").next().unwrap_or(said);
+    if said.contains("<EOF>") {
+        return "it ends where more has to follow".to_owned();
+    }
+    let quoted = said.split_once('\'').and_then(|(_, rest)| rest.rsplit_once('\'')).map(|(word, _)| word);
+    match quoted.filter(|word| !word.is_empty()) {
+        Some(word) => format!("`{word}` cannot stand here"),
+        None => said.to_owned(),
+    }
 }
 
 fn offset(text: &str, line: isize, column: isize) -> usize {

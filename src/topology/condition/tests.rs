@@ -96,8 +96,11 @@ fn a_condition_holds_or_does_not() {
 
 #[test]
 fn what_decides_wins_over_a_fault_on_the_other_side() {
-    assert_eq!(holds("event.depth / 0 == 1 && event.severity == \"info\""), Ok(false));
-    assert_eq!(holds("event.depth / 0 == 1 && event.severity == \"high\""), Err(RuleFault::DivisionByZero));
+    let divides = |severity: &str| {
+        holds(&format!("event.depth / (event.depth - 80) == 1 && event.severity == \"{severity}\""))
+    };
+    assert_eq!(divides("info"), Ok(false));
+    assert_eq!(divides("high"), Err(RuleFault::DivisionByZero));
 }
 
 #[test]
@@ -119,6 +122,7 @@ fn every_slip_is_named_at_its_place_with_what_to_write() {
         "event.audience.roles == \"manager\"",
         "event.audience.roles.exists(r, r == \"a\")",
         "event.dept > 3 && event.laod > 1",
+        "event.depth / 0 == 1 || event.load % 0.0 > 1",
     ];
     let said: Vec<String> = texts.iter().map(|text| faults(text)).collect();
     insta::assert_snapshot!(said.join("\n"), @r#"
@@ -134,12 +138,51 @@ fn every_slip_is_named_at_its_place_with_what_to_write() {
     unknown-function: unknown function `matches` [matches] write `contains`, `startsWith` or `endsWith`
     bad-condition: `and` is no operator of CEL [and] write `&&`
     wrong-type: a whole number stands where a truth value should [event.depth] compare it with something: `== …`
-    bad-condition: this is no CEL: mismatched input '<EOF>' [&] write a condition such as `event.due_at != null && event.severity == "high"`
+    bad-condition: this is no CEL: it ends where more has to follow [&] write a condition such as `event.due_at != null && event.severity == "high"`
     wrong-type: a list of texts cannot be compared with a text ["manager"] write `"manager" in …`
     unsupported-expression: conditions know no `all`, `exists`, `map` and `filter` [exists] compare fields with `==`, `<`, `in`, `contains` and join with `&&` and `||`
     unknown-field: `xecm.task.assigned` has no field `dept` [event.dept] write `event.depth`
     unknown-field: `xecm.task.assigned` has no field `laod` [event.laod] write `event.load`
+    divides-by-zero: nothing can be divided by zero [0] write another number; of a field ask first: `event.x != 0 && …`
+    divides-by-zero: nothing can be divided by zero [0.0] write another number; of a field ask first: `event.x != 0 && …`
     "#);
+}
+
+#[test]
+fn whether_any_change_could_meet_a_condition_is_known_before_one_comes() {
+    let shape = shape();
+    let can = |text: &str| Condition::parse(text, &shape).unwrap().can_hold(&shape, &|_| None);
+    for (text, possible) in [
+        ("event.severity == \"high\" && event.severity == \"info\"", false),
+        ("event.severity == \"high\" && !(event.severity in [\"high\", \"critical\"])", false),
+        ("event.kind.contains(\"a\") && !event.kind.contains(\"a\")", false),
+        ("event.depth > 5 && event.depth < 3", false),
+        ("event.depth > 5 && event.depth < 6", false),
+        ("event.load > 5 && event.load < 6", true),
+        ("event.load > 5 && event.load <= 5.0", false),
+        ("event.due_at == null && event.due_at != null", false),
+        (
+            "event.due_at != null && event.due_at < timestamp(\"2026-01-05T09:00:00Z\") && event.due_at > timestamp(\"2026-01-06T09:00:00Z\")",
+            false,
+        ),
+        ("event.kind < \"a\" && event.kind > \"b\"", false),
+        ("event.kind > \"a\" && event.kind < \"b\"", true),
+        ("size(event.audience.roles) > 1 && size(event.audience.roles) < 1", false),
+        ("size(event.audience.roles) < 0", false),
+        ("event.extra.region == \"EMEA\" && event.extra.region == \"APAC\"", false),
+        ("has(event.seq) && event.seq == null", false),
+        ("event.depth % 7 == 3 && event.depth % 7 == 4", false),
+        ("false", false),
+        ("2 > 3 || 1 == 2", false),
+        ("event.severity == \"high\" ? false : event.severity == \"high\"", false),
+        // What cannot be told is possible.
+        ("event.kind.contains(\"a\") && !event.kind.contains(\"b\")", true),
+        ("event.depth > event.load && event.depth < event.load", true),
+        ("event.due_at == null || event.due_at < timestamp(\"2026-01-05T09:00:00Z\")", true),
+        ("!(event.severity == \"high\" && event.depth > 5)", true),
+    ] {
+        assert_eq!(can(text), possible, "{text}");
+    }
 }
 
 /// The crate's own interpreter says the same of everything both understand.

@@ -122,6 +122,11 @@ fn samples(message: &Message, (cut, insert): (&Cut, &Insert), shape: &Shape, fau
         let said = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
         let (code, fact, hint) = match has_all {
             // Which forms there are does not depend on which fields.
+            _ if said.starts_with("`plural` needs") => (
+                "plural-form",
+                said,
+                "give it a number: `event.count | plural(…)`, or of a list `event.names | length | plural(…)`".to_owned(),
+            ),
             _ if said.starts_with("`plural`") => ("plural-form", said, plural::example(&cut.locale)),
             true => (
                 code,

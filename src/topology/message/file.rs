@@ -19,15 +19,19 @@ pub(crate) fn read(sheet: &Arc<Sheet>, faults: &mut Faults) -> Vec<Message> {
     let mut messages = Vec::new();
     for (name, node) in all.rest() {
         let Some(by_locale) = cx.fields(node, "a message") else { continue };
-        let mut drafts = Vec::new();
+        let (mut drafts, before) = (Vec::new(), cx.faults.len());
         for (locale, node) in by_locale.rest() {
             if !is_locale(&locale.value) {
                 let fact = format!("`{}` is no locale", locale.value);
                 cx.fault(locale.at, "bad-locale", (fact, "write a locale such as `en` or `de-CH`"));
                 continue;
             }
-            let Some(fields) = cx.fields(node, "a message's texts") else { continue };
+            let Some(fields) = cx.fields(node, "a message's text") else { continue };
             drafts.extend(draft(cx, &locale.value, fields));
+        }
+        if drafts.is_empty() && cx.faults.len() == before {
+            let fact = format!("message `{}` has no text", name.value);
+            cx.fault(name.at, "no-locale", (fact, "add `en:` with `title:` and `body:`"));
         }
         messages.extend(message(cx, name, drafts));
     }
@@ -82,6 +86,14 @@ fn draft(cx: &mut Reading<'_>, locale: &str, mut fields: Fields<'_>) -> Option<D
 
 fn message(cx: &mut Reading<'_>, name: &Spot<String>, drafts: Vec<Draft>) -> Option<Message> {
     let sound_until = cx.faults.len();
+    if let Some(with) = drafts.iter().find(|draft| draft.several.is_some()) {
+        for draft in drafts.iter().filter(|draft| draft.several.is_none()) {
+            let at = draft.lines.first().map_or(name.at, |(_, title)| title.at);
+            let fact =
+                format!("`{}` has no words for several changes, and `{}` has", draft.locale, with.locale);
+            cx.fault(at, "missing-several", (fact, format!("add `several:` to `{}`", draft.locale)));
+        }
+    }
     let mut environment = environment();
     let mut variables = Vec::new();
     let mut drawn = Vec::new();
@@ -117,8 +129,6 @@ fn message(cx: &mut Reading<'_>, name: &Spot<String>, drafts: Vec<Draft>) -> Opt
         })
         .collect();
     if cuts.is_empty() {
-        let fact = format!("message `{}` has no text", name.value);
-        cx.fault(name.at, "no-locale", (fact, "add `en:` with `title:` and `body:`"));
         return None;
     }
     let is_sound = cx.faults.len() == sound_until;
@@ -224,8 +234,13 @@ fn check_line(cx: &mut Reading<'_>, line: &Line, template: &str) {
         let fact = format!("{} characters stand in every push; at most {most} fit", line.fixed);
         cx.fault(at, "too-long", (fact, "shorten the text"));
     }
-    if line.part == Part::Title && line.source.value.trim().is_empty() {
-        cx.fault(at, "empty-text", ("the title is empty", "write a title"));
+    let of = match line.part {
+        Part::Title => Some("title"),
+        Part::Body => Some("body"),
+        Part::Link => None,
+    };
+    if let Some(of) = of.filter(|_| line.source.value.trim().is_empty()) {
+        cx.fault(at, "empty-text", (format!("the {of} is empty"), format!("write a {of}")));
     }
     let alone = is_insert(template);
     if line.part == Part::Link && !alone {

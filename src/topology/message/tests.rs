@@ -237,7 +237,7 @@ b:
     topology/messages/a.yaml:4:42: `plural` lacks the form `other` of `en` [plural-form] write `plural(one="# …", other="# …")`
     topology/messages/a.yaml:5:42: `plural` has no form `few` in `en` [plural-form] write `plural(one="# …", other="# …")`
     topology/messages/a.yaml:7:42: `plural` lacks the form `few` of `pl` [plural-form] write `plural(one="# …", few="# …", many="# …", other="# …")`
-    topology/messages/a.yaml:8:30: `plural` needs a whole number [plural-form] write `plural(one="# …", few="# …", many="# …", other="# …")`
+    topology/messages/a.yaml:8:30: `plural` needs a whole number [plural-form] give it a number: `event.count | plural(…)`, or of a list `event.names | length | plural(…)`
     topology/messages/a.yaml:10:43: `plural` does not know how `xx` counts [plural-form] write the message in a locale such as `en` or `de-CH`, or without `plural`
     topology/messages/a.yaml:13:28: unknown name `count` [unknown-variable] write it below `several:`, which says how many changes there are
     topology/messages/a.yaml:18:11: where a link leads is written, or the link is all of the event: no part of its host comes from one [bad-link] write the host, or `{{ event.entity.url }}` alone
@@ -295,11 +295,10 @@ d:
     topology/messages/a.yaml:5:34: `event.entity.url` may be absent [may-be-absent] write `event.entity.url | default("…")`, or put it into `{% if event.entity.url %}…{% endif %}`
     topology/messages/a.yaml:5:57: `event.node.name` is a text and cannot be shown like this [wrong-type] write `event.node.name` without the filter
     topology/messages/a.yaml:8:16: unknown name `node.name` [unknown-variable] write `event.node.name`
-    topology/messages/a.yaml:10:1: message `c` has no text [no-locale] add `en:` with `title:` and `body:`
     topology/messages/a.yaml:11:3: `english` is no locale [bad-locale] write a locale such as `en` or `de-CH`
     topology/messages/a.yaml:15:13: this `{{` is never closed [bad-template] write `{{ event.field }}`
     topology/messages/a.yaml:16:33: this is no template: unexpected end of variable block, expected identifier [bad-template] write `{{ event.field }}` or `{% if event.field %}…{% endif %}`
     topology/messages/a.yaml:17:11: a link opens only `http://` and `https://` addresses [bad-link] start the link with `https://`, or write `{{ event.entity.url }}`
-    topology/messages/a.yaml:18:5: unknown field `url` in a message's texts [unknown-field] write one of `title`, `body`, `link`, `several`
+    topology/messages/a.yaml:18:5: unknown field `url` in a message's text [unknown-field] write one of `title`, `body`, `link`, `several`
     "#);
 }

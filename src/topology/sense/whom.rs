@@ -1,0 +1,108 @@
+//! Whom: audiences that nobody can ever be in, whatever the directory holds.
+
+use super::super::fault::Spot;
+use super::super::plan::RulePlan;
+use super::super::rule::Rule;
+use super::super::schedule::To;
+use super::Noting;
+use crate::event::Audience;
+
+// === impl Noting ===
+
+impl Noting<'_> {
+    /// Whom the rule speaks to and never speaks to at once.
+    pub(super) fn nobody_left(&mut self, rule: &Rule) {
+        let fallback = self.plan.fallback.iter().zip(&rule.fallback);
+        let first = self.plan.audience.iter().map(|text| (text, &rule.audience)).chain(fallback);
+        let others = rule.sayings.iter().filter_map(|saying| match &saying.to {
+            To::Other(audience) => Some(audience),
+            To::Audience | To::Told => None,
+        });
+        let later: Vec<&Spot<String>> = self.plan.others().collect();
+        for (text, audience) in first.chain(later.into_iter().zip(others)) {
+            if is_nobody(audience) {
+                let told = (
+                    "nobody can be in this: it asks for somebody and takes the same away",
+                    "take one of the two out, or join them with `||`",
+                );
+                self.fault(text.at, "nobody", told);
+            } else if let Some(never) = rule.never.as_ref().filter(|never| is_part(audience, never)) {
+                let fact = format!("nobody of these is ever told: `never` takes away `{never}`");
+                self.fault(text.at, "nobody", (fact, "name others here, or fewer in `never`"));
+            }
+        }
+    }
+}
+
+// === impl RulePlan ===
+
+impl RulePlan {
+    /// The texts of other audiences than the rule's own, in the order of its sayings.
+    fn others(&self) -> impl Iterator<Item = &Spot<String>> {
+        let ladders = self.remind.iter().flat_map(|ladder| {
+            let sayings = ladder.rungs.len() + usize::from(ladder.every.is_some());
+            std::iter::repeat_n(ladder.to.as_ref(), sayings)
+        });
+        let repeat = self.repeat.iter().map(|repeat| repeat.to.as_ref());
+        let steps = self.escalate.iter().map(|step| step.to.as_ref());
+        let closed = self.closed.iter().map(|closed| closed.to.as_ref());
+        let all = ladders.chain(repeat).chain(steps).chain(closed).flatten();
+        all.filter(|text| !["told", "unanswered"].contains(&text.value.as_str()))
+    }
+}
+
+/// Whether certainly nobody is in it: it asks for somebody and, beside, for who is not that.
+fn is_nobody(audience: &Audience) -> bool {
+    match audience {
+        Audience::All(parts) => {
+            let excluded = |part: &Audience| {
+                parts.iter().any(|not| matches!(not, Audience::Not(of) if is_part(part, of)))
+            };
+            parts.iter().any(|part| is_nobody(part) || excluded(part))
+        }
+        Audience::Any(parts) => !parts.is_empty() && parts.iter().all(is_nobody),
+        _ => false,
+    }
+}
+
+/// Whether certainly everybody of `part` is also in `whole`.
+fn is_part(part: &Audience, whole: &Audience) -> bool {
+    part == whole
+        || matches!(whole, Audience::Any(wholes) if wholes.iter().any(|whole| is_part(part, whole)))
+        || matches!(part, Audience::Any(parts) if !parts.is_empty() && parts.iter().all(|part| is_part(part, whole)))
+        || matches!(part, Audience::All(parts) if parts.iter().any(|part| is_part(part, whole)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::parse;
+
+    fn said(audience: &str) -> Audience {
+        parse(audience).unwrap()
+    }
+
+    #[test]
+    fn who_is_part_of_others_is_known_by_the_terms() {
+        let part = |part: &str, whole: &str| is_part(&said(part), &said(whole));
+        assert!(part("owner", "owner") && part("owner", "requester || owner"));
+        assert!(
+            part("owner && role:qa", "role:qa") && part("owner || role:qa", "role:qa || owner || role:x")
+        );
+        assert!(!part("owner || role:qa", "owner") && !part("owner", "owner && role:qa"));
+        assert!(!part("supervisor(owner)", "owner"), "somebody else");
+    }
+
+    #[test]
+    fn nobody_is_somebody_and_not_them() {
+        for (audience, nobody) in [
+            ("owner && !owner", true),
+            ("owner && role:qa && !(owner || role:x)", true),
+            ("(owner && !owner) || (role:qa && !role:qa)", true),
+            ("owner && !requester", false),
+            ("(owner && !owner) || role:qa", false),
+        ] {
+            assert_eq!(is_nobody(&said(audience)), nobody, "{audience}");
+        }
+    }
+}
