@@ -9,6 +9,7 @@ pub mod bind;
 pub mod copy;
 pub mod difference;
 pub mod expression;
+mod identity;
 pub mod key;
 mod line;
 pub mod load;

@@ -176,6 +176,9 @@ impl Roster {
         }
         match bound {
             Bound::Empty(_) => self.doubtful(doubt),
+            Bound::In(Table::Person, ids) if doubt == Doubt::In => {
+                ids.iter().flat_map(|id| self.called(id.trim())).map(Place::bit).collect()
+            }
             Bound::In(Table::Person, ids) => self.persons(ids),
             Bound::In(table, names) => self.table(*table).union(names) & border,
             Bound::Member(scope, ids, roles) => {
@@ -297,6 +300,9 @@ impl Roster {
         }
         match bound {
             Bound::Empty(_) => doubt == Doubt::In,
+            Bound::In(Table::Person, ids) if doubt == Doubt::In => {
+                ids.iter().any(|id| self.called(id.trim()).any(|called| called == place))
+            }
             Bound::In(Table::Person, ids) => self.is_named(ids, place),
             Bound::In(table, names) => {
                 self.table(*table).contains(names, place) && self.within(border, place)

@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use roaring::RoaringBitmap;
 
 use super::absence::Absence;
+use super::identity::hash;
 use super::table::{NameId, Names, Place, Table, Tree, point};
 use super::wishes::Wishes;
 use super::zones::{self, text};
@@ -24,7 +25,7 @@ pub(super) struct Roster {
     zone: Option<TimeZone>,
     seats: Vec<Seat>,
     free: Vec<Place>,
-    by_id: HashTable<Place>,
+    pub(super) by_id: HashTable<Place>,
     texts: Names,
     pub(super) roles: Table,
     pub(super) parties: Table,
@@ -385,9 +386,4 @@ fn move_in(was: Option<NameId>, is: Option<NameId>, mut step: impl FnMut(NameId,
     if let Some(is) = is {
         step(is, true);
     }
-}
-
-fn hash(user_id: &str) -> u64 {
-    // Stable and unseeded: the ids come from the organisation's own directory, not from strangers.
-    xxhash_rust::xxh3::xxh3_64(user_id.as_bytes())
 }
