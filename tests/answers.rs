@@ -195,6 +195,8 @@ fn what_is_no_answer_is_refused_with_a_stable_word_and_what_comes_too_late_with_
     assert_eq!(rig.post(&asked("x", "approve")), (400, "bad_token".to_owned()));
     assert_eq!(rig.post(&asked(&forged, "approve")), (401, "forged_token".to_owned()));
     assert_eq!(rig.post(&asked(&good, "perhaps")), (422, "unknown_answer".to_owned()));
+    let endless = json!({ "reply_token": good, "answer": "approve", "comment": "a".repeat(70_000) });
+    assert_eq!(rig.post(&endless), (413, "too_large".to_owned()));
     let old = rig.token("da-3-change", Span::from_millis(-1));
     assert_eq!(rig.post(&asked(&old, "approve")), (410, "expired".to_owned()));
     let gone = rig.token("no-such-rule", day);

@@ -11,7 +11,7 @@ mod town;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use bugle::event::answer::Answer;
+use bugle::event::answer::{Answer, Returned};
 use bugle::event::notice::Verb;
 use bugle::event::{Ending, Occasion, Person, Reason, Span, Timestamp};
 use bugle::flow::line::{Heard, Line};
@@ -25,9 +25,12 @@ struct Story {
     now: Timestamp,
     transcript: String,
     number: u32,
-    /// What each person was last asked: subject, rule, conversation, occasion.
-    asked: BTreeMap<String, (String, String, u128, Occasion)>,
+    /// What each person was last asked.
+    asked: BTreeMap<String, Asked>,
 }
+
+/// Subject, rule, conversation, occasion.
+type Asked = (String, String, u128, Occasion);
 
 fn person(user: &str, role: &str, manager: &str) -> Person {
     Person {
@@ -74,7 +77,7 @@ impl Story {
         self.answer_as(person, verb, asked)
     }
 
-    fn answer_as(&mut self, person: &str, verb: Verb, asked: (String, String, u128, Occasion)) -> &mut Self {
+    fn answer_as(&mut self, person: &str, verb: Verb, asked: Asked) -> &mut Self {
         let (subject, rule, conversation, occasion) = asked;
         self.number += 1;
         let response_id = format!("r{}", self.number);
@@ -90,6 +93,17 @@ impl Story {
         };
         let to = (subject.as_str(), rule.as_str());
         let heard = self.town.look(|world| self.line.answer(self.now, &answer, to, world));
+        self.note(heard);
+        self
+    }
+
+    /// The source system does not carry out what a person answered to this.
+    fn refused(&mut self, (person, verb): (&str, Verb), why: &str, asked: &Asked) -> &mut Self {
+        let (subject, rule, conversation, _) = asked;
+        let (response_id, tenant, conversation) = ("r", "acme", *conversation);
+        let returned = Returned { response_id, tenant, conversation, person, verb, why, at: self.now };
+        let to = (subject.as_str(), rule.as_str());
+        let heard = self.town.look(|world| self.line.take_back(self.now, &returned, to, world));
         self.note(heard);
         self
     }
@@ -440,7 +454,7 @@ fn the_first_decision_wins_and_the_others_hear_that_it_was_made() {
     01-05 14:00 da-3-change: Entschieden: Approve the supply agreement -> mara.weber
     01-05 14:00 da-3-change <- jonas.klein approve
     01-05 14:00 da-3-change <- mara.weber refused: already_answered
-    01-05 14:01 da-3-change <- jonas.klein refused: already_answered
+    01-05 14:01 da-3-change <- jonas.klein refused: repeated
     ");
 }
 
@@ -472,8 +486,7 @@ fn who_was_not_asked_or_may_not_decide_or_comes_from_another_round_is_refused() 
     01-05 10:02 ec-7-decide <- jonas.klein refused: superseded
     01-05 10:02 ec-7-decide: Erledigt: Check -> jonas.klein
     01-05 10:02 ec-7-decide <- mara.weber approve
-    01-05 15:00 ec-3-sla: Fällig: Check -> mara.weber
-    01-05 18:12 ec-7-decide <- mara.weber refused: already_answered
+    01-05 18:12 ec-7-decide <- mara.weber refused: repeated
     ");
 }
 
@@ -540,5 +553,64 @@ fn the_fifth_refusal_in_ten_minutes_is_told_once_an_hour() {
     insta::assert_snapshot!(story.told(), @r"
     01-05 09:04 ec-6-access: Repeated refusals: Lease -> omar.haddad ravi.patel
     01-05 10:04 ec-6-access step-1: nobody
+    ");
+}
+
+#[test]
+fn a_decision_that_its_system_has_no_room_for_decides_nothing_and_the_next_one_counts() {
+    let request =
+        || json!({ "data": { "request_id": "C", "assignees": ["ben.koch"], "requester": "mia.lang" } });
+    let mut story = Story::new();
+    story.event("devadmin.change.requested", request()).pass("1h");
+    let asked = story.asked["jonas.klein"].clone();
+    story.answer("jonas.klein", Verb::Approve).pass("1m");
+    story.refused(("jonas.klein", Verb::Approve), "not_assignee", &asked).pass("4h");
+    story.answer_as("mara.weber", Verb::Reject, asked).pass("30h");
+    insta::assert_snapshot!(story.told(), @r"
+    01-05 09:00 da-3-change: Ihre Freigabe: Approve the supply agreement -> jonas.klein mara.weber
+    01-05 10:00 da-3-change: Entschieden: Approve the supply agreement -> mara.weber
+    01-05 10:00 da-3-change <- jonas.klein approve
+    01-05 10:01 da-3-change: Nicht ausgeführt: Supply agreement Weber GmbH -> jonas.klein mara.weber
+    01-05 13:00 da-3-change: Ihre Freigabe: Approve the supply agreement -> jonas.klein mara.weber
+    01-05 14:01 da-3-change: Entschieden: Approve the supply agreement -> jonas.klein
+    01-05 14:01 da-3-change <- mara.weber reject
+    ");
+}
+
+#[test]
+fn who_was_not_quick_enough_in_the_system_hears_so_alone_and_it_stays_decided() {
+    let request =
+        || json!({ "data": { "request_id": "C", "assignees": ["ben.koch"], "requester": "mia.lang" } });
+    let mut story = Story::new();
+    story.event("devadmin.change.requested", request()).pass("1h");
+    let asked = story.asked["jonas.klein"].clone();
+    story.answer("jonas.klein", Verb::Approve).pass("1m");
+    story.refused(("jonas.klein", Verb::Approve), "already_decided", &asked).pass("1m");
+    story.answer_as("mara.weber", Verb::Reject, asked).pass("30h");
+    insta::assert_snapshot!(story.told(), @r"
+    01-05 09:00 da-3-change: Ihre Freigabe: Approve the supply agreement -> jonas.klein mara.weber
+    01-05 10:00 da-3-change: Entschieden: Approve the supply agreement -> mara.weber
+    01-05 10:00 da-3-change <- jonas.klein approve
+    01-05 10:01 da-3-change: Nicht ausgeführt: Supply agreement Weber GmbH -> jonas.klein
+    01-05 10:02 da-3-change <- mara.weber refused: already_answered
+    ");
+}
+
+#[test]
+fn a_task_that_must_be_signed_goes_on_in_every_rule_until_it_is_done() {
+    let mut asked = task(Some("2026-01-05T15:00:00Z"));
+    asked["action"] = json!({ "ref": "a", "options": ["approve", "acknowledge"], "answer_by": null });
+    let mut story = Story::new();
+    story.event("xecm.task.assigned", asked).pass("1m");
+    let first = story.asked["jonas.klein"].clone();
+    story.answer("jonas.klein", Verb::Approve).pass("1m");
+    story.refused(("jonas.klein", Verb::Approve), "needs_signature", &first).pass("11h");
+    insta::assert_snapshot!(story.told(), @r"
+    01-05 09:00 ec-7-decide: Ihre Entscheidung: Berth contract -> jonas.klein
+    01-05 09:01 ec-7-decide <- jonas.klein approve
+    01-05 09:01 ec-7-decide closed: nobody
+    01-05 09:02 ec-7-decide: Nicht ausgeführt: Supply agreement Weber GmbH -> jonas.klein
+    01-05 15:00 ec-3-sla: Fällig: Check -> jonas.klein
+    01-05 19:00 ec-3-sla: Überfällig: Check -> clara.stein
     ");
 }

@@ -211,14 +211,17 @@ fn looking_at_a_link_changes_nothing_and_a_click_decides_once() {
     let (status, page) = rig.click(&with(&mine, "approve", "jonas.klein"));
     assert_eq!(status, 200, "{page}");
     assert!(page.contains("jonas.klein answered at"), "{page}");
+    // Who clicks again hears the same; who changes their mind hears that they were first.
     let (status, page) = rig.click(&with(&mine, "approve", "jonas.klein"));
+    assert!(status == 200 && page.contains("jonas.klein has answered already: <b>approve</b>"), "{page}");
+    let (status, page) = rig.click(&with(&mine, "reject", "jonas.klein"));
     assert_eq!(status, 409, "{page}");
     assert!(page.contains("already answered by you at") && page.contains(": approve"), "{page}");
     let (status, page) = rig.click(&with(&other, "reject", "mara.weber"));
     assert_eq!(status, 409, "{page}");
     assert!(page.contains("already answered by jonas.klein at") && page.contains(": approve"), "{page}");
     rig.until("the books close", |books| {
-        books.answers.accepted == 1 && books.answers.refused == 2 && books.close()
+        books.answers.accepted == 1 && books.answers.refused == 3 && books.close()
     });
     rig.app.stop();
 }
@@ -290,9 +293,59 @@ fn fifty_who_acknowledge_at_once_are_fifty_and_each_once() {
         people.iter().zip(&links).map(|(person, link)| with(link, "acknowledge", person)).collect();
     assert_eq!(rig.at_once(&clicks), vec![200; 50]);
     let (status, page) = rig.click(&clicks[0]);
-    assert!(status == 409 && page.contains("you have answered already"), "{page}");
+    assert!(status == 200 && page.contains("p0 has answered already"), "{page}");
     rig.until("the books close", |books| {
         books.answers.accepted == 50 && books.answers.refused == 1 && books.close()
     });
+    rig.app.stop();
+}
+
+#[test]
+fn twenty_clicks_of_one_link_at_once_are_one_decision_and_twenty_successes() {
+    let mut rig = Rig::new(LinkIdentity::Header, &[]);
+    rig.publish("devadmin.change.requested", &request());
+    rig.until("both approvers are asked", |books| books.tellings.told == 2);
+    let (mine, other) = (rig.link("jonas.klein"), rig.link("mara.weber"));
+    let clicks: Vec<_> = (0..20).map(|_| with(&mine, "approve", "jonas.klein")).collect();
+    assert_eq!(rig.at_once(&clicks), vec![200; 20]);
+    assert_eq!(
+        rig.click(&with(&other, "approve", "mara.weber")).0,
+        409,
+        "the same word, but another person's"
+    );
+    rig.until("the books close", |books| {
+        books.answers.accepted == 1 && books.answers.refused == 20 && books.close()
+    });
+    rig.app.stop();
+}
+
+#[test]
+fn who_answers_another_rule_s_push_of_a_decided_task_hears_who_was_first() {
+    let mut rig = Rig::new(LinkIdentity::Header, &[]);
+    // It is asked for as a task, and a moment later as one that is overdue.
+    let task = json!({
+        "occurred_at": clock::now().to_string(),
+        "due_at": (clock::now() + Span::from_secs(1)).to_string(),
+        "severity": "high",
+        "action": { "ref": "9-9-1", "options": ["approve", "reject"], "answer_by": null },
+        "data": {
+            "process_id": "9", "task_id": "1", "signature_required": false, "initiator": "tom.berger",
+            "assignees": [{ "user_id": "jonas.klein" }, { "user_id": "mara.weber" }],
+            "manager": null, "backup": null,
+        },
+    });
+    rig.publish("xecm.task.assigned", &task);
+    rig.until("both hear that it is overdue", |books| books.tellings.told == 2);
+    let (mine, late) = (rig.link("jonas.klein"), rig.link("mara.weber"));
+    let keys = wiring::keys(&rig.config).unwrap();
+    let token = late.rsplit('/').next().unwrap();
+    let mut claims = keys.verify(token, clock::now()).unwrap();
+    assert_eq!(claims.rule, "ec-3-sla");
+    claims.rule = "ec-7-decide".to_owned();
+    let other = late.replace(token, &keys.sign(keys.current(), &claims).unwrap());
+    assert_eq!(rig.click(&with(&mine, "approve", "jonas.klein")).0, 200);
+    let (status, page) = rig.click(&with(&other, "reject", "mara.weber"));
+    assert_eq!(status, 409, "{page}");
+    assert!(page.contains("already answered by jonas.klein at"), "{page}");
     rig.app.stop();
 }

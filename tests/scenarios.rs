@@ -179,7 +179,7 @@ fn every_fault_of_a_scenario_is_told_at_once_where_it_stands() {
     35:19 no rule is called `ec-4-safty`; write `ec-4-safety`
     35:63 unknown field `mesages` in a reload; write `messages`
     36:19 these rules would be refused: topology/xecm.yaml: `urgent` is none of `low`, `normal`, `high`, `critical`; write one of `low`, `normal`, `high`, `critical`
-    37:19 these rules would be refused: topology/xecm.yaml: `ec-3-sla` counts by other fields than before: what it has open would never be closed; give the changed rule a new id, and keep the old one until nothing of it is open
+    37:19 these rules would be refused: topology/bws.yaml: `bw-2-approval` counts by other fields than before: what it has open would never be closed; give the changed rule a new id, and keep the old one until nothing of it is open
     38:19 nothing is otherwise; write `rules:` and, under a rule's id, what changes in it
     39:19 `7` stands where a folder or file with rules, or `{ rules: { ID: … } }` should; write a folder or file with rules, or `{ rules: { ID: … } }`
     ");

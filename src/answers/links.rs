@@ -169,7 +169,7 @@ impl Door {
         let now = clock::now();
         let Opened { claims, rule, generation, identity } = self.open(token, headers, now)?;
         let bad = |told: String| Refused::new(StatusCode::BAD_REQUEST, "bad_request", told);
-        let Form(clicked) = clicked.map_err(|error| bad(error.body_text()))?;
+        let Form(clicked) = clicked.map_err(|why| Refused::unread(why.status(), why.body_text()))?;
         if matches!(identity, Identity::Link) && clicked.me != "yes" {
             return Err(bad(format!("confirm that you are {}: go back and tick the box", claims.person)));
         }
@@ -190,6 +190,10 @@ impl Door {
             let Some(decision) = ended().filter(|decision| decision.number > before) else { continue };
             return match decision.refused {
                 None => Ok(page(StatusCode::OK, "Thank you", &Asks::taken(&claims, verb, decision.at))),
+                // Who clicks twice has answered once, and that is what they hear both times.
+                Some(word) if word == "repeated" => {
+                    Ok(page(StatusCode::OK, "Thank you", &Asks::taken_before(&claims, verb)))
+                }
                 Some(word) => Err(self.refused(&claims, &rule, &word)),
             };
         }
@@ -202,7 +206,6 @@ impl Door {
             "already_answered" => {
                 (StatusCode::CONFLICT, "already_answered", self.who_was_first(claims, rule))
             }
-            "repeated" => (StatusCode::CONFLICT, "repeated", "you have answered already".to_owned()),
             "closed" => {
                 (StatusCode::GONE, "closed", "it is closed, and waits for no answer any more".to_owned())
             }
@@ -232,9 +235,15 @@ impl Door {
 
     /// The decision about the matter that this instance saw last.
     fn decided(&self, claims: &Claims, rule: &Rule) -> Option<(Counted, &'static str)> {
-        let deciding = Verb::ALL.into_iter().filter(|verb| rule.stop(*verb) == Stop::All);
-        let about = (claims.tenant.as_str(), claims.subject.as_str(), rule.id.as_str());
-        self.board.answers.counted(about, deciding.map(Verb::as_str))
+        let rules = self.rules.newest();
+        // It may have been decided where another rule asked.
+        let asking = std::iter::once(rule).chain(rules.deciding_with(rule));
+        let counted = asking.filter_map(|rule| {
+            let deciding = Verb::ALL.into_iter().filter(|verb| rule.stop(*verb) == Stop::All);
+            let about = (claims.tenant.as_str(), claims.subject.as_str(), rule.id.as_str());
+            self.board.answers.counted(about, deciding.map(Verb::as_str))
+        });
+        counted.max_by_key(|(first, _)| first.at)
     }
 
     /// How it ended, where nothing is waited for any more: somebody decided, or the person has said their word.

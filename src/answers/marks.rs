@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
@@ -16,7 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::links::same;
-use super::{Door, Refused};
+use super::{Body, Door, Refused, whole};
 use crate::broker::Outgoing;
 use crate::clock;
 use crate::event::receipt::Mark;
@@ -43,19 +42,23 @@ struct Back {
 }
 
 /// `POST /v1/push-status`.
-pub(super) async fn status(State(door): State<Door>, headers: HeaderMap, body: Bytes) -> Response {
-    match door.take_status(&headers, &body).await {
-        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+pub(super) async fn status(State(door): State<Door>, headers: HeaderMap, body: Body) -> Response {
+    match whole(body) {
+        Ok(body) => done(door.take_status(&headers, &body).await),
         Err(refused) => refused.into_response(),
     }
 }
 
 /// `POST /v1/devices`.
-pub(super) async fn device(State(door): State<Door>, headers: HeaderMap, body: Bytes) -> Response {
-    match door.take_device(&headers, &body).await {
-        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+pub(super) async fn device(State(door): State<Door>, headers: HeaderMap, body: Body) -> Response {
+    match whole(body) {
+        Ok(body) => done(door.take_device(&headers, &body).await),
         Err(refused) => refused.into_response(),
     }
+}
+
+fn done(taken: Result<(), Refused>) -> Response {
+    taken.map_or_else(IntoResponse::into_response, |()| StatusCode::NO_CONTENT.into_response())
 }
 
 // === impl Door ===

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
@@ -111,14 +112,25 @@ pub async fn serve(
 }
 
 /// `POST /v1/answers`.
-async fn answer(State(door): State<Door>, headers: HeaderMap, body: Bytes) -> Response {
-    match door.take_in(&headers, &body, clock::now()).await {
+async fn answer(State(door): State<Door>, headers: HeaderMap, body: Body) -> Response {
+    let taken_in = match whole(body) {
+        Ok(body) => door.take_in(&headers, &body, clock::now()).await,
+        Err(refused) => Err(refused),
+    };
+    match taken_in {
         Ok(response_id) => {
             let said = json!({ "response_id": response_id, "status": "received" }).to_string();
             (StatusCode::ACCEPTED, [(CONTENT_TYPE, "application/json")], said).into_response()
         }
         Err(refused) => refused.into_response(),
     }
+}
+
+/// A request's body, or why there is none.
+type Body = Result<Bytes, BytesRejection>;
+
+fn whole(body: Body) -> Result<Bytes, Refused> {
+    body.map_err(|why| Refused::unread(why.status(), why.body_text()))
 }
 
 // === impl Door ===
@@ -269,6 +281,16 @@ fn id_of(token: &str, verb: Verb) -> String {
 impl Refused {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into() }
+    }
+
+    /// A request that could not be read to its end.
+    fn unread(status: StatusCode, why: String) -> Self {
+        match status {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                Self::new(status, "too_large", "the request is larger than anything that is taken in here")
+            }
+            _ => Self::new(StatusCode::BAD_REQUEST, "bad_request", why),
+        }
     }
 
     fn no_answer(word: &str) -> Self {

@@ -128,6 +128,12 @@ impl Asks<'_> {
         format!("<p>{who} answered at {}: <b>{word}</b>. You can close this page.</p>", moment(at))
     }
 
+    /// The same answer of the same person counted before.
+    pub(super) fn taken_before(claims: &Claims, verb: Verb) -> String {
+        let (who, word) = (escape(&claims.person), verb.as_str().replace('_', " "));
+        format!("<p>{who} has answered already: <b>{word}</b>. It counts once. You can close this page.</p>")
+    }
+
     /// Nobody knows yet.
     pub(super) fn waiting(verb: Verb) -> String {
         let word = verb.as_str().replace('_', " ");

@@ -129,7 +129,9 @@ impl Codec {
         let payload = match format {
             Format::Avro => Cow::Borrowed(payload),
             _ if payload.is_empty() => return Err(Fault::new(Code::EmptyValue, "").into()),
-            Format::Answer => return Err(Fault::new(Code::BadMagic, "an answer is no change").into()),
+            Format::Answer | Format::Returned => {
+                return Err(Fault::new(Code::BadMagic, "an answer is no change").into());
+            }
             Format::CloudEvent => Cow::Owned(cloud_events::structured(&self.schemas, source, payload)?),
             Format::CloudEventBinary => {
                 Cow::Owned(cloud_events::binary(&self.schemas, source, headers, payload)?)

@@ -99,6 +99,25 @@ impl Proof {
     }
 }
 
+/// An answer that counted and that its source system did not carry out, on its way back to the subject.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Returned<'a> {
+    /// The answer's id.
+    pub response_id: &'a str,
+    /// Whose data.
+    pub tenant: &'a str,
+    /// The round of the conversation that asked.
+    pub conversation: u128,
+    /// Who answered.
+    pub person: &'a str,
+    /// What they answered.
+    pub verb: Verb,
+    /// Why not: one of [`super::write_back::REFUSALS`] or [`super::write_back::DEAD`].
+    pub why: &'a str,
+    /// When that was known.
+    pub at: Timestamp,
+}
+
 // === impl Answer ===
 
 impl<'a> Answer<'a> {
@@ -116,15 +135,8 @@ impl<'a> Answer<'a> {
 
     /// The same, and how it was proven.
     #[must_use]
-    pub fn proven(&self, proof: &Proof, source: Source, (subject, rule): (&str, &str)) -> Vec<u8> {
-        let payload = self.write();
-        let at = Coordinates { source, partition: -1, offset: 0 };
-        let (appended_at, format) = (self.received_at, Format::Answer);
-        let (rules, headers) = (vec![rule], proof.headers());
-        let item = SubjectItem { at, appended_at, subject, rules, format, headers, payload: &payload };
-        let mut bytes = item.beginning(Vec::with_capacity(256 + payload.len()));
-        bytes.extend_from_slice(&payload);
-        bytes
+    pub fn proven(&self, proof: &Proof, source: Source, about: (&str, &str)) -> Vec<u8> {
+        item((Format::Answer, self.received_at), source, about, (proof.headers(), &self.write()))
     }
 
     /// Reads what [`Answer::write`] wrote.
@@ -134,4 +146,37 @@ impl<'a> Answer<'a> {
     pub fn read(bytes: &'a [u8]) -> Result<Self, Unread> {
         take(bytes).map(|(answer, _)| answer)
     }
+}
+
+// === impl Returned ===
+
+impl<'a> Returned<'a> {
+    /// The item of `bugle.subjects` that carries it to the subject and the rule that asked.
+    #[must_use]
+    pub fn item(&self, source: Source, about: (&str, &str)) -> Vec<u8> {
+        let payload = append(self, Vec::with_capacity(128));
+        item((Format::Returned, self.at), source, about, (Vec::new(), &payload))
+    }
+
+    /// Reads the payload of [`Returned::item`].
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn read(bytes: &'a [u8]) -> Result<Self, Unread> {
+        take(bytes).map(|(returned, _)| returned)
+    }
+}
+
+/// An item of `bugle.subjects` that carries no change.
+fn item(
+    (format, appended_at): (Format, Timestamp),
+    source: Source,
+    (subject, rule): (&str, &str),
+    (headers, payload): (Vec<(&str, &[u8])>, &[u8]),
+) -> Vec<u8> {
+    let (at, rules) = (Coordinates { source, partition: -1, offset: 0 }, vec![rule]);
+    let item = SubjectItem { at, appended_at, subject, rules, format, headers, payload };
+    let mut bytes = item.beginning(Vec::with_capacity(256 + payload.len()));
+    bytes.extend_from_slice(payload);
+    bytes
 }

@@ -38,6 +38,8 @@ pub enum Format {
     CloudEventBinary,
     /// No change but a person's [`super::answer::Answer`].
     Answer,
+    /// No change but an answer that was not carried out: [`super::answer::Returned`].
+    Returned,
 }
 
 /// One change on its way to a subject.

@@ -137,6 +137,12 @@ impl Verb {
     pub const ALL: [Self; 5] =
         [Self::Approve, Self::Reject, Self::Acknowledge, Self::RequestInfo, Self::FollowUp];
 
+    /// Whether it decides the matter: it can be said once.
+    #[must_use]
+    pub const fn decides(self) -> bool {
+        matches!(self, Self::Approve | Self::Reject)
+    }
+
     /// `approve`, `reject`, `acknowledge`, `request_info` or `follow_up`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

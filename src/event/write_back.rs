@@ -99,6 +99,9 @@ pub const REFUSALS: [&str; 6] = [
     "gone",
 ];
 
+/// Of these refusals, nothing was decided anywhere: the thing is still open in its system.
+pub const STILL_OPEN: [&str; 3] = ["not_assignee", "unsupported_action", "needs_signature"];
+
 /// Why an answer is given up. The words are stable, and codes of dead letters.
 pub const DEAD: [&str; 4] =
     ["write-back-unreadable", "write-back-incomplete", "write-back-rejected", "write-back-gave-up"];

@@ -120,6 +120,9 @@ impl Talks {
             for whom in given.over(rule.stop(answer.verb), form) {
                 over(&talk, (answer.tenant, &rule.id), whom, (voice, out));
             }
+            if answer.verb.decides() && rule.stop(answer.verb) == Stop::All {
+                self.end_others(&given, (rule, &mut talk), (voice, world), out);
+            }
             given.stop(&mut talk, &mut matter, (rule, form));
             if talk.id == 0 || talk.is_closing() {
                 mute::end(rule, (key, &talk.each), out);
@@ -142,8 +145,10 @@ impl Given<'_> {
     /// none needs none: there is nothing to stop.
     fn without_talk(&self, rule: &Rule, matter: &Matter<'_>) -> Option<Refusal> {
         let decided = matter.decided.as_ref();
-        if decided.is_some_and(|decided| decided.conversation == self.answer.conversation) {
-            return Some(Refusal::AlreadyAnswered);
+        if let Some(decided) = decided.filter(|decided| decided.conversation == self.answer.conversation) {
+            // Who says again what they decided has been heard.
+            let same = decided.by == self.answer.person && decided.verb == self.answer.verb;
+            return Some(if same { Refusal::Repeated } else { Refusal::AlreadyAnswered });
         }
         if !rule.converses() && self.answer.verb == Verb::Acknowledge {
             return None;
@@ -184,16 +189,16 @@ impl Given<'_> {
     }
 
     /// What the answer ends.
-    fn stop(
+    fn stop<'m>(
         &self,
-        talk: &mut Conversation<'_>,
-        matter: &mut Matter<'_>,
+        talk: &mut Conversation<'m>,
+        matter: &mut Matter<'m>,
         (rule, form): (&Rule, Option<&KindRule>),
     ) {
-        let Answer { person, verb, conversation, .. } = *self.answer;
+        let Answer { person, verb, .. } = *self.answer;
         match rule.stop(verb) {
             Stop::All => {
-                matter.decided = Some(Decided { conversation, by: person.to_owned(), verb, at: self.now });
+                self.decide(rule, talk, matter);
                 // Who decided need not be told that it was decided.
                 talk.told.iter_mut().for_each(|audience| leave_out(audience, person));
                 talk.armed.clear();
@@ -215,6 +220,13 @@ impl Given<'_> {
             }
             Stop::None => {}
         }
+    }
+
+    /// Remembers the decision that ends a conversation.
+    pub(super) fn decide<'m>(&self, rule: &Rule, talk: &Conversation<'m>, matter: &mut Matter<'m>) {
+        let (by, verb, conversation) = (self.answer.person.to_owned(), self.answer.verb, talk.id);
+        matter.decided = Some(Decided { conversation, by, verb, at: self.now });
+        matter.ended = rule.writes_back().then(|| talk.clone());
     }
 
     fn accept(&self, rule: &Rule, out: &mut Outbox) {

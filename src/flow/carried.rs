@@ -1,8 +1,12 @@
 //! Carried: the verdicts on answers that were to be carried into a source system.
 
+use crate::event::answer::Returned;
+use crate::event::frame::FrameHead;
 use crate::event::record::Input;
 use crate::event::write_back::{Carried, WriteBack};
-use crate::event::{Coordinates, Ending, Incoming, Source, Timestamp, Verdict};
+use crate::event::{Coordinates, Ending, Incoming, Outgoing, Source, SubjectKey, Timestamp, Topic, Verdict};
+
+use super::{World, frames};
 
 /// How an answer ended.
 pub(super) fn verdict(now: Timestamp, answer: &WriteBack, carried: Carried) -> Verdict {
@@ -19,6 +23,33 @@ pub(super) fn verdict(now: Timestamp, answer: &WriteBack, carried: Carried) -> V
         people: vec![answer.responder.clone()],
         asked: None,
     }
+}
+
+/// That it was not carried out, for the subject that asked; `None` where it was.
+pub(super) fn returned(
+    (at, world): (Timestamp, &World<'_>),
+    answer: &WriteBack,
+    carried: &Carried,
+) -> Option<Outgoing> {
+    let (Carried::Refused(why) | Carried::Dead(why)) = carried else { return None };
+    let item = Returned {
+        response_id: &answer.response_id,
+        tenant: &answer.tenant,
+        conversation: answer.conversation,
+        person: &answer.responder,
+        verb: answer.verb,
+        why,
+        at,
+    }
+    .item(answer.source, (&answer.subject, &answer.rule));
+    let head = FrameHead { generation: world.topology.generation, ..FrameHead::default() };
+    Some(Outgoing {
+        topic: Topic::Subjects,
+        partition: Some(SubjectKey(answer.subject.clone()).partition(world.plan.subjects)),
+        key: None,
+        value: Some(frames::single(&head, &item).into()),
+        headers: Vec::new(),
+    })
 }
 
 /// The verdict of a record that cannot be read: it lies in the dead letters.

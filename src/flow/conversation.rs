@@ -16,11 +16,14 @@ use crate::event::frame::{SubjectItem, append, take};
 use crate::event::notice::Verb;
 use crate::event::{BoundAudience, SubjectKey, Timestamp};
 use crate::store::keyed::{NEVER, Second};
+use crate::topology::message::ANSWER;
 
 use super::memory::BrokenMemory;
 
-/// The format this version writes; of a later one it reads nothing.
+/// The format of an entry; of a later one this version reads nothing.
 const VERSION: u8 = 3;
+/// An entry behind whose matter stands the conversation that a decision ended.
+const WITH_ENDED: u8 = 4;
 /// The bytes of a due second, and of a checksum.
 const FOUR: usize = size_of::<u32>();
 
@@ -43,6 +46,9 @@ pub struct Matter<'a> {
     /// The conversations, one for each value of the rule's `each`.
     #[serde(borrow)]
     pub talks: Vec<Conversation<'a>>,
+    /// What the decision ended, as it was: the source system may have no room for it.
+    #[serde(skip)]
+    pub ended: Option<Conversation<'a>>,
 }
 
 /// One conversation.
@@ -153,7 +159,8 @@ impl<'a> Matter<'a> {
     #[must_use]
     pub fn new(rule: &'a str) -> Self {
         let rule = Cow::Borrowed(rule);
-        Self { rule, closed: None, decided: None, ends: Timestamp::default(), talks: Vec::new() }
+        let (closed, decided, ends, talks, ended) = Default::default();
+        Self { rule, closed, decided, ends, talks, ended }
     }
 
     /// Reads an entry in place.
@@ -162,8 +169,12 @@ impl<'a> Matter<'a> {
     /// [`BrokenMemory`].
     pub fn read(entry: &'a [u8]) -> Result<Self, BrokenMemory> {
         let (_, rest) = opened(entry)?;
-        match take(rest) {
-            Ok((matter, [])) => Ok(matter),
+        let (matter, behind) = take::<Self>(rest).map_err(|_| BrokenMemory::Damaged)?;
+        if entry.first() == Some(&VERSION) {
+            return if behind.is_empty() { Ok(matter) } else { Err(BrokenMemory::Damaged) };
+        }
+        match take(behind) {
+            Ok((ended, [])) => Ok(Self { ended: Some(ended), ..matter }),
             _ => Err(BrokenMemory::Damaged),
         }
     }
@@ -180,10 +191,13 @@ impl<'a> Matter<'a> {
     #[must_use]
     pub fn write(&self, mut bytes: Vec<u8>) -> Vec<u8> {
         let start = bytes.len();
-        bytes.push(VERSION);
+        bytes.push(if self.ended.is_some() { WITH_ENDED } else { VERSION });
         bytes.extend_from_slice(&self.due().to_le_bytes());
         bytes.extend_from_slice(&[0; FOUR]);
         let mut bytes = append(self, bytes);
+        if let Some(ended) = &self.ended {
+            bytes = append(ended, bytes);
+        }
         let (head, rest) = bytes[start + 1..].split_at(2 * FOUR);
         let sum = sum(&head[..FOUR], rest).to_le_bytes();
         bytes[start + 1 + FOUR..start + 1 + 2 * FOUR].copy_from_slice(&sum);
@@ -195,7 +209,8 @@ impl<'a> Matter<'a> {
     /// # Errors
     /// [`BrokenMemory`].
     pub fn subject(&self) -> Result<Option<SubjectKey>, BrokenMemory> {
-        let Some(talk) = self.talks.iter().find(|talk| !talk.item.is_empty()) else { return Ok(None) };
+        let mut talks = self.talks.iter().chain(&self.ended);
+        let Some(talk) = talks.find(|talk| !talk.item.is_empty()) else { return Ok(None) };
         let kept = talk.kept()?;
         let item = SubjectItem::read(&kept).map_err(|_| BrokenMemory::Damaged)?;
         Ok(Some(SubjectKey(item.subject.to_owned())))
@@ -204,7 +219,7 @@ impl<'a> Matter<'a> {
     /// The partitions of people that were told have become more; whether that changes anything.
     pub fn reach_more<I: Iterator<Item = i32>>(&mut self, becomes: impl Fn(i32) -> I) -> bool {
         let mut changed = false;
-        for talk in &mut self.talks {
+        for talk in self.talks.iter_mut().chain(&mut self.ended) {
             let more: Vec<i32> = talk.reached.iter().flat_map(|partition| becomes(*partition)).collect();
             let before = talk.reached.len();
             talk.reach(&more);
@@ -224,7 +239,7 @@ impl<'a> Matter<'a> {
 /// When an entry is due, and the matter in it.
 fn opened(entry: &[u8]) -> Result<(Second, &[u8]), BrokenMemory> {
     let (version, rest) = entry.split_first().ok_or(BrokenMemory::Damaged)?;
-    if *version != VERSION {
+    if ![VERSION, WITH_ENDED].contains(version) {
         return Err(BrokenMemory::Version(*version));
     }
     let (due, rest) = rest.split_first_chunk::<FOUR>().ok_or(BrokenMemory::Damaged)?;
@@ -240,6 +255,17 @@ fn opened(entry: &[u8]) -> Result<(Second, &[u8]), BrokenMemory> {
 pub(super) fn sum(due: &[u8], rest: &[u8]) -> u32 {
     xxhash_rust::xxh3::xxh3_64_with_seed(rest, due.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
         as u32
+}
+
+// === impl Decided ===
+
+impl Decided {
+    /// What a text may say of it, by name.
+    #[must_use]
+    pub fn said(&self) -> Vec<(&'static str, String)> {
+        let [by, verb, _] = ANSWER;
+        vec![(by, self.by.clone()), (verb, self.verb.as_str().to_owned())]
+    }
 }
 
 // === impl Conversation ===
@@ -394,6 +420,17 @@ mod tests {
     }
 
     #[test]
+    fn what_a_decision_ended_is_read_as_it_was_and_an_entry_without_it_is_as_it_always_was() {
+        let bytes = matter();
+        let mut decided = Matter::read(&bytes).unwrap();
+        assert_eq!((bytes[0], &decided.ended), (VERSION, &None));
+        decided.ended = decided.talks.pop();
+        let bytes = decided.write(Vec::new());
+        assert_eq!((bytes[0], Matter::read(&bytes)), (WITH_ENDED, Ok(decided)));
+        assert!((0..bytes.len()).all(|end| Matter::read(&bytes[..end]).is_err()));
+    }
+
+    #[test]
     fn the_partitions_that_heard_are_known_once_each() {
         let mut talk = Conversation::new(String::new());
         talk.reach(&[2, 0, 2]);
@@ -415,7 +452,7 @@ mod tests {
         }
         bytes.push(0);
         assert_eq!(Matter::read(&bytes), Err(BrokenMemory::Damaged), "something behind it");
-        bytes[0] = VERSION + 1;
-        assert_eq!(Matter::read(&bytes), Err(BrokenMemory::Version(VERSION + 1)));
+        bytes[0] = WITH_ENDED + 1;
+        assert_eq!(Matter::read(&bytes), Err(BrokenMemory::Version(WITH_ENDED + 1)));
     }
 }

@@ -126,9 +126,25 @@ impl Line {
         to: (&str, &str),
         world: &World<'_>,
     ) -> Heard {
+        let Some(rule) = world.topology.rule(to.1) else { return Heard::default() };
+        self.say(now, &answer.item(rule.source, to), world)
+    }
+
+    /// Feeds to the subject and the rule that asked that an answer was not carried out.
+    pub fn take_back(
+        &mut self,
+        now: Timestamp,
+        returned: &answer::Returned<'_>,
+        to: (&str, &str),
+        world: &World<'_>,
+    ) -> Heard {
+        let Some(rule) = world.topology.rule(to.1) else { return Heard::default() };
+        self.say(now, &returned.item(rule.source, to), world)
+    }
+
+    fn say(&mut self, now: Timestamp, item: &[u8], world: &World<'_>) -> Heard {
         let mut heard = Heard::default();
-        let Some(rule) = world.topology.rule(to.1) else { return heard };
-        let frame = frames::single(&FrameHead::default(), &answer.item(rule.source, to));
+        let frame = frames::single(&FrameHead::default(), item);
         let record = self.number(Topic::Subjects, now, frame.into());
         let mut flowing = step(&mut self.subject, now, &[record], world, &mut heard);
         flowing.extend(ring(&mut self.subject, now, world, &mut heard));

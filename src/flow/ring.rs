@@ -2,12 +2,12 @@
 
 use crate::codec::Unreadable;
 use crate::event::frame::SubjectItem;
-use crate::event::{Ending, Occasion, Reason, Span, Timestamp};
+use crate::event::{BoundAudience, Ending, Occasion, Reason, Span, Timestamp};
 use crate::store::keyed::Second;
 use crate::topology::KindRule;
 use crate::topology::schedule::{Purpose, Start, Timer};
 
-use super::conversation::{Armed, Conversation, Matter, What, second};
+use super::conversation::{Armed, Conversation, Decided, Matter, What, second};
 use super::due;
 use super::renew::{origin, renew};
 use super::talks::{Talks, lasts, told};
@@ -63,10 +63,11 @@ impl Talks {
                 self.kept.remove(key);
                 continue;
             }
-            let rule = matter.rule.clone();
+            let (rule, decided) = (matter.rule.clone(), &matter.decided);
             let rung = matter.talks.iter_mut().try_for_each(|talk| {
                 // Each leaves its verdicts before the next one may want something.
-                ring_one(talk, (key, &rule), (now, by), (voice, world), out)
+                let decided = decided.as_ref().filter(|decided| decided.conversation == talk.id);
+                ring_one(talk, ((key, decided), &rule), (now, by), (voice, world), out)
             });
             let lasts = world.topology.rule(&rule).is_some_and(|rule| lasts(rule));
             let gone = matter.talks.iter().filter(|talk| talk.id == 0);
@@ -84,7 +85,7 @@ impl Talks {
 /// What is due of one conversation. Nothing of it has happened when it wants something.
 fn ring_one(
     talk: &mut Conversation<'_>,
-    (matter, rule): (u128, &str),
+    ((matter, decided), rule): ((u128, Option<&Decided>), &str),
     (now, by): (Timestamp, Second),
     (voice, world): (&mut Voice, &World<'_>),
     out: &mut Outbox,
@@ -92,7 +93,7 @@ fn ring_one(
     if !talk.armed.iter().any(|armed| second(armed.due) <= by) {
         return Ok(());
     }
-    with_kept(talk, (matter, rule), (now, voice, world), out, |ringing, out| {
+    with_kept(talk, ((matter, decided), rule), (now, voice, world), out, |ringing, out| {
         while let Some(armed) = ringing.next(by) {
             out.tally.rung_late_ms.push(now.since(armed.due).millis().max(0));
             ringing.ring(armed, out);
@@ -115,13 +116,13 @@ pub(super) fn release(
         ringing.talk.let_go();
         ringing.tell(out);
     };
-    let _ = with_kept(talk, (matter, &next.rule.rule.id), (next.now, voice, world), out, told);
+    let _ = with_kept(talk, ((matter, None), &next.rule.rule.id), (next.now, voice, world), out, told);
 }
 
 /// Does something with a conversation and the change it keeps, where that can still be told.
 fn with_kept(
     talk: &mut Conversation<'_>,
-    (matter, rule): (u128, &str),
+    ((matter, decided), rule): ((u128, Option<&Decided>), &str),
     (now, voice, world): (Timestamp, &mut Voice, &World<'_>),
     out: &mut Outbox,
     act: impl FnOnce(&mut Ringing<'_, '_>, &mut Outbox),
@@ -156,7 +157,7 @@ fn with_kept(
         talk.armed.clear();
         return Ok(());
     }
-    act(&mut Ringing { matter, talk, hearing, voice, world }, out);
+    act(&mut Ringing { matter, talk, decided, hearing, voice, world }, out);
     Ok(())
 }
 
@@ -177,6 +178,8 @@ struct Ringing<'r, 't> {
     /// The key of what it is a conversation of.
     matter: u128,
     talk: &'r mut Conversation<'t>,
+    /// What ended it, where somebody's answer did.
+    decided: Option<&'r Decided>,
     hearing: Hearing<'r>,
     voice: &'r mut Voice,
     world: &'r World<'r>,
@@ -223,7 +226,8 @@ impl Ringing<'_, '_> {
             return out.verdicts.push(verdict);
         };
         let words = self.hearing.first(self.talk.id, count, self.hearing.now);
-        if self.speak(words, out) == Said::Told {
+        let meant = words.audience.clone();
+        if self.speak(&words, meant, out) == Said::Told {
             repeat_from(self.talk, self.hearing.rule, self.hearing.now);
         }
     }
@@ -246,22 +250,27 @@ impl Ringing<'_, '_> {
     }
 
     fn say(&mut self, (saying, occasion, round): (u16, Occasion, u32), out: &mut Outbox) -> Said {
-        let mut audience = self.hearing.audience(saying, &self.talk.told);
+        let meant = self.hearing.audience(saying, &self.talk.told);
+        let mut audience = meant.clone();
         if occasion != Occasion::Closed {
             // Who has answered for themselves is not reminded.
             self.talk.answered.iter().for_each(|person| leave_out(&mut audience, person));
         }
         let conversation = self.talk.id;
         let since = self.hearing.now;
-        self.speak(Words { saying, occasion, round, conversation, count: 1, since, audience }, out)
+        let decided = self.decided.filter(|_| occasion == Occasion::Closed);
+        let answer = decided.map(Decided::said).unwrap_or_default();
+        let words = Words { saying, occasion, round, conversation, count: 1, since, audience, answer };
+        self.speak(&words, meant, out)
     }
 
-    fn speak(&mut self, words: Words, out: &mut Outbox) -> Said {
-        let said = self.voice.say(&self.hearing, &words, self.world, out);
+    /// Says it, and remembers whom it was meant for: who had answered for themselves belongs to them, too.
+    fn speak(&mut self, words: &Words, meant: BoundAudience, out: &mut Outbox) -> Said {
+        let said = self.voice.say(&self.hearing, words, self.world, out);
         if said == Said::Told && words.occasion != Occasion::Closed {
             let zone = self.zone();
             self.talk.reach(self.voice.reached());
-            told(self.talk, words.audience, &self.hearing, &zone);
+            told(self.talk, meant, &self.hearing, &zone);
             mute::begin(&self.hearing, (self.matter, &self.talk.each), out);
         }
         said

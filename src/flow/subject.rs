@@ -4,7 +4,7 @@
 //! person lane ask again. It never renders a text and never looks at a person's preferences.
 
 use crate::codec::Unreadable;
-use crate::event::answer::Answer;
+use crate::event::answer::{Answer, Returned};
 use crate::event::frame::{Format, SubjectItem};
 use crate::event::redrive::REDRIVEN;
 use crate::event::{Change, Ending, Incoming, Occasion, Reason, Timestamp, Topic, Verdict, hash128};
@@ -60,8 +60,10 @@ impl SubjectLane {
         world: &World<'_>,
         out: &mut Outbox,
     ) -> Result<(), Want> {
-        if item.format == Format::Answer {
-            return self.take_answer(now, item, world, out);
+        match item.format {
+            Format::Answer => return self.take_answer(now, item, world, out),
+            Format::Returned => return self.take_back(now, item, world, out),
+            Format::Avro | Format::CloudEvent | Format::CloudEventBinary => {}
         }
         let change = match world.codec.decode(item.at.source, item.format, &item.headers, item.payload) {
             Ok(change) => change,
@@ -124,6 +126,23 @@ impl SubjectLane {
             return Ok(());
         };
         self.talks.answer(Given { now, item, answer: &answer }, (&mut self.voice, &mut self.seen), world, out)
+    }
+
+    /// An answer that its source system did not carry out.
+    fn take_back(
+        &mut self,
+        now: Timestamp,
+        item: &SubjectItem<'_>,
+        world: &World<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Want> {
+        match Returned::read(item.payload) {
+            Ok(returned) => self.talks.take_back((now, item, &returned), &mut self.voice, world, out),
+            Err(_) => {
+                bury(item, ("internal", "what came of an answer cannot be read"), None, out);
+                Ok(())
+            }
+        }
     }
 
     /// One rule and one change it wants, or that closes what it has open.

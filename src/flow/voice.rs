@@ -12,7 +12,7 @@ use crate::event::audience::{Bound, Table};
 use crate::event::frame::{FrameHead, SubjectItem};
 use crate::event::record::Header;
 use crate::event::{
-    Asked, BoundAudience, Change, Ending, Notice, NoticeId, Occasion, Over, Reason, Sealed, Timestamp,
+    Asked, BoundAudience, Change, Ending, Notice, NoticeId, Occasion, Over, Reason, Sealed, Timestamp, Value,
     Verdict, hash128,
 };
 use crate::topology::KindRule;
@@ -51,6 +51,8 @@ pub(super) struct Words {
     /// Since when it could be said: when the change was appended, or when its time came.
     pub(super) since: Timestamp,
     pub(super) audience: BoundAudience,
+    /// What it says of an answer, by the names of [`ANSWER`].
+    pub(super) answer: Vec<(&'static str, String)>,
 }
 
 /// What came of saying it.
@@ -193,7 +195,8 @@ impl<'h> Hearing<'h> {
     /// The first telling, of so many changes.
     pub(super) fn first(&self, conversation: u128, count: u32, since: Timestamp) -> Words {
         let audience = self.audience(0, &[]);
-        Words { saying: 0, occasion: Occasion::First, round: 0, conversation, count, since, audience }
+        let (occasion, answer) = (Occasion::First, Vec::new());
+        Words { saying: 0, occasion, round: 0, conversation, count, since, audience, answer }
     }
 
     /// Whom a saying is for, `told` being those who heard before.
@@ -218,7 +221,7 @@ impl<'h> Hearing<'h> {
         }
     }
 
-    fn notice<'n>(&self, words: &Words, audience: Sealed<'n>, collapse_key: Option<&'n str>) -> Notice<'n>
+    fn notice<'n>(&self, words: &'n Words, audience: Sealed<'n>, collapse_key: Option<&'n str>) -> Notice<'n>
     where
         'h: 'n,
     {
@@ -226,6 +229,8 @@ impl<'h> Hearing<'h> {
         let (occasion, conversation) = (words.occasion, words.conversation);
         let event = (change.tenant(), item.at.source, change.event_id());
         let news = rule.news(change);
+        let mut values = rule.values(change, words.saying);
+        values.extend(words.answer.iter().map(|(name, text)| (*name, Value::Text(text.into()))));
         Notice {
             id: NoticeId::of(event, (&rule.rule.id, item.subject), (occasion, words.round)),
             tenant: change.tenant(),
@@ -244,10 +249,14 @@ impl<'h> Hearing<'h> {
             conversation,
             appended_at: words.since,
             expires_at: rule.expires_at(change),
-            answers: rule.answers(change, words.saying),
+            answers: match occasion {
+                // What is over is not to be answered.
+                Occasion::Closed => Vec::new(),
+                _ => rule.answers(change, words.saying),
+            },
             gather: rule.gather(change, words.saying),
             collapse_key,
-            values: rule.values(change, words.saying),
+            values,
             audience,
         }
     }

@@ -22,7 +22,7 @@ use crate::store::spill::DiskFault;
 use crate::store::{Keyed, Spill};
 
 pub use super::call::{Call, CallId, Said};
-use super::carried::{unreadable, verdict};
+use super::carried::{returned, unreadable, verdict};
 use super::dead_letter::{self, Cause};
 use super::memory::{self, BrokenMemory, Page};
 use super::progress::Progress;
@@ -110,14 +110,14 @@ impl WriteBackLane {
 
     /// Takes up what is due: what was never tried is written down as begun, of what may have been done it is
     /// asked whether it was.
-    fn begin(&mut self, now: Timestamp, key: u128, out: &mut Outbox) {
+    fn begin(&mut self, now: Timestamp, key: u128, world: &World<'_>, out: &mut Outbox) {
         let mut queue = self.owned(key);
         let Some(job) = queue.jobs.first_mut() else { return self.kept.remove(key) };
         if self.calls.contains_key(&key) {
             return self.put(key, &queue, NEVER);
         }
         if now.since(job.since) > GIVEN_UP {
-            return self.end(now, key, Came::Dead("write-back-gave-up"), out);
+            return self.end((now, world), key, Came::Dead("write-back-gave-up"), out);
         }
         if job.phase == Phase::Attempting {
             self.put(key, &queue, NEVER);
@@ -171,7 +171,7 @@ impl WriteBackLane {
     }
 
     /// The first answer about a thing has ended; the next one's turn has come.
-    fn end(&mut self, now: Timestamp, key: u128, came: Came, out: &mut Outbox) {
+    fn end(&mut self, (now, world): (Timestamp, &World<'_>), key: u128, came: Came, out: &mut Outbox) {
         let mut queue = self.owned(key);
         if queue.jobs.is_empty() {
             return;
@@ -187,6 +187,7 @@ impl WriteBackLane {
             Came::Open => return,
         };
         if let Ok(answer) = codec::write_back::read(&job.record) {
+            returned((now, world), &answer, &carried).into_iter().for_each(|record| out.put(record));
             out.verdicts.push(verdict(now, &answer, carried));
         }
         let next = queue.jobs.first().map_or(NEVER, |job| second(job.due));
@@ -256,7 +257,7 @@ impl Rooms for WriteBackLane {
         self.progress.spare()
     }
 
-    fn heard(&mut self, now: Timestamp, said: Said, _world: &World<'_>, out: &mut Outbox) {
+    fn heard(&mut self, now: Timestamp, said: Said, world: &World<'_>, out: &mut Outbox) {
         let key = said.id.key;
         // One of a call that was given up is none of this one's.
         if self.calls.get(&key) != Some(&said.id) {
@@ -267,7 +268,7 @@ impl Rooms for WriteBackLane {
         let later = |after: Option<Span>| now + said.id.wait().max(after.unwrap_or(Span::ZERO));
         match (said.ask, said.came) {
             (_, came @ (Came::Confirmed | Came::Refused(_) | Came::Dead(_))) => {
-                self.end(now, key, came, out);
+                self.end((now, world), key, came, out);
             }
             (Ask::Look, Came::Open) => self.found_open(now, key),
             (Ask::Write, Came::TryLater(after, _)) => self.put_off(key, Phase::Waiting, later(after)),
@@ -277,7 +278,7 @@ impl Rooms for WriteBackLane {
         }
     }
 
-    fn wake(&mut self, now: Timestamp, _world: &World<'_>, out: &mut Outbox) -> Option<Want> {
+    fn wake(&mut self, now: Timestamp, world: &World<'_>, out: &mut Outbox) -> Option<Want> {
         for key in std::mem::take(&mut self.ready) {
             self.call(key, Ask::Write, out);
         }
@@ -289,7 +290,7 @@ impl Rooms for WriteBackLane {
         while self.has_room()
             && let Some(key) = self.kept.due_by(second(now))
         {
-            self.begin(now, key, out);
+            self.begin(now, key, world, out);
         }
         None
     }

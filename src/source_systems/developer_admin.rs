@@ -15,8 +15,13 @@ use crate::event::write_back::{Ask, Came, WriteBack};
 /// The fields of a work item that are numbers.
 const NUMBERS: [&str; 1] = ["escalation_level"];
 
+/// The states of a work item that somebody has decided.
+const DECIDED: [&str; 2] = ["approved", "rejected"];
+
 pub(super) async fn call(http: &Http, service: &Service, ask: Ask, answer: &WriteBack) -> Result<Came, Came> {
-    let item = answer.at("work_item.id").ok_or(Came::Dead("write-back-incomplete"))?;
+    // A change request is a work item that has the request's id.
+    let item = answer.at("work_item.id").or(answer.at("request_id"));
+    let item = item.ok_or(Came::Dead("write-back-incomplete"))?;
     let url = format!("{}/v1/work-items/{}", service.url.trim_end_matches('/'), part(item));
     if ask == Ask::Look {
         return look(http, service, (&url, answer)).await.map(|(came, _)| came);
@@ -73,6 +78,10 @@ async fn look(
     let is_as_seen = match (answer.at("work_item.etag"), answer.at("work_item.state")) {
         (Some(seen), _) => seen == etag,
         (None, Some(seen)) => item["state"] == seen,
+        // Nothing was seen of how it stands: a decision is not put over another one.
+        (None, None) if item["state"].as_str().is_some_and(|state| DECIDED.contains(&state)) => {
+            return Ok((Came::Refused("already_decided"), etag));
+        }
         (None, None) => true,
     };
     Ok((if is_as_seen { Came::Open } else { Came::Refused("conflict") }, etag))

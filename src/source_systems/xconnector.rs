@@ -47,7 +47,7 @@ fn body(answer: &WriteBack) -> Json {
         "decision": answer.verb.as_str(),
         "responder": answer.responder,
         "responded_at": answer.responded_at.to_string(),
-        "action_ref": answer.action_ref,
+        "action_ref": answer.action_ref.as_deref().or(answer.at("action_id")),
         "execution_id": answer.at("execution_id"),
         "step": answer.at("step"),
         "comment": answer.comment,

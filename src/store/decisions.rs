@@ -6,7 +6,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::event::{Ending, Timestamp, Verdict, hash128};
+use crate::event::notice::Verb;
+use crate::event::write_back::STILL_OPEN;
+use crate::event::{Carried, Ending, Timestamp, Verdict, hash128};
 
 /// How many answers are kept; the oldest leaves first.
 const MOST: usize = 20_000;
@@ -57,6 +59,9 @@ impl Decisions {
         let refused = match &verdict.ending {
             Ending::Answered(_) => None,
             Ending::AnswerRefused(word) => Some(word.clone()),
+            Ending::Carried(Carried::Refused(why)) if STILL_OPEN.contains(&why.as_str()) => {
+                return self.take_back(verdict);
+            }
             _ => return,
         };
         let (Some(person), Some(subject), Some(rule)) =
@@ -72,6 +77,22 @@ impl Decisions {
         if let Ending::Answered(verb) = &verdict.ending {
             let key = counted_key(&verdict.tenant, subject, rule, verb);
             kept.counted.put(key, number, Counted { person: person.clone(), at: verdict.at });
+        }
+    }
+
+    /// Its system has no room for a decision, and the thing is open there: it is asked for again.
+    fn take_back(&self, verdict: &Verdict) {
+        let (Some(person), Some(subject), Some(rule)) =
+            (verdict.people.first(), &verdict.subject, verdict.rule.as_deref())
+        else {
+            return;
+        };
+        let counted = &mut self.lock().counted.by_key;
+        for verb in [Verb::Approve, Verb::Reject] {
+            let key = counted_key(&verdict.tenant, subject, rule, verb.as_str());
+            if counted.get(&key).is_some_and(|(_, counted)| counted.person == *person) {
+                counted.remove(&key);
+            }
         }
     }
 

@@ -63,6 +63,7 @@ fn all_words(plan: &RulePlan) -> impl Iterator<Item = &Words> {
         .chain(rungs)
         .chain(plan.repeat.iter().map(|repeat| &repeat.words))
         .chain(plan.escalate.iter().map(|step| &step.words))
+        .chain(&plan.refused)
         .chain(plan.closed.iter().map(|closed| &closed.words))
 }
 
@@ -124,6 +125,16 @@ fn answers(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]) {
         if (decides || offers(Verb::RequestInfo)) && shape.field("action.ref").is_none() {
             let fact = format!("`{kind}` has no action that could be answered");
             cx.fault(first, "no-action", (fact, "offer `acknowledge` only, or match a kind with `action`"));
+        }
+        if decides && plan.write_back.is_empty() {
+            let fact =
+                format!("a decision about `{kind}` counts here, and never reaches the system that asked");
+            let hint = "add `write_back: { approve: {…}, reject: {…} }`, or offer `acknowledge` only";
+            cx.fault(first, "no-write-back", (fact, hint));
+        } else if decides && plan.refused.is_none() {
+            let fact =
+                format!("the system may refuse what is decided about `{kind}`, and nobody would hear so");
+            cx.fault(first, "refused-untold", (fact, "add `refused: { message: … }`"));
         }
         if decides && plan.never.is_none() && shape.related(Relation::Requester).next().is_some() {
             let fact = format!("who asked for `{kind}` could approve it");

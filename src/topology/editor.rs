@@ -204,6 +204,8 @@ fn own_fields() -> Map<String, Json> {
         "expires": reference("moment"),
         "closed": { "type": "object", "required": ["message"], "additionalProperties": false,
             "properties": said(json!({ "to": { "type": "string" } })) },
+        "refused": { "type": "object", "required": ["message"], "additionalProperties": false,
+            "properties": said(json!({})) },
         "replace": { "anyOf": [{ "const": "subject" }, reference("texts")] },
         "calendar": { "type": "string", "description": "The field that says at which location business time counts" },
         "order": { "type": "string", "description": "The field that tells an older state from a newer" },

@@ -13,7 +13,7 @@ use super::files::Files;
 use super::kinds::Kinds;
 use super::mapping;
 use super::message::{self, Message};
-use super::plan::RulePlan;
+use super::plan::{RulePlan, Tell};
 use super::rules_file::{self, RulesFile};
 use super::{Fault, Rule, Topology, muting, sense};
 
@@ -102,7 +102,11 @@ fn may_meet(rule: &Rule, other: &Rule) -> bool {
     let named = |rule: &Rule| rule.plan.news.iter().map(|field| field.value.clone()).collect::<Vec<_>>();
     let (ours, theirs) = (named(rule), named(other));
     let same_kind = rule.kinds.iter().any(|kind| other.kinds.contains(kind));
-    rule.id != other.id && ours == theirs && (same_kind || !ours.is_empty())
+    // What comes first meets what comes first, and what comes later what comes later.
+    let first = |rule: &Rule| rule.plan.tell.value != Tell::Later;
+    let later = |rule: &Rule| rule.sayings.len() > 1;
+    let same_time = (first(rule) && first(other)) || (later(rule) && later(other));
+    rule.id != other.id && ours == theirs && (same_kind || !ours.is_empty()) && same_time
 }
 
 /// The YAML files right inside a folder, by name; a folder that is not there has none.

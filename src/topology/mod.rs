@@ -10,6 +10,7 @@ pub mod calendar;
 mod check;
 mod compile;
 pub mod condition;
+mod decision;
 pub mod editor;
 pub mod fault;
 mod files;

@@ -59,6 +59,8 @@ pub struct RulePlan {
     pub until: Option<MatchPlan>,
     /// What those who heard are told when it closes.
     pub closed: Option<ClosedPlan>,
+    /// What is told of an answer that the source system did not carry out.
+    pub refused: Option<Words>,
     /// What makes a newer push replace an older one on the phone.
     pub replace: Option<Replace>,
     /// The field that tells an older state from a newer.
@@ -378,14 +380,6 @@ impl RulePlan {
         Span::from_millis(
             repeat.every.millis().saturating_add(every - 1).div_euclid(every).saturating_mul(every),
         )
-    }
-
-    /// The fields it counts by: those of its subject, else what its window gathers by; `None`: the entity.
-    #[must_use]
-    pub fn counts_by(&self) -> Option<&[Spot<String>]> {
-        let window = self.window.as_ref().filter(|window| !window.is_personal()).map(|window| &window.by);
-        let by = self.subject.as_ref().map(|subject| &subject.by).or(window);
-        by.map(Vec::as_slice).filter(|by| !by.is_empty())
     }
 }
 

@@ -248,15 +248,17 @@ impl KindRule {
         Some(hash128([change.tenant().as_bytes(), source, self.rule.id.as_bytes(), text.as_bytes()]))
     }
 
-    /// The collapse key of the rule's pushes: 34 characters; `None` where nothing is replaced.
+    /// The collapse key of the rule's pushes: 34 characters; `None` where nothing is replaced. What is to be
+    /// decided has one place on a phone, whichever rule asks.
     #[must_use]
     pub fn collapse_key(&self, change: &Change<'_>) -> Option<String> {
-        let fields = match self.rule.plan.replace.as_ref()? {
-            Replace::Subject => &self.subject,
-            Replace::Fields(_) => &self.replace,
+        let (fields, whose) = match self.rule.plan.replace.as_ref()? {
+            Replace::Subject if self.rule.asks_decision() => (&self.subject, "decision"),
+            Replace::Subject => (&self.subject, self.rule.id.as_str()),
+            Replace::Fields(_) => (&self.replace, self.rule.id.as_str()),
         };
         let key = key(change, fields)?;
-        let hash = hash128([change.tenant().as_bytes(), self.rule.id.as_bytes(), key.as_bytes()]);
+        let hash = hash128([change.tenant(), whose, &key].map(str::as_bytes));
         Some(format!("c-{hash:032x}"))
     }
 

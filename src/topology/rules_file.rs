@@ -140,6 +140,7 @@ fn timers<'n>(cx: &mut Reading<'_>, fields: &mut Fields<'n>, plan: &mut RulePlan
     plan.expires = fields.inherit("expires").and_then(|node| timing::moment(cx, node));
     plan.until = fields.get("until").and_then(|node| wanted(cx, node, "`until`"));
     plan.closed = fields.get("closed").and_then(|node| timing::closed(cx, node));
+    plan.refused = fields.get("refused").and_then(|node| timing::refused(cx, node));
 }
 
 fn limits<'n>(cx: &mut Reading<'_>, fields: &mut Fields<'n>, plan: &mut RulePlan) {

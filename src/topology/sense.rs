@@ -13,6 +13,7 @@ use hashbrown::HashMap;
 use crate::event::Shape;
 
 use super::condition::possible::Known;
+use super::decision::{counts_alike, decides_alike};
 use super::fault::{Faults, Place, Spot};
 use super::kinds::Kinds;
 use super::plan::{Anchor, Moment, RemindPlan, RulePlan, Tell};
@@ -42,6 +43,7 @@ pub(super) fn rules(
         note.nobody_left(rule);
         let others = rules.iter().enumerate().filter(|(other, _)| *other != place);
         note.never_heard((place, rule), others);
+        note.decides_apart(rule, &rules[..place]);
     }
 }
 
@@ -184,6 +186,19 @@ impl Noting<'_> {
         })
     }
 
+    /// A rule that lets people decide what another lets them decide, and counts it by other fields: each would
+    /// have a decision of its own.
+    fn decides_apart(&mut self, rule: &Rule, before: &[Arc<Rule>]) {
+        let same_kind = |other: &Rule| rule.kinds.iter().any(|kind| other.kinds.contains(kind));
+        let apart = |other: &Rule| !counts_alike(rule, other) && !never_together(&rule.plan, &other.plan);
+        let decides = |other: &Rule| decides_alike(rule, other) && same_kind(other);
+        if let Some(other) = before.iter().find(|other| decides(other) && apart(other)) {
+            let fact = format!("`{}` decides the same thing and counts it by other fields", other.id);
+            let hint = "write the same `subject` in both, so that one decision counts for both";
+            self.fault(self.plan.at, "split-decision", (fact, hint));
+        }
+    }
+
     /// A rule whose every telling is another's, which tells the same people the same news and wins.
     fn never_heard<'r>(
         &mut self,
@@ -206,6 +221,20 @@ impl Noting<'_> {
             }
         }
     }
+}
+
+/// Whether no change can be wanted by both: they ask for different values of one field, or for other tenants.
+fn never_together(one: &RulePlan, other: &RulePlan) -> bool {
+    let apart = |ours: &[Spot<String>], theirs: &[Spot<String>]| {
+        ours.iter().all(|value| theirs.iter().all(|their| their.value != value.value))
+    };
+    let tenants = !one.tenants.is_empty() && !other.tenants.is_empty();
+    let fields = &other.wanted.fields;
+    let excludes = |(field, ours): &(Spot<String>, Vec<Spot<String>>)| {
+        fields.iter().any(|(their, theirs)| their.value == field.value && apart(ours, theirs))
+    };
+    one.wanted.fields.iter().any(excludes)
+        || (tenants && one.tenants.iter().all(|tenant| !other.tenants.contains(tenant)))
 }
 
 /// Whether `winner` always speaks where `rule` would, in the same transaction, to the same people, louder.

@@ -7,7 +7,7 @@ use crate::event::Span;
 use super::fault::Spot;
 use super::plan::{
     Anchor, ClosedPlan, Moment, OwnWindow, RemindPlan, RepeatPlan, RungPlan, Side, StepPlan, WindowKind,
-    WindowPlan,
+    WindowPlan, Words,
 };
 use super::reading::{Fields, Reading};
 use super::rules_file::words;
@@ -138,6 +138,17 @@ pub(crate) fn closed(cx: &mut Reading<'_>, node: &Node) -> Option<ClosedPlan> {
     }
     fields.done(cx);
     Some(ClosedPlan { to, words })
+}
+
+/// `refused:`. Whom it is for is not the rule's to say.
+pub(crate) fn refused(cx: &mut Reading<'_>, node: &Node) -> Option<Words> {
+    let mut fields = cx.fields(node, "`refused`")?;
+    let words = words(cx, &mut fields);
+    if words.message.is_none() {
+        cx.fault(fields.at, "missing-field", ("`refused` lacks `message`", "add `message:`"));
+    }
+    fields.done(cx);
+    Some(words)
 }
 
 /// `window:`; `none` only where a rung has none of its rule's.

@@ -229,8 +229,13 @@ impl Play<'_> {
             };
             let later = matches!(verdict.occasion, Some(Occasion::Step(_) | Occasion::Reminder(_)));
             match &verdict.ending {
-                Ending::Answered(verb) if ends(verb) => drop(ended.insert((rule, subject))),
-                Ending::Routed if later && ended.contains(&(rule, subject)) => {
+                Ending::Answered(verb) if ends(verb) => {
+                    ended.insert((rule.as_str(), subject));
+                    let asks = topology.rule(rule).filter(|_| ["approve", "reject"].contains(&verb.as_str()));
+                    let others = asks.into_iter().flat_map(|rule| topology.deciding_with(rule));
+                    ended.extend(others.map(|other| (other.id.as_str(), subject)));
+                }
+                Ending::Routed if later && ended.contains(&(rule.as_str(), subject)) => {
                     return Err(Check::Order.broken(format!("reminded after the answer: {verdict:?}")));
                 }
                 _ => {}

@@ -134,6 +134,8 @@ pub(crate) struct Owed {
     pub(crate) opened: BTreeSet<(String, String, String, u128)>,
     /// The conversations somebody decided.
     pub(crate) decided: BTreeSet<(String, u128, String)>,
+    /// Who heard that something is over: of rules with the same news one says so.
+    over: BTreeSet<(String, String, u128)>,
     /// Who heard of a decision.
     heard: BTreeSet<(String, What)>,
     /// The conversations that were closed, if they were open.
@@ -247,6 +249,9 @@ impl Owed {
         if *occasion == Occasion::First {
             self.opened.insert((tenant.clone(), user.clone(), rule.clone(), *conversation));
         }
+        if *occasion == Occasion::Closed {
+            self.over.insert((tenant.clone(), user.clone(), *conversation));
+        }
         let met = self.exactly.iter().find(|((t, u, _), tellings)| whose((t, u)) && tellings.contains(&what));
         if let Some(key) = met.map(|(key, _)| key.clone()) {
             self.exactly.remove(&key);
@@ -288,6 +293,7 @@ impl Owed {
             let decided = self.decided.contains(&(rule.clone(), *conversation, tenant.clone()));
             let what = (rule.clone(), *conversation, Occasion::Closed);
             !decided
+                && !self.over.contains(&(tenant.clone(), user.clone(), *conversation))
                 && self.closed.contains(&(rule.clone(), *conversation))
                 && self.perhaps.contains(&(tenant.clone(), user.clone(), what))
         });

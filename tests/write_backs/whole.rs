@@ -199,10 +199,30 @@ fn f39_a_system_that_is_away_is_waited_for_and_one_where_somebody_was_quicker_is
         rig.press("jonas.klein", "reject");
     }
     rig.until("one is done and one is refused", |_, books| {
-        books.write_backs.confirmed == 1 && books.write_backs.refused == 1
+        books.write_backs.confirmed == 1 && books.write_backs.refused == 1 && books.close()
     });
     assert_eq!(rig.done(), [done("w-1", "rejected", "jonas.klein")]);
     let books = rig.ledgers.keeper.books();
     assert!(books.close() && books.write_backs.open == 0, "{books:?}");
+    rig.app.stop();
+}
+
+#[test]
+fn who_was_not_quick_enough_is_told_that_their_answer_was_not_carried_out() {
+    let things = json!({ "work_items": [{ "id": "w-2", "state": "approved", "etag": "v2" }] });
+    let mut rig = Rig::new(&things, true);
+    rig.publish("devadmin.workitem.raised", &work_item("w-2"));
+    rig.until("he is asked", |_, books| books.tellings.told == 1);
+    rig.press("jonas.klein", "reject");
+    rig.until("it is refused there, and he hears so", |_, books| {
+        books.write_backs.refused == 1 && books.tellings.told == 2 && books.close()
+    });
+    let url = format!("{}/inbox/jonas.klein", rig.stand_in.url());
+    let page = rig.runtime.block_on(async { reqwest::get(url).await.unwrap().text().await.unwrap() });
+    assert!(
+        page.contains("Nicht ausgeführt") && page.contains("inzwischen geändert oder entschieden"),
+        "{page}"
+    );
+    assert_eq!(rig.done(), []);
     rig.app.stop();
 }

@@ -143,7 +143,7 @@ mod tests {
           xecm([xecm])
           xecm --> r0["EC-3: ec-3-sla<br/>xecm.task.assigned<br/>severity: high, critical<br/>if event.due_at != null"]
           r0 --> w0{{"due_at: assignees<br/>due_at +4h: supervisor(assignees)<br/>due_at +8h: backup(assignees)<br/>until xecm.task.completed, xecm.task.cancelled"}}
-          w0 --> a0(["assignees<br/>never requester<br/>high<br/>← approve<br/>← reject<br/>← acknowledge<br/>← request_info<br/>says when it is over<br/>the newest replaces"])
+          w0 --> a0(["assignees<br/>never requester<br/>high<br/>← approve<br/>← reject<br/>← acknowledge<br/>← request_info<br/>writes back<br/>says what was not carried out<br/>says when it is over<br/>the newest replaces"])
           a0 --> p0
           p0[/"default<br/>mra"/]
         "#);

@@ -167,6 +167,9 @@ fn how(rule: &Rule) -> Vec<String> {
     if !plan.write_back.is_empty() {
         lines.push("writes back".to_owned());
     }
+    if plan.refused.is_some() {
+        lines.push("says what was not carried out".to_owned());
+    }
     if plan.closed.is_some() {
         lines.push("says when it is over".to_owned());
     }

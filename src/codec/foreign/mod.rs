@@ -105,7 +105,9 @@ impl Codec {
                 return Err(Fault::new(code, "").into());
             }
             Format::Avro | Format::CloudEvent => json::read(paths, Paths::ROOT, payload, &mut found)?,
-            Format::Answer => return Err(Fault::new(Code::BadMagic, "an answer is no change").into()),
+            Format::Answer | Format::Returned => {
+                return Err(Fault::new(Code::BadMagic, "an answer is no change").into());
+            }
         }
         Ok(Seen::Foreign(found))
     }

@@ -23,6 +23,14 @@ pub(in crate::stand_in) fn learn(systems: &mut Systems, event: &Value) {
                 systems.add_task(task);
             }
         }
+        Some("devadmin.change.requested") => {
+            let (id, title) = (text(&data["request_id"]), text(&data["title"]));
+            let item = WorkItem { id: id.clone(), title, state: "open".to_owned(), ..WorkItem::default() };
+            if !systems.items.contains_key(&id) {
+                systems.came(id.clone());
+                systems.items.insert(id, item);
+            }
+        }
         Some("devadmin.workitem.raised") => {
             if let Ok(mut item) = serde_json::from_value::<WorkItem>(data["work_item"].clone()) {
                 item.title = text(&event["entity"]["name"]);

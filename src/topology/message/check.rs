@@ -9,7 +9,7 @@ use super::super::fault::{Faults, Place, nearest};
 use super::super::kinds::type_name;
 use super::cut::{Cut, Fill, Insert, Part};
 use super::filters::Show;
-use super::{Message, Reader, plural};
+use super::{ANSWER, Message, Reader, plural};
 
 /// Notes what `message` asks of `shape` in vain.
 pub(crate) fn check(message: &Message, shape: &Shape, faults: &mut Faults) {
@@ -111,7 +111,11 @@ fn samples(message: &Message, (cut, insert): (&Cut, &Insert), shape: &Shape, fau
         let values: Vec<(&str, Value<'_>)> = cut
             .variables
             .iter()
-            .filter_map(|path| Some((path.as_str(), sample(shape.field(path)?, has_all))))
+            .filter_map(|path| match ANSWER.contains(&path.as_str()) {
+                // A matter may also close without an answer.
+                true => has_all.then(|| (path.as_str(), Value::Text("Sample".into()))),
+                false => Some((path.as_str(), sample(shape.field(path)?, has_all))),
+            })
             .collect();
         let context = cut.context(&values, reader);
         let rendered =

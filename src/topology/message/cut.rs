@@ -13,7 +13,7 @@ use crate::event::Value;
 use super::super::fault::Spot;
 use super::filters::{READER, Show, to_template};
 use super::habits::language;
-use super::{Links, MessageFault, Reader, text};
+use super::{ANSWER, Links, MessageFault, Reader, text};
 
 /// The most characters of a title, inserts included.
 pub const MOST_TITLE: usize = 120;
@@ -280,10 +280,17 @@ impl Cut {
         let leaves: Vec<(&str, minijinja::Value)> = self
             .variables
             .iter()
+            .filter(|path| !ANSWER.contains(&path.as_str()))
             .map(|path| (path.as_str(), value_of(path).map_or(minijinja::Value::UNDEFINED, to_template)))
             .collect();
+        let answer: Vec<_> = ANSWER
+            .iter()
+            .filter_map(|path| Some((path.strip_prefix("answer.")?, to_template(value_of(path)?))))
+            .collect();
+        let answer = if answer.is_empty() { ().into() } else { nested(&answer) };
         minijinja::Value::from_pairs([
             ("event", nested(&leaves)),
+            ("answer", answer),
             ("count", reader.count.into()),
             (READER[0], reader.locale.into()),
             (READER[1], reader.zone.into()),

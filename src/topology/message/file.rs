@@ -9,7 +9,7 @@ use super::super::reading::{Fields, Reading};
 use super::super::tree::{self, Branch};
 use super::cut::{Cut, Fill, Insert, Line, Part, Piece, is_insert, pieces, plain};
 use super::filters::{Show, environment};
-use super::{Message, links, text};
+use super::{ANSWER, Message, links, text};
 
 /// Reads a file; every fault of every message noted, messages with faults left out.
 pub(crate) fn read(sheet: &Arc<Sheet>, faults: &mut Faults) -> Vec<Message> {
@@ -285,6 +285,8 @@ fn collect(
             Some(path) if path.starts_with("extra.") => variables.push("extra".to_owned()),
             Some(path) => variables.push(path.to_owned()),
             None if name == "count" && is_several => {}
+            None if name == "answer" => {}
+            None if ANSWER.contains(&name.as_str()) => variables.push(name),
             None => {
                 let Some((line, _)) = lines.iter().find(|(line, _)| line.part == insert.part) else {
                     continue;

@@ -23,6 +23,9 @@ pub use cut::{Cut, MOST_SUMMARY, MOST_TITLE};
 pub(crate) use file::read;
 pub use links::Links;
 
+/// What a text may say of an answer: who gave it, which it was, and why the source system did not carry it out.
+pub const ANSWER: [&str; 3] = ["answer.by", "answer.verb", "answer.refused"];
+
 /// Cuts a text to at most so many characters, never inside a letter; the last of them is `…` then.
 pub fn shorten(text: &mut String, most: usize) {
     let mut cut = std::borrow::Cow::Borrowed(text.as_str());
