@@ -25,7 +25,7 @@ use bugle::codec::{Codec, Name, Schemas, example, json, outputs, person};
 use bugle::engine::versions::Versions;
 use bugle::event::{Ending, Person, Reason, Span, Timestamp};
 use bugle::stand_in::{Options, StandIn};
-use bugle::topology::Files;
+use bugle::topology::{Files, Topology};
 use kit::site::Site;
 use serde_json::json;
 use tokio::runtime::Runtime;
@@ -580,5 +580,9 @@ fn rules_behind_a_generation_that_is_remembered_are_newer_and_so_are_all_after_t
     let lifted = newest();
     assert!(lifted.generation > 57 && lifted.rule("first").is_some(), "{}", lifted.generation);
     publish("second");
-    assert!(newest().generation > lifted.generation && newest().rule("second").is_some());
+    let second = newest();
+    assert!(second.generation > lifted.generation && second.rule("second").is_some());
+    // Who knows of none of that, since it can use none of those rules, publishes behind them all the same.
+    publisher.publish(&files("third"), &Topology::default(), Care::Orphan).unwrap();
+    assert!(newest().generation > second.generation && newest().rule("third").is_some());
 }

@@ -182,7 +182,10 @@ pub fn begin(
     versions::tell(&newest, None, board);
     let (generation, rules) = (newest.generation, newest.rules.len());
     tracing::info!(generation, hash = %format!("{:032x}", newest.hash), rules, "these rules are in force");
-    Ok((Arc::new(InForce::new(newest)), versions))
+    let in_force = InForce::new(newest);
+    // A newer one that cannot be used here was published all the same.
+    versions.read().last().inspect(|last| in_force.note_published(last.generation));
+    Ok((Arc::new(in_force), versions))
 }
 
 // === impl Reload ===

@@ -70,7 +70,8 @@ pub fn record(files: &Files, by: &str, lifted: u64) -> Outgoing {
 // === impl Version ===
 
 impl Version {
-    fn of(record: &Incoming) -> Option<Self> {
+    /// A record of the topic; by how much the one before it is lifted.
+    fn of(record: &Incoming, least: u64) -> Option<Self> {
         let packed = record.value.clone()?;
         let hash = std::str::from_utf8(record.key.as_deref()?).ok()?;
         let header = |wanted: &str| {
@@ -78,8 +79,8 @@ impl Version {
             found.and_then(|(_, value)| value.as_deref())
         };
         let by = header(BY);
-        let lifted =
-            header(LIFTED).and_then(|text| std::str::from_utf8(text).ok()?.parse().ok()).unwrap_or(0);
+        let said = header(LIFTED).and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+        let lifted = said.unwrap_or(0).max(least);
         Some(Self {
             generation: u64::try_from(record.offset).ok()?.checked_add(lifted)?,
             lifted,
@@ -149,7 +150,11 @@ impl Versions {
     fn poll(&mut self, wait: Duration) -> Result<usize, BrokerError> {
         let (mut records, before) = (Vec::new(), self.read.len());
         self.follow.poll(wait, &mut records)?;
-        self.read.extend(records.iter().filter_map(Version::of));
+        for record in &records {
+            // A generation never falls: whoever publishes without knowing of a lift is lifted all the same.
+            let lifted = self.read.last().map_or(0, |last| last.lifted);
+            self.read.extend(Version::of(record, lifted));
+        }
         Ok(self.read.len() - before)
     }
 
