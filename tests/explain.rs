@@ -319,7 +319,7 @@ fn what_waits_is_told_when_it_comes_and_with_too_little_time_says_until_when() {
     ├─ ec-3-sla (EC-3, topology/xecm.yaml:51) does not want it
     │  ├─ ✗ severity is high or critical: medium
     │  └─ ✓ if event.due_at != null: due_at = 2026-01-09T09:00:00.000Z
-    ├─ ec-7-decide (EC-7, topology/xecm.yaml:130) wants it: told 1 of 1
+    ├─ ec-7-decide (EC-7, topology/xecm.yaml:136) wants it: told 1 of 1
     │  ├─ ✓ if event.action != null: action.ref = 115295-115295-1
     │  ├─ audience assignees never requester
     │  ├─ says Your decision: Supply agreement Weber GmbH.pdf · Approve supply agreement, until 9 Jan 2026, 09:00. Check the payment terms.
@@ -340,7 +340,7 @@ fn what_waits_is_told_when_it_comes_and_with_too_little_time_says_until_when() {
     ├─ ec-3-sla (EC-3, topology/xecm.yaml:51) does not want it
     │  ├─ ✗ severity is high or critical: medium
     │  └─ ✓ if event.due_at != null: due_at = 2026-01-09T09:00:00.000Z
-    ├─ ec-7-decide (EC-7, topology/xecm.yaml:130) wants it: told 0 of 1
+    ├─ ec-7-decide (EC-7, topology/xecm.yaml:136) wants it: told 0 of 1
     │  ├─ ✓ if event.action != null: action.ref = 115295-115295-1
     │  ├─ audience assignees never requester
     │  ├─ says Your decision: Supply agreement Weber GmbH.pdf · Approve supply agreement, until 9 Jan 2026, 09:00. Check the payment terms.
@@ -353,7 +353,7 @@ fn what_waits_is_told_when_it_comes_and_with_too_little_time_says_until_when() {
     // A rule that speaks by timers alone says when it begins, and a window that gathers is told as a whole.
     insta::assert_snapshot!(explain("devadmin.credential.expiring", &["--for", "1d"]), @r"
     devadmin.credential.expiring evt-1001 of acme, 2026-01-05T09:00:00.000Z
-    ├─ da-5-credential (DA-5, topology/devadmin.yaml:95) wants it
+    ├─ da-5-credential (DA-5, topology/devadmin.yaml:100) wants it
     │  ├─ audience owner else role:administrator
     │  ├─ da-5-credential first at 2026-01-05T09:00:00.000Z: says nothing yet: it waits for its time, 2026-01-06T09:00:00.000Z
     │  └─ da-5-credential reminder-1 at 2026-01-05T09:00:00.000Z: ended as nobody

@@ -448,7 +448,7 @@ fn jonas(site: &Site) {
 fn shipped(site: &Site) -> std::path::PathBuf {
     let folder = site.file("topology");
     fs::create_dir_all(folder.join("messages")).unwrap();
-    for name in ["xecm.yaml", "messages/xecm.yaml"] {
+    for name in ["xecm.yaml", "messages/xecm.yaml", "messages/answers.yaml"] {
         let shipped = fs::read_to_string(Path::new("topology").join(name)).unwrap();
         fs::write(folder.join(name), shipped.replace("    within: 30s\n", "")).unwrap();
     }

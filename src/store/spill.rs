@@ -4,7 +4,8 @@
 //! did, and it is a copy: the topics say the same, so that it is thrown away with the map it belongs to.
 //!
 //! **Invariant:** an entry is in memory or on disk. What a disk does not take stays in memory; where a disk does
-//! not give something back, the map says so ([`Away::fault`]) and nothing it has to do with may be committed.
+//! not give something back, the map says so ([`super::Keyed::fault`]) and nothing it has to do with may be
+//! committed.
 
 use std::cell::OnceCell;
 use std::fmt;
