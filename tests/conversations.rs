@@ -556,16 +556,22 @@ fn the_fifth_refusal_in_ten_minutes_is_told_once_an_hour() {
     ");
 }
 
-#[test]
-fn a_decision_that_its_system_has_no_room_for_decides_nothing_and_the_next_one_counts() {
+/// A change request that one person approves and its system refuses with this word; so much later another rejects it.
+fn decided_and_refused(word: &str, later: &str) -> Story {
     let request =
-        || json!({ "data": { "request_id": "C", "assignees": ["ben.koch"], "requester": "mia.lang" } });
+        json!({ "data": { "request_id": "C", "assignees": ["ben.koch"], "requester": "mia.lang" } });
     let mut story = Story::new();
-    story.event("devadmin.change.requested", request()).pass("1h");
+    story.event("devadmin.change.requested", request).pass("1h");
     let asked = story.asked["jonas.klein"].clone();
     story.answer("jonas.klein", Verb::Approve).pass("1m");
-    story.refused(("jonas.klein", Verb::Approve), "not_assignee", &asked).pass("4h");
+    story.refused(("jonas.klein", Verb::Approve), word, &asked).pass(later);
     story.answer_as("mara.weber", Verb::Reject, asked).pass("30h");
+    story
+}
+
+#[test]
+fn a_decision_that_its_system_has_no_room_for_decides_nothing_and_the_next_one_counts() {
+    let story = decided_and_refused("not_assignee", "4h");
     insta::assert_snapshot!(story.told(), @r"
     01-05 09:00 da-3-change: Ihre Freigabe: Approve the supply agreement -> jonas.klein mara.weber
     01-05 10:00 da-3-change: Entschieden: Approve the supply agreement -> mara.weber
@@ -579,14 +585,7 @@ fn a_decision_that_its_system_has_no_room_for_decides_nothing_and_the_next_one_c
 
 #[test]
 fn who_was_not_quick_enough_in_the_system_hears_so_alone_and_it_stays_decided() {
-    let request =
-        || json!({ "data": { "request_id": "C", "assignees": ["ben.koch"], "requester": "mia.lang" } });
-    let mut story = Story::new();
-    story.event("devadmin.change.requested", request()).pass("1h");
-    let asked = story.asked["jonas.klein"].clone();
-    story.answer("jonas.klein", Verb::Approve).pass("1m");
-    story.refused(("jonas.klein", Verb::Approve), "already_decided", &asked).pass("1m");
-    story.answer_as("mara.weber", Verb::Reject, asked).pass("30h");
+    let story = decided_and_refused("already_decided", "1m");
     insta::assert_snapshot!(story.told(), @r"
     01-05 09:00 da-3-change: Ihre Freigabe: Approve the supply agreement -> jonas.klein mara.weber
     01-05 10:00 da-3-change: Entschieden: Approve the supply agreement -> mara.weber

@@ -12,8 +12,6 @@ pub mod example;
 pub mod fault;
 pub mod foreign;
 pub mod json;
-#[cfg(test)]
-mod oracle;
 pub mod outputs;
 pub mod person;
 mod plan;
@@ -25,6 +23,8 @@ pub mod schemas;
 mod show;
 mod skip;
 mod strict_json;
+#[cfg(test)]
+mod tests;
 pub mod wire;
 pub mod write_back;
 

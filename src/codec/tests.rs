@@ -1,9 +1,7 @@
-//! Oracle: random events, written by apache-avro under random versions of our schemas, read by our plan.
+//! Tests: random events, written by apache-avro under random versions of our schemas, read by our plan.
 //!
 //! A version differs as schemas do over the years: fields in another order, fields added, fields with a
 //! default removed, values become nullable, whole numbers narrower, symbols in another order.
-
-#![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
