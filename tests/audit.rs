@@ -42,8 +42,14 @@ fn the_chains_of_a_run_are_whole_and_a_record_put_in_is_named() {
     let (code, said) = site.try_bugle(&["audit", "task_id=nobody-knows-it"]);
     assert_eq!(code, Some(1), "{said}");
     let exported = site.bugle(&["audit", "export"]);
-    assert!(exported.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
-    assert!(exported.contains(id), "{exported}");
+    let exported: Vec<serde_json::Value> =
+        exported.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let owed = exported.iter().find(|line| line["event_id"] == id && line["ending"] == "owed").unwrap();
+    // By the rules and the directory as they were, and by which terms.
+    let topology = owed["topology"].as_str().unwrap();
+    assert!(topology.len() == 16 && owed["directory"].is_array(), "{owed}");
+    assert!(owed["asked"]["groups"][0]["term"].is_string() && owed["at"].is_string(), "{owed}");
+    assert!(exported.iter().any(|line| line["receipts"][0].is_string()), "{exported:?}");
     assert_eq!(site.bugle(&["audit", "export", "--to", "2001-01-01T00:00:00Z"]), "");
 
     let (topic, value) = (Topic::Audit, Some(b"a verdict of my own".as_slice().into()));
@@ -52,6 +58,8 @@ fn the_chains_of_a_run_are_whole_and_a_record_put_in_is_named() {
     let (code, said) = site.try_bugle(&["audit", "verify", "--heads", &heads.to_string_lossy()]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("this is no audit record"), "{said}");
+    let (code, said) = site.try_bugle(&["audit", "export"]);
+    assert!(code == Some(1) && said.contains("not exported: 1 records"), "{said}");
     let receipt = bugle::event::Receipt { told: 1, notices: told(), ..Default::default() };
     let value = Some(bugle::codec::outputs::encode_receipt(1, &receipt).into());
     let (topic, partition) = (Topic::Receipts, Some(1));

@@ -3,13 +3,15 @@
 //!
 //! It reads the audit topic, the receipts and what waits for people as they are, and writes nothing to them.
 
+mod export;
+
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
 use super::broker_args::BrokerArgs;
 use super::directory::show::print_json;
@@ -20,8 +22,9 @@ use crate::app::wiring;
 use crate::broker::{Broker, Follow};
 use crate::clock::Tick;
 use crate::codec::outputs;
-use crate::event::{Ending, Incoming, Timestamp, Topic, Verdict};
+use crate::event::{Incoming, Topic, Verdict};
 use crate::explain::{Matter, Memory, is_about};
+use export::ExportArgs;
 
 /// Show what was decided about a subject and what became of it; prove it; export it.
 #[derive(Debug, clap::Args)]
@@ -54,7 +57,7 @@ pub struct Args {
 enum Verb {
     /// Name every record that was changed, left out, put in or cut off.
     Verify(VerifyArgs),
-    /// Print verdicts as JSON lines.
+    /// Print verdicts as JSON lines, with all that their records hold.
     Export(ExportArgs),
 }
 
@@ -66,16 +69,6 @@ struct VerifyArgs {
     /// Write the newest record of each chain here; keep it where the cluster's administrators cannot write.
     #[arg(long, value_name = "FILE")]
     save_heads: Option<PathBuf>,
-}
-
-#[derive(Debug, clap::Args)]
-struct ExportArgs {
-    /// Decided at this time or later.
-    #[arg(long, value_name = "TIME")]
-    from: Option<Timestamp>,
-    /// Decided before this time.
-    #[arg(long, value_name = "TIME")]
-    to: Option<Timestamp>,
 }
 
 /// How a verb prints.
@@ -102,20 +95,7 @@ pub fn run(args: &Args) -> Done {
     match &args.verb {
         None => chain(args, args.about.as_deref().unwrap_or_default(), kafka.as_ref(), out),
         Some(Verb::Verify(verify)) => self::verify(verify, args.output, kafka.as_ref(), out),
-        Some(Verb::Export(export)) => {
-            each(kafka.as_ref(), Topic::Audit, |record| {
-                let verdicts = Chains::default().read(&record).into_iter();
-                let wanted = |verdict: &Verdict| {
-                    export.from.is_none_or(|from| verdict.at >= from)
-                        && export.to.is_none_or(|to| verdict.at < to)
-                        && args.is_of(&verdict.tenant)
-                };
-                verdicts
-                    .filter(wanted)
-                    .try_for_each(|verdict| writeln!(out, "{}", as_json(&verdict)).map_err(unprintable))
-            })?;
-            Ok(0)
-        }
+        Some(Verb::Export(export)) => self::export(*export, args.tenant.as_deref(), kafka.as_ref(), out),
     }
 }
 
@@ -125,6 +105,22 @@ impl Args {
     fn is_of(&self, tenant: &str) -> bool {
         self.tenant.as_ref().is_none_or(|wanted| wanted == tenant)
     }
+}
+
+fn export(args: ExportArgs, tenant: Option<&str>, broker: &dyn Broker, out: &mut dyn Write) -> Done {
+    let mut unread = 0u64;
+    each(broker, Topic::Audit, |record| match args.lines(&record, tenant) {
+        Some(lines) => lines.iter().try_for_each(|line| writeln!(out, "{line}").map_err(unprintable)),
+        None => {
+            unread += 1;
+            Ok(())
+        }
+    })?;
+    if unread > 0 {
+        let fact = format!("not exported: {unread} records that are none of Bugle's, or of a later version");
+        return Err(Failure::failed(fact).hint("see `bugle audit verify`, which names them"));
+    }
+    Ok(0)
 }
 
 fn verify(args: &VerifyArgs, output: Output, broker: &dyn Broker, out: &mut dyn Write) -> Done {
@@ -248,34 +244,6 @@ fn matters(
         Ok(())
     })?;
     Ok(memory.matters())
-}
-
-fn ending(ending: &Ending) -> String {
-    match ending {
-        Ending::Routed => "owed".to_owned(),
-        Ending::Told => "told".to_owned(),
-        Ending::Not(reason) => reason.to_string(),
-        Ending::Answered(verb) => format!("answered: {verb}"),
-        Ending::AnswerRefused(why) => format!("answer refused: {why}"),
-        Ending::Carried(carried) => format!("carried: {}", carried.as_str()),
-    }
-}
-
-fn as_json(verdict: &Verdict) -> Json {
-    json!({
-        "at": verdict.at.to_string(),
-        "tenant": verdict.tenant,
-        "event_id": verdict.event_id,
-        "source": verdict.change.source.as_str(),
-        "partition": verdict.change.partition,
-        "offset": verdict.change.offset,
-        "subject": verdict.subject,
-        "rule": verdict.rule,
-        "occasion": verdict.occasion.map(|occasion| occasion.to_string()),
-        "ending": ending(&verdict.ending),
-        "count": verdict.count,
-        "people": verdict.people,
-    })
 }
 
 /// Reads a topic from its beginning to the end it has now.
