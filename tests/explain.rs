@@ -21,7 +21,20 @@ fn explain(event: &str, more: &[&str]) -> String {
 }
 
 fn explained(event: &str, more: &[&str]) -> Json {
-    serde_json::from_str(&explain(event, &[more, &["--output", "json"]].concat())).unwrap()
+    let said = serde_json::from_str(&explain(event, &[more, &["--output", "json"]].concat())).unwrap();
+    assert_times_are_texts(&said);
+    said
+}
+
+/// Whoever reads JSON of ours finds every time as ISO 8601, and none as a number.
+fn assert_times_are_texts(said: &Json) {
+    let looks_like_a_time = |number: &serde_json::Number| number.as_i64() > Some(1_000_000_000);
+    match said {
+        Json::Number(number) => assert!(!looks_like_a_time(number), "{number}"),
+        Json::Array(items) => items.iter().for_each(assert_times_are_texts),
+        Json::Object(fields) => fields.values().for_each(assert_times_are_texts),
+        Json::Null | Json::Bool(_) | Json::String(_) => {}
+    }
 }
 
 /// The example of a kind, otherwise where `change` makes it so.
@@ -188,9 +201,9 @@ fn a_live_event_is_explained_by_its_id_as_before_it_happened_and_the_same_after_
     publish(&site, "chg-2", "zoe");
     site.until_the_books_close(2, Duration::from_secs(60), |_| bugle.lives());
 
-    let ask = |what: &str| -> Json {
-        serde_json::from_str(&site.bugle(&["explain", what, "--output", "json"])).unwrap()
-    };
+    let ask = |what: &str| told(&site, &["explain", what]);
+    // What became of the subject says its times in the same way.
+    assert_eq!(told(&site, &["audit", "chg-1"])["about"], "chg-1");
     let live = ask("chg-1");
     // A site runs by a copy of the shipped rules with shorter waits.
     let rules = site.config.topology.folder.to_string_lossy();
@@ -239,6 +252,13 @@ fn a_live_event_is_explained_by_its_id_as_before_it_happened_and_the_same_after_
     assert_eq!(code, Some(1));
     assert!(said.contains("nothing was decided about it"), "{said}");
     assert_eq!(bugle.terminate(), Some(0));
+}
+
+/// What a verb prints as JSON.
+fn told(site: &Site, words: &[&str]) -> Json {
+    let said = serde_json::from_str(&site.bugle(&[words, &["--output", "json"]].concat())).unwrap();
+    assert_times_are_texts(&said);
+    said
 }
 
 /// From now on change requests are for other people.

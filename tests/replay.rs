@@ -7,6 +7,7 @@ mod kit;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use bugle::event::{Span, Timestamp};
 use kit::process::{done, ended};
 use kit::site::Site;
 use serde_json::{Value as Json, json};
@@ -124,8 +125,9 @@ fn who_hears_more_and_who_hears_later_is_told_as_well() {
     assert_eq!((&change["more"], &change["less"]), (&json!(12), &json!(0)), "{change:#}");
     assert_eq!((&said["people_more"], &said["people_less"]), (&json!(2), &json!(0)));
     let step = &row("ec-3-sla")["examples"][0];
-    let at = |name: &str| step[name].as_i64().unwrap();
-    assert_eq!((&step["change"], at("after") - at("before")), (&json!("moved"), 7_200_000), "{step}");
+    let at = |name: &str| step[name].as_str().unwrap().parse::<Timestamp>().unwrap();
+    let later = at("after").since(at("before"));
+    assert_eq!((&step["change"], later), (&json!("moved"), Span::from_secs(7_200)), "{step}");
 }
 
 #[test]

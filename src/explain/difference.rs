@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use crate::event::timestamp::as_text_if_any;
 use crate::event::{Span, Timestamp};
 use crate::scenario::{Played, Told};
 
@@ -42,8 +43,10 @@ pub struct Example {
     /// Which telling.
     pub occasion: String,
     /// When, by the old rules.
+    #[serde(serialize_with = "as_text_if_any")]
     pub before: Option<Timestamp>,
     /// When, by the new ones.
+    #[serde(serialize_with = "as_text_if_any")]
     pub after: Option<Timestamp>,
     /// What is said, by the new rules where they say it.
     pub title: String,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::event::timestamp::as_text;
 use crate::event::{Carried, Ending, Timestamp, Verdict};
 
 use super::recalled::{Memory, Recalled};
@@ -27,6 +28,7 @@ pub struct Answered {
     /// Its id, made by the device.
     pub response_id: String,
     /// When it was decided.
+    #[serde(serialize_with = "as_text")]
     pub at: Timestamp,
     /// Who answered.
     pub person: String,
@@ -48,6 +50,7 @@ pub struct Answered {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CarriedThere {
     /// When that was known.
+    #[serde(serialize_with = "as_text")]
     pub at: Timestamp,
     /// `confirmed`, `refused` or `dead`.
     pub ended: String,

@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::codec::{Codec, Unreadable};
 use crate::directory::{People, Zones, bind_rule};
 use crate::event::record::Sent;
+use crate::event::timestamp::{as_text, as_text_if_any};
 use crate::event::{Change, Ending, Members, Person, Source, Span, Timestamp, Verdict};
 use crate::flow::TenantDefaults;
 use crate::scenario::{Act, Clock, Expected, Ground, Moment, Scenario, Step, Told, play};
@@ -69,6 +70,7 @@ pub struct Waiting {
     /// How many.
     pub tellings: usize,
     /// The first of them.
+    #[serde(serialize_with = "as_text")]
     pub next: Timestamp,
 }
 
@@ -87,6 +89,7 @@ pub struct Explained {
     /// Where it comes from.
     pub source: String,
     /// When it happened.
+    #[serde(serialize_with = "as_text_if_any")]
     pub occurred_at: Option<Timestamp>,
     /// The mapping that made it of somebody else's payload.
     #[serde(skip_serializing_if = "Option::is_none")]

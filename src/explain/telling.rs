@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::event::asked::Standing;
 use crate::event::receipt::Undelivered;
+use crate::event::timestamp::{as_text, as_text_if_any};
 use crate::event::{Asked, Ending, Occasion, Reason, Span, Timestamp, Verdict};
 use crate::scenario::Told;
 
@@ -20,6 +21,7 @@ pub struct Telling {
     /// Which telling.
     pub occasion: String,
     /// When it was decided.
+    #[serde(serialize_with = "as_text")]
     pub at: Timestamp,
     /// Whom it was for, the change's values filled in; empty where nobody was asked for.
     pub audience: String,
@@ -28,7 +30,7 @@ pub struct Telling {
     /// How it ended as a whole, where no person comes into it: `grouped`, `nobody`, `waits`.
     pub ended: Option<String>,
     /// When the rule says something of it for the first time, where it waits and somebody looked ahead.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text_if_any")]
     pub until: Option<Timestamp>,
     /// Those who were told.
     pub told: Vec<Fate>,
@@ -43,6 +45,7 @@ pub struct Telling {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Pushed {
     /// When it was known.
+    #[serde(serialize_with = "as_text")]
     pub at: Timestamp,
     /// The batch.
     pub batch: String,
@@ -70,7 +73,7 @@ pub struct Fate {
     /// Who; nobody where they are too many to be named.
     pub people: Vec<String>,
     /// When they are told, where somebody looked ahead and it is not at once.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text_if_any")]
     pub at: Option<Timestamp>,
 }
 

@@ -15,6 +15,7 @@ use super::contract::{Refusal, Submit, Texts};
 use super::faults::Faults;
 use super::foreign::Said;
 use super::inbox::{Inboxes, Push, Shown};
+use crate::event::timestamp::as_text;
 use crate::event::{Timestamp, hash128};
 
 /// What is remembered.
@@ -125,10 +126,6 @@ pub(super) enum Accepted {
     New(u64),
     /// Its message id had made this one.
     Known(u64),
-}
-
-fn as_text<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(at)
 }
 
 /// The number in a reference of ours, a hash of any other.
