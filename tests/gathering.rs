@@ -19,6 +19,8 @@ use town::{NOW, Town, company};
 
 /// A change: seconds from the start, and the state, level or number that its rule looks at.
 type Change = (i64, i64);
+/// A change that is late: when it is read, when it happened, and what its rule looks at.
+type Late = (i64, i64, i64);
 /// A telling: seconds from the start, and what it says.
 type Telling = (i64, String);
 
@@ -35,8 +37,12 @@ rules:
       window: { session: { gap: 30s, longest: 100s }, by: [document_id] } }
   - { id: latest, match: { kind: devadmin.business.event, topic: other }, audience: role:desk, message: state,
       window: { latest-state: 60s, by: [document_id] } }
-  - { id: mine, match: { kind: devadmin.business.event, topic: partner_onboarding }, audience: role:desk, message: counted,
-      window: { digest: { open: 60s }, by: [person] } }
+  - { id: own-digest, match: { kind: devadmin.business.event, topic: partner_onboarding, partner: digest },
+      audience: role:desk, message: counted, window: { digest: { open: 60s }, by: [person] } }
+  - { id: own-session, match: { kind: devadmin.business.event, topic: partner_onboarding, partner: session },
+      audience: role:desk, message: state, window: { session: { gap: 30s, longest: 100s }, by: [person] } }
+  - { id: own-latest, match: { kind: devadmin.business.event, topic: partner_onboarding, partner: latest },
+      audience: role:desk, message: state, window: { latest-state: 60s, by: [person] } }
   - { id: threshold, match: { kind: devadmin.flow.failed }, subject: [flow_id], audience: role:desk, message: failing,
       window: { threshold: { count: 3, within: 90s }, by: [flow_id] } }
   - { id: once, match: { kind: devadmin.flow.retry_exhausted }, subject: [flow_id], audience: role:desk, message: failing,
@@ -97,31 +103,27 @@ thread_local! {
 
 /// What the lanes tell of a subject's changes.
 fn told(kind: &str, changes: &[Change], patch: impl Fn(i64) -> serde_json::Value) -> Vec<Telling> {
-    TOWN.with(|town| play(town, kind, changes, patch))
+    let changes: Vec<Late> = changes.iter().map(|(at, value)| (*at, *at, *value)).collect();
+    TOWN.with(|town| play(town, kind, &changes, patch))
 }
 
-fn play(
-    town: &Town,
-    kind: &str,
-    changes: &[Change],
-    patch: impl Fn(i64) -> serde_json::Value,
-) -> Vec<Telling> {
+fn play(town: &Town, kind: &str, changes: &[Late], patch: impl Fn(i64) -> serde_json::Value) -> Vec<Telling> {
     let mut line = Line::new(&town.plan);
     let mut said = Vec::new();
     let mut now = NOW;
     let ends = changes.iter().map(|change| Some(*change)).chain([None]);
     for (number, change) in ends.enumerate() {
-        let until = change.map_or(NOW + Span::from_secs(90_000), |(at, _)| NOW + Span::from_secs(at));
+        let until = NOW + Span::from_secs(change.map_or(90_000, |(at, ..)| at));
         while let Some(due) = line.due().filter(|due| *due <= until) {
             now = now.max(due);
             let heard = town.look(|world| line.pass(now, world));
             note(&heard, now, &mut said);
         }
         now = until;
-        let Some((_, value)) = change else { break };
+        let Some((_, happened, value)) = change else { break };
         let mut patch = patch(value);
         patch["event_id"] = json!(format!("e{number}"));
-        patch["occurred_at"] = json!(now.to_string());
+        patch["occurred_at"] = json!((NOW + Span::from_secs(happened)).to_string());
         let event = town.event(kind, &patch);
         let heard = town.look(|world| line.feed(now, vec![event], world));
         note(&heard, now, &mut said);
@@ -148,6 +150,70 @@ fn changes(values: std::ops::Range<i64>) -> impl Strategy<Value = Vec<Change>> {
     })
 }
 
+/// Changes that are read in bursts, and some long after they happened.
+fn late_changes() -> impl Strategy<Value = Vec<Late>> {
+    let gap = prop_oneof![2 => 1i64..60, 1 => Just(0)];
+    let late = prop_oneof![4 => Just(0), 2 => 0i64..90, 1 => 0i64..2_000];
+    proptest::collection::vec((gap, late, 0i64..3), 1..24).prop_map(|steps| {
+        let mut at = 0;
+        let one = |(gap, late, value)| {
+            at += gap;
+            (at, at - late, value)
+        };
+        steps.into_iter().map(one).collect()
+    })
+}
+
+/// What a window of a model has open.
+#[derive(Clone, Copy)]
+struct Open {
+    since: i64,
+    due: i64,
+    first: i64,
+    newest: i64,
+    count: i64,
+    last: i64,
+}
+
+/// Windows into which changes are put by when they happened, and which end by the clock: when each is told. `due`
+/// says when one ends that a change joins, `is_over` whether it had ended when a change happened.
+fn by_event_time(
+    changes: &[Late],
+    due: impl Fn(&Open, i64) -> i64,
+    is_over: impl Fn(&Open, i64) -> bool,
+) -> Vec<(i64, Open)> {
+    let (mut told, mut open): (Vec<(i64, Open)>, Option<Open>) = (Vec::new(), None);
+    for (at, happened, value) in changes.iter().copied() {
+        if let Some(ended) = open.filter(|open| open.due <= at) {
+            told.push((ended.due, ended));
+            open = None;
+        }
+        if let Some(before) = open.filter(|open| is_over(open, happened)) {
+            told.push((at, before));
+            open = None;
+        }
+        let begun = Open { since: at, due: at, first: happened, newest: happened, count: 0, last: value };
+        let before = open.unwrap_or(begun);
+        let joined =
+            Open { newest: before.newest.max(happened), count: before.count + 1, last: value, ..before };
+        open = Some(Open { due: due(&joined, at), ..joined });
+    }
+    told.extend(open.map(|open| (open.due, open)));
+    told
+}
+
+/// Those of a digest or a latest state that is open for a minute.
+fn minutes(changes: &[Late]) -> Vec<(i64, Open)> {
+    by_event_time(changes, |open, _| open.since + 60, |open, happened| happened >= open.first + 60)
+}
+
+/// Those of a session that ends after 30 s of silence, and after 100 s at the latest.
+fn sessions(changes: &[Late]) -> Vec<(i64, Open)> {
+    let due = |open: &Open, at: i64| (at + 30).min(open.since + 100);
+    let is_over = |open: &Open, happened: i64| happened > open.newest + 30 || happened >= open.first + 100;
+    by_event_time(changes, due, is_over)
+}
+
 /// Windows that open with a change and are `open` long: how many changes came in each.
 fn windows(changes: &[Change], open: i64) -> Vec<(i64, usize)> {
     let mut windows: Vec<(i64, usize)> = Vec::new();
@@ -162,6 +228,15 @@ fn windows(changes: &[Change], open: i64) -> Vec<(i64, usize)> {
 
 fn business(topic: &'static str) -> impl Fn(i64) -> serde_json::Value {
     move |state| json!({ "data": { "topic": topic, "document_id": "D", "state": format!("s{state}"), "partner": null } })
+}
+
+/// A change for a window that each person has of their own.
+fn own(window: &'static str) -> impl Fn(i64) -> serde_json::Value {
+    move |state| {
+        let mut patch = business("partner_onboarding")(state);
+        patch["data"]["partner"] = json!(window);
+        patch
+    }
 }
 
 fn flow(_: i64) -> serde_json::Value {
@@ -196,7 +271,28 @@ proptest! {
     #[test]
     fn a_digest_of_a_person_lists_what_came(changes in changes(0..9)) {
         let model: Vec<Telling> = windows(&changes, 60).into_iter().map(|(since, count)| (since + 60, count.to_string())).collect();
-        prop_assert_eq!(told("devadmin.business.event", &changes, business("partner_onboarding")), model);
+        prop_assert_eq!(told("devadmin.business.event", &changes, own("digest")), model);
+    }
+
+    #[test]
+    fn what_is_late_or_read_in_a_burst_is_told_with_what_happened_about_when_it_did(changes in late_changes()) {
+        let played = |patch: &dyn Fn(i64) -> serde_json::Value| {
+            TOWN.with(|town| play(town, "devadmin.business.event", &changes, patch))
+        };
+        let digests: Vec<Telling> = minutes(&changes).into_iter().map(|(at, open)| (at, open.count.to_string())).collect();
+        prop_assert_eq!(&played(&business("order")), &digests);
+        prop_assert_eq!(&played(&own("digest")), &digests);
+        let states = |told: Vec<(i64, Open)>| -> Vec<Telling> {
+            told.into_iter().map(|(at, open)| (at, format!("s{}", open.last))).collect()
+        };
+        let sessions = states(sessions(&changes));
+        prop_assert_eq!(&played(&business("invoice")), &sessions);
+        prop_assert_eq!(&played(&own("session")), &sessions);
+        let mut latest = states(minutes(&changes));
+        prop_assert_eq!(&played(&own("latest")), &latest);
+        // A subject's window knows what it said last, and does not say it again.
+        latest.dedup_by(|one, before| one.1 == before.1);
+        prop_assert_eq!(played(&business("other")), latest);
     }
 
     #[test]
@@ -304,12 +400,12 @@ fn a_window_that_ended_while_nobody_ran_is_told_once_when_somebody_does() {
 /// A backlog, read in a moment: each change is told with those that happened about when it did.
 #[test]
 fn what_belongs_together_is_decided_by_when_it_happened_and_not_by_when_it_was_read() {
-    let of = |topic: &'static str| {
+    let of = |patch: &dyn Fn(i64) -> serde_json::Value| {
         let town = town();
         let mut line = Line::new(&town.plan);
         let (now, mut said) = (NOW + Span::from_secs(1_000), Vec::new());
         for (number, happened) in [0, 20, 59, 60, 61, 130, 5].into_iter().enumerate() {
-            let mut patch = business(topic)(i64::try_from(number).unwrap());
+            let mut patch = patch(i64::try_from(number).unwrap());
             patch["event_id"] = json!(format!("e{number}"));
             patch["occurred_at"] = json!((NOW + Span::from_secs(happened)).to_string());
             let event = town.event("devadmin.business.event", &patch);
@@ -321,8 +417,14 @@ fn what_belongs_together_is_decided_by_when_it_happened_and_not_by_when_it_was_r
         said.into_iter().map(|(at, what)| format!("{at} {what}")).collect::<Vec<_>>()
     };
     // The last is late: it is told with what is open, and that when its time is up by the clock.
-    assert_eq!(of("order"), ["1000 3", "1000 2", "1060 2"]);
+    for digest in [of(&business("order")), of(&own("digest"))] {
+        assert_eq!(digest, ["1000 3", "1000 2", "1060 2"]);
+    }
     // A pause of more than 30 s ends a session; 20 to 59 is one.
-    assert_eq!(of("invoice"), ["1000 s1", "1000 s4", "1030 s6"]);
-    assert_eq!(of("other"), ["1000 s2", "1000 s4", "1060 s6"]);
+    for session in [of(&business("invoice")), of(&own("session"))] {
+        assert_eq!(session, ["1000 s1", "1000 s4", "1030 s6"]);
+    }
+    for latest in [of(&business("other")), of(&own("latest"))] {
+        assert_eq!(latest, ["1000 s2", "1000 s4", "1060 s6"]);
+    }
 }

@@ -73,13 +73,16 @@ pub struct Notice<'a> {
     /// Replaces what stands on the phone under the same key.
     #[serde(borrow)]
     pub collapse_key: Option<&'a str>,
-    /// The values its message uses, by field path.
+    /// The values its message uses, by field path; of what is gathered also [`OCCURRED_AT`].
     #[serde(borrow)]
     pub values: Vec<(&'a str, Value<'a>)>,
     /// Who it is for, to be asked again when it is released.
     #[serde(borrow)]
     pub audience: Sealed<'a>,
 }
+
+/// The field that says when a change happened.
+pub const OCCURRED_AT: &str = "occurred_at";
 
 /// What a person's own window gathers by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,6 +118,20 @@ pub enum Whom<'a> {
     Steps,
     /// For this person, who answered.
     Person(&'a str),
+}
+
+// === impl Notice ===
+
+impl Notice<'_> {
+    /// When what it is about happened, where a window asks for it; `None` of what its time alone brings about.
+    #[must_use]
+    pub fn happened_at(&self) -> Option<Timestamp> {
+        let is_gathered = self.gather.is_some() && self.occasion == Occasion::First;
+        self.values.iter().filter(|_| is_gathered).find_map(|(name, value)| match value {
+            Value::Time(at) if *name == OCCURRED_AT => Some(*at),
+            _ => None,
+        })
+    }
 }
 
 // === impl Occasion ===

@@ -19,6 +19,7 @@ use crate::store::keyed::{NEVER, Second};
 use crate::topology::message::ANSWER;
 
 use super::memory::BrokenMemory;
+use super::stretch::Stretch;
 
 /// The format of an entry; of a later one this version reads nothing.
 const VERSION: u8 = 3;
@@ -132,17 +133,6 @@ pub struct Gathered {
     pub said: Option<String>,
     /// Of a threshold when each of them happened, of another window its [`Stretch`].
     pub times: Vec<Timestamp>,
-}
-
-/// What a window has open, by the times at which things happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stretch {
-    /// When the first of its changes happened.
-    pub first: Timestamp,
-    /// When the newest did.
-    pub newest: Timestamp,
-    /// When the window was told last, where it was.
-    pub told: Option<Timestamp>,
 }
 
 /// The second by which a moment has come.

@@ -47,6 +47,7 @@ mod renew;
 mod returned;
 mod ring;
 pub mod source;
+pub mod stretch;
 pub mod subject;
 mod talks;
 mod telling;

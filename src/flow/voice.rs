@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::directory::bind_rule;
 use crate::event::audience::{Bound, Table};
 use crate::event::frame::{FrameHead, SubjectItem};
+use crate::event::notice::OCCURRED_AT;
 use crate::event::record::Header;
 use crate::event::{
     Asked, BoundAudience, Change, Ending, Notice, NoticeId, Occasion, Over, Reason, Sealed, Timestamp, Value,
@@ -231,6 +232,10 @@ impl<'h> Hearing<'h> {
         let news = rule.news(change);
         let mut values = rule.values(change, words.saying);
         values.extend(words.answer.iter().map(|(name, text)| (*name, Value::Text(text.into()))));
+        let gather = rule.gather(change, words.saying);
+        if gather.is_some() && values.iter().all(|(name, _)| *name != OCCURRED_AT) {
+            values.push((OCCURRED_AT, Value::Time(change.occurred_at())));
+        }
         Notice {
             id: NoticeId::of(event, (&rule.rule.id, item.subject), (occasion, words.round)),
             tenant: change.tenant(),
@@ -254,7 +259,7 @@ impl<'h> Hearing<'h> {
                 Occasion::Closed => Vec::new(),
                 _ => rule.answers(change, words.saying),
             },
-            gather: rule.gather(change, words.saying),
+            gather,
             collapse_key,
             values,
             audience,

@@ -1,8 +1,6 @@
 //! Window: whether a change is told now, or waits to be told as one with others.
 //!
-//! Event time decides which changes belong together, wall clock when they are told: the last ones of a topic
-//! that has gone quiet are told too. A change that happened when the window of those before it was over begins
-//! the next one; one that comes late, and happened before, is told with what is open.
+//! Which changes belong together, and what becomes of one that comes late, is said in [`Stretch`].
 
 use jiff::tz::TimeZone;
 
@@ -10,8 +8,9 @@ use crate::event::{Span, Timestamp};
 use crate::topology::plan::{Tell, WindowKind};
 use crate::topology::{Rule, RuleFault};
 
-use super::conversation::{Conversation, Stretch};
+use super::conversation::Conversation;
 use super::due;
+use super::stretch::Stretch;
 use super::voice::Hearing;
 
 /// What a change brings about.
@@ -95,11 +94,8 @@ pub(super) fn gather(
 fn stretch(talk: &mut Conversation<'_>, at: Timestamp, held: bool) {
     let before = talk.gathered.stretch();
     let told = before.and_then(|before| before.told);
-    let stretch = match before.filter(|_| held) {
-        Some(open) => Stretch { newest: open.newest.max(at), ..open },
-        None => Stretch { first: at, newest: at, told },
-    };
-    talk.gathered.set_stretch(stretch);
+    let open = before.filter(|_| held).map(|open| open.joined(at));
+    talk.gathered.set_stretch(open.unwrap_or(Stretch { told, ..Stretch::begun(at) }));
 }
 
 fn was_told(talk: &mut Conversation<'_>, now: Timestamp) {
@@ -108,20 +104,12 @@ fn was_told(talk: &mut Conversation<'_>, now: Timestamp) {
     }
 }
 
-/// Whether a change happened only after the window that is open had ended: what that gathered is told without it.
-/// A window is as long in the time of events as it is by the clock.
+/// Whether a change happened only after the window that is open had ended.
 pub(super) fn is_over(talk: &Conversation<'_>, hearing: &Hearing<'_>) -> bool {
+    // The times of a threshold are no stretch, and it is never over by one.
     let (Some(ends), Some(open)) = (talk.held_until(), talk.gathered.stretch()) else { return false };
-    let at = hearing.change.occurred_at();
-    match hearing.rule.rule.window() {
-        Some(WindowKind::Session { gap, longest }) => {
-            at > open.newest + *gap || longest.is_some_and(|longest| at >= open.first + longest)
-        }
-        Some(WindowKind::LatestState(_) | WindowKind::Digest { .. }) => {
-            at >= open.first + ends.since(talk.gathered.since)
-        }
-        Some(WindowKind::Threshold { .. } | WindowKind::Level { .. }) | None => false,
-    }
+    let (at, long) = (hearing.change.occurred_at(), ends.since(talk.gathered.since));
+    hearing.rule.rule.window().is_some_and(|window| open.is_over(at, window, long))
 }
 
 /// Told when so many came within a span; then not again until it is over.

@@ -9,7 +9,7 @@ use super::super::{Outbox, World, merge};
 use super::PersonLane;
 use super::texts::Text;
 use super::wait::{Asked, Wait};
-use super::waiting::{Item, Stage, Unit, Waiting, person_key, read};
+use super::waiting::{Item, Stage, Unit, Waiting, person_key};
 
 // === impl PersonLane ===
 
@@ -25,7 +25,7 @@ impl PersonLane {
         let (notice, user_id) = (telling.notice, entry.user_id());
         let person = person_key(notice.tenant, user_id);
         let kept = self.held.person(person).map(<[u8]>::to_vec);
-        let waiting = kept.as_deref().and_then(|entry| read(entry).ok());
+        let waiting = kept.as_deref().and_then(|entry| Waiting::read(entry).ok());
         let mut waiting = waiting.unwrap_or_else(|| Waiting::new(notice.tenant, user_id));
         if notice.occasion == Occasion::Closed && self.never_heard(&waiting, telling) {
             return Err(Reason::Overtaken);
@@ -39,6 +39,9 @@ impl PersonLane {
             self.claim(&mut waiting, at, (telling, world), out);
             self.held.put(person, &waiting);
             return Ok(());
+        }
+        if let Some(unit) = over_before(&mut waiting, telling) {
+            self.pass(&mut waiting, unit, (telling.now, world), out);
         }
         let zone = telling.zone(entry, world.plan);
         let wait = Asked { after: None, telling, entry, zone, group: (0, 1) }.wait(&mut waiting);
@@ -112,7 +115,7 @@ impl PersonLane {
     ) {
         let person = person_key(over.tenant, user_id);
         let Some(entry) = self.held.person(person).map(<[u8]>::to_vec) else { return };
-        let Ok(mut waiting) = read::<Waiting<'_>>(&entry) else { return };
+        let Ok(mut waiting) = Waiting::read(&entry) else { return };
         let mut ended = Vec::new();
         for item in &mut waiting.items {
             ended.extend(item.claims.extract_if(.., |notice| self.is_of(*notice, over)));
@@ -155,4 +158,11 @@ impl PersonLane {
         };
         waiting.items.iter().flat_map(|item| &item.claims).any(first)
     }
+}
+
+/// What the person's own window gathered, where that was over before what is told now happened.
+fn over_before(waiting: &mut Waiting<'_>, telling: &Telling<'_>) -> Option<Unit> {
+    let (window, gather) = telling.window.zip(telling.notice.gather)?;
+    let at = telling.notice.happened_at().filter(|_| telling.priority < Priority::Critical)?;
+    waiting.take_over((gather.key, &window.kind), (at, telling.now))
 }

@@ -9,6 +9,7 @@ use crate::event::{DayTime, Priority, Reason, Span, Timestamp, hash128};
 use crate::topology::plan::{Overflow, WindowKind};
 
 use super::super::due;
+use super::super::stretch::Stretch;
 use super::super::telling::Telling;
 use super::quiet;
 use super::waiting::{Stage, Tally, Waiting, person_key};
@@ -85,7 +86,11 @@ impl Asked<'_, '_> {
         };
         let group = gather.key;
         let (mut told, mut replaces) = (0, false);
-        let open = waiting.tally(Stage::Gathered, group, now).map(|tally| (tally.since, tally.due));
+        let happened = self.telling.notice.happened_at();
+        let open = waiting.tally(Stage::Gathered, group, now).map(|tally| {
+            tally.joined(happened);
+            (tally.since, tally.due)
+        });
         let due = match &window.kind {
             WindowKind::Digest { open: span, close, lead, .. } => {
                 if open.is_some() {
@@ -119,6 +124,7 @@ impl Asked<'_, '_> {
                     told,
                     more: 0,
                     was,
+                    stretch: happened.map(Stretch::begun),
                 });
             }
         }
@@ -134,7 +140,8 @@ impl Asked<'_, '_> {
         let Some(tally) = waiting.tally(Stage::Capped, group, now) else {
             let due = now + cap.span;
             let (since, told) = (now, 1);
-            waiting.tallies.push(Tally { group, stage: Stage::Capped, since, due, told, more: 0, was: None });
+            let (stage, was, stretch) = (Stage::Capped, None, None);
+            waiting.tallies.push(Tally { group, stage, since, due, told, more: 0, was, stretch });
             return Ok(None);
         };
         if tally.told < cap.most {

@@ -4,7 +4,8 @@
 //! ids: texts are kept elsewhere, once. What is gathered or counted has a tally beside the items.
 //!
 //! Layout of an entry: version byte, four bytes of the second it is due, four of a checksum (both little
-//! endian), then what it says in the form that frames carry.
+//! endian), then what it says in the form that frames carry; behind a person's tallies, where a window is open, the
+//! stretch of each.
 
 use std::borrow::Cow;
 
@@ -13,12 +14,16 @@ use serde::{Deserialize, Serialize};
 use crate::event::frame::{append, take};
 use crate::event::{Timestamp, hash128};
 use crate::store::keyed::{NEVER, Second};
+use crate::topology::plan::WindowKind;
 
 use super::super::conversation::{second, sum};
 use super::super::memory::BrokenMemory;
+use super::super::stretch::Stretch;
 
-/// The format this version writes; of another one it reads nothing.
+/// The format of an entry; of one later than the next it reads nothing.
 const VERSION: u8 = 1;
+/// An entry behind which stand the stretches of its windows.
+const WITH_STRETCHES: u8 = 2;
 /// The bytes of a due second, and of a checksum.
 const FOUR: usize = size_of::<u32>();
 
@@ -75,6 +80,9 @@ pub(super) struct Tally {
     pub(super) more: u32,
     /// The state before the first of them.
     pub(super) was: Option<String>,
+    /// When what a window gathers happened, where it says so.
+    #[serde(skip)]
+    pub(super) stretch: Option<Stretch>,
 }
 
 /// What is due together.
@@ -95,10 +103,15 @@ pub(super) fn person_key(tenant: &str, user_id: &str) -> u128 {
 
 /// Packs an entry.
 pub(super) fn pack(due: Second, what: &impl Serialize) -> Vec<u8> {
-    let mut bytes = vec![VERSION];
+    sealed((VERSION, due), |bytes| append(what, bytes))
+}
+
+/// An entry with what `write` puts behind its head.
+fn sealed((version, due): (u8, Second), write: impl FnOnce(Vec<u8>) -> Vec<u8>) -> Vec<u8> {
+    let mut bytes = vec![version];
     bytes.extend_from_slice(&due.to_le_bytes());
     bytes.extend_from_slice(&[0; FOUR]);
-    let mut bytes = append(what, bytes);
+    let mut bytes = write(bytes);
     let (head, rest) = bytes[1..].split_at(2 * FOUR);
     let sum = sum(&head[..FOUR], rest).to_le_bytes();
     bytes[1 + FOUR..1 + 2 * FOUR].copy_from_slice(&sum);
@@ -111,7 +124,7 @@ pub(super) fn pack(due: Second, what: &impl Serialize) -> Vec<u8> {
 /// [`BrokenMemory`].
 pub(super) fn unpack(entry: &[u8]) -> Result<(Second, &[u8]), BrokenMemory> {
     let (version, rest) = entry.split_first().ok_or(BrokenMemory::Damaged)?;
-    if *version != VERSION {
+    if !(VERSION..=WITH_STRETCHES).contains(version) {
         return Err(BrokenMemory::Version(*version));
     }
     let (due, rest) = rest.split_first_chunk::<FOUR>().ok_or(BrokenMemory::Damaged)?;
@@ -156,7 +169,30 @@ impl<'a> Waiting<'a> {
 
     /// The entry.
     pub(super) fn pack(&self) -> Vec<u8> {
-        pack(self.due(), self)
+        let stretches: Vec<Option<Stretch>> = self.tallies.iter().map(|tally| tally.stretch).collect();
+        if stretches.iter().all(Option::is_none) {
+            return pack(self.due(), self);
+        }
+        sealed((WITH_STRETCHES, self.due()), |bytes| append(&stretches, append(self, bytes)))
+    }
+
+    /// What a person's entry says.
+    ///
+    /// # Errors
+    /// [`BrokenMemory`].
+    pub(super) fn read(entry: &'a [u8]) -> Result<Self, BrokenMemory> {
+        let (_, rest) = unpack(entry)?;
+        let (mut waiting, behind) = take::<Self>(rest).map_err(|_| BrokenMemory::Damaged)?;
+        if behind.is_empty() {
+            return Ok(waiting);
+        }
+        match take::<Vec<Option<Stretch>>>(behind) {
+            Ok((stretches, [])) if stretches.len() == waiting.tallies.len() => {
+                waiting.tallies.iter_mut().zip(stretches).for_each(|(tally, of)| tally.stretch = of);
+                Ok(waiting)
+            }
+            _ => Err(BrokenMemory::Damaged),
+        }
     }
 
     /// The tally of a group that still runs.
@@ -169,6 +205,24 @@ impl<'a> Waiting<'a> {
         self.items.iter().filter(|item| (item.stage, item.group) == (stage, group)).count()
     }
 
+    /// Takes out what a window gathered, where it was over before something that happened `at`.
+    pub(super) fn take_over(
+        &mut self,
+        (group, window): (u128, &WindowKind),
+        (at, now): (Timestamp, Timestamp),
+    ) -> Option<Unit> {
+        let stage = Stage::Gathered;
+        let is_over = |tally: &Tally| {
+            let stretch =
+                tally.stretch.filter(|_| (tally.stage, tally.group) == (stage, group) && tally.due > now);
+            stretch.is_some_and(|stretch| stretch.is_over(at, window, tally.due.since(tally.since)))
+        };
+        let tally = self.tallies.iter().position(is_over).map(|place| self.tallies.remove(place))?;
+        let of = |item: &mut Item| (item.stage, item.group) == (stage, group);
+        let items: Vec<Item> = self.items.extract_if(.., of).collect();
+        (!items.is_empty()).then(|| Unit::of(items, Some(&tally)))
+    }
+
     /// Takes out what is due, in the order of time.
     pub(super) fn take_due(&mut self, by: Second) -> Vec<Unit> {
         let is_due = |due: Timestamp| second(due) <= by;
@@ -176,7 +230,7 @@ impl<'a> Waiting<'a> {
         let mut due: Vec<Item> = self.items.extract_if(.., |item| is_due(item.due)).collect();
         due.sort_by_key(|item| item.due);
         let mut units: Vec<Unit> = Vec::new();
-        for mut item in due {
+        for item in due {
             let (after, group) = (Some(item.stage), item.group);
             let of = units.iter_mut().find(|unit| group != 0 && (unit.after, unit.group) == (after, group));
             if let Some(unit) = of {
@@ -184,17 +238,37 @@ impl<'a> Waiting<'a> {
                 continue;
             }
             let tally = ended.iter().find(|tally| (tally.stage, tally.group) == (item.stage, group));
-            item.more += tally.map_or(0, |tally| tally.more);
-            let was = tally.and_then(|tally| tally.was.clone());
-            units.push(Unit { after, group, items: vec![item], was });
+            units.push(Unit::of(vec![item], tally));
         }
         units
+    }
+}
+
+// === impl Tally ===
+
+impl Tally {
+    /// Something joins, or begins it, that happened then.
+    pub(super) fn joined(&mut self, at: Option<Timestamp>) {
+        let joined = |at| self.stretch.map_or(Stretch::begun(at), |stretch| stretch.joined(at));
+        self.stretch = at.map(joined).or(self.stretch);
+    }
+}
+
+// === impl Unit ===
+
+impl Unit {
+    /// Items of one stage and group, of which there is one at least, and how many more their tally counted.
+    fn of(mut items: Vec<Item>, tally: Option<&Tally>) -> Self {
+        let (after, group) = items.first().map_or((None, 0), |item| (Some(item.stage), item.group));
+        items.first_mut().into_iter().for_each(|item| item.more += tally.map_or(0, |tally| tally.more));
+        Self { after, group, items, was: tally.and_then(|tally| tally.was.clone()) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Span;
 
     fn at(secs: i64) -> Timestamp {
         Timestamp::from_millis(secs * 1_000)
@@ -215,15 +289,36 @@ mod tests {
             told: 0,
             more: 2,
             was: Some("draft".to_owned()),
+            stretch: None,
         });
         waiting
     }
 
     #[test]
     fn an_entry_is_read_as_it_was_written_and_says_when_it_is_due() {
-        let bytes = waiting().pack();
-        assert_eq!(read::<Waiting<'_>>(&bytes), Ok(waiting()));
-        assert_eq!(unpack(&bytes).map(|(due, _)| due), Ok(20));
+        let mut waiting = waiting();
+        for version in [VERSION, WITH_STRETCHES] {
+            let bytes = waiting.pack();
+            assert_eq!(Waiting::read(&bytes), Ok(waiting.clone()));
+            assert_eq!((unpack(&bytes).map(|(due, _)| due), bytes[0]), (Ok(20), version));
+            waiting.tallies[0].joined(Some(at(3)));
+        }
+    }
+
+    #[test]
+    fn what_a_window_gathered_is_taken_out_once_something_happened_after_it() {
+        let mut waiting = waiting();
+        let window = WindowKind::LatestState(Span::from_secs(15));
+        let mut over = |happened, now| waiting.take_over((7, &window), (at(happened), at(now)));
+        assert_eq!(over(90, 10), None, "nobody knows when it began");
+        waiting.tallies[0].joined(Some(at(3)));
+        waiting.tallies[0].joined(Some(at(2)));
+        let mut over = |happened, now| waiting.take_over((7, &window), (at(happened), at(now)));
+        assert_eq!((over(17, 10), over(18, 20)), (None, None), "it is not over, or over by the clock");
+        let unit = over(18, 10).unwrap();
+        let keys: Vec<u128> = unit.items.iter().map(|item| item.key).collect();
+        assert_eq!((keys, unit.items[0].more, unit.was.as_deref()), (vec![2, 3, 4], 2, Some("draft")));
+        assert_eq!((waiting.items.len(), waiting.tallies.len()), (1, 0));
     }
 
     #[test]
@@ -240,16 +335,18 @@ mod tests {
 
     #[test]
     fn a_later_format_and_a_damaged_entry_are_refused_and_never_a_panic() {
-        let mut bytes = waiting().pack();
+        let mut waiting = waiting();
+        waiting.tallies[0].joined(Some(at(3)));
+        let mut bytes = waiting.pack();
         for end in 0..bytes.len() {
-            assert!(read::<Waiting<'_>>(&bytes[..end]).is_err(), "cut at {end}");
+            assert!(Waiting::read(&bytes[..end]).is_err(), "cut at {end}");
         }
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[at] ^= 4;
             assert!(unpack(&damaged).is_err(), "damaged at {at}");
         }
-        bytes[0] = VERSION + 1;
-        assert_eq!(read::<Waiting<'_>>(&bytes), Err(BrokenMemory::Version(VERSION + 1)));
+        bytes[0] = WITH_STRETCHES + 1;
+        assert_eq!(Waiting::read(&bytes), Err(BrokenMemory::Version(WITH_STRETCHES + 1)));
     }
 }
