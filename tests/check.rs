@@ -3,9 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::Path;
 
 use bugle::cli::check::{Args, Output, report};
+use bugle::cli::registry_args::RegistryArgs;
+use bugle::codec::{Name, Schemas, example, json};
+use bugle::event::Source;
 use bugle::topology::Paint;
 use serde_json::Value as Json;
 
@@ -16,7 +21,18 @@ fn check(folder: &str, output: Output) -> (String, u8) {
 fn args(folder: &Path, output: Output) -> Args {
     let (schemas, people, against, print_schema) = (None, None, None, None);
     let (sample, topic) = (None, None);
-    Args { folder: folder.to_owned(), schemas, people, against, sample, topic, print_schema, output }
+    let registry = RegistryArgs::default();
+    Args {
+        folder: folder.to_owned(),
+        schemas,
+        people,
+        against,
+        sample,
+        topic,
+        registry,
+        print_schema,
+        output,
+    }
 }
 
 #[test]
@@ -203,7 +219,7 @@ fn what_no_single_field_can_know_is_a_fault() {
     message: n
     3:84 duplicate-field: `message` stands twice in a rule (keep one of the two)
     locale: en
-    3:84 unknown-field: unknown field `locale` in a rule (see the list of names in README.md)
+    3:84 unknown-field: unknown field `locale` in a rule (see `bugle check --print-schema rules`, or `scenarios`, for all names)
     "#);
 }
 
@@ -340,6 +356,67 @@ fn every_planted_fault_is_named_in_its_file_and_nothing_else_is() {
     assert_eq!(named, planted);
 }
 
+/// A schema registry that knows one of our schemas as id 7, and nothing else.
+fn registry() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let ours =
+        serde_json::json!({ "schema": Schemas::built_in().text(Name::Events(Source::Xecm)) }).to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut asked = [0; 2_048];
+            let read = stream.read(&mut asked).unwrap();
+            let is_known = String::from_utf8_lossy(&asked[..read]).starts_with("GET /schemas/ids/7 ");
+            let (status, body) = if is_known {
+                ("200 OK", ours.as_str())
+            } else {
+                ("404 Not Found", "{\"error_code\": 40403}")
+            };
+            let length = body.len();
+            let head = format!(
+                "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+            );
+            stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+        }
+    });
+    url
+}
+
+#[test]
+fn a_sample_in_avro_is_read_by_the_schema_that_a_registry_has() {
+    let schemas = Schemas::built_in();
+    let event = example::event(&schemas, "xecm.task.assigned", example::MONDAY).unwrap();
+    let framed = |id| json::to_avro(&schemas, &event).unwrap().framed(id);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("event.avro");
+    let said = |id, registry: &[String]| {
+        std::fs::write(&file, framed(id)).unwrap();
+        let registry = RegistryArgs { urls: registry.to_vec(), ..RegistryArgs::default() };
+        let args = Args { sample: Some(file.clone()), registry, ..args(Path::new("topology"), Output::Text) };
+        let (text, code) = report(&args, Paint::Plain).unwrap();
+        (text.replace(&folder.path().display().to_string(), "."), code)
+    };
+    let registry = [registry()];
+    let (text, code) = said(7, &registry);
+    assert!(
+        code == 0 && text.starts_with("./event.avro in the topic of xecm: it is a change of ours"),
+        "{text}"
+    );
+    let hint = "hint: name the registry that its publisher uses: `--registry URL`, or `registry.urls` in bugle.yaml\n";
+    let letter = "./event.avro in the topic of xconnector: a dead letter, unknown-schema";
+    assert_eq!(said(8, &registry), (format!("{letter}: the registry does not know id 8\n{hint}"), 78));
+    assert_eq!(said(7, &[]), (format!("{letter}: there is no registry to ask for id 7\n{hint}"), 78));
+    let (text, code) = said(7, &["http://127.0.0.1:9".to_owned()]);
+    assert!(
+        code == 78
+            && text.starts_with(&format!(
+                "{letter}: schema id 7 cannot be asked for: schema registry http://127.0.0.1:9"
+            )),
+        "{text}"
+    );
+}
+
 /// What `--sample` says of a payload.
 fn sample(payload: &str, output: Output) -> (String, u8) {
     let folder = tempfile::tempdir().unwrap();
@@ -435,11 +512,7 @@ fn a_sample_is_read_byte_for_byte_in_the_way_of_the_lanes() {
     let twice = r#"{"event": "flow.run.failed", "run": {"id": "a", "id": "b"}}"#;
     let large = format!(r#"{{"event": "flow.run.failed", "x": "{}"}}"#, "y".repeat(1024 * 1024));
     // A CloudEvent is one by what it says of itself, in whichever topic it fits.
-    let example = bugle::codec::example::event(
-        &bugle::codec::Schemas::built_in(),
-        "devadmin.queue.backlog",
-        bugle::codec::example::MONDAY,
-    );
+    let example = example::event(&Schemas::built_in(), "devadmin.queue.backlog", example::MONDAY);
     let ours = example.unwrap().to_string();
     let cloud = |kind: &str| {
         let about = r#""time": "2026-01-05T09:00:00Z", "tenant": "acme", "subject": "queue/q""#;
@@ -502,6 +575,7 @@ rules:
   - { id: a, match: { kind: xecm.task.assigned }, audience: role:aprover || assignees, message: m }
   - { id: b, match: { kind: xecm.task.assigned }, audience: 'role:field-service && location:\"Hamburg Harbour\"', message: m }
   - { id: c, match: { kind: xecm.task.assigned }, audience: assignees, fallback: 'role:approver', message: m }
+  - { id: d, match: { kind: xecm.task.assigned }, audience: role:astronaut, message: m }
 ";
     let rules = rules.replace("\\\"", "\"");
     insta::assert_snapshot!(beside(&rules, |args| args.people = Some("people.csv".into())), @r#"
@@ -519,9 +593,17 @@ rules:
     4 |   - { id: b, match: { kind: xecm.task.assigned }, audience: 'role:field-service && location:"Hamburg Harbour"', message: m }
       |                                                             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
       |
-      = help: try it with `bugle audience`, and widen it
+      = help: try it with `bugle audience EXPR --people topology/people.csv`, and widen it
 
-    2 faults in 1 file
+    error[nobody-known]: nobody holds role `astronaut`
+     --> topology/rules.yaml:6:66
+      |
+    6 |   - { id: d, match: { kind: xecm.task.assigned }, audience: role:astronaut, message: m }
+      |                                                                  ^^^^^^^^^
+      |
+      = help: see `bugle directory show --people topology/people.csv` for the names there are
+
+    3 faults in 1 file
     "#);
 }
 

@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use bugle::cli::test::{Args, Output, report};
 use bugle::topology::Paint;
@@ -159,7 +163,7 @@ fn every_fault_of_a_scenario_is_told_at_once_where_it_stands() {
     14:17 an event like this has no field `dok_kind`; write `doc_kind`
     14:35 an event like this has no field `node.nam`; write `node.name`
     14:60 `noon` is no time; write a time such as `2026-01-05 16:00`, `16:00` or `2026-01-05T15:00:00Z`, or a distance such as `+4h`
-    15:9 unknown field `when` in a step; see the list of names in README.md
+    15:9 unknown field `when` in a step; see `bugle check --print-schema rules`, or `scenarios`, for all names
     16:16 this is no event: bad-enum at `doc_kind`: it is one of job, safety, incident, instruction, other; compare it with `bugle schemas example xecm.document.available`
     18:13 a step has one of `at` and `after`; remove one of the two
     20:13 this is before 2026-01-05 10:00, where the step before ended; write the steps in the order of time
@@ -212,6 +216,32 @@ scenarios:
         with: { doc_kind: safety, site: P1 }
         told: [{ rule: ec-4-safety, to: ada }]
 ";
+
+/// The built program, as somebody at a terminal leaves it running.
+#[test]
+fn a_watched_folder_is_played_again_when_a_file_of_it_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("one.yaml");
+    std::fs::write(&file, ONE).unwrap();
+    let mut watching = Command::new(env!("CARGO_BIN_EXE_bugle"))
+        .args(["test", "topology", "--watch", "--scenarios"])
+        .arg(folder.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+    let (say, said) = mpsc::channel();
+    std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| say.send(line)));
+    let until = |words: &str| {
+        while !said.recv_timeout(Duration::from_secs(60)).unwrap().contains(words) {}
+    };
+    until("1 as written, 0 not");
+    until("watching topology");
+    std::fs::write(&file, ONE.replace("to: ada", "to: [ada], priority: low")).unwrap();
+    until("0 as written, 1 not");
+    watching.kill().unwrap();
+    watching.wait().unwrap();
+}
 
 #[test]
 fn the_result_is_written_as_junit_too() {

@@ -31,6 +31,12 @@ pub struct BrokerArgs {
 // === impl BrokerArgs ===
 
 impl BrokerArgs {
+    /// What the environment says, for a verb that needs no cluster.
+    #[must_use]
+    pub fn of_environment() -> Self {
+        Self { config: std::env::var_os("BUGLE_CONFIG").map(PathBuf::from), ..Self::default() }
+    }
+
     /// All settings: the file's, then the environment's, then these.
     ///
     /// # Errors
@@ -39,7 +45,14 @@ impl BrokerArgs {
         let usual = PathBuf::from("bugle.yaml");
         let file = self.config.clone().or_else(|| usual.is_file().then_some(usual));
         // Those of clap's own arguments name no setting.
-        let own = ["BUGLE_BROKERS", "BUGLE_CONFIG", "BUGLE_STAND_IN_SECRET"];
+        let own = [
+            "BUGLE_BROKERS",
+            "BUGLE_CONFIG",
+            "BUGLE_REGISTRY",
+            "BUGLE_REGISTRY_PASSWORD",
+            "BUGLE_REGISTRY_USER",
+            "BUGLE_STAND_IN_SECRET",
+        ];
         let environment = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .filter(|(name, _)| !own.contains(&name.as_str()))

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use serde_json::{Value as Json, json};
 
+use super::registry_args::RegistryArgs;
 use super::{Done, Failure};
 use crate::codec::Schemas;
 use crate::directory::People;
@@ -29,7 +30,8 @@ Examples:
   bugle check --people people.csv names nobody in the directory stands under
   bugle check new --against old   changes that would orphan what the old rules have open
   bugle check --sample payload.json
-                                  the change that a mapping makes of somebody else's payload
+                                  the change that a mapping makes of somebody else's payload; of one in Avro
+                                  with --registry http://localhost:8081
   bugle check --print-schema rules > rules.schema.json
                                   for an editor: completion and help in topology/*.yaml
 
@@ -53,6 +55,9 @@ pub struct Args {
     /// The source whose topic the sample came from; without it, any whose mappings take it.
     #[arg(long, value_name = "SOURCE", requires = "sample")]
     pub topic: Option<Source>,
+    /// Which registry to ask for the schema of a sample in Avro.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
     /// Print the JSON Schema of a kind of file, and check nothing.
     #[arg(long, value_enum, value_name = "KIND")]
     pub print_schema: Option<SchemaOf>,
@@ -126,7 +131,7 @@ pub fn report(args: &Args, paint: Paint) -> Result<(String, u8), Failure> {
         Err(faults) => Err(faults),
     };
     if let (Some(file), Ok(topology)) = (&args.sample, &loaded) {
-        return sample::report((file, args.topic), topology, schemas, args.output);
+        return sample::report((file, args), topology, schemas);
     }
     let code = if loaded.is_ok() { 0 } else { FAULTY };
     let text = match (args.output, &loaded) {
@@ -145,7 +150,7 @@ fn beside(args: &Args, topology: &Topology, kinds: &Kinds) -> Result<Vec<Fault>,
     if let Some(file) = &args.people {
         let mut people = People::new();
         super::directory::from_file(file, None)?.iter().for_each(|person| people.apply(person));
-        faults.extend(topology.reach(&people));
+        faults.extend(topology.reach(&people, &format!("--people {}", file.display())));
     }
     if let Some(folder) = &args.against {
         let old = Topology::load(folder, kinds).map_err(|faults| {

@@ -17,6 +17,7 @@ use super::directory::show::print_json;
 use super::directory::unprintable;
 use super::offline::{self, Event, Town, TownArgs};
 use super::payload;
+use super::registry_args::RegistryArgs;
 use super::{Done, Failure};
 use crate::clock;
 use crate::codec::{Codec, Schemas};
@@ -77,6 +78,9 @@ pub struct Args {
     /// The source whose topic a payload came from that others shaped, where several mappings take it.
     #[arg(long, value_name = "SOURCE")]
     pub topic: Option<Source>,
+    /// Which registry to ask for the schema of events in Avro.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
@@ -112,7 +116,7 @@ pub fn run(args: &Args, reach: &Reach<'_>, out: &mut dyn Write) -> Done {
         });
     }
     let topology = offline::topology(&args.topology, &schemas)?;
-    let codec = Codec::new(schemas.into(), None);
+    let codec = Codec::new(schemas.into(), args.registry.open(|| args.broker.load())?);
     let events = events(args, payload::Sight { codec: &codec, topology: &topology, topic: args.topic })?;
     let town = Town::load(&args.town, args.tenant.as_deref(), &args.broker, reach)?;
     let question = Question {

@@ -15,6 +15,7 @@ pub mod graph;
 pub mod offline;
 mod payload;
 pub mod publish;
+pub mod registry_args;
 pub mod replay;
 pub mod run;
 pub mod schemas;

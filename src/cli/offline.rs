@@ -9,8 +9,9 @@ use super::Failure;
 use super::broker_args::{BrokerArgs, Reach};
 use super::directory::{from_file, members_present, present};
 use super::payload::{self, Became, Sight};
+use super::registry_args::UNKNOWN_SCHEMA;
 use crate::app::config::Config;
-use crate::codec::{Codec, Name, Schemas, example, json};
+use crate::codec::{Code, Codec, Name, Schemas, example, json};
 use crate::directory::Zones;
 use crate::event::frame::Format;
 use crate::event::record::Sent;
@@ -158,6 +159,9 @@ fn event_of(value: &[u8], sight: Sight<'_>) -> Result<Event, String> {
     match became {
         Became::Change(_, (at, tenant)) => Ok(Event { at, tenant, source, sent }),
         Became::Skipped(_) => Ok(Event { at: crate::clock::now(), tenant: String::new(), source, sent }),
+        Became::Refused(fault) if fault.code == Code::UnknownSchema => {
+            Err(format!("{fault}; {UNKNOWN_SCHEMA}"))
+        }
         Became::Refused(fault) | Became::Unwritten(fault) => {
             Err(others.chain([fault.to_string()]).collect::<Vec<_>>().join("; "))
         }

@@ -87,13 +87,24 @@ impl Sight<'_> {
 
     fn take<T>(self, (source, sent): (Source, &Sent), see: impl Fn(&Change<'_>) -> T) -> Became<T> {
         let (format, headers) = (Codec::format_of(&sent.headers), Codec::event_headers(&sent.headers));
-        match self.topology.take(self.codec, source, (format, &headers), &sent.value) {
+        let taken = || self.topology.take(self.codec, source, (format, &headers), &sent.value);
+        let taken = match taken() {
+            Err(Unreadable::WantsSchema(id)) => match self.codec.fetch(id) {
+                Ok(_) => taken(),
+                Err(error) => {
+                    let detail = format!("schema id {id} cannot be asked for: {error}");
+                    return Became::Refused(Fault::new(Code::UnknownSchema, detail));
+                }
+            },
+            taken => taken,
+        };
+        match taken {
             Ok(Arrival::Mapped(change, mapping)) => Became::Change(Some(By::of(mapping)), see(&change)),
             Ok(Arrival::Native(change)) => Became::Change(None, see(&change)),
             Ok(Arrival::Skipped(mapping)) => Became::Skipped(By::of(mapping)),
             Err(Unreadable::Refused(fault)) => Became::Refused(fault),
             Err(Unreadable::WantsSchema(id)) => {
-                Became::Refused(Fault::new(Code::UnknownSchema, format!("schema id {id} is not known here")))
+                Became::Refused(Fault::new(Code::UnknownSchema, format!("schema id {id} is not known")))
             }
         }
     }
@@ -115,9 +126,13 @@ fn settled<T>(mut looked: Vec<InTopic<T>>) -> Vec<InTopic<T>> {
         let Became::Refused(fault) = became else { return false };
         matches!(fault.code, Unmapped | BadMagic | SourceMismatch | UnknownKind | IncompatibleSchema)
     };
+    let is_unknown =
+        |became: &Became<T>| matches!(became, Became::Refused(Fault { code: Code::UnknownSchema, .. }));
     let is_unmapped =
         |became: &Became<T>| matches!(became, Became::Refused(Fault { code: Code::Unmapped, .. }));
-    if looked.iter().any(|(.., became)| !is_elsewhere(became)) {
+    if looked.iter().all(|(.., became)| is_unknown(became)) {
+        looked.truncate(1);
+    } else if looked.iter().any(|(.., became)| !is_elsewhere(became)) {
         looked.retain(|(.., became)| !is_elsewhere(became));
     } else if looked.iter().any(|(.., became)| is_unmapped(became)) {
         looked.retain(|(.., became)| is_unmapped(became));

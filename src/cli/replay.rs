@@ -18,6 +18,7 @@ use super::directory::unprintable;
 use super::explain::Output;
 use super::offline::{self, Town, TownArgs};
 use super::payload::Sight;
+use super::registry_args::RegistryArgs;
 use super::{Done, Failure};
 use crate::codec::Codec;
 use crate::event::Span;
@@ -64,6 +65,9 @@ pub struct Args {
     /// How many examples of each kind of change to show of a rule.
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub examples: usize,
+    /// Which registry to ask for the schema of events in Avro.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
@@ -79,7 +83,7 @@ pub fn run(args: &Args, reach: &Reach<'_>, out: &mut dyn Write) -> Done {
     let schemas = offline::schemas(args.schemas.as_deref())?;
     let new = offline::topology(&args.topology, &schemas)?;
     let old = offline::topology(&args.against, &schemas)?;
-    let codec = Codec::new(schemas.into(), None);
+    let codec = Codec::new(schemas.into(), args.registry.open(|| args.broker.load())?);
     let recorded = match &args.events {
         Some(file) => {
             let sight = Sight { codec: &codec, topology: &new, topic: None };

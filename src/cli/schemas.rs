@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use secrecy::SecretString;
 
+use super::registry_args::{self, told};
 use super::{Done, Failure, say};
 use crate::clock;
-use crate::codec::{Name, Registry, RegistryError, Schemas, example, subject};
+use crate::codec::{Name, Registry, Schemas, example, subject};
 use crate::event::Source;
 use crate::topology::fault::nearest;
 
@@ -84,9 +84,7 @@ fn schemas(folder: Option<&Path>) -> Result<Schemas, Failure> {
 
 impl Access {
     fn open(&self) -> Result<Registry, Failure> {
-        let password = std::env::var("BUGLE_REGISTRY_PASSWORD").unwrap_or_default();
-        let login = self.user.clone().map(|user| (user, SecretString::from(password)));
-        Registry::new(&self.urls, login).map_err(told)
+        registry_args::open(&self.urls, self.user.as_deref())
     }
 
     /// The registry's subject of a schema.
@@ -109,11 +107,6 @@ impl Access {
         }
         Ok(subject(topic))
     }
-}
-
-#[allow(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]
-fn told(fault: RegistryError) -> Failure {
-    Failure::failed(&fault).hint(fault.hint())
 }
 
 fn register(schemas: &Schemas, access: &Access) -> Done {

@@ -227,7 +227,7 @@ pub fn suggest(word: &str, known: &[&str]) -> String {
     match nearest(word, known.iter().copied()) {
         Some(near) => format!("write `{near}`"),
         None if known.len() <= 16 => format!("write one of {}", listed(known)),
-        None => "see the list of names in README.md".to_owned(),
+        None => "see `bugle check --print-schema rules`, or `scenarios`, for all names".to_owned(),
     }
 }
 

@@ -15,15 +15,16 @@ use super::plan::RulePlan;
 // === impl Topology ===
 
 impl Topology {
-    /// The faults of these rules with `people` as the directory, in reading order.
+    /// The faults of these rules with `people` as the directory, in reading order; `given` is how a verb is told
+    /// to look at the same people.
     #[must_use]
-    pub fn reach(&self, people: &People) -> Vec<Fault> {
+    pub fn reach(&self, people: &People, given: &str) -> Vec<Fault> {
         let mut faults = Faults::default();
         for rule in &self.rules {
             let Some(sheet) = &rule.plan.sheet else { continue };
             let own = rule.plan.tenants.iter().map(String::as_str);
             let tenants = if rule.plan.tenants.is_empty() { people.tenants() } else { own.collect() };
-            let look = Look { sheet, people, tenants };
+            let look = Look { sheet, people, tenants, given };
             for text in audiences(&rule.plan) {
                 if let Ok(audience) = parse(&text.value) {
                     look.at((text, &audience), &mut faults);
@@ -51,6 +52,8 @@ struct Look<'l> {
     people: &'l People,
     /// Rules are shared: what is known to one tenant is known.
     tenants: Vec<&'l str>,
+    /// What `bugle directory show` and `bugle audience` are told, to look at them.
+    given: &'l str,
 }
 
 // === impl Look ===
@@ -71,15 +74,15 @@ impl Look<'_> {
         let nobody =
             |bound: &Bound| self.tenants.iter().all(|tenant| self.people.listed(tenant, bound).is_empty());
         if strange.is_empty() && at_most(audience).is_some_and(|bound| nobody(&bound)) {
-            let told =
-                ("nobody in the directory is meant by this", "try it with `bugle audience`, and widen it");
+            let hint = format!("try it with `bugle audience EXPR {}`, and widen it", self.given);
+            let told = ("nobody in the directory is meant by this".to_owned(), hint);
             faults.add(self.sheet, text.at, "nobody", told);
         }
     }
 
     /// A name that nobody stands under: as it is written, what is wrong with it, and what was meant.
     fn stranger(&self, table: Table, term: &Term) -> Option<(String, String, String)> {
-        let advice = || "see `bugle directory show`".to_owned();
+        let advice = || format!("see `bugle directory show {}` for the names there are", self.given);
         if let Some(name) = literal(term) {
             let bound = Bound::In(table, vec![name]);
             let mut unheard = self.tenants.iter().map(|tenant| self.people.unheard(tenant, &bound));

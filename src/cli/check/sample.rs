@@ -4,23 +4,33 @@ use std::path::Path;
 
 use serde_json::{Value as Json, json};
 
-use super::{FAULTY, Output};
+use super::{Args, FAULTY, Output};
 use crate::cli::Failure;
+use crate::cli::broker_args::BrokerArgs;
 use crate::cli::payload::{Became, InTopic, Sight, bytes_of, values};
+use crate::cli::registry_args::UNKNOWN_SCHEMA;
 use crate::codec::{Code, Codec, Fault, Schemas, json as text};
 use crate::event::Source;
 use crate::topology::Topology;
 
+/// What a value begins with whose schema a registry knows.
+const FRAMED: u8 = 0;
+
 /// What is printed of a sample, and the exit code.
 pub(super) fn report(
-    (file, topic): (&Path, Option<Source>),
+    (file, args): (&Path, &Args),
     topology: &Topology,
     schemas: Schemas,
-    output: Output,
 ) -> Result<(String, u8), Failure> {
+    let output = args.output;
     let bytes = bytes_of(file)?;
-    let codec = Codec::new(schemas.into(), None);
-    let sight = Sight { codec: &codec, topology, topic };
+    // Settings are read only where they are asked for: any fault in them is none of a JSON file's.
+    let registry = match bytes.first() {
+        Some(&FRAMED) => args.registry.open(|| BrokerArgs::of_environment().load())?,
+        _ => None,
+    };
+    let codec = Codec::new(schemas.into(), registry);
+    let sight = Sight { codec: &codec, topology, topic: args.topic };
     let shown = |value| sight.look(value, |change| text::of_change(codec.schemas(), change));
     let became: Vec<InTopic<Json>> = values(&bytes).into_iter().flat_map(|(_, value)| shown(value)).collect();
     let is_good = became.iter().all(|(.., became)| fault_of(became).is_none());
@@ -79,7 +89,7 @@ fn hint(fault: &Fault) -> &'static str {
         Unmapped => "add a mapping whose `when` it meets to a file of topology/mappings",
         BadMagic => "add a file of mappings for its source to topology/mappings, or name it with --topic",
         UnknownKind | SourceMismatch => "add a mapping for its `type`, or name the topic with --topic",
-        UnknownSchema => "`check` asks no registry: give it the same payload as JSON",
+        UnknownSchema => UNKNOWN_SCHEMA,
         EmptyValue | BadUtf8 | BadJson | DuplicateKey | TooDeep | TooLarge => {
             "no mapping can mend this: correct what sends it"
         }
