@@ -1,6 +1,7 @@
 //! Silence: `bugle silence` keeps tellings quiet for a while, and says which are.
 
 use std::io::Write;
+use std::os::unix::fs::MetadataExt as _;
 
 use comfy_table::Table as Grid;
 use comfy_table::presets::NOTHING;
@@ -79,9 +80,9 @@ struct Wanted {
     /// Why.
     #[arg(long, value_name = "TEXT")]
     comment: String,
-    /// Who wants it.
-    #[arg(long, value_name = "NAME", env = "USER")]
-    author: String,
+    /// Who wants it; without it the account you are signed in with.
+    #[arg(long, value_name = "NAME")]
+    author: Option<String>,
 }
 
 /// How a verb prints.
@@ -119,7 +120,11 @@ impl Wanted {
         Ok(0)
     }
 
-    fn silence(&self, now: Timestamp) -> Result<Silence, Failure> {
+    fn silence(&self, now: Timestamp, account: Option<String>) -> Result<Silence, Failure> {
+        let author = self.author.clone().or(account).ok_or_else(|| {
+            usage("nobody knows who wants this silence".to_owned())
+                .hint("say it with `--author NAME`: neither $USER nor the account has a name here")
+        })?;
         let starts_at = self.from.unwrap_or(now).max(now);
         let ends_at = self.until.or_else(|| self.span.map(|span| starts_at + span)).unwrap_or(now);
         if ends_at <= starts_at {
@@ -138,16 +143,35 @@ impl Wanted {
         let matched: Vec<String> = self.matchers.iter().map(ToString::to_string).collect();
         let times = [starts_at, ends_at, now].map(|at| at.millis().to_le_bytes()).concat();
         let matched = matched.join("|");
-        let id = hash128([matched.as_bytes(), self.author.as_bytes(), self.comment.as_bytes(), &times]);
+        let id = hash128([matched.as_bytes(), author.as_bytes(), self.comment.as_bytes(), &times]);
         Ok(Silence {
             id: format!("{:08x}", id >> 96),
             matchers: self.matchers.clone(),
             starts_at,
             ends_at,
-            author: self.author.clone(),
+            author,
             comment: self.comment.clone(),
         })
     }
+}
+
+/// Who is signed in: as the environment says, else by the name of the account, as in a container. Where the account
+/// is a number and nothing else, nobody knows.
+fn account() -> Option<String> {
+    let named = ["USER", "LOGNAME", "USERNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
+    named.into_iter().find(|name| !name.trim().is_empty()).or_else(|| {
+        let owner = std::fs::metadata("/proc/self").ok()?.uid();
+        name_of(owner, &std::fs::read_to_string("/etc/passwd").ok()?)
+    })
+}
+
+/// The name of an account in a text like `/etc/passwd`.
+fn name_of(owner: u32, accounts: &str) -> Option<String> {
+    accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, number) = (fields.next()?, fields.nth(1)?);
+        (number.parse() == Ok(owner)).then(|| name.to_owned())
+    })
 }
 
 fn usage(message: String) -> Failure {
@@ -166,7 +190,7 @@ pub fn run(args: &Args) -> Done {
     match &args.verb {
         Verb::Add(wanted) => {
             wanted.check(&*wiring::schemas(&config)?)?;
-            let new = wanted.silence(now)?;
+            let new = wanted.silence(now, account())?;
             add(broker, &new, &present(broker)?, (now, args.output, out))
         }
         Verb::List { all } => list(present(broker)?, *all, (now, args.output, out)),
@@ -293,4 +317,32 @@ fn as_json(silence: &Silence, now: Timestamp) -> Json {
         "author": silence.author,
         "comment": silence.comment,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_wants_a_silence_is_named_or_known_by_their_account() {
+        let accounts = "root:x:0:0:root:/root:/bin/bash\nnobody\nada:x:1000:1000::/var/ada:/bin/sh\n";
+        let named = [0, 1_000, 10_001].map(|owner| name_of(owner, accounts));
+        assert_eq!(named, [Some("root".to_owned()), Some("ada".to_owned()), None]);
+        let wanted = |author: Option<&str>| Wanted {
+            matchers: vec!["rule=ec-3-sla".parse().unwrap()],
+            span: Some(Span::from_secs(60)),
+            until: None,
+            from: None,
+            comment: "new release".to_owned(),
+            author: author.map(str::to_owned),
+        };
+        let author = |author, account: Option<&str>| {
+            let silence = wanted(author).silence(Timestamp::default(), account.map(str::to_owned));
+            silence.map(|silence| silence.author).map_err(|failure| (failure.exit, failure.to_string()))
+        };
+        assert_eq!(author(None, Some("ada")), Ok("ada".to_owned()));
+        assert_eq!(author(Some("ben"), Some("ada")), Ok("ben".to_owned()));
+        let (exit, said) = author(None, None).unwrap_err();
+        assert!(exit == 2 && said.contains("`--author NAME`"), "{said}");
+    }
 }
