@@ -223,7 +223,7 @@ pub struct RungPlan {
 pub struct RepeatPlan {
     /// The distance between two.
     pub every: Span,
-    /// The hour, in the reader's zone.
+    /// The hour, where the subject is.
     pub at: Option<DayTime>,
     /// At most so often.
     pub most: Option<u32>,

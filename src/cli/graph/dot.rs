@@ -8,7 +8,7 @@ use super::words::Row;
 /// The graph.
 pub(super) fn draw(rows: &[Row]) -> String {
     let mut out =
-        "digraph bugle {\n  rankdir=LR;\n  node [shape=box, fontname=\"sans-serif\", fontsize=10];\n"
+        "digraph bugle {\n  rankdir=LR;\n  node [shape=box, fontname=\"Helvetica\", fontsize=10, margin=\"0.2,0.1\"];\n"
             .to_owned();
     for source in rows.iter().map(|row| row.source.as_str()).collect::<BTreeSet<_>>() {
         let _ = writeln!(out, "  \"{source}\" [shape=oval];");
@@ -16,12 +16,13 @@ pub(super) fn draw(rows: &[Row]) -> String {
     let mut accounts = BTreeMap::new();
     for row in rows {
         let id = &row.id;
-        let hears = std::iter::once(format!("{} {id}", row.use_case)).chain(row.hears.iter().cloned());
+        let hears = std::iter::once(format!("{} {id}", row.use_case))
+            .chain(row.hears.iter().chain(&row.rate).cloned());
         let _ = writeln!(out, "  \"{id}\" [label=\"{}\"];", lines(hears));
         let _ =
             writeln!(out, "  \"{id} when\" [shape=hexagon, label=\"{}\"];", lines(row.when.iter().cloned()));
         let whom = row.whom.iter().chain(&row.how).cloned();
-        let _ = writeln!(out, "  \"{id} whom\" [shape=oval, label=\"{}\"];", lines(whom));
+        let _ = writeln!(out, "  \"{id} whom\" [style=rounded, label=\"{}\"];", lines(whom));
         let _ = writeln!(out, "  \"{}\" -> \"{id}\" -> \"{id} when\" -> \"{id} whom\";", row.source);
         for way in &row.ways {
             let _ = writeln!(out, "  \"{id} whom\" -> \"account {}\";", lines([way.account.clone()]));

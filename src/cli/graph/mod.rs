@@ -92,7 +92,7 @@ pub fn run(args: &Args) -> Done {
     }
     if let Some(within) = args.live {
         let rates = Rates::read(within, wiring::kafka(&config)?.as_ref())?;
-        rows.iter_mut().for_each(|row| row.hears.push(rates.of(&row.id)));
+        rows.iter_mut().for_each(|row| row.rate = Some(rates.of(&row.id)));
     }
     say(match args.format {
         Format::Svg => svg::draw(&rows),
@@ -142,29 +142,57 @@ mod tests {
         flowchart LR
           xecm([xecm])
           xecm --> r0["EC-3: ec-3-sla<br/>xecm.task.assigned<br/>severity: high, critical<br/>if event.due_at != null"]
-          r0 --> w0{{"due_at: assignees<br/>due_at +4h: supervisor(assignees)<br/>due_at +8h: backup(assignees)<br/>until xecm.task.completed, xecm.task.cancelled"}}
-          w0 --> a0(["assignees<br/>never requester<br/>high<br/>← approve<br/>← reject<br/>← acknowledge<br/>← request_info<br/>writes back<br/>says what was not carried out<br/>says when it is over<br/>the newest replaces"])
+          r0 --> w0{{"due_at: assignees<br/>due_at +4h, critical: supervisor(assignees)<br/>due_at +8h, critical: backup(assignees)<br/>until xecm.task.completed, xecm.task.cancelled"}}
+          w0 --> a0("assignees<br/>never requester<br/>high<br/>← approve<br/>← reject<br/>← acknowledge<br/>← request_info<br/>writes back<br/>says what was refused<br/>says when it is over<br/>the newest replaces")
           a0 --> p0
           p0[/"default<br/>mra"/]
         "#);
         insta::assert_snapshot!(dot::draw(&rows("EC-4")), @r#"
         digraph bugle {
           rankdir=LR;
-          node [shape=box, fontname="sans-serif", fontsize=10];
+          node [shape=box, fontname="Helvetica", fontsize=10, margin="0.2,0.1"];
           "xecm" [shape=oval];
-          "ec-4-safety" [label="EC-4 ec-4-safety\nxecm.document.available\ndoc_kind: safety, incident"];
+          "ec-4-safety" [label="EC-4 ec-4-safety\nxecm.document.available\ndoc_kind: safety, incident\nonce in 1d by node.id, node.version"];
           "ec-4-safety when" [shape=hexagon, label="at once\nexpires after 12h"];
-          "ec-4-safety whom" [shape=oval, label="role:field-service && location:{site}\nhigh\n← acknowledge"];
+          "ec-4-safety whom" [style=rounded, label="role:field-service && location:{site}\nhigh\n← acknowledge"];
           "xecm" -> "ec-4-safety" -> "ec-4-safety when" -> "ec-4-safety whom";
           "ec-4-safety whom" -> "account default";
-          "ec-4-documents" [label="EC-4 ec-4-documents\nxecm.document.available\ndoc_kind: job, instruction, other"];
+          "ec-4-documents" [label="EC-4 ec-4-documents\nxecm.document.available\ndoc_kind: job, instruction, other\nonce in 1d by node.id, node.version"];
           "ec-4-documents when" [shape=hexagon, label="digest of 5m by site\nexpires after 12h"];
-          "ec-4-documents whom" [shape=oval, label="role:field-service && location:{site}\nnormal"];
+          "ec-4-documents whom" [style=rounded, label="role:field-service && location:{site}\nnormal"];
           "xecm" -> "ec-4-documents" -> "ec-4-documents when" -> "ec-4-documents whom";
           "ec-4-documents whom" -> "account default";
           "account default" [shape=cds, label="default\nmra"];
         }
         "#);
+    }
+
+    #[test]
+    fn when_a_rule_speaks_is_drawn_with_what_each_rung_and_step_has_of_its_own() {
+        let when = |use_case: &str| {
+            let rows = rows(use_case);
+            rows.iter()
+                .map(|row| format!("{}: {}", row.id, row.when.join("; ")))
+                .collect::<Vec<_>>()
+                .join("\n")
+        };
+        let cases = ["EC-1", "EC-2", "DA-3", "DA-5", "DA-6", "DA-7", "XC-5", "XC-8", "BW-4", "BW-8"];
+        insta::assert_snapshot!(cases.map(when).join("\n"), @r"
+        ec-1-review: after 30s, once for the same news
+        ec-1-stage: after 30s, once for the same news
+        ec-2-expiry: digest at 09:00 by person; remind 90d, 30d, 7d high, 1d high alone before expires_on; until xecm.record.renewed
+        da-3-change: at once; again every 4h, 5 times at most, to who is silent; opened +1d, high: role:second-approver; until devadmin.change.decided
+        da-5-credential: digest at 09:00 by person; remind 60d, 30d, 14d, 7d high, 3d high alone, 1d critical alone before credential.expires_at; credential.expires_at -1d, critical: role:security-lead; until devadmin.credential.rotated
+        da-6-backlog: event.depth >= event.threshold for 3m, until < 0.8 * event.threshold by queue; told +30m, critical: role:operations-director; until devadmin.queue.recovered
+        da-6-breach: at once; told +30m, critical: role:operations-director; until devadmin.queue.recovered
+        da-7-work-item: at once; opened +15m, high: supervisor(assignees); until devadmin.workitem.updated, work_item.state: closed, resolved, cancelled
+        xc-5-overdue: remind 1d before due_at; remind at due_at, high; remind 1d after due_at; due_at +1d, high: supervisor(assignees); until xconnector.action.closed
+        xc-8-process: session, 5m of silence, 1h at most by process_id; last change +8h: unit:{next_department}; until xconnector.process.step, state: completed, cancelled
+        bw-4-completeness: after 15m, unless it closed; again every 1d at 09:00, 5 times at most; opened +5d, high: supervisor(owner); until bws.completeness.resolved
+        bw-8-agreement: at once; once more after 1h, to who is silent
+        bw-8-incident: at once; once more after 1h, to who is silent
+        bw-8-notice: at once; once more after 1h, to who is silent
+        ");
     }
 
     #[test]

@@ -23,8 +23,8 @@ const GAP: usize = 14;
 const LETTER: usize = 7;
 
 const STYLE: &str = "text{font:12px system-ui,sans-serif;fill:#1c2733}.t{font-weight:600}.s{font-size:14px;font-weight:700}\
-.m{fill:#5b6875}.b{fill:#f4f7fa;stroke:#c5d0da}.l{stroke:#8fa3b5;fill:none}\
-@media(prefers-color-scheme:dark){svg{background:#10161c}text{fill:#e4ebf2}.m{fill:#9fb0c0}.b{fill:#1a232c;stroke:#34424f}.l{stroke:#5f7386}}";
+.m{fill:#5b6875}.r{fill:#0b6e4f;font-weight:600}.b{fill:#f4f7fa;stroke:#c5d0da}.l{stroke:#8fa3b5;fill:none}\
+@media(prefers-color-scheme:dark){svg{background:#10161c}text{fill:#e4ebf2}.m{fill:#9fb0c0}.r{fill:#6fd3ae}.b{fill:#1a232c;stroke:#34424f}.l{stroke:#5f7386}}";
 
 /// A rule's lines, broken to the width of their columns.
 struct Cells([Vec<String>; COLUMNS.len()]);
@@ -40,6 +40,7 @@ impl Cells {
             let mut lines: Vec<String> = texts[at].iter().flat_map(|text| broken(text, most)).collect();
             if at == 0 {
                 lines.insert(0, row.id.clone());
+                lines.extend(row.rate.clone());
             }
             lines
         };
@@ -94,7 +95,11 @@ pub(super) fn draw(rows: &[Row]) -> String {
                 "<rect x=\"{x}\" y=\"{top}\" width=\"{width}\" height=\"{height}\" rx=\"6\" class=\"b\"/>"
             );
             for (number, line) in lines.iter().enumerate() {
-                let class = if at == 0 && number == 0 { " class=\"t\"" } else { "" };
+                let class = match (at, number) {
+                    (0, 0) => " class=\"t\"",
+                    (0, number) if row.rate.is_some() && number + 1 == lines.len() => " class=\"r\"",
+                    _ => "",
+                };
                 let y = top + 18 + number * LINE;
                 let _ = writeln!(out, "<text x=\"{left}\" y=\"{y}\"{class}>{}</text>", escaped(line));
             }

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::ways::Way;
+use crate::event::Span;
 use crate::topology::Rule;
+use crate::topology::fault::Spot;
 use crate::topology::plan::{
-    Anchor, Moment, Overflow, Replace, RulePlan, Side, Stop, Tell, WindowKind, WindowPlan,
+    Anchor, Moment, Overflow, OwnWindow, RemindPlan, RepeatPlan, Replace, RulePlan, RungPlan, Side, Stop,
+    Tell, WindowKind, WindowPlan, Words,
 };
 
 /// A rule as it is drawn.
@@ -14,8 +17,10 @@ pub(super) struct Row {
     pub(super) source: String,
     pub(super) use_case: String,
     pub(super) id: String,
-    /// The kinds it hears, and the condition.
+    /// The kinds it hears, the condition, and what it takes for the same.
     pub(super) hears: Vec<String>,
+    /// How often it spoke of late, where somebody asked.
+    pub(super) rate: Option<String>,
     /// Windows, timers, what closes it.
     pub(super) when: Vec<String>,
     /// Whom it tells, and whom never.
@@ -37,6 +42,7 @@ impl Row {
             use_case: plan.use_case.clone().unwrap_or_default(),
             id: rule.id.clone(),
             hears: hears(rule),
+            rate: None,
             when: when(plan),
             whom: whom(plan),
             how: how(rule),
@@ -46,49 +52,47 @@ impl Row {
 }
 
 fn hears(rule: &Rule) -> Vec<String> {
+    let plan = &rule.plan;
     let mut lines = rule.kinds.clone();
-    for (field, values) in &rule.plan.wanted.fields {
-        let values: Vec<&str> = values.iter().map(|value| value.value.as_str()).collect();
-        lines.push(format!("{}: {}", field.value, values.join(", ")));
-    }
-    lines.extend(rule.plan.condition.iter().map(|condition| {
+    lines.extend(plan.wanted.fields.iter().map(wanted));
+    lines.extend(plan.condition.iter().map(|condition| {
         let words: Vec<&str> = condition.value.split_whitespace().collect();
         format!("if {}", words.join(" "))
     }));
+    lines.extend(plan.dedupe.iter().map(|dedupe| {
+        let by: Vec<&str> = dedupe.by.iter().map(|field| field.value.as_str()).collect();
+        format!("once in {} by {}", dedupe.horizon.in_days(), by.join(", "))
+    }));
+    lines.extend(plan.order.iter().map(|order| format!("never older than before, by {}", order.value)));
     lines
 }
 
+/// A field and the values it may have.
+fn wanted((field, values): &(Spot<String>, Vec<Spot<String>>)) -> String {
+    let values: Vec<&str> = values.iter().map(|value| value.value.as_str()).collect();
+    format!("{}: {}", field.value, values.join(", "))
+}
+
 fn when(plan: &RulePlan) -> Vec<String> {
-    let mut lines = match plan.tell.value {
-        Tell::Now if plan.window.is_none() => vec!["at once".to_owned()],
-        Tell::Now | Tell::Later => Vec::new(),
-        Tell::Hold(span) => vec![format!("after {}, unless it closed", span.in_days())],
+    let mut lines = match (plan.tell.value, plan.within) {
+        (Tell::Now, _) if plan.window.is_some() => Vec::new(),
+        (Tell::Now, None) => vec!["at once".to_owned()],
+        (Tell::Now, Some(within)) => vec![format!("after {}, once for the same news", within.in_days())],
+        (Tell::Later, _) => Vec::new(),
+        (Tell::Hold(span), _) => vec![format!("after {}, unless it closed", span.in_days())],
     };
     lines.extend(plan.window.iter().map(window));
-    for ladder in &plan.remind {
-        let side = if ladder.side == Side::Before { "before" } else { "after" };
-        let rungs: Vec<String> = ladder.rungs.iter().map(|rung| rung.distance.value.in_days()).collect();
-        let mut line = format!("remind {} {side} {}", rungs.join(", "), moment(&ladder.anchor.value));
-        if let Some(every) = ladder.every {
-            line.push_str(&format!(", every {}", every.in_days()));
-        }
-        lines.push(line.replace("remind  ", "remind "));
-    }
-    if let Some(repeat) = &plan.repeat {
-        lines.push(match repeat.most {
-            Some(1) => format!("once more after {}", repeat.every.in_days()),
-            Some(most) => format!("again every {}, {most} times at most", repeat.every.in_days()),
-            None => format!("again every {}", repeat.every.in_days()),
-        });
-    }
-    for step in &plan.escalate {
-        let to = step.to.as_ref().map_or("", |to| to.value.as_str());
-        lines.push(format!("{}: {to}", moment(&step.at.value)));
-    }
-    if let Some(until) = &plan.until {
+    plan.remind.iter().for_each(|ladder| remind(ladder, &mut lines));
+    lines.extend(plan.repeat.as_ref().map(|repeat| again(repeat, plan.repeats_every(repeat))));
+    lines.extend(plan.escalate.iter().map(|step| {
+        let to = step.to.as_ref().map_or("the same", |to| to.value.as_str());
+        format!("{}{}: {to}", moment(&step.at.value), louder(&step.words))
+    }));
+    lines.extend(plan.until.as_ref().map(|until| {
         let kinds: Vec<&str> = until.kinds.iter().map(|kind| kind.value.as_str()).collect();
-        lines.push(format!("until {}", kinds.join(", ")));
-    }
+        let fields = until.fields.iter().map(|field| format!(", {}", wanted(field)));
+        format!("until {}{}", kinds.join(", "), fields.collect::<String>())
+    }));
     lines.extend(plan.expires.iter().map(|expires| format!("expires {}", moment(&expires.value))));
     lines.extend(plan.mutes.iter().map(|mutes| {
         let rules: Vec<&str> = mutes.rules.iter().map(|rule| rule.value.as_str()).collect();
@@ -96,6 +100,51 @@ fn when(plan: &RulePlan) -> Vec<String> {
     }));
     lines.extend(plan.inhibit.iter().map(|inhibit| format!("not while {} is open", inhibit.rule.value)));
     lines
+}
+
+/// A ladder: its rungs in one line, and the one that stands on its very anchor in another.
+fn remind(ladder: &RemindPlan, lines: &mut Vec<String>) {
+    let anchor = moment(&ladder.anchor.value);
+    let side = if ladder.side == Side::Before { "before" } else { "after" };
+    let to = ladder.to.as_ref().map(|to| format!(", to {}", to.value)).unwrap_or_default();
+    let is_there = |rung: &&RungPlan| rung.distance.value == Span::ZERO;
+    let (there, away): (Vec<&RungPlan>, Vec<&RungPlan>) = ladder.rungs.iter().partition(is_there);
+    let rungs: Vec<String> = away
+        .into_iter()
+        .map(|rung| format!("{}{}", rung.distance.value.in_days(), louder(&rung.words).replace(',', "")))
+        .collect();
+    if !rungs.is_empty() {
+        lines.push(format!("remind {} {side} {anchor}{to}", rungs.join(", ")));
+    }
+    lines.extend(there.into_iter().map(|rung| format!("remind at {anchor}{}{to}", louder(&rung.words))));
+    lines.extend(ladder.every.map(|every| match (every.in_days(), ladder.most) {
+        (every, Some(1)) => format!("remind {every} {side} {anchor}{to}"),
+        (every, most) => format!("remind every {every} {side} {anchor}{}{to}", at_most(most)),
+    }));
+}
+
+fn again(repeat: &RepeatPlan, every: Span) -> String {
+    let to = match &repeat.to {
+        Some(to) if to.value == "unanswered" => ", to who is silent".to_owned(),
+        Some(to) => format!(", to {}", to.value),
+        None => String::new(),
+    };
+    let at = repeat.at.map(|at| format!(" at {:02}:{:02}", at.hour, at.minute)).unwrap_or_default();
+    match repeat.most {
+        Some(1) => format!("once more after {}{at}{to}", every.in_days()),
+        most => format!("again every {}{at}{}{to}", every.in_days(), at_most(most)),
+    }
+}
+
+fn at_most(most: Option<u32>) -> String {
+    most.map(|most| format!(", {most} times at most")).unwrap_or_default()
+}
+
+/// What a rung or a step has of its own.
+fn louder(words: &Words) -> String {
+    let priority = words.priority.map(|priority| format!(", {priority}"));
+    let alone = matches!(words.window, Some(OwnWindow::None)).then(|| ", alone".to_owned());
+    priority.into_iter().chain(alone).collect()
 }
 
 fn window(window: &WindowPlan) -> String {
@@ -113,11 +162,15 @@ fn window(window: &WindowPlan) -> String {
             format!("digest at {hour}")
         }
         WindowKind::Threshold { count, within } => format!("from {count} in {}", within.in_days()),
-        WindowKind::Level { value, raise, held, .. } => {
+        WindowKind::Level { value, raise, clear, held } => {
             let held = held.map(|held| format!(" for {}", held.in_days())).unwrap_or_default();
-            format!("{} {}{held}", value.value, raise.value)
+            let clear = clear.as_ref().map(|clear| format!(", until {}", clear.value)).unwrap_or_default();
+            format!("{} {}{held}{clear}", value.value, raise.value)
         }
-        WindowKind::Session { gap, .. } => format!("session, {} of silence", gap.in_days()),
+        WindowKind::Session { gap, longest } => {
+            let longest = longest.map(|longest| format!(", {} at most", longest.in_days()));
+            format!("session, {} of silence{}", gap.in_days(), longest.unwrap_or_default())
+        }
     };
     format!("{what}{by}")
 }
@@ -168,7 +221,7 @@ fn how(rule: &Rule) -> Vec<String> {
         lines.push("writes back".to_owned());
     }
     if plan.refused.is_some() {
-        lines.push("says what was not carried out".to_owned());
+        lines.push("says what was refused".to_owned());
     }
     if plan.closed.is_some() {
         lines.push("says when it is over".to_owned());
@@ -180,8 +233,7 @@ fn how(rule: &Rule) -> Vec<String> {
     if matches!(plan.replace, Some(Replace::Subject | Replace::Fields(_))) {
         lines.push("the newest replaces".to_owned());
     }
-    if plan.stop.iter().any(|(_, stop)| *stop == Stop::None) {
-        lines.push("an answer stops nothing".to_owned());
-    }
+    let idle = plan.stop.iter().filter(|(_, stop)| *stop == Stop::None);
+    lines.extend(idle.map(|(verb, _)| format!("{} stops nothing", verb.value.as_str())));
     lines
 }
