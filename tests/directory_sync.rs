@@ -84,8 +84,13 @@ impl Rig {
         let line = Line::parse_from([&["bugle", "sync"], words].concat());
         let open = |_: &BrokerArgs| Ok(Arc::new(self.model.clone()) as Arc<dyn Broker>);
         let codec = Codec::new(Arc::new(Schemas::built_in()), None);
-        let reach =
-            Reach { open: &open, codec: &codec, directory: "opentext.directory", people: &self.settings };
+        let reach = Reach {
+            open: &open,
+            codec: &codec,
+            directory: "opentext.directory",
+            members: "opentext.members",
+            people: &self.settings,
+        };
         let mut out = Vec::new();
         let done = directory::run(&line.directory, &reach, &mut out);
         let mut text = String::from_utf8(out).unwrap();

@@ -71,11 +71,11 @@ pub fn with_reach(args: &BrokerArgs, verb: impl FnOnce(&Reach<'_>, &mut dyn Writ
     let config = args.load()?;
     let codec = wiring::codec(&config)?;
     let open = |_: &BrokerArgs| Ok(wiring::kafka(&config)?);
-    let directory = config.kafka.topics.name(Topic::Directory);
-    verb(
-        &Reach { open: &open, codec: &codec, directory: &directory, people: &config.directory },
-        &mut std::io::stdout(),
-    )
+    let [directory, members] =
+        [Topic::Directory, Topic::Members].map(|topic| config.kafka.topics.name(topic));
+    let people = &config.directory;
+    let reach = Reach { open: &open, codec: &codec, directory: &directory, members: &members, people };
+    verb(&reach, &mut std::io::stdout())
 }
 
 /// Opens the cluster of these options.
@@ -89,6 +89,8 @@ pub struct Reach<'r> {
     pub codec: &'r Codec,
     /// What the topic of the directory is called; the registry knows its schema by it.
     pub directory: &'r str,
+    /// What the topic of members is called.
+    pub members: &'r str,
     /// Where people come from.
     pub people: &'r DirectorySettings,
 }

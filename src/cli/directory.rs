@@ -1,7 +1,9 @@
-//! Directory: `bugle directory load` and `sync` fill `opentext.directory`, `show` looks into it.
+//! Directory: `bugle directory load` and `sync` fill `opentext.directory`, `members` the topic beside it, `show` looks
+//! into them.
 
 mod change;
 pub mod load;
+pub mod members;
 pub mod show;
 pub mod sync;
 
@@ -37,6 +39,8 @@ pub struct Args {
 enum Verb {
     /// Publish what a file of people changes.
     Load(load::LoadArgs),
+    /// Publish who belongs to workspaces, processes, apps and records, as a file says it.
+    Members(members::MembersArgs),
     /// Publish what OTDS or a SCIM service says differently, once or ever again.
     Sync(sync::SyncArgs),
     /// Show a person, or who holds a role, works in a location or belongs to a unit.
@@ -60,6 +64,10 @@ pub fn run(args: &Args, reach: &Reach<'_>, out: &mut dyn Write) -> Done {
         Verb::Load(load) => {
             let broker = (reach.open)(&args.broker)?;
             load::run(load, &*broker, reach, out)
+        }
+        Verb::Members(members) => {
+            let broker = (reach.open)(&args.broker)?;
+            members::run(members, &*broker, reach, out)
         }
         Verb::Sync(sync) => {
             let broker = (reach.open)(&args.broker)?;
@@ -118,9 +126,7 @@ pub(super) fn present(broker: &dyn Broker, reach: &Reach<'_>) -> Result<Present,
             last = Tick::now();
         } else if last.elapsed() > MOST_SILENCE {
             let message = format!("{} stands still before its end is read", Topic::Directory);
-            return Err(
-                Failure::failed(message).hint("run `bugle status` to see whether the cluster is well")
-            );
+            return Err(Failure::failed(message).hint("see whether the cluster is well, and try again"));
         }
         for record in records.drain(..) {
             let key = record.key.as_deref().and_then(read_person_key);

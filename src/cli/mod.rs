@@ -1,5 +1,6 @@
 //! Front desk: one file per verb; the home of clap and of every printed word.
 
+mod account;
 pub mod audience;
 pub mod audit;
 pub mod bench;

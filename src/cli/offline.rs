@@ -13,6 +13,7 @@ use super::registry_args::UNKNOWN_SCHEMA;
 use crate::app::config::Config;
 use crate::codec::{Code, Codec, Name, Schemas, example, json};
 use crate::directory::Zones;
+use crate::directory::spelling::SCOPES;
 use crate::event::frame::Format;
 use crate::event::record::Sent;
 use crate::event::{Change, Members, Person, Source, Timestamp};
@@ -102,16 +103,27 @@ fn tenants(config: &Config, people: &[Person]) -> (Vec<(String, TenantDefaults)>
 }
 
 pub(super) fn members_of(file: &Path) -> Result<Vec<Members>, Failure> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Failure::failed(format!("`{}` cannot be read: {error}", file.display())))?;
+    let text = payload::bytes_of(file)?;
+    let text = String::from_utf8_lossy(&text);
     let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
     let one = |(line, number): (&str, usize)| {
-        serde_json::from_str(line).map_err(|error| {
+        let members: Members = serde_json::from_str(line).map_err(|error| {
             Failure::failed(format!("{}:{number}: these are no members: {error}", file.display())).hint(
                 "write lines such as {\"tenant\":\"acme\",\"scope_type\":\"workspace\",\"scope_id\":\"4711\",\
                  \"role\":\"\",\"user_ids\":[\"ada\"]}",
             )
-        })
+        })?;
+        let Members { scope_type, scope_id, tenant, .. } = &members;
+        let failure = |what: String| Failure::failed(format!("{}:{number}: {what}", file.display()));
+        if !SCOPES.contains(&scope_type.as_str()) {
+            let hint = format!("write one of {}", SCOPES.join(", "));
+            return Err(failure(format!("`{scope_type}` has no members")).hint(hint));
+        }
+        if tenant.trim().is_empty() || scope_id.trim().is_empty() {
+            return Err(failure("members without a tenant or an id of what they belong to".to_owned())
+                .hint("write `tenant` and `scope_id`"));
+        }
+        Ok(members)
     };
     lines.map(one).collect()
 }
@@ -159,9 +171,6 @@ fn event_of(value: &[u8], sight: Sight<'_>) -> Result<Event, String> {
     match became {
         Became::Change(_, (at, tenant)) => Ok(Event { at, tenant, source, sent }),
         Became::Skipped(_) => Ok(Event { at: crate::clock::now(), tenant: String::new(), source, sent }),
-        Became::Refused(fault) if fault.code == Code::UnknownSchema => {
-            Err(format!("{fault}; {UNKNOWN_SCHEMA}"))
-        }
         Became::Refused(fault) | Became::Unwritten(fault) => {
             Err(others.chain([fault.to_string()]).collect::<Vec<_>>().join("; "))
         }
@@ -212,12 +221,16 @@ pub(super) fn refused(mut faults: Vec<String>) -> Option<Failure> {
     if faults.is_empty() {
         return None;
     }
+    let is_unknown = faults.iter().all(|fault| fault.contains(Code::UnknownSchema.as_str()));
     let more = faults.len().saturating_sub(MOST_FAULTS);
     faults.truncate(MOST_FAULTS);
     let more = if more > 0 { format!("\nand {more} more") } else { String::new() };
     let failure =
         Failure::failed(format!("nothing was done, for these are no events\n{}{more}", faults.join("\n")));
-    Some(failure.hint(
-        "`bugle schemas example KIND` prints an event that fits; for what others shaped add a mapping to topology/mappings",
-    ))
+    Some(failure.hint(match is_unknown {
+        true => UNKNOWN_SCHEMA,
+        false => {
+            "`bugle schemas example KIND` prints an event that fits; for what others shaped add a mapping to topology/mappings"
+        }
+    }))
 }

@@ -1,12 +1,12 @@
 //! Silence: `bugle silence` keeps tellings quiet for a while, and says which are.
 
 use std::io::Write;
-use std::os::unix::fs::MetadataExt as _;
 
 use comfy_table::Table as Grid;
 use comfy_table::presets::NOTHING;
 use serde_json::{Value as Json, json};
 
+use super::account;
 use super::audit::each;
 use super::broker_args::BrokerArgs;
 use super::directory::{unprintable, unreachable};
@@ -155,25 +155,6 @@ impl Wanted {
     }
 }
 
-/// Who is signed in: as the environment says, else by the name of the account, as in a container. Where the account
-/// is a number and nothing else, nobody knows.
-fn account() -> Option<String> {
-    let named = ["USER", "LOGNAME", "USERNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
-    named.into_iter().find(|name| !name.trim().is_empty()).or_else(|| {
-        let owner = std::fs::metadata("/proc/self").ok()?.uid();
-        name_of(owner, &std::fs::read_to_string("/etc/passwd").ok()?)
-    })
-}
-
-/// The name of an account in a text like `/etc/passwd`.
-fn name_of(owner: u32, accounts: &str) -> Option<String> {
-    accounts.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let (name, number) = (fields.next()?, fields.nth(1)?);
-        (number.parse() == Ok(owner)).then(|| name.to_owned())
-    })
-}
-
 fn usage(message: String) -> Failure {
     Failure { exit: 2, ..Failure::failed(message) }
 }
@@ -190,7 +171,7 @@ pub fn run(args: &Args) -> Done {
     match &args.verb {
         Verb::Add(wanted) => {
             wanted.check(&*wiring::schemas(&config)?)?;
-            let new = wanted.silence(now, account())?;
+            let new = wanted.silence(now, account::name())?;
             add(broker, &new, &present(broker)?, (now, args.output, out))
         }
         Verb::List { all } => list(present(broker)?, *all, (now, args.output, out)),
@@ -325,9 +306,6 @@ mod tests {
 
     #[test]
     fn whoever_wants_a_silence_is_named_or_known_by_their_account() {
-        let accounts = "root:x:0:0:root:/root:/bin/bash\nnobody\nada:x:1000:1000::/var/ada:/bin/sh\n";
-        let named = [0, 1_000, 10_001].map(|owner| name_of(owner, accounts));
-        assert_eq!(named, [Some("root".to_owned()), Some("ada".to_owned()), None]);
         let wanted = |author: Option<&str>| Wanted {
             matchers: vec!["rule=ec-3-sla".parse().unwrap()],
             span: Some(Span::from_secs(60)),

@@ -14,7 +14,7 @@ use crate::broker::{
 use crate::codec::{Codec, Schemas, example};
 use crate::event::Timestamp;
 
-/// A directory topic, and the verbs before it.
+/// The topics of the directory, and the verbs before them.
 pub(super) struct Stage {
     log: Log,
     folder: tempfile::TempDir,
@@ -25,6 +25,7 @@ struct Log(Arc<Mutex<Vec<Outgoing>>>);
 
 struct Reading {
     log: Log,
+    topic: Topic,
     next: usize,
 }
 
@@ -47,6 +48,12 @@ impl Stage {
         std::fs::write(&file, text).unwrap();
         let words = ["directory", "load", file.to_str().unwrap(), "--tenant", "north"];
         self.run(&[&words[..], args].concat())
+    }
+
+    /// Loads a `members.jsonl` of this text.
+    pub(super) fn members(&self, text: &str, args: &[&str]) -> String {
+        let file = self.file("members.jsonl", text);
+        self.run(&[&["directory", "members", &file], args].concat())
     }
 
     pub(super) fn show(&self, args: &[&str]) -> String {
@@ -88,7 +95,8 @@ impl Stage {
         let open = |_: &BrokerArgs| Ok(Arc::new(self.log.clone()) as Arc<dyn Broker>);
         let codec = Codec::new(Arc::new(Schemas::built_in()), None);
         let people = DirectorySettings::default();
-        let reach = Reach { open: &open, codec: &codec, directory: "opentext.directory", people: &people };
+        let (directory, members) = ("opentext.directory", "opentext.members");
+        let reach = Reach { open: &open, codec: &codec, directory, members, people: &people };
         let mut out = Vec::new();
         let done = match &line {
             Line::Directory(args) => directory::run(args, &reach, &mut out),
@@ -103,12 +111,20 @@ impl Stage {
     }
 }
 
+// === impl Log ===
+
+impl Log {
+    /// What lies in a topic.
+    fn of(&self, topic: Topic) -> Vec<Outgoing> {
+        self.0.lock().unwrap().iter().filter(|record| record.topic == topic).cloned().collect()
+    }
+}
+
 impl Follow for Reading {
     fn poll(&mut self, _: Duration, into: &mut Vec<Incoming>) -> Result<(), BrokerError> {
-        let log = self.log.0.lock().unwrap();
-        let Some(record) = log.get(self.next).cloned() else { return Ok(()) };
+        let Some(record) = self.log.of(self.topic).get(self.next).cloned() else { return Ok(()) };
         into.push(Incoming {
-            input: Input { topic: Topic::Directory, partition: 0 },
+            input: Input { topic: self.topic, partition: 0 },
             offset: i64::try_from(self.next).unwrap(),
             timestamp: Timestamp::default(),
             key: record.key,
@@ -124,7 +140,7 @@ impl Follow for Reading {
     }
 
     fn ends(&mut self) -> Result<Vec<i64>, BrokerError> {
-        Ok(vec![i64::try_from(self.log.0.lock().unwrap().len()).unwrap()])
+        Ok(vec![i64::try_from(self.log.of(self.topic).len()).unwrap()])
     }
 
     fn is_settled(&mut self) -> Result<bool, BrokerError> {
@@ -137,8 +153,8 @@ impl Broker for Log {
         Err(BrokerError::Fatal("no lanes on this stage".to_owned()))
     }
 
-    fn follow(&self, _: Topic) -> Result<Box<dyn Follow>, BrokerError> {
-        Ok(Box::new(Reading { log: self.clone(), next: 0 }))
+    fn follow(&self, topic: Topic) -> Result<Box<dyn Follow>, BrokerError> {
+        Ok(Box::new(Reading { log: self.clone(), topic, next: 0 }))
     }
 
     fn recall(&self, topic: Topic, _: &[(i32, Option<i64>)]) -> Result<Box<dyn Follow>, BrokerError> {

@@ -8,6 +8,7 @@ use comfy_table::Table as Grid;
 use comfy_table::presets::NOTHING;
 use serde_json::{Value as Json, json};
 
+use super::account;
 use super::broker_args::BrokerArgs;
 use super::directory::{unprintable, unreachable};
 use super::{Done, Failure};
@@ -92,7 +93,9 @@ pub fn run(args: &Args) -> Done {
         Verb::Publish { folder, orphan, after } => {
             let schemas = wiring::schemas(&config)?;
             let compile = reload::compile(&config, &schemas);
-            let publisher = Publisher { broker, compile, by: "bugle topology publish".to_owned() };
+            let by = account::name().map(|name| format!("{name}, "));
+            let by = format!("{}bugle topology publish", by.unwrap_or_default());
+            let publisher = Publisher { broker, compile, by };
             let folder = folder.as_ref().unwrap_or(&config.topology.folder);
             let care = if *orphan { Care::Orphan } else { Care::Keep };
             publish(&publisher, (folder, care, *after), versions, (args.output, out))

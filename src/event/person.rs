@@ -72,6 +72,7 @@ pub struct Members {
     /// Its id in the source system.
     pub scope_id: String,
     /// The role in that scope; empty for plain members.
+    #[serde(default)]
     pub role: String,
     /// The members' user ids.
     pub user_ids: Vec<String>,
