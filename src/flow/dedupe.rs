@@ -14,10 +14,18 @@ use super::memory::{BrokenMemory, Page, Remembered};
 #[derive(Debug)]
 pub struct Seen {
     horizon: Span,
-    heard: Expiring<u128, Timestamp>,
+    heard: Expiring<u128, Millis>,
     /// The newest append time, and what it was at the last commit.
     newest: (Timestamp, Timestamp),
 }
+
+/// A point in time in six bytes: milliseconds since 1970, up to a few thousand years before and after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Millis([u8; 6]);
+
+/// The sign's bit of six bytes, and where the bytes end that are left out.
+const SIGN: u32 = 47;
+const LEFT_OUT: u32 = 16;
 
 /// Whether something was heard before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +34,22 @@ pub enum Heard {
     New,
     /// It was.
     Before,
+}
+
+// === impl Millis ===
+
+impl From<Timestamp> for Millis {
+    fn from(at: Timestamp) -> Self {
+        let millis = at.millis().clamp(-(1 << SIGN), (1 << SIGN) - 1);
+        let [a, b, c, d, e, f, _, _] = millis.to_le_bytes();
+        Self([a, b, c, d, e, f])
+    }
+}
+
+impl From<Millis> for Timestamp {
+    fn from(Millis([a, b, c, d, e, f]): Millis) -> Self {
+        Self::from_millis((i64::from_le_bytes([a, b, c, d, e, f, 0, 0]) << LEFT_OUT) >> LEFT_OUT)
+    }
 }
 
 // === impl Seen ===
@@ -49,7 +73,7 @@ impl Seen {
     pub fn hear_within(&mut self, key: u128, appended_at: Timestamp, horizon: Span) -> Heard {
         self.newest.0 = self.newest.0.max(appended_at);
         if let Some(first) = self.heard.get(&key)
-            && appended_at.since(first) <= horizon
+            && appended_at.since(first.into()) <= horizon
         {
             return Heard::Before;
         }
@@ -59,7 +83,7 @@ impl Seen {
         // counted from the newest: a topic whose producers stamp the event's own old time is
         // forgotten no sooner for it.
         let keep = Span::from_millis(horizon.millis().saturating_mul(2));
-        self.heard.insert(key, appended_at, self.newest.0 + keep);
+        self.heard.insert(key, appended_at.into(), self.newest.0 + keep);
         Heard::New
     }
 
@@ -70,7 +94,7 @@ impl Seen {
 
     /// What the open transaction heard.
     pub fn heard(&self) -> impl Iterator<Item = Remembered> {
-        self.heard.noted().map(|(key, at, until)| Remembered { key, at, until })
+        self.heard.noted().map(|(key, at, until)| Remembered { key, at: at.into(), until })
     }
 
     /// Hears again what an owner before heard; how many that is.
@@ -84,7 +108,7 @@ impl Seen {
             self.newest.0 = self.newest.0.max(at);
             // Time passes as it did then: what has ended since is not kept.
             self.settle();
-            self.heard.insert(key, at, until);
+            self.heard.insert(key, at.into(), until);
             count += 1;
         }
         self.settle();
@@ -107,8 +131,8 @@ impl Seen {
     /// A digest of what counts after `at`, in whichever order it was heard.
     #[must_use]
     pub fn digest(&self, at: Timestamp) -> u128 {
-        let one = |(key, heard, until): (u128, Timestamp, Timestamp)| {
-            hash128([&key.to_le_bytes(), &heard.millis().to_le_bytes(), &until.millis().to_le_bytes()])
+        let one = |(key, Millis(heard), until): (u128, Millis, Timestamp)| {
+            hash128([&key.to_le_bytes()[..], &heard, &until.millis().to_le_bytes()])
         };
         self.heard.beyond(at).map(one).fold(0, |all, one| all ^ one)
     }
@@ -170,6 +194,16 @@ mod tests {
         hear(&mut seen, 1, 0);
         seen.undo();
         assert_eq!(hear(&mut seen, 1, 1), Heard::New);
+    }
+
+    #[test]
+    fn a_time_is_kept_to_the_millisecond() {
+        for millis in [0, -1, 1, 1_767_603_600_123, -1_767_603_600_123, (1 << 47) - 1, -(1 << 47)] {
+            let at = Timestamp::from_millis(millis);
+            assert_eq!(Timestamp::from(Millis::from(at)), at);
+        }
+        let farthest = [i64::MIN, i64::MAX].map(|at| Millis::from(Timestamp::from_millis(at)));
+        assert_eq!(farthest.map(|at| Timestamp::from(at).millis()), [-(1 << 47), (1 << 47) - 1]);
     }
 
     #[test]

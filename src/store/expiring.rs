@@ -3,14 +3,18 @@
 //! It does not know what time it is; entries end when its owner says how far time has come.
 //!
 //! Millions of ids are remembered at once, so an entry costs little beyond itself: entries lie in queues, in
-//! the order they were noted, and a table of four-byte places finds them by key. Entries that live about as
-//! long share a queue, so that what has ended lies in front.
+//! the order they were noted, and tables of four-byte places find them by key. Entries that live about as
+//! long share a queue, so that what has ended lies in front. There are many tables, and each grows by itself:
+//! one that held all would stand there twice whenever it grew, and everybody would wait for it.
+//!
+//! A deadline is kept as a whole second, rounded up.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry as Slot;
 
 use crate::event::Timestamp;
 
@@ -25,15 +29,31 @@ type Place = u32;
 const QUEUE_SHIFT: u32 = 29;
 const NUMBERS: u32 = (1 << QUEUE_SHIFT) - 1;
 
-/// Entries of a queue are kept in blocks, so that a queue grows without being copied and shrinks in front.
-const BLOCK: u32 = 1_024;
+/// Entries of a queue are kept in blocks, so that a queue grows without being copied and shrinks in front. So many
+/// ids, at 26 bytes each, nearly fill 28 KiB, which is a size that allocators have: 1 024 would waste a tenth.
+const BLOCK: u32 = 1_100;
+
+/// How many tables of places there are: as many of each of four sizes. A table doubles when it is full, and is half
+/// empty then, so they are not to do so all at the same time.
+const TABLES: usize = 64;
+const SIZES: usize = 4;
+/// Of 256 hashes, where those end that go to the tables of each size but the largest: a size has a fifth more of them
+/// than the one before.
+const SHARES: [u64; SIZES - 1] = [48, 106, 174];
+/// The bits of a hash that choose a size, and those that choose a table: a table itself looks at the lowest and at
+/// the seven highest.
+const SIZE_SHIFT: u32 = 40;
+const TABLE_SHIFT: u32 = 48;
+
+/// Seconds since 1970; what ends after 2106 ends then.
+type Second = u32;
 
 /// A map with a deadline per entry and an undo log since the last [`Expiring::settle`].
 ///
 /// **Invariant:** entries end only in [`Expiring::expire`], which is called right after a commit, so
 /// that undoing never has to bring an expired entry back.
 pub struct Expiring<K, V> {
-    places: HashTable<Place>,
+    places: [HashTable<Place>; TABLES],
     queues: [Queue<K, V>; QUEUES],
     hasher: foldhash::fast::RandomState,
     /// What was noted, and what it replaced.
@@ -43,11 +63,11 @@ pub struct Expiring<K, V> {
 
 /// One entry. Packed, for a key of 16 bytes would else ask for a multiple of 16.
 #[derive(Clone, Copy)]
-#[repr(C, packed(8))]
+#[repr(C, packed)]
 struct Entry<K, V> {
     key: K,
     value: V,
-    deadline: Timestamp,
+    ends: Second,
 }
 
 /// Entries in the order they were noted.
@@ -56,6 +76,19 @@ struct Queue<K, V> {
     /// The number of the first entry of the first block, and how many of that block are gone.
     first: u32,
     gone: u32,
+}
+
+// === impl Entry ===
+
+impl<K, V> Entry<K, V> {
+    fn new(key: K, value: V, deadline: Timestamp) -> Self {
+        let seconds = deadline.millis().max(0).saturating_add(999) / 1_000;
+        Self { key, value, ends: Second::try_from(seconds).unwrap_or(Second::MAX) }
+    }
+
+    fn deadline(&self) -> Timestamp {
+        Timestamp::from_millis(i64::from(self.ends) * 1_000)
+    }
 }
 
 // === impl Queue ===
@@ -118,7 +151,7 @@ impl<K: Copy, V: Copy> Queue<K, V> {
 impl<K, V> Default for Expiring<K, V> {
     fn default() -> Self {
         Self {
-            places: HashTable::new(),
+            places: std::array::from_fn(|_| HashTable::new()),
             queues: std::array::from_fn(|_| Queue::default()),
             hasher: foldhash::fast::RandomState::default(),
             undo: Vec::new(),
@@ -129,7 +162,7 @@ impl<K, V> Default for Expiring<K, V> {
 
 impl<K, V> fmt::Debug for Expiring<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} entries", self.places.len())
+        write!(f, "{} entries", self.places.iter().map(HashTable::len).sum::<usize>())
     }
 }
 
@@ -137,13 +170,13 @@ impl<K: Copy + Eq + Hash, V: Copy> Expiring<K, V> {
     /// The entry's value, whether or not it was noted in the open transaction.
     pub fn get(&self, key: &K) -> Option<V> {
         let entry = self.entry(self.place(key)?)?;
-        (entry.deadline >= self.now).then_some(entry.value)
+        (entry.deadline() >= self.now).then_some(entry.value)
     }
 
     /// Whether there is an entry that has not ended at `at`, however long ago [`Expiring::expire`] was called.
     pub fn outlives(&self, key: &K, at: Timestamp) -> bool {
         let entry = self.place(key).and_then(|place| self.entry(place));
-        entry.is_some_and(|entry| entry.deadline >= self.now.max(at))
+        entry.is_some_and(|entry| entry.deadline() >= self.now.max(at))
     }
 
     /// Notes an entry until `deadline`; an older one under the same key is replaced.
@@ -153,19 +186,19 @@ impl<K: Copy + Eq + Hash, V: Copy> Expiring<K, V> {
         if self.queues[queue].is_full() {
             self.forget_oldest(queue);
         }
-        let number = self.queues[queue].push(Entry { key, value, deadline });
+        let number = self.queues[queue].push(Entry::new(key, value, deadline));
         let place = u32::try_from(queue).unwrap_or(0) << QUEUE_SHIFT | number;
-        let before = self.take(&key);
-        self.put(&key, place);
+        let before = self.put(&key, place);
         self.undo.push((place, before));
     }
 
     /// What the open transaction noted, as it is now.
     pub fn noted(&self) -> impl Iterator<Item = (K, V, Timestamp)> {
         self.undo.iter().filter_map(|(place, _)| {
-            let Entry { key, value, deadline } = self.entry(*place)?;
+            let entry = self.entry(*place)?;
             // What it replaced itself is said once.
-            (self.place(&key) == Some(*place)).then_some((key, value, deadline))
+            let stands = self.place(&{ entry.key }) == Some(*place);
+            stands.then(|| (entry.key, entry.value, entry.deadline()))
         })
     }
 
@@ -178,9 +211,10 @@ impl<K: Copy + Eq + Hash, V: Copy> Expiring<K, V> {
     pub fn undo(&mut self) {
         while let Some((place, before)) = self.undo.pop() {
             let Some(Entry { key, .. }) = self.entry(place) else { continue };
-            self.take(&key);
             if let Some(before) = before {
                 self.put(&key, before);
+            } else {
+                self.take(&key);
             }
             // The last that was noted is the last of its queue.
             self.queues[queue_of(place)].pop_back();
@@ -192,7 +226,7 @@ impl<K: Copy + Eq + Hash, V: Copy> Expiring<K, V> {
         self.now = self.now.max(now);
         for queue in 0..QUEUES {
             while let Some(oldest) = self.queues[queue].get(self.queues[queue].front())
-                && oldest.deadline < self.now
+                && oldest.deadline() < self.now
             {
                 self.forget_oldest(queue);
             }
@@ -201,20 +235,20 @@ impl<K: Copy + Eq + Hash, V: Copy> Expiring<K, V> {
 
     /// The entries that end after `at`, in no order.
     pub fn beyond(&self, at: Timestamp) -> impl Iterator<Item = (K, V, Timestamp)> {
-        self.places.iter().filter_map(move |place| {
-            let Entry { key, value, deadline } = self.entry(*place)?;
-            (deadline > at).then_some((key, value, deadline))
+        self.places.iter().flatten().filter_map(move |place| {
+            let entry = self.entry(*place)?;
+            (entry.deadline() > at).then(|| (entry.key, entry.value, entry.deadline()))
         })
     }
 
     /// How many entries there are.
     pub fn len(&self) -> usize {
-        self.places.len()
+        self.places.iter().map(HashTable::len).sum()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.len() == 0
     }
 
     fn forget_oldest(&mut self, queue: usize) {
@@ -233,24 +267,35 @@ impl<K: Copy + Eq + Hash, V: Copy> Expiring<K, V> {
     }
 
     fn place(&self, key: &K) -> Option<Place> {
-        let is = |place: &Place| self.entry(*place).is_some_and(|entry| { entry.key } == *key);
-        self.places.find(self.hasher.hash_one(key), is).copied()
+        let hash = self.hasher.hash_one(key);
+        self.places[table_of(hash)].find(hash, |place| is(&self.queues, *place, key)).copied()
     }
 
     fn take(&mut self, key: &K) -> Option<Place> {
-        let queues = &self.queues;
-        let is = |place: &Place| entry_in(queues, *place).is_some_and(|entry| { entry.key } == *key);
-        let found = self.places.find_entry(self.hasher.hash_one(key), is).ok()?;
+        let (queues, hash) = (&self.queues, self.hasher.hash_one(key));
+        let found = self.places[table_of(hash)].find_entry(hash, |place| is(queues, *place, key)).ok()?;
         Some(found.remove().0)
     }
 
-    fn put(&mut self, key: &K, place: Place) {
-        let (queues, hasher) = (&self.queues, &self.hasher);
-        self.places.insert_unique(hasher.hash_one(key), place, |place| {
-            let Some(Entry { key, .. }) = entry_in(queues, *place) else { return 0 };
-            hasher.hash_one(key)
-        });
+    /// Where a key lies from now on; where it lay before.
+    fn put(&mut self, key: &K, place: Place) -> Option<Place> {
+        let (queues, hasher, hash) = (&self.queues, &self.hasher, self.hasher.hash_one(key));
+        let again = |place: &Place| entry_in(queues, *place).map_or(0, |entry| hasher.hash_one(entry.key));
+        match self.places[table_of(hash)].entry(hash, |place| is(queues, *place, key), again) {
+            Slot::Occupied(mut found) => Some(std::mem::replace(found.get_mut(), place)),
+            Slot::Vacant(free) => {
+                free.insert(place);
+                None
+            }
+        }
     }
+}
+
+fn table_of(hash: u64) -> usize {
+    let share = (hash >> SIZE_SHIFT) & 0xff;
+    let size = SHARES.iter().take_while(|end| share >= **end).count();
+    let among = usize::try_from(hash >> TABLE_SHIFT).unwrap_or(0) % (TABLES / SIZES);
+    size * (TABLES / SIZES) + among
 }
 
 fn queue_of(place: Place) -> usize {
@@ -259,6 +304,10 @@ fn queue_of(place: Place) -> usize {
 
 fn entry_in<K: Copy, V: Copy>(queues: &[Queue<K, V>; QUEUES], place: Place) -> Option<Entry<K, V>> {
     queues[queue_of(place)].get(place & NUMBERS)
+}
+
+fn is<K: Copy + Eq, V: Copy>(queues: &[Queue<K, V>; QUEUES], place: Place, key: &K) -> bool {
+    entry_in(queues, place).is_some_and(|entry| { entry.key } == *key)
 }
 
 #[cfg(test)]
@@ -316,6 +365,26 @@ mod tests {
         assert_eq!(seen.get(&1), Some('b'));
         seen.expire(at(22));
         assert!(seen.is_empty());
+    }
+
+    #[test]
+    fn an_id_takes_26_bytes_and_its_place_ends_with_the_second() {
+        assert_eq!(size_of::<Entry<u128, [u8; 6]>>(), 26);
+        let entry = |millis| Entry::new(1, (), Timestamp::from_millis(millis)).deadline().millis();
+        assert_eq!([0, 1, 999, 1_000, 1_001].map(entry), [0, 1_000, 1_000, 1_000, 2_000]);
+        assert_eq!([i64::MIN, -1, i64::MAX].map(entry), [0, 0, 4_294_967_295_000]);
+    }
+
+    #[test]
+    fn no_table_holds_more_than_twice_as_much_as_another_and_they_grow_at_different_times() {
+        let mut seen = Expiring::default();
+        (0..64_000_u128).for_each(|key| seen.insert(key, (), at(10)));
+        let held: Vec<usize> = seen.places.iter().map(HashTable::len).collect();
+        assert!(held.iter().all(|count| (600..1_500).contains(count)), "{held:?}");
+        let rooms: std::collections::BTreeSet<usize> =
+            seen.places.iter().map(HashTable::num_buckets).collect();
+        assert_eq!(rooms, [1_024, 2_048].into());
+        assert!((0..64_000).all(|key| seen.get(&key).is_some()));
     }
 
     proptest! {
