@@ -25,6 +25,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const TASKS: u64 = 400_000;
 const STEPS: u64 = 3;
+/// So many are read back, and so many a busy transaction opened.
+const READ_BACK: usize = 200_000;
+const AT_ONCE: usize = 100;
 const NOW: Timestamp = Timestamp::from_millis(1_767_603_600_000);
 const DUE: Span = Span::from_secs(30 * 86_400);
 
@@ -46,7 +49,7 @@ fn main() {
     let (before, began) = (resident(), Tick::now());
     let mut written = 0;
     for (number, event) in (0..).zip(&events) {
-        written += open(&mut lane, (number, event), &world).iter().map(size).sum::<usize>() as u64;
+        written += open(&mut lane, &[(number, event)], &world).iter().map(size).sum::<usize>() as u64;
     }
     let grown = resident().saturating_sub(before);
     println!("a task in Avro                 {} bytes", bytes as u64 / TASKS);
@@ -56,13 +59,12 @@ fn main() {
     println!("pending timers                 {}, {} bytes each", TASKS * STEPS, grown / (TASKS * STEPS));
 
     let mut other = SubjectLane::new(0, (0, &Cursor::default()), plan);
-    let few = (0..).zip(&events).take(200_000);
-    let kept: Vec<Outgoing> = few.flat_map(|event| open(&mut other, event, &world)).collect();
+    let few: Vec<(i64, &Vec<u8>)> = (0..).zip(&events).take(READ_BACK).collect();
+    let kept = few.chunks(AT_ONCE).flat_map(|some| open(&mut other, some, &world));
+    let kept: Vec<Incoming> = kept.map(record_of).collect();
     let (mut other, began) = (SubjectLane::new(0, (0, &Cursor::default()), plan), Tick::now());
-    let entries: usize = kept
-        .iter()
-        .map(|kept| other.restore(&record_of(kept), true).expect("it was just written").entries)
-        .sum();
+    let restored = kept.iter().map(|kept| other.restore(kept, true).expect("it was just written").entries);
+    let entries: usize = restored.sum();
     other.restored();
     println!(
         "tasks read back                {:.0} entries a second",
@@ -90,10 +92,12 @@ fn main() {
     println!("rung, one partition            {:.0} a second", rung as f64 / began.elapsed().as_secs_f64());
 }
 
-/// One task heard, and committed; what was written of state.
-fn open(lane: &mut SubjectLane, (number, event): (i64, &Vec<u8>), world: &World<'_>) -> Vec<Outgoing> {
+/// Some tasks heard, and committed as one; what was written of state.
+fn open(lane: &mut SubjectLane, events: &[(i64, &Vec<u8>)], world: &World<'_>) -> Vec<Outgoing> {
     let mut out = Outbox::default();
-    assert_eq!(lane.admit(NOW, &record(number, event), world, &mut out), Admitted::Done);
+    for (number, event) in events {
+        assert_eq!(lane.admit(NOW, &record(*number, event), world, &mut out), Admitted::Done);
+    }
     lane.cut(NOW, world, &mut out);
     lane.settle(NOW);
     out.records.into_iter().filter(|record| record.topic == Topic::State).collect()
@@ -144,8 +148,8 @@ fn record(number: i64, event: &[u8]) -> Incoming {
     Incoming { input, offset: number, timestamp: NOW, key: None, value, headers: Vec::new() }
 }
 
-fn record_of(kept: &Outgoing) -> Incoming {
-    let input = Input { topic: kept.topic, partition: 0 };
-    let (key, value) = (kept.key.clone(), kept.value.clone());
+fn record_of(kept: Outgoing) -> Incoming {
+    let Outgoing { topic, key, value, .. } = kept;
+    let input = Input { topic, partition: 0 };
     Incoming { input, offset: 0, timestamp: NOW, key, value, headers: Vec::new() }
 }

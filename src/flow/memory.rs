@@ -33,9 +33,9 @@ pub struct Remembered {
 
 /// Where the lane was when it had remembered this.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Place {
+struct Place<'a> {
     offset: i64,
-    note: String,
+    note: &'a str,
 }
 
 /// What one transaction, or part of one, came to know.
@@ -71,7 +71,8 @@ pub fn write(
     out: &mut Outbox,
 ) {
     let (offset, cursor) = position;
-    let head = Place { offset, note: cursor.note(offset) };
+    let note = cursor.note(offset);
+    let head = Place { offset, note: &note };
     let head =
         postcard::to_extend(&head, vec![VERSION, 0, 0, 0, 0]).expect("a place has nothing postcard refuses");
     let (mut page, mut count, mut before) = (head.clone(), 0_u32, START);
@@ -94,7 +95,8 @@ pub(super) const PLACE_KEY: &[u8] = b"place";
 
 /// Writes where the lane is, over where it was before.
 pub fn write_place(topic: Topic, partition: i32, (offset, cursor): (i64, &Cursor), out: &mut Outbox) {
-    let head = Place { offset, note: cursor.note(offset) };
+    let note = cursor.note(offset);
+    let head = Place { offset, note: &note };
     let page =
         postcard::to_extend(&head, vec![VERSION, 0, 0, 0, 0]).expect("a place has nothing postcard refuses");
     out.write(topic, partition, Some(Bytes::from_static(PLACE_KEY)), page);
@@ -162,7 +164,7 @@ impl<'a> Page<'a> {
         let (count, rest) = rest.split_first_chunk::<4>().ok_or(BrokenMemory::Damaged)?;
         let (Place { offset, note }, entries) =
             postcard::take_from_bytes(rest).map_err(|_| BrokenMemory::Damaged)?;
-        let cursor = Cursor::parse(&note, offset).map_err(|_| BrokenMemory::Damaged)?;
+        let cursor = Cursor::parse(note, offset).map_err(|_| BrokenMemory::Damaged)?;
         Ok(Self { offset, cursor, count: u32::from_le_bytes(*count), entries })
     }
 
