@@ -2,8 +2,9 @@
 //!
 //! Each goes back to where it was set aside, and to nobody else. What the source lane could not read is written to
 //! its topic once more, as it came. What one rule or one subject could not use is, too, and says for which: the
-//! others have heard it. What one partition of people could not use goes there again, a batch to the delivery
-//! lane, under the id it had, and an answer to the write-back lane, which first looks whether it is there.
+//! others have heard it. What one partition of people could not use goes to those people again, wherever they are at
+//! home since, a batch to the delivery lane, under the id it had, and an answer to the write-back lane, which first
+//! looks whether it is there.
 
 use std::collections::BTreeMap;
 
@@ -17,8 +18,7 @@ use crate::event::redrive::{FOR_RULE, FOR_SUBJECT, REDRIVEN};
 use crate::event::{Parcel, Source, Timestamp, Topic};
 use crate::flow::accounts::shard_of;
 use crate::flow::dead_letter::PARCEL;
-use crate::flow::fan_out::{self, Item};
-use crate::flow::{frames, home_of_write_back};
+use crate::flow::{fan_out, frames, home_of_write_back};
 
 /// What the names of Bugle's own headers begin with.
 const OURS: &str = "__bugle.errors.";
@@ -155,13 +155,13 @@ impl Homes {
         })
     }
 
-    /// The record in the partition where it belongs now: topics may have grown since it was set aside, and what is
-    /// told to one person, or carried to one thing, has its order in one partition. How a source's own topic is
-    /// laid out is the source's: there it goes back to where it was.
+    /// The record in the partition where it belongs now, or a record for each: topics may have grown since it was set
+    /// aside, and what is told to one person, or carried to one thing, has its order in one partition. How a source's
+    /// own topic is laid out is the source's: there it goes back to where it was.
     #[must_use]
-    pub fn take(&self, record: Outgoing) -> Outgoing {
+    pub fn take(&self, record: Outgoing) -> Vec<Outgoing> {
         let home = match record.topic {
-            Topic::People => self.of_notice(&record),
+            Topic::People => return self.of_notice(&record).unwrap_or_else(|| vec![record]),
             Topic::Pushes => self.of_batch(&record),
             Topic::Writebacks => {
                 let answer = codec::write_back::read(record.value.as_deref().unwrap_or_default()).ok();
@@ -169,14 +169,18 @@ impl Homes {
             }
             _ => None,
         };
-        Outgoing { partition: home.or(record.partition), ..record }
+        vec![Outgoing { partition: home.or(record.partition), ..record }]
     }
 
-    fn of_notice(&self, record: &Outgoing) -> Option<i32> {
-        match fan_out::read(only_item(record)?).ok()? {
-            Item::Tell(notice, people) => Some(person_partition(notice.tenant, people.first()?, self.people)),
-            Item::Over(_) => None,
-        }
+    /// For all of its people, who had one partition and may have several now.
+    fn of_notice(&self, record: &Outgoing) -> Option<Vec<Outgoing>> {
+        let (head, mut items) = frames::FrameItems::read(record.value.as_ref()?).ok()?;
+        let homes = fan_out::at_home(items.next()?.ok()?, self.people).ok()?;
+        let part = |(partition, item): (i32, Vec<u8>)| {
+            let value = Some(frames::single(&head, &item).into());
+            Outgoing { partition: Some(partition), value, ..record.clone() }
+        };
+        Some(homes.into_iter().map(part).collect())
     }
 
     fn of_batch(&self, record: &Outgoing) -> Option<i32> {
@@ -196,6 +200,8 @@ fn only_item(record: &Outgoing) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::frame::append;
+    use crate::event::notice::{self, Over, Whom};
     use crate::event::push::example;
     use crate::event::record::Input;
     use crate::event::write_back::tests::approval;
@@ -275,17 +281,65 @@ mod tests {
         let batch = example::batch(&head).pack();
         let (mut moved, first) = (0, example::batch(&head).members[0].user_id);
         for count in [1, 2, 8, 32] {
-            let again = homes(count).take(from_one("delivery", batch.bytes().to_vec()));
+            let take = |stage, value| homes(count).take(from_one(stage, value)).remove(0);
+            let again = take("delivery", batch.bytes().to_vec());
             let people = person_partition(&head.tenant, first, count);
             assert_eq!(again.partition, Some(shard_of(&head.account, people, count)));
             let answer = codec::write_back::encode(7, &approval("r-1"));
-            let carried = homes(count).take(from_one("write_back", answer));
+            let carried = take("write_back", answer);
             assert_eq!(carried.partition, Some(home_of_write_back(&approval("r-1"), count)));
             moved += i32::from(again.partition != Some(0)) + i32::from(carried.partition != Some(0));
         }
         assert!(moved > 0, "both stay in partition 0 whatever is done");
         let source = homes(32).take(from_one("source", b"bytes".to_vec()));
-        assert_eq!(source.partition, Some(0), "a source's topic is laid out as the source likes");
+        assert_eq!(source[0].partition, Some(0), "a source's topic is laid out as the source likes");
+    }
+
+    /// The item of a letter of the person lane, sent again where there are so many partitions: by partition.
+    fn again_for_people(item: &[u8], partitions: u32) -> Vec<(i32, Vec<u8>)> {
+        let head = FrameHead { generation: 7, ..FrameHead::default() };
+        let mut letter = letter(&[("stage", "person"), ("partition", "0")]);
+        letter.value = Some(frames::single(&head, item).into());
+        let homes = Homes { people: partitions, pushes: 1, write_backs: 1 };
+        let records = homes.take(letter.again().unwrap()).into_iter();
+        let part = |record: Outgoing| {
+            assert!(record.headers.iter().any(|(name, _)| name == REDRIVEN));
+            let frame = record.value.unwrap();
+            let (found, mut items) = frames::FrameItems::read(&frame).unwrap();
+            assert_eq!(found, head);
+            (record.partition.unwrap(), items.next().unwrap().unwrap().to_vec())
+        };
+        records.map(part).collect()
+    }
+
+    #[test]
+    fn everybody_of_a_letter_is_told_where_they_are_at_home_since() {
+        let notice = notice::example::notice();
+        let people: Vec<String> = (0..40).map(|number| format!("user-{number}")).collect();
+        let count = u32::try_from(people.len()).unwrap().to_le_bytes();
+        let mut item = append(&notice, vec![0]);
+        item.extend(count);
+        let item = people.iter().fold(item, |item, name| append(name, item));
+        assert_eq!(again_for_people(&item, 1), [(0, item.clone())], "byte for byte");
+        let mut told = Vec::new();
+        for (partition, item) in again_for_people(&item, 4) {
+            let fan_out::Item::Tell(found, names) = fan_out::read(&item).unwrap() else { panic!() };
+            assert_eq!(found, notice);
+            assert!(names.iter().all(|name| person_partition(notice.tenant, name, 4) == partition));
+            told.extend(names.into_iter().map(str::to_owned));
+        }
+        told.sort_by_key(|name| people.iter().position(|other| other == name));
+        assert_eq!(told, people, "each once");
+    }
+
+    #[test]
+    fn that_something_is_over_is_said_wherever_somebody_may_wait_for_it() {
+        let over = |whom| append(&Over { tenant: "acme", rule: "ec-3", conversation: 9, whom }, vec![1]);
+        let all = over(Whom::Everybody);
+        let expected: Vec<_> = (0..4).map(|partition| (partition, all.clone())).collect();
+        assert_eq!(again_for_people(&all, 4), expected);
+        let ada = over(Whom::Person("ada"));
+        assert_eq!(again_for_people(&ada, 4), [(person_partition("acme", "ada", 4), ada)]);
     }
 
     #[test]

@@ -201,15 +201,17 @@ fn redrive(
     (rate, output): (Option<u32>, Output),
     out: &mut dyn Write,
 ) -> Done {
-    let (mut ready, mut stays) = (Vec::new(), BTreeMap::<String, usize>::new());
+    let (mut ready, mut count, mut stays) = (Vec::new(), 0, BTreeMap::<String, usize>::new());
     let homes = Homes::of(broker).map_err(unreachable)?;
     for letter in letters(broker, |letter| which.fits(letter))? {
         match letter.again() {
-            Ok(record) => ready.push(homes.take(record)),
+            Ok(record) => {
+                count += 1;
+                ready.extend(homes.take(record));
+            }
             Err(why) => *stays.entry(why.to_string()).or_default() += 1,
         }
     }
-    let count = ready.len();
     if let Some(rate) = rate {
         let at_once = usize::try_from(rate.div_ceil(10)).unwrap_or(1);
         while !ready.is_empty() {

@@ -172,3 +172,33 @@ impl Verb {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod example {
+    use super::*;
+    use crate::event::Source;
+
+    /// A first telling of a task.
+    pub(crate) fn notice() -> Notice<'static> {
+        Notice {
+            id: NoticeId(1),
+            tenant: "acme",
+            rule: "ec-3",
+            subject: "acme|xecm|task_id=1",
+            event_id: "e1",
+            at: Coordinates { source: Source::Xecm, partition: 0, offset: 3 },
+            occasion: Occasion::First,
+            saying: 0,
+            count: 1,
+            news: 5,
+            conversation: 9,
+            appended_at: Timestamp::default(),
+            expires_at: None,
+            answers: Vec::new(),
+            gather: None,
+            collapse_key: None,
+            values: Vec::new(),
+            audience: Sealed::of(&[]),
+        }
+    }
+}

@@ -2,6 +2,8 @@
 //!
 //! It does not choose the people; it only puts their names where their partitions are.
 
+use std::collections::BTreeMap;
+
 use crate::event::frame::{MOST_FRAME_BYTES, append};
 use crate::event::ids::person_partition;
 use crate::event::notice::Whom;
@@ -84,6 +86,31 @@ pub fn read(item: &[u8]) -> Result<Item<'_>, postcard::Error> {
         },
         _ => Err(postcard::Error::DeserializeBadEncoding),
     }
+}
+
+/// An item, as it goes to each of so many partitions: a notice to where its people are at home, each with its own
+/// people. That a conversation is over goes to everybody's partition, for what is told in one may have been told in
+/// another before there were as many.
+///
+/// # Errors
+/// The item is not what [`FanOut`] writes.
+pub fn at_home(item: &[u8], partitions: u32) -> Result<BTreeMap<i32, Vec<u8>>, postcard::Error> {
+    let (notice, people) = match read(item)? {
+        Item::Tell(notice, people) => (notice, people),
+        Item::Over(Over { tenant, whom: Whom::Person(person), .. }) => {
+            return Ok([(person_partition(tenant, person, partitions), item.to_vec())].into());
+        }
+        Item::Over(_) => return Ok((0..).take(partitions as usize).map(|to| (to, item.to_vec())).collect()),
+    };
+    let mut homes: BTreeMap<i32, (u32, Vec<u8>)> = BTreeMap::new();
+    for name in people {
+        let home = homes.entry(person_partition(notice.tenant, name, partitions)).or_default();
+        home.0 += 1;
+        home.1 = append(&name, std::mem::take(&mut home.1));
+    }
+    let notice = append(&notice, vec![TELL]);
+    let whole = |(count, names): (u32, Vec<u8>)| [notice.as_slice(), &count.to_le_bytes(), &names].concat();
+    Ok(homes.into_iter().map(|(partition, part)| (partition, whole(part))).collect())
 }
 
 fn tell(item: &[u8]) -> Result<(Notice<'_>, Vec<&str>), postcard::Error> {

@@ -204,29 +204,11 @@ impl Texts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Coordinates, NoticeId, Sealed, Source, Timestamp};
+    use crate::event::NoticeId;
+    use crate::event::notice::example;
 
     fn notice(id: u128, conversation: u128, occasion: Occasion) -> Notice<'static> {
-        Notice {
-            id: NoticeId(id),
-            tenant: "acme",
-            rule: "ec-3",
-            subject: "acme|xecm|task_id=1",
-            event_id: "e1",
-            at: Coordinates { source: Source::Xecm, partition: 0, offset: 3 },
-            occasion,
-            saying: 0,
-            count: 1,
-            news: 5,
-            conversation,
-            appended_at: Timestamp::default(),
-            expires_at: None,
-            answers: Vec::new(),
-            gather: None,
-            collapse_key: None,
-            values: Vec::new(),
-            audience: Sealed::of(&[]),
-        }
+        Notice { id: NoticeId(id), conversation, occasion, ..example::notice() }
     }
 
     fn over(whom: Whom<'static>) -> Over<'static> {
