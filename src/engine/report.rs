@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::count;
 use super::lane_thread::LaneThread;
 use crate::broker::{BrokerError, Input, Link};
+use crate::event::fact::StateUsed;
 use crate::event::{Fact, Span, Topic};
 use crate::store::traffic::Pulse;
 
@@ -77,7 +78,12 @@ impl LaneThread {
     /// Says how much lies in memory and how much on disk, and what the disk did not take.
     fn tell_state(&self) {
         let spill = &self.parts.plan.spill;
-        count::tell(&self.parts.board, &Fact::State { used: spill.used() });
+        let (waited, is_long) = spill.waited(self.now);
+        let used = StateUsed { waited, ..spill.used() };
+        count::tell(&self.parts.board, &Fact::State { used });
+        if is_long {
+            tracing::warn!(%waited, bytes = used.here.bytes, "the disk of `state.dir` takes nothing more: what is to lie on it stays in memory, beyond `state.memory_mib`, and lanes may stand still; give it a faster disk, or raise `state.memory_mib`");
+        }
         if let Some(fault) = spill.take_fault() {
             tracing::error!(%fault, "the disk refuses entries of `state.dir`: they stay in memory, beyond `state.memory_mib`; make room or mend the disk, and start this process again");
         }

@@ -1,5 +1,7 @@
 //! Outcome: how calls, requests, transactions and answers ended, as far as a label tells them apart.
 
+use super::Span;
+
 /// How a call of a source system ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CallOutcome {
@@ -108,6 +110,8 @@ pub struct StateUsed {
     pub read: u64,
     /// How often the disk refused.
     pub faults: u64,
+    /// How long the disk has taken nothing although there is something for it.
+    pub waited: Span,
 }
 
 // === impl RefusalClass ===

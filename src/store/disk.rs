@@ -2,7 +2,8 @@
 //! merge tree).
 //!
 //! A cache and nothing else: it is emptied when a process begins, each map has a part of its own that goes with it,
-//! and nothing waits for the disk to be sure.
+//! and nothing waits for the disk to be sure. What is emptied is what a process of Bugle has put there: a file beside
+//! it says so.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 
 use super::spill::{Disk, DiskFault, Part};
+
+/// Where the store lies in its folder, and the file beside it that says whose it is.
+const STORE: &str = "store";
+const OURS: &str = "bugle";
+const WORDS: &str = "What lies beside this file is Bugle's, and is thrown away whenever a process begins.\n";
 
 /// Blocks that were read, kept in memory.
 const CACHE: u64 = 16 * 1024 * 1024;
@@ -39,23 +45,30 @@ struct KeyspacePart {
 // === impl FolderDisk ===
 
 impl FolderDisk {
-    /// Begins with an empty folder: what lies in it is thrown away. It must be nobody else's.
+    /// Begins with an empty store: what a process before left of it is thrown away. No other process may have it.
     ///
     /// # Errors
-    /// [`DiskFault`].
+    /// [`DiskFault`], also where a store lies in the folder that is not Bugle's.
     pub fn empty(path: &Path) -> Result<Self, DiskFault> {
         let failed = |fault: &dyn std::error::Error| said(path, fault);
-        if path.exists() {
-            fs::remove_dir_all(path).map_err(|fault| failed(&fault))?;
+        let (store, ours) = (path.join(STORE), path.join(OURS));
+        if store.symlink_metadata().is_ok() {
+            if !ours.is_file() {
+                return Err(foreign(&store));
+            }
+            fs::remove_dir_all(&store).map_err(|fault| failed(&fault))?;
         }
-        let database = Database::builder(path)
+        fs::create_dir_all(path).map_err(|fault| failed(&fault))?;
+        // Before there is anything to be thrown away.
+        fs::write(&ours, WORDS).map_err(|fault| failed(&fault))?;
+        let database = Database::builder(&store)
             .cache_size(CACHE)
             .max_journaling_size(JOURNALS)
             .manual_journal_persist(true)
             .worker_threads(WORKERS)
             .open()
             .map_err(|fault| failed(&fault))?;
-        Ok(Self { path: path.to_owned(), database, parts: AtomicU64::new(0) })
+        Ok(Self { path: store, database, parts: AtomicU64::new(0) })
     }
 }
 
@@ -75,6 +88,10 @@ impl Disk for FolderDisk {
 }
 
 impl Part for KeyspacePart {
+    fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+
     fn get(&self, key: u128) -> Result<Option<Vec<u8>>, DiskFault> {
         let entry = self.keyspace.get(key.to_be_bytes()).map_err(|fault| said(&self.path, &fault))?;
         Ok(entry.map(|entry| entry.to_vec()))
@@ -107,6 +124,15 @@ impl Drop for KeyspacePart {
         // What cannot be thrown away now is with the next start.
         let _ = self.database.delete_keyspace(self.keyspace.clone());
     }
+}
+
+/// Nobody asked for it to be thrown away.
+fn foreign(store: &Path) -> DiskFault {
+    let fault = format!(
+        "it is there and not Bugle's, for no file `{OURS}` lies beside it; move it away, or name another folder in \
+         `state.dir`"
+    );
+    DiskFault { path: store.display().to_string(), fault }
 }
 
 fn said(path: &Path, fault: &dyn std::error::Error) -> DiskFault {

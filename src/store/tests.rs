@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::keyed::{NEVER, Second};
 use super::spill::{Disk, DiskFault, Part};
 use super::{Keyed, Spill};
+use crate::event::{Span, Timestamp};
 
 type Heap = Mutex<BTreeMap<u128, Vec<u8>>>;
 
@@ -18,6 +19,7 @@ struct Fragile {
     full: Arc<AtomicBool>,
     broken: Arc<AtomicBool>,
     behind: Arc<AtomicBool>,
+    forgets: Arc<AtomicBool>,
 }
 
 struct FragilePart(Fragile, Heap);
@@ -34,9 +36,14 @@ impl Disk for Fragile {
 }
 
 impl Part for FragilePart {
+    fn place(&self) -> String {
+        "/state".to_owned()
+    }
+
     fn get(&self, key: u128) -> Result<Option<Vec<u8>>, DiskFault> {
         refused(&self.0.broken)?;
-        Ok(self.1.lock().unwrap().get(&key).cloned())
+        let forgets = self.0.forgets.load(Ordering::Relaxed);
+        Ok(self.1.lock().unwrap().get(&key).filter(|_| !forgets).cloned())
     }
 
     fn write(&self, gone: &[u128], entries: &[(u128, &[u8])]) -> Result<(), DiskFault> {
@@ -213,8 +220,8 @@ mod on_disk {
     fn a_process_begins_with_an_empty_folder_and_a_map_with_an_empty_part() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("entries");
-        std::fs::create_dir(&path).unwrap();
-        std::fs::write(path.join("0.jnl"), "what a killed process left").unwrap();
+        drop(FolderDisk::empty(&path).unwrap());
+        std::fs::write(path.join("store/0.jnl"), "what a killed process left").unwrap();
         let spill = spill(&path, 1_000);
         let first = filled(&spill, 0..50);
         assert!(spill.used().away.entries > 40);
@@ -232,6 +239,27 @@ mod on_disk {
         std::fs::write(&path, "no folder").unwrap();
         let fault = FolderDisk::empty(&path.join("entries")).err().unwrap();
         assert!(fault.to_string().contains("file/entries` cannot be used: "), "{fault}");
+    }
+
+    #[test]
+    fn what_bugle_did_not_write_is_not_thrown_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("entries");
+        let (beside, theirs) = (path.join("notes"), path.join("store/notes"));
+        std::fs::create_dir_all(theirs.parent().unwrap()).unwrap();
+        for file in [&beside, &theirs] {
+            std::fs::write(file, "theirs").unwrap();
+        }
+        let fault = FolderDisk::empty(&path).err().unwrap().to_string();
+        assert!(
+            fault.contains("entries/store` cannot be used: ") && fault.contains("`state.dir`"),
+            "{fault}"
+        );
+        assert!(theirs.exists() && beside.exists());
+        std::fs::rename(path.join("store"), path.join("moved")).unwrap();
+        drop(FolderDisk::empty(&path).unwrap());
+        drop(FolderDisk::empty(&path).unwrap());
+        assert!(path.join("moved/notes").exists() && beside.exists());
     }
 }
 
@@ -307,6 +335,45 @@ fn who_gives_a_disk_more_than_it_can_take_does_not_wait_for_it() {
     disk.behind.store(false, Ordering::Relaxed);
     keyed.settle();
     assert_eq!(spill.used().away.entries, 40);
+}
+
+#[test]
+fn what_a_disk_has_forgotten_is_missed_and_its_place_is_named() {
+    let (disk, spill) = fragile(1_000);
+    let mut keyed = filled(&spill, 0..50);
+    disk.forgets.store(true, Ordering::Relaxed);
+    let lost = (0..50_u128).find(|key| keyed.get(*key).is_none()).unwrap();
+    let fault = keyed.fault().unwrap().to_string();
+    assert_eq!(fault, format!("`/state` cannot be used: of what was put there, {lost:032x} is gone"));
+}
+
+#[test]
+fn a_disk_that_takes_nothing_for_half_a_minute_is_spoken_of() {
+    let at = |secs: i64| Timestamp::from_millis(1_767_603_600_000 + secs * 1_000);
+    let (disk, spill) = fragile(1_000);
+    let mut keyed = filled(&spill, 0..50);
+    assert_eq!(spill.waited(at(0)), (Span::ZERO, false));
+    disk.behind.store(true, Ordering::Relaxed);
+    let mut more = |key| {
+        keyed.put(key, 7, &[1; 100]);
+        keyed.settle();
+    };
+    (500..510).for_each(&mut more);
+    let mut said = Vec::new();
+    for second in 1..=70_i64 {
+        more(1_000 + u128::from(second.unsigned_abs()));
+        let (waited, is_long) = spill.waited(at(second));
+        assert_eq!(waited, Span::from_secs(second));
+        said.extend(is_long.then_some(second));
+    }
+    assert_eq!(said, [30, 60]);
+    // Who has nothing more for it does not wait for it.
+    assert_eq!(spill.waited(at(76)), (Span::ZERO, false));
+    more(1);
+    assert_eq!(spill.waited(at(77)), (Span::from_secs(1), false));
+    disk.behind.store(false, Ordering::Relaxed);
+    more(2);
+    assert_eq!(spill.waited(at(78)), (Span::ZERO, false));
 }
 
 #[test]

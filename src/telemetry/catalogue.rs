@@ -93,6 +93,7 @@ names! {
     STATE_WRITES = "bugle_state_disk_writes_total";
     STATE_READS = "bugle_state_disk_reads_total";
     STATE_FAULTS = "bugle_state_disk_faults_total";
+    STATE_WAITED = "bugle_state_disk_waits_seconds";
     PROGRESS = "bugle_engine_last_progress_timestamp_seconds";
     PEOPLE = "bugle_directory_people";
     ZONELESS = "bugle_directory_zoneless_people";
@@ -317,13 +318,8 @@ pub const METRICS: &[Metric] = &[
     ),
     metric(STATE_WRITES, Kind::Counter, "Entries moved from memory to disk.", NO_LABELS, alone),
     metric(STATE_READS, Kind::Counter, "Entries brought back from disk.", NO_LABELS, alone),
-    metric(
-        STATE_FAULTS,
-        Kind::Counter,
-        "How often the disk did not take or give what the lanes keep open.",
-        NO_LABELS,
-        alone,
-    ),
+    metric(STATE_FAULTS, Kind::Counter, "How often the disk did not take or give.", NO_LABELS, alone),
+    metric(STATE_WAITED, Kind::Gauge, "How long the disk has taken nothing it got.", NO_LABELS, alone),
     metric(PROGRESS, Kind::Gauge, "When a lane last got on, in Unix time.", &["lane"], by_lane),
     metric(PEOPLE, Kind::Gauge, "People in the directory.", NO_LABELS, alone),
     metric(

@@ -185,6 +185,7 @@ fn state(used: &StateUsed) {
     counter!(names::STATE_WRITES).absolute(used.written);
     counter!(names::STATE_READS).absolute(used.read);
     counter!(names::STATE_FAULTS).absolute(used.faults);
+    gauge!(names::STATE_WAITED).set(seconds(used.waited));
 }
 
 fn told_to(count: u64) {

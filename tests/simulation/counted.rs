@@ -25,6 +25,10 @@ pub(crate) enum Kind {
     LateMarkers,
     /// A disk did not give back what it had taken.
     DiskLost,
+    /// A disk gave nothing back any more.
+    DiskBroke,
+    /// A disk knew nothing any more of what it had taken.
+    DiskForgot,
     /// Records and rebalances did not come through for a while.
     DeafLink,
     /// Nothing the broker was asked was answered, done or not.
@@ -107,7 +111,7 @@ pub(crate) struct Counted {
 // === impl Kind ===
 
 impl Kind {
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::CrashIdle,
         Self::CrashBeforeProduce,
         Self::CrashProduced,
@@ -118,6 +122,8 @@ impl Kind {
         Self::ProducerLost,
         Self::LateMarkers,
         Self::DiskLost,
+        Self::DiskBroke,
+        Self::DiskForgot,
         Self::DeafLink,
         Self::BrokerAway,
         Self::BadPush,
@@ -149,6 +155,8 @@ impl Kind {
             Self::ProducerLost => "producers lost in a commit",
             Self::LateMarkers => "late ends of transactions",
             Self::DiskLost => "times a disk was to lose something",
+            Self::DiskBroke => "times a disk gave nothing back",
+            Self::DiskForgot => "times a disk had forgotten all",
             Self::DeafLink => "times nothing came from the broker",
             Self::BrokerAway => "times the broker answered nothing",
             Self::BadPush => "bad answers of the push service",

@@ -1,7 +1,7 @@
 //! Cramped: instances with hardly any memory, and disks that lose something now and then.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bugle::flow::Spill;
@@ -23,9 +23,21 @@ pub(crate) fn is_cramped(seed: u64) -> bool {
 #[derive(Clone)]
 pub(crate) struct Cramped {
     disk: Arc<dyn Disk>,
-    /// The next read fails.
-    fails: Arc<AtomicBool>,
+    trouble: Arc<Mutex<Trouble>>,
     reads: Arc<AtomicU64>,
+}
+
+/// What is wrong with the disks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    #[default]
+    None,
+    /// The next read fails.
+    Scratch,
+    /// Every read fails.
+    Broken,
+    /// Nothing is where it was put.
+    Forgetful,
 }
 
 struct Frail(Cramped, Box<dyn Part>);
@@ -40,7 +52,7 @@ struct HeapPart(Mutex<BTreeMap<u128, Vec<u8>>>);
 
 impl Cramped {
     fn on(disk: Arc<dyn Disk>) -> Self {
-        Self { disk, fails: Arc::default(), reads: Arc::default() }
+        Self { disk, trouble: Arc::default(), reads: Arc::default() }
     }
 
     /// Room for an instance.
@@ -48,8 +60,20 @@ impl Cramped {
         Spill::beyond(MOST, Box::new(self.clone()))
     }
 
-    pub(crate) fn fail_next_read(&self, fails: bool) {
-        self.fails.store(fails, Ordering::Relaxed);
+    /// From now on this is wrong with them.
+    pub(crate) fn meet(&self, trouble: Trouble) {
+        *self.trouble.lock().unwrap() = trouble;
+    }
+
+    /// What a read meets.
+    fn met(&self) -> Result<Trouble, DiskFault> {
+        let mut trouble = self.trouble.lock().unwrap();
+        match *trouble {
+            Trouble::None | Trouble::Forgetful => return Ok(*trouble),
+            Trouble::Scratch => *trouble = Trouble::None,
+            Trouble::Broken => {}
+        }
+        Err(DiskFault { path: "/state".to_owned(), fault: "a sector is gone".to_owned() })
     }
 
     /// How many entries came back.
@@ -71,9 +95,13 @@ impl Disk for Cramped {
 }
 
 impl Part for Frail {
+    fn place(&self) -> String {
+        self.1.place()
+    }
+
     fn get(&self, key: u128) -> Result<Option<Vec<u8>>, DiskFault> {
-        if self.0.fails.swap(false, Ordering::Relaxed) {
-            return Err(DiskFault { path: "/state".to_owned(), fault: "a sector is gone".to_owned() });
+        if self.0.met()? == Trouble::Forgetful {
+            return Ok(None);
         }
         self.0.reads.fetch_add(1, Ordering::Relaxed);
         self.1.get(key)
@@ -95,6 +123,10 @@ impl Disk for Heap {
 }
 
 impl Part for HeapPart {
+    fn place(&self) -> String {
+        "/state".to_owned()
+    }
+
     fn get(&self, key: u128) -> Result<Option<Vec<u8>>, DiskFault> {
         Ok(self.0.lock().unwrap().get(&key).cloned())
     }

@@ -22,7 +22,7 @@ use bugle::flow::{Spill, frames};
 use bugle::store::folder::Folder;
 
 use super::counted::{Counted, Kind, Violation};
-use super::cramped::{Cramped, is_cramped};
+use super::cramped::{Cramped, Trouble, is_cramped};
 use super::crooked::Crooked;
 use super::growing::grows;
 use super::instance::{Site, group, transactional_id};
@@ -278,11 +278,16 @@ impl<'t> Play<'t> {
     }
 
     /// Nothing is taken for a while, in which time goes on: what waits is set aside. Or an instance finds time
-    /// to write its snapshots. Or a disk loses something.
+    /// to write its snapshots. Or a disk loses something, or all of it, until the next one.
     fn begin_outage(&mut self, step: u32, instance: usize) {
         if let Some(cramped) = self.cramped.as_ref().filter(|_| self.rng.bool()) {
-            cramped.fail_next_read(true);
-            return self.counted.hit(Kind::DiskLost);
+            let (trouble, kind) = match self.rng.u8(..4) {
+                0 => (Trouble::Broken, Kind::DiskBroke),
+                1 => (Trouble::Forgetful, Kind::DiskForgot),
+                _ => (Trouble::Scratch, Kind::DiskLost),
+            };
+            cramped.meet(trouble);
+            return self.counted.hit(kind);
         }
         if self.rng.u8(..3) == 0 {
             let fate = if self.rng.bool() { Fate::Refuse } else { Fate::Forbid };
@@ -509,7 +514,7 @@ impl<'t> Play<'t> {
     pub(super) fn clear_the_sky(&mut self) {
         self.model.land(|_| true);
         self.weather.clear();
-        self.cramped.iter().for_each(|cramped| cramped.fail_next_read(false));
+        self.cramped.iter().for_each(|cramped| cramped.meet(Trouble::None));
         for instance in 0..INSTANCES {
             if self.instances[instance].is_none() {
                 self.start(instance);
