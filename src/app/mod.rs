@@ -210,7 +210,9 @@ impl App {
         let codec = wiring::codec(config)?;
         let push = wiring::push(config)?;
         let sources = wiring::sources(config)?;
-        let (shelf, spill) = wiring::state(config)?;
+        let folder = wiring::folder(config)?;
+        let instance = wiring::instance(config, folder.as_ref())?;
+        let (shelf, spill) = wiring::state(config, folder)?;
         let plan = wiring::plan(config, (broker.as_ref(), &codec), spill)?;
         let board = Arc::new(Board::new(clock::now()));
         board.connected(true);
@@ -219,7 +221,7 @@ impl App {
         let publisher = Publisher {
             broker: Arc::clone(&broker),
             compile: reload::compile(config, codec.schemas()),
-            by: wiring::instance(config),
+            by: instance.clone(),
         };
         let folder = &config.topology.folder;
         let (rules, versions) = reload::begin(folder, &publisher, &board)?;
@@ -240,7 +242,7 @@ impl App {
         let (answers, door) = Self::open_door(config, &parts, &runtime, closed.clone())?;
         let compile = Arc::clone(&publisher.compile);
         let (directory, mutes) = (Arc::clone(&parts.directory), Arc::clone(&parts.mutes));
-        let engine = Engine::start(&parts, &wiring::settings(config), (versions, compile))?;
+        let engine = Engine::start(&parts, &wiring::settings(config, instance), (versions, compile))?;
         let reload = Arc::new(Reload::new(publisher, folder, Arc::clone(&parts.rules), Arc::clone(&board)));
         if let Some(every) = config.topology.watch {
             runtime.spawn(watch_files(Arc::clone(&reload), every.to_duration(), closed));

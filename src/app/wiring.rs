@@ -3,6 +3,7 @@
 mod phones;
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -21,7 +22,7 @@ use crate::flow::{OutputIds, Parking, Plan, Spill, TenantDefaults};
 use crate::push::KeyRing;
 use crate::push::gateway::{Gateway, GatewaySettings};
 use crate::source_systems::{Addresses, ContentServer, Offices, Service};
-use crate::store::folder::Folder;
+use crate::store::folder::{Folder, mark};
 #[cfg(not(feature = "state-disk"))]
 use crate::store::spill::DiskFault;
 use crate::topology::Kinds;
@@ -281,12 +282,19 @@ pub fn plan(
     }))
 }
 
+/// The folder that this process has for itself, where it has one.
+///
+/// # Errors
+/// [`Unready::State`].
+pub fn folder(config: &Config) -> Result<Option<Folder>, Unready> {
+    Ok(config.state.dir.as_deref().map(Folder::take).transpose()?)
+}
+
 /// What is kept of memory on this machine, and the room for what the lanes keep open.
 ///
 /// # Errors
-/// [`Unready::State`] or [`Unready::Disk`].
-pub fn state(config: &Config) -> Result<(Arc<Shelf>, Spill), Unready> {
-    let folder = config.state.dir.as_deref().map(Folder::take).transpose()?;
+/// [`Unready::Disk`].
+pub fn state(config: &Config, folder: Option<Folder>) -> Result<(Arc<Shelf>, Spill), Unready> {
     let spill = match (&folder, config.state.memory_mib) {
         (Some(folder), Some(most)) => spill(most as usize * 1024 * 1024, folder)?,
         _ => Spill::default(),
@@ -306,25 +314,32 @@ fn spill(_most: usize, folder: &Folder) -> Result<Spill, Unready> {
     Err(DiskFault { path, fault }.into())
 }
 
-/// What this instance is called: as it is configured, else after its machine and its process. Of containers each has
-/// a machine's name of its own, and all are process 1.
-#[must_use]
-pub fn instance(config: &Config) -> String {
-    config.kafka.instance_id.clone().unwrap_or_else(|| {
-        let known = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-        let host = known.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
-        let host = if host.trim().is_empty() { "bugle" } else { host.trim() };
-        format!("{host}-{}", std::process::id())
-    })
+/// What this instance is called: as it is configured, else after its machine and a mark of its own, which it keeps in
+/// its folder where it has one. Host and process tell no containers apart: those of one pod or on the network of their
+/// host may have one name, and all are process 1. Two of one name would end each other's transactions for ever.
+///
+/// # Errors
+/// [`Unready::State`].
+pub fn instance(config: &Config, folder: Option<&Folder>) -> Result<String, Unready> {
+    if let Some(name) = &config.kafka.instance_id {
+        return Ok(name.clone());
+    }
+    let known = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let host = known.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
+    let host = if host.trim().is_empty() { "bugle" } else { host.trim() };
+    // The keys of a hasher come from the operating system.
+    let random = || RandomState::new().hash_one(std::process::id());
+    let mark = folder.map_or_else(|| Ok(mark(random())), |folder| folder.mark(random))?;
+    Ok(format!("{host}-{mark}"))
 }
 
-/// How the engine runs.
+/// How the engine of the instance that is called so runs.
 #[must_use]
-pub fn settings(config: &Config) -> Settings {
+pub fn settings(config: &Config, instance: String) -> Settings {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Settings {
         name: config.kafka.group.clone(),
-        instance: instance(config),
+        instance,
         static_member: config.kafka.instance_id.is_some(),
         // There are several lanes, and each has its turn: more threads than that would only take turns.
         threads: match config.lanes.threads {
@@ -340,5 +355,27 @@ pub fn settings(config: &Config) -> Settings {
         },
         snapshot_every: config.state.snapshot_every.to_duration(),
         standby: config.state.standby > 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_processes_without_a_name_are_called_the_same_and_a_folder_keeps_one() {
+        let mut config = Config::default();
+        let called = |config: &Config, folder: Option<&Folder>| instance(config, folder).unwrap();
+        assert_ne!(called(&config, None), called(&config, None));
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::take(place.path()).unwrap();
+        let first = called(&config, Some(&folder));
+        drop(folder);
+        let folder = Folder::take(place.path()).unwrap();
+        assert_eq!(called(&config, Some(&folder)), first, "over a restart");
+        assert!(!settings(&config, first).static_member);
+        config.kafka.instance_id = Some("bugle-0".to_owned());
+        assert_eq!(called(&config, Some(&folder)), "bugle-0");
+        assert!(settings(&config, "bugle-0".to_owned()).static_member);
     }
 }

@@ -27,7 +27,7 @@ pub struct KafkaSettings {
     /// What the names of consumer groups and transactional ids start with.
     pub group: String,
     /// A name of this instance that outlives restarts; makes it a static member of its groups. Without one it is
-    /// called after its host and process, and is none.
+    /// called after its host and a mark that it keeps in `state.dir`, or a new one each time, and is none.
     pub instance_id: Option<String>,
     /// Where to begin when nothing was ever committed.
     pub start_from: StartFrom,
