@@ -6,10 +6,17 @@
 
 mod rig;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use bugle::app::App;
+use bugle::broker::Input;
 use bugle::broker::model::Fault;
 use bugle::clock::Tick;
+use bugle::engine::{GivenUp, lane_of};
+use bugle::event::{Incoming, Timestamp, Topic};
+use bugle::flow::memory::BrokenMemory;
+use bugle::flow::{Admitted, Cursor, Outbox, Plan, Restored, Rooms, Want, World};
 use bugle::stand_in::Faults;
 
 use rig::{PATIENCE, Rig};
@@ -107,5 +114,68 @@ fn one_poisoned_address_is_set_apart_and_everybody_else_is_told() {
     assert!(books.tellings.failed > 0, "{books:?}");
     assert!(rig.stand_in.account("jonas.klein").is_some());
     assert!(rig.stand_in.account("mara.weber").is_none());
+    app.stop();
+}
+
+/// A lane that panics when it is to say what it has done.
+struct Doomed(Box<dyn Rooms>);
+
+fn doomed(input: Input, at: (i64, &Cursor), plan: &Plan) -> Box<dyn Rooms> {
+    let lane = lane_of(input, at, plan);
+    if input.topic == Topic::Subjects { Box::new(Doomed(lane)) } else { lane }
+}
+
+impl Rooms for Doomed {
+    fn admit(&mut self, now: Timestamp, record: &Incoming, world: &World<'_>, out: &mut Outbox) -> Admitted {
+        self.0.admit(now, record, world, out)
+    }
+
+    fn wake(&mut self, now: Timestamp, world: &World<'_>, out: &mut Outbox) -> Option<Want> {
+        self.0.wake(now, world, out)
+    }
+
+    fn wake_at(&self) -> Option<Timestamp> {
+        self.0.wake_at()
+    }
+
+    fn cut(&mut self, _: Timestamp, _: &World<'_>, _: &mut Outbox) {
+        panic!("it is what this lane was made for");
+    }
+
+    fn restore(&mut self, record: &Incoming, placed: bool) -> Result<Restored, BrokenMemory> {
+        self.0.restore(record, placed)
+    }
+
+    fn place(&mut self, at: (i64, &Cursor)) {
+        self.0.place(at);
+    }
+
+    fn position(&self) -> (i64, Cursor) {
+        self.0.position()
+    }
+
+    fn settle(&mut self, now: Timestamp) {
+        self.0.settle(now);
+    }
+
+    fn undo(&mut self) {
+        self.0.undo();
+    }
+}
+
+#[test]
+fn a_panic_beside_any_item_ends_the_process_and_the_next_one_goes_on_at_the_last_commit() {
+    let mut rig = Rig::new();
+    let (broker, runtime) = (Arc::new(rig.model.clone()), Arc::clone(&rig.runtime));
+    let app = App::start_with(doomed, &rig.config, broker, runtime).unwrap();
+    rig.publish(0, 40);
+    let given_up = async { tokio::time::timeout(PATIENCE, app.given_up()).await };
+    let why = rig.runtime.block_on(given_up).unwrap();
+    assert_eq!(why, GivenUp::Panicked("subject-0".to_owned()));
+    assert!(why.hint().contains("start it again"));
+    app.stop();
+    let app = rig.start();
+    let books = rig.settle();
+    rig.assert_told_once(&books);
     app.stop();
 }

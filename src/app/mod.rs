@@ -29,7 +29,7 @@ use crate::broker::{Broker, BrokerError};
 use crate::clock;
 use crate::codec::{BadSchema, RegistryError};
 use crate::directory::Directory;
-use crate::engine::{Engine, Parts, lane_of};
+use crate::engine::{Engine, GivenUp, MakeLane, Parts, lane_of};
 use crate::flow::Mutes;
 use crate::push::client::Unusable;
 use crate::push::reply_token::BadKey;
@@ -207,6 +207,19 @@ impl App {
     /// # Errors
     /// [`Unready`].
     pub fn start(config: &Config, broker: Arc<dyn Broker>, runtime: Arc<Runtime>) -> Result<Self, Unready> {
+        Self::start_with(lane_of, config, broker, runtime)
+    }
+
+    /// The same with lanes that are made so: something may be planted in them.
+    ///
+    /// # Errors
+    /// [`Unready`].
+    pub fn start_with(
+        make_lane: MakeLane,
+        config: &Config,
+        broker: Arc<dyn Broker>,
+        runtime: Arc<Runtime>,
+    ) -> Result<Self, Unready> {
         let codec = wiring::codec(config)?;
         let push = wiring::push(config)?;
         let sources = wiring::sources(config)?;
@@ -226,7 +239,7 @@ impl App {
         let folder = &config.topology.folder;
         let (rules, versions) = reload::begin(folder, &publisher, &board)?;
         let parts = Parts {
-            make_lane: lane_of,
+            make_lane,
             broker,
             rules,
             codec,
@@ -326,12 +339,13 @@ impl App {
     }
 
     /// Ends when the lanes cannot go on in this process, and says why.
-    pub async fn given_up(&self) -> String {
+    pub async fn given_up(&self) -> GivenUp {
         let mut given_up = self.engine.given_up();
-        match given_up.wait_for(Option::is_some).await {
-            Ok(why) => why.clone().unwrap_or_default(),
+        let why = given_up.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
+        match why {
+            Some(why) => why,
             // The engine outlives whoever holds the app.
-            Err(_) => std::future::pending().await,
+            None => std::future::pending().await,
         }
     }
 

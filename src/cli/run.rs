@@ -14,6 +14,7 @@ use crate::app::{App, wiring};
 use crate::broker::model::Model;
 use crate::broker::{Broker, BrokerError, TopicSpec};
 use crate::clock::Tick;
+use crate::engine::GivenUp;
 use crate::telemetry::logs;
 
 /// Arguments of `bugle run`.
@@ -98,9 +99,7 @@ pub fn run(args: &Args) -> Done {
     match ended {
         Ended::Asked if args.drain => Err(Failure::failed("not everything between the lanes was read")),
         Ended::Asked | Ended::Drained => Ok(0),
-        Ended::GivenUp(why) => {
-            Err(Failure::failed(why).hint("give each process a `kafka.instance_id` of its own, or none"))
-        }
+        Ended::GivenUp(why) => Err(Failure::failed(&why).hint(why.hint())),
     }
 }
 
@@ -108,7 +107,7 @@ pub fn run(args: &Args) -> Done {
 enum Ended {
     Asked,
     Drained,
-    GivenUp(String),
+    GivenUp(GivenUp),
 }
 
 async fn until_drained(app: &mut App, broker: &dyn Broker, (group, to_stop): (&str, &mut ToStop)) -> Ended {

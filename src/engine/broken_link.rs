@@ -1,11 +1,10 @@
 //! Broken link: what a lane does when its link to the broker is gone, or its name.
 
-use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use super::count;
 use super::lane_thread::LaneThread;
+use super::{GivenUp, count};
 use crate::broker::{BrokerError, Input};
 use crate::clock::Tick;
 use crate::event::fact::CommitResult;
@@ -32,9 +31,7 @@ impl LaneThread {
         if before.is_some_and(|before| before.elapsed() < TWIN_WITHIN) {
             // Taken back from it once more, the name would be taken back from us, for ever. Of two the older one
             // is here first: the younger one has lost its name only once when this one ends.
-            tracing::error!(lane = self.lane.as_str(), %error, "this process ends");
-            self.stop.given_up.send_replace(Some(error.to_string()));
-            self.stop.asked.store(true, Ordering::Relaxed);
+            self.stop.give_up(GivenUp::Replaced(error.to_string()));
         } else {
             tracing::warn!(lane = self.lane.as_str(), %error, "the link is built anew");
         }

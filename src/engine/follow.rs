@@ -16,52 +16,46 @@ use crate::store::view::Board;
 
 use super::lane_thread::STALE_AFTER;
 use super::versions::{Compile, Versions};
-use super::{Parts, count};
+use super::{Parts, Stop, count};
 
 /// How often the ends of the topics are asked for. The copy counts as fresh for ten seconds after it
 /// was seen at the end, so three of these may fail before the lanes hold.
 const ASK_EVERY: Duration = Duration::from_secs(2);
 
 /// Reads both topics to their ends, then follows them on threads of their own.
-pub(super) fn start(parts: &Parts, stop: &Arc<AtomicBool>) -> Result<Vec<JoinHandle<()>>, BrokerError> {
+pub(super) fn start(parts: &Parts, stop: &Arc<Stop>) -> Result<Vec<JoinHandle<()>>, BrokerError> {
     let mut threads = Vec::new();
     for topic in [Topic::Directory, Topic::Members] {
         let mut follower = Follower { topic, follow: parts.broker.follow(topic)?, parts: parts.clone() };
-        follower.catch_up(stop)?;
-        let stop = Arc::clone(stop);
-        let spawned =
-            std::thread::Builder::new().name(format!("follow-{topic}")).spawn(move || follower.run(&stop));
-        threads.push(spawned.map_err(|error| BrokerError::Fatal(error.to_string()))?);
+        follower.catch_up(&stop.asked)?;
+        let asked = Arc::clone(&stop.asked);
+        threads.push(stop.spawn(format!("follow-{topic}"), move || follower.run(&asked))?);
     }
     threads.push(mutes(parts, stop)?);
     Ok(threads)
 }
 
 /// Reads what is muted to its end, then follows it on a thread of its own.
-fn mutes(parts: &Parts, stop: &Arc<AtomicBool>) -> Result<JoinHandle<()>, BrokerError> {
+fn mutes(parts: &Parts, stop: &Arc<Stop>) -> Result<JoinHandle<()>, BrokerError> {
     let (mutes, board) = (Arc::clone(&parts.mutes), Arc::clone(&parts.board));
     let follow = parts.broker.follow(Topic::Mutes)?;
     let mut follower = MutesFollower { follow, mutes, board, told: None };
-    while !follower.confirm()? && !stop.load(Ordering::Relaxed) {
+    let asked = Arc::clone(&stop.asked);
+    while !follower.confirm()? && !asked.load(Ordering::Relaxed) {
         follower.take_in()?;
     }
     follower.tell();
-    let stop = Arc::clone(stop);
-    let spawned =
-        std::thread::Builder::new().name("follow-mutes".to_owned()).spawn(move || follower.run(&stop));
-    spawned.map_err(|error| BrokerError::Fatal(error.to_string()))
+    stop.spawn("follow-mutes".to_owned(), move || follower.run(&asked))
 }
 
 /// Follows the rules on a thread of its own.
 pub(super) fn rules(
     parts: &Parts,
-    stop: &Arc<AtomicBool>,
+    stop: &Arc<Stop>,
     (versions, compile): (Versions, Compile),
 ) -> Result<JoinHandle<()>, BrokerError> {
-    let (rules, board, stop) = (Arc::clone(&parts.rules), Arc::clone(&parts.board), Arc::clone(stop));
-    let follow = move || versions.follow(&compile, (&rules, &board), &stop);
-    let spawned = std::thread::Builder::new().name("follow-rules".to_owned()).spawn(follow);
-    spawned.map_err(|error| BrokerError::Fatal(error.to_string()))
+    let (rules, board, asked) = (Arc::clone(&parts.rules), Arc::clone(&parts.board), Arc::clone(&stop.asked));
+    stop.spawn("follow-rules".to_owned(), move || versions.follow(&compile, (&rules, &board), &asked))
 }
 
 struct Follower {

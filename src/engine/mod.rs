@@ -6,6 +6,9 @@
 //! **Invariant:** memory, outputs and offset of a partition move in one commit. After an abort every
 //! lane takes its memory back and reads again from its committed position; after a broken producer
 //! every lane is built anew.
+//!
+//! A room that panics on an item loses the item to the dead letters; on what is due, it stops its partition. A panic
+//! anywhere else ends the process.
 
 mod broken_link;
 pub mod by_hand;
@@ -30,6 +33,7 @@ mod waiting;
 
 pub use station::lane_of;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -118,7 +122,18 @@ struct Stop {
     /// The same for single lanes.
     lanes: [AtomicBool; Lane::ALL.len()],
     /// Why the engine stops although nobody asked.
-    given_up: watch::Sender<Option<String>>,
+    given_up: watch::Sender<Option<GivenUp>>,
+}
+
+/// Why the engine ends although nobody asked it to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GivenUp {
+    /// Another process has its name.
+    #[error("{0}")]
+    Replaced(String),
+    /// What was at work in a thread can be anything, and nothing of it may be committed.
+    #[error("thread `{0}` panicked; nothing that it had not committed counts")]
+    Panicked(String),
 }
 
 /// The running threads.
@@ -136,6 +151,48 @@ pub fn group_of(name: &str, lane: Lane) -> String {
     format!("{name}-{}", lane.as_str())
 }
 
+// === impl GivenUp ===
+
+impl GivenUp {
+    /// What to do about it.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Replaced(_) => "give each process a `kafka.instance_id` of its own, or none",
+            Self::Panicked(_) => {
+                "start it again, as Kubernetes does: it begins at its last commit; the log says where it panicked"
+            }
+        }
+    }
+}
+
+// === impl Stop ===
+
+impl Stop {
+    /// The engine ends: it cannot go on in this process.
+    fn give_up(&self, why: GivenUp) {
+        tracing::error!(%why, "this process ends");
+        self.given_up.send_replace(Some(why));
+        self.asked.store(true, Ordering::Relaxed);
+    }
+
+    /// Something that nothing goes on without, on a thread of its own. A panic in it ends the engine: a process that
+    /// went on without it would look as if all were well.
+    fn spawn(
+        self: &Arc<Self>,
+        name: String,
+        work: impl FnOnce() + Send + 'static,
+    ) -> Result<JoinHandle<()>, BrokerError> {
+        let (stop, thread) = (Arc::clone(self), std::thread::Builder::new().name(name.clone()));
+        let spawned = thread.spawn(move || {
+            if catch_unwind(AssertUnwindSafe(work)).is_err() {
+                stop.give_up(GivenUp::Panicked(name));
+            }
+        });
+        spawned.map_err(|error| BrokerError::Fatal(error.to_string()))
+    }
+}
+
 // === impl Engine ===
 
 impl Engine {
@@ -149,8 +206,8 @@ impl Engine {
         (versions, compile): (Versions, Compile),
     ) -> Result<Self, BrokerError> {
         let stop = Arc::<Stop>::default();
-        let mut threads = follow::start(parts, &stop.asked)?;
-        threads.push(follow::rules(parts, &stop.asked, (versions, compile))?);
+        let mut threads = follow::start(parts, &stop)?;
+        threads.push(follow::rules(parts, &stop, (versions, compile))?);
         let requests = sender::Requests::new(settings.in_flight);
         let calls = sender::Requests::new(MOST_CALLS);
         let fetches = fetch::Fetches::default();
@@ -162,15 +219,12 @@ impl Engine {
                 let shared = (&stop, held, requests, &fetches);
                 let thread = lane_thread::LaneThread::new((lane, slot), parts, settings, shared);
                 let name = format!("{}-{slot}", lane.as_str());
-                let spawned = std::thread::Builder::new().name(name).spawn(move || thread.run());
-                lanes.push((lane, spawned.map_err(|error| BrokerError::Fatal(error.to_string()))?));
+                lanes.push((lane, stop.spawn(name, move || thread.run())?));
             }
         }
         if settings.standby {
-            let (standby, stop) = (Standby::new(parts), Arc::clone(&stop.asked));
-            let spawned = std::thread::Builder::new().name("standby".to_owned());
-            let spawned = spawned.spawn(move || standby.run(&stop));
-            threads.push(spawned.map_err(|error| BrokerError::Fatal(error.to_string()))?);
+            let (standby, asked) = (Standby::new(parts), Arc::clone(&stop.asked));
+            threads.push(stop.spawn("standby".to_owned(), move || standby.run(&asked))?);
         }
         let snapshots = Snapshots::new(parts).map(|snapshots| {
             let (every, stop) = (settings.snapshot_every, Arc::new(AtomicBool::new(false)));
@@ -197,7 +251,7 @@ impl Engine {
 
     /// Says why, should every lane have to end although nobody asked for it.
     #[must_use]
-    pub fn given_up(&self) -> watch::Receiver<Option<String>> {
+    pub fn given_up(&self) -> watch::Receiver<Option<GivenUp>> {
         self.stop.given_up.subscribe()
     }
 
@@ -216,7 +270,6 @@ impl Engine {
 }
 
 fn ended(thread: JoinHandle<()>) {
-    if thread.join().is_err() {
-        tracing::error!("a lane thread panicked; what it had not committed is done again");
-    }
+    // What panicked in it was said at once.
+    let _ = thread.join();
 }

@@ -170,27 +170,36 @@ impl Rooms for DeliveryLane {
             if !self.has_room() {
                 return self.without_room();
             }
+            let at = (record.offset, place);
+            let is_poison = self.progress.is_poison(at);
             let item = item.map_err(|broken| broken.to_string());
             let parcel = |item: &[u8]| Parcel::read(frame.slice_ref(item)).map_err(|e| e.to_string());
             let batch = match item.and_then(parcel) {
                 Ok(batch) => batch,
                 Err(broken) => return Admitted::Stop(broken),
             };
-            let at = (record.offset, place);
             // Read again after the group was moved back: it is in hand, and the offset may go on.
             if self.parked.holds(at) {
                 self.unfinished.finish(at);
             } else {
-                if again && at >= self.inherited {
-                    let receipt = Receipt { again: batch.count, ..blank(&batch.head, now) };
-                    self.unsettled.push_back(Finished::Receipt(receipt));
+                let owed = Receipt { again: batch.count, ..blank(&batch.head, now) };
+                if is_poison {
+                    self.keep_poison(now, at, batch);
+                } else {
+                    self.take_in((now, at), (batch, Arc::clone(&directory)), world);
                 }
-                self.take_in((now, at), (batch, Arc::clone(&directory)), world);
+                if again && at >= self.inherited {
+                    self.unsettled.push_back(Finished::Receipt(owed));
+                }
             }
             self.unfinished.reach((record.offset, place + 1));
         }
         self.unfinished.reach((record.offset + 1, 0));
         Admitted::Done
+    }
+
+    fn spare(&mut self) -> bool {
+        self.progress.spare()
     }
 
     fn answered(&mut self, now: Timestamp, reply: Reply, world: &World<'_>, out: &mut Outbox) {

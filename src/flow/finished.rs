@@ -24,13 +24,18 @@ pub(super) enum Finished {
     Children(Vec<Parcel>, Arc<[i64]>),
     /// What became of the pushes of a job, as the service says later.
     Mark(Receipt),
-    /// The push service will never take it.
-    Poison(At, Arc<Parcel>, String),
+    /// It is never sent again, or not before somebody asks for it.
+    Poison { at: At, batch: Arc<Parcel>, code: &'static str, message: String },
 }
 
 // === impl Finished ===
 
 impl Finished {
+    /// The push service will never take it.
+    pub(super) fn refused(at: At, batch: Arc<Parcel>, reason: &Reason) -> Self {
+        Self::Poison { at, batch, code: "push-refused", message: reason.to_string() }
+    }
+
     /// Writes it down, as seen from a partition of `bugle.pushes`; children go back into it.
     pub(super) fn write(&self, partition: i32, world: &World<'_>, into: (&mut FrameSet, &mut Outbox)) {
         let (splits, out) = into;
@@ -53,16 +58,15 @@ impl Finished {
                 }
                 put(receipt, (partition, world), out);
             }
-            Self::Poison(at, parcel, message) => {
-                let rule = Some(parcel.head.template.rule.as_str());
+            Self::Poison { at, batch, code, message } => {
+                let rule = Some(batch.head.template.rule.as_str());
                 let at = (Topic::Pushes, partition, at.0);
-                let cause =
-                    Cause { lane: "delivery", code: "push-refused", message, at, rule, subject: None };
-                // As JSON, for a person has to read what the push service would not take.
-                let value = serde_json::to_vec(&parcel.open()).expect("a batch has nothing JSON refuses");
-                let whole = [(dead_letter::PARCEL.to_owned(), Some(Bytes::copy_from_slice(parcel.bytes())))];
+                let cause = Cause { lane: "delivery", code, message, at, rule, subject: None };
+                // As JSON, for a person has to read what cannot be sent.
+                let value = serde_json::to_vec(&batch.open()).expect("a batch has nothing JSON refuses");
+                let whole = [(dead_letter::PARCEL.to_owned(), Some(Bytes::copy_from_slice(batch.bytes())))];
                 out.put(dead_letter::record(&cause, None, Some(value.into()), &whole));
-                out.tally.dead_letters.push("push-refused");
+                out.tally.dead_letters.push(*code);
             }
             Self::Children(children, directory) => {
                 let directory = directory.to_vec();

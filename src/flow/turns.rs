@@ -86,6 +86,15 @@ impl Turns {
         Vec::new()
     }
 
+    /// A batch stands nowhere any more, whether or not it ever had its turn; who may look again.
+    pub(super) fn forget(&mut self, at: At, parcel: &Parcel) -> Vec<At> {
+        self.holders.retain(|(_, _, holder)| *holder != at);
+        let whole = self.heirs.remove(&parcel.head.message_id);
+        let mut freed = whole.map(|whole| self.inherited(whole)).unwrap_or_default();
+        freed.extend(self.waiting.remove(&at).into_iter().flatten());
+        freed
+    }
+
     fn clear(&mut self, at: At, turn: &Turn) -> Vec<At> {
         for key in &turn.keys {
             self.holders.remove(&(*key, turn.place, at));

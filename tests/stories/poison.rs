@@ -4,6 +4,7 @@ use bugle::app::letters::Letter;
 use bugle::broker::{Broker, Input};
 use bugle::engine::lane_of;
 use bugle::event::{Ending, Incoming, Lane, Occasion, Source, Timestamp, Topic};
+use bugle::flow::delivery::Reply;
 use bugle::flow::frames::{FrameItems, FrameSet};
 use bugle::flow::memory::BrokenMemory;
 use bugle::flow::{Admitted, Cursor, Outbox, Plan, Restored, Rooms, Want, World};
@@ -154,12 +155,15 @@ struct Touchy {
     lane: Box<dyn Rooms>,
     /// Whether what they panic on is kept.
     keeps: bool,
+    /// Whether they panic on whatever comes first, and before they have done anything for it.
+    at_once: bool,
     spared: bool,
 }
 
 /// The lanes of a house in which those that read this topic are touchy.
 fn touched(topic: Topic, keeps: bool, (input, lane): (Input, Box<dyn Rooms>)) -> Box<dyn Rooms> {
-    if input.topic == topic { Box::new(Touchy { lane, keeps, spared: false }) } else { lane }
+    let at_once = topic == Topic::Pushes;
+    if input.topic == topic { Box::new(Touchy { lane, keeps, at_once, spared: false }) } else { lane }
 }
 
 fn touchy_subjects(input: Input, at: (i64, &Cursor), plan: &Plan) -> Box<dyn Rooms> {
@@ -168,6 +172,10 @@ fn touchy_subjects(input: Input, at: (i64, &Cursor), plan: &Plan) -> Box<dyn Roo
 
 fn touchy_people(input: Input, at: (i64, &Cursor), plan: &Plan) -> Box<dyn Rooms> {
     touched(Topic::People, true, (input, lane_of(input, at, plan)))
+}
+
+fn touchy_batches(input: Input, at: (i64, &Cursor), plan: &Plan) -> Box<dyn Rooms> {
+    touched(Topic::Pushes, true, (input, lane_of(input, at, plan)))
 }
 
 fn touchy_for_good(input: Input, at: (i64, &Cursor), plan: &Plan) -> Box<dyn Rooms> {
@@ -188,6 +196,7 @@ fn up_to_poison(record: &Incoming) -> Option<Incoming> {
 
 impl Rooms for Touchy {
     fn admit(&mut self, now: Timestamp, record: &Incoming, world: &World<'_>, out: &mut Outbox) -> Admitted {
+        assert!(self.spared || !self.at_once, "it is what this lane was made for");
         if let Some(part) = up_to_poison(record).filter(|_| !self.spared) {
             self.lane.admit(now, &part, world, out);
             panic!("it is what this lane was made for");
@@ -198,6 +207,10 @@ impl Rooms for Touchy {
     fn spare(&mut self) -> bool {
         self.spared = self.keeps && self.lane.spare();
         self.spared
+    }
+
+    fn answered(&mut self, now: Timestamp, reply: Reply, world: &World<'_>, out: &mut Outbox) {
+        self.lane.answered(now, reply, world, out);
     }
 
     fn wake(&mut self, now: Timestamp, world: &World<'_>, out: &mut Outbox) -> Option<Want> {
@@ -290,6 +303,29 @@ fn story_17_g_what_the_people_of_one_partition_could_not_be_told_comes_again_for
     let message = letter.word("message");
     assert!(message.ends_with("of the change agreement-7 in opentext.bws.events-0 7"), "{message}");
     is_mended(&mut house, &letter);
+}
+
+#[test]
+fn story_17_i_a_batch_on_which_a_room_panics_is_kept_and_comes_again_under_its_id() {
+    let mut house = House::of(&legal(1));
+    house.make_lane = touchy_batches;
+    house.start(0);
+    house.event(AGREEMENT, &agreement(1));
+    house.rest();
+    assert_eq!((house.told().len(), house.books().tellings.failed), (0, 1));
+    house.event(AGREEMENT, &agreement(2));
+    house.rest();
+    assert_eq!(house.told().len(), 1, "what is behind it is sent");
+    let letter = Letter::read(house.records(Topic::DeadLetters).remove(0));
+    let said = ["stage", "code", "topic", "rule"].map(|name| letter.word(name).to_owned());
+    assert_eq!(said, ["delivery", "internal", "bugle.pushes", "bw-8-agreement"]);
+    house.model.publish(vec![letter.again().unwrap()]).unwrap();
+    house.rest();
+    let books = house.books();
+    assert!(books.close() && (books.tellings.failed, books.tellings.told) == (0, 2), "{books:?}");
+    house.model.publish(vec![letter.again().unwrap()]).unwrap();
+    house.work(60);
+    assert_eq!((house.told().len(), house.most_told()), (2, 1));
 }
 
 #[test]

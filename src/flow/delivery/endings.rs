@@ -10,7 +10,7 @@ use crate::flow::cursor::At;
 use crate::flow::finished::{Finished, accepted, blank, exception};
 use crate::flow::outbox::Ask;
 use crate::flow::underway::Open;
-use crate::flow::{Outbox, World};
+use crate::flow::{Outbox, PANICKED, World};
 
 /// How often a batch that may have been accepted is asked about under its own id.
 const MOST_ATTEMPTS_UNKNOWN: u32 = 20;
@@ -101,6 +101,22 @@ impl DeliveryLane {
         self.finish(now, at, open, &[]);
     }
 
+    /// A batch on which a room panicked is kept, however far it came, and nobody looks into it again.
+    pub(super) fn keep_poison(&mut self, now: Timestamp, at: At, batch: Parcel) {
+        self.open.remove(&at);
+        let freed = self.turns.forget(at, &batch);
+        let (code, message) = PANICKED;
+        let maybe_told = at < self.inherited;
+        let reason = if maybe_told { Reason::Unknown } else { Reason::Refused(code.to_owned()) };
+        let open = batch.open();
+        let exceptions = open.members.iter().map(|member| exception(&open, member, reason.clone())).collect();
+        self.unsettled.push_back(Finished::Receipt(Receipt { exceptions, ..blank(&batch.head, now) }));
+        let (batch, message) = (Arc::new(batch), message.to_owned());
+        self.unsettled.push_back(Finished::Poison { at, batch, code, message });
+        self.unfinished.finish(at);
+        self.look_up(now, freed);
+    }
+
     /// The service said of each push what became of it. While one is open the whole batch is asked about again
     /// under its id: the service knows which of them it took.
     pub(super) fn each(
@@ -129,7 +145,7 @@ impl DeliveryLane {
             said().filter(|(_, item)| is_refused(item)).map(|(member, _)| *member).collect();
         if let Some(Item::Ended(reason)) = items.iter().find(|item| is_refused(item)) {
             let poison = Arc::new(child(&batch, &refused));
-            self.unsettled.push_back(Finished::Poison(at, poison, reason.to_string()));
+            self.unsettled.push_back(Finished::refused(at, poison, reason));
         }
         let told = batch.members.len() - exceptions.len();
         if told > 0 {
@@ -185,7 +201,7 @@ impl DeliveryLane {
             }
             self.put_off(at, open, until);
         } else if open.batch.count == 1 {
-            self.unsettled.push_back(Finished::Poison(at, Arc::clone(&open.batch), reason.to_string()));
+            self.unsettled.push_back(Finished::refused(at, Arc::clone(&open.batch), &reason));
             self.give_up(now, at, open, &reason);
         } else {
             self.split(now, at, open, poison);
