@@ -14,6 +14,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("reqwest", &["src/push/", "src/source_systems/", "src/codec/registry", "src/stand_in/answer"]),
     ("apache_avro", &["src/codec/"]),
     ("fjall", &["src/store/disk.rs"]),
+    ("rustix", &["src/app/outside.rs"]),
     ("metrics", &["src/telemetry/"]),
     ("metrics_exporter_prometheus", &["src/telemetry/"]),
     ("tracing_subscriber", &["src/telemetry/"]),

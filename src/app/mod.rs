@@ -9,7 +9,7 @@ pub mod demo;
 pub mod drain;
 pub mod grow;
 pub mod letters;
-mod outside;
+pub mod outside;
 pub mod people;
 pub mod rehearsal;
 pub mod reload;

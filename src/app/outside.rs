@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::process::parent_id;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::Deserialize;
 
 /// The unit of times in `/proc`.
@@ -42,8 +44,8 @@ pub(super) struct Counted {
 impl Service {
     /// Starts this very program as a stand-in, with further arguments.
     pub(super) fn start(more: &[&str]) -> io::Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(["stand-in", "--listen", "127.0.0.1:0", "--inboxes", "0"])
+        let mut child = itself("stand-in")?
+            .args(["--listen", "127.0.0.1:0", "--inboxes", "0"])
             .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -94,6 +96,24 @@ impl Drop for Service {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// This very program with another verb; it ends with this process.
+pub(super) fn itself(verb: &str) -> io::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args([verb, "--ends-with", &std::process::id().to_string()]);
+    Ok(command)
+}
+
+/// From now on this process is killed when `parent`, which started it, has ended, however that came: whoever is killed
+/// ends nobody any more. It hits what stands still, too.
+///
+/// # Errors
+/// `parent` is gone already, or the system knows no such thing.
+pub fn end_with(parent: u32) -> io::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    let gone = || io::Error::other(format!("process {parent}, with which this one is to end, has ended"));
+    if parent_id() == parent { Ok(()) } else { Err(gone()) }
 }
 
 /// CPU seconds of this process so far.

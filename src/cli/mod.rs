@@ -34,7 +34,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::app::Unready;
+use crate::app::{Unready, outside};
 
 /// Change events in, the right people told, once, in batches.
 ///
@@ -102,8 +102,24 @@ pub struct Failure {
     pub exit: u8,
 }
 
+/// For processes that a bench or a chaos starts.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Leash {
+    /// End with this process, which started this one, however it ends.
+    #[arg(long, value_name = "PID", hide = true)]
+    ends_with: Option<u32>,
+}
+
 /// What a verb ends with: the exit code, 0 when all is fine.
 pub type Done = Result<u8, Failure>;
+
+// === impl Leash ===
+
+impl Leash {
+    fn take(self) -> Result<(), Failure> {
+        self.ends_with.map_or(Ok(()), outside::end_with).map_err(Failure::failed)
+    }
+}
 
 /// Reads the command line, runs the verb, prints what went wrong.
 #[must_use]

@@ -7,7 +7,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::broker_args::BrokerArgs;
-use super::{Done, Failure, say};
+use super::{Done, Failure, Leash, say};
 use crate::app::drain::Drain;
 use crate::app::grow::wait_for_the_last;
 use crate::app::{App, wiring};
@@ -39,6 +39,9 @@ pub struct Args {
     /// Take nothing new in: carry what lies between the lanes to its end, and end. No other instance may run.
     #[arg(long, conflicts_with = "embedded")]
     pub drain: bool,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "a flattened group's doc comment would become help text")]
+    pub leash: Leash,
 }
 
 /// Between two looks for a cluster that is away, and between two words about it.
@@ -50,6 +53,7 @@ const SAY_EVERY: Duration = Duration::from_secs(30);
 /// # Errors
 /// What keeps it from starting, and what to do about it.
 pub fn run(args: &Args) -> Done {
+    args.leash.take()?;
     let mut config = args.settings.load()?;
     if args.drain {
         // Nobody is told where the door is: an answer would lie behind what is read to its end.

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use tokio::net::TcpListener;
 
 use super::run::interrupted;
-use super::{Done, Failure};
+use super::{Done, Failure, Leash};
 use crate::push::signature::Secret;
 use crate::stand_in::{Faults, Latency, Options, SignIn, serve};
 
@@ -87,6 +87,9 @@ pub struct Args {
     #[command(flatten)]
     #[allow(missing_docs, reason = "a flattened group's doc comment would become help text")]
     pub misbehaviour: Misbehaviour,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "a flattened group's doc comment would become help text")]
+    pub leash: Leash,
 }
 
 /// What goes wrong. Shares are between 0 (never) and 1 (always).
@@ -175,6 +178,7 @@ pub struct Misbehaviour {
 /// # Errors
 /// When the address is taken or a secret cannot be read.
 pub fn run(args: &Args) -> Done {
+    args.leash.take()?;
     let options = options(args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

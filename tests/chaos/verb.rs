@@ -1,5 +1,8 @@
 //! Verb: `bugle chaos` for a short while, as an operator runs it.
 
+use std::fs;
+use std::process::Command;
+
 use bugle::broker::Topic;
 use bugle::broker::kafka::{Kafka, KafkaSettings};
 use bugle::broker::names::Names;
@@ -7,7 +10,7 @@ use bugle::broker::{Broker, BrokerError};
 use serde_json::Value as Json;
 
 use crate::kit;
-use crate::kit::process::{done, ended};
+use crate::kit::process::{Process, done, ended};
 
 #[test]
 fn bugle_chaos_ends_processes_judges_what_came_of_it_and_leaves_no_topic() {
@@ -36,4 +39,40 @@ fn bugle_chaos_stays_on_this_machine_unless_it_is_told_otherwise() {
         ended(&["chaos", "--brokers", "kafka.example.com:9092", "--set", "kafka.allow_plaintext=true"]);
     assert_eq!(code, Some(2));
     assert!(said.contains("is not this machine") && said.contains("--anywhere"), "{said}");
+}
+
+/// The state of a process and who started it, while it is there.
+fn found(process: &str) -> Option<(String, String)> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let mut words = stat.rsplit_once(')')?.1.split_whitespace().map(str::to_owned);
+    Some((words.next()?, words.next()?))
+}
+
+/// The processes that one has started.
+fn started_by(parent: &str) -> Vec<String> {
+    let all = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    all.filter(|process| found(process).is_some_and(|(_, of)| of == parent)).collect()
+}
+
+#[test]
+fn bugle_chaos_that_is_killed_leaves_no_process_behind() {
+    let brokers = kit::kafka();
+    let chaos =
+        Process::start(&["chaos", "--brokers", brokers, "--instances", "2", "--rate", "1", "--minutes", "5"]);
+    let mut left = Vec::new();
+    // Who has more than one thread has begun, and knows with whom it is to end.
+    let has_begun =
+        |process: &String| fs::read_dir(format!("/proc/{process}/task")).is_ok_and(|all| all.count() > 1);
+    kit::until("its push service and both instances run", kit::ground::SOON, || {
+        left = started_by(&chaos.id().to_string());
+        left.len() == 3 && left.iter().all(has_begun)
+    });
+    // One of them stands still, and could not do anything about it itself.
+    let stopped = Command::new("kill").args(["-STOP", left.last().unwrap()]).status();
+    assert!(stopped.unwrap().success());
+    chaos.kill();
+    kit::until("none of them is left", kit::ground::SOON, || {
+        left.retain(|process| found(process).is_some_and(|(state, _)| state != "Z"));
+        left.is_empty()
+    });
 }

@@ -1,6 +1,6 @@
 //! Fleet: `bugle run` as child processes, and what is done to them.
 //!
-//! Whoever holds the fleet holds its processes: when it is dropped, none of them is left.
+//! Whoever holds the fleet holds its processes: when it is dropped, none of them is left, and none when it is killed.
 
 use std::fs::{self, File};
 use std::io;
@@ -69,8 +69,8 @@ impl Fleet {
         let log = self.folder.join(format!("instance-{number}.log"));
         let log = File::options().create(true).append(true).open(log)?;
         let member = &mut self.members[number];
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg("run").args(&self.arguments);
+        let mut command = outside::itself("run")?;
+        command.args(&self.arguments);
         if let Some(name) = &member.name {
             command.arg("--set").arg(format!("kafka.instance_id={name}"));
         }
