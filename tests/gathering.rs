@@ -39,6 +39,8 @@ rules:
       window: { latest-state: 60s, by: [document_id] } }
   - { id: own-digest, match: { kind: devadmin.business.event, topic: partner_onboarding, partner: digest },
       audience: role:desk, message: counted, window: { digest: { open: 60s }, by: [person] } }
+  - { id: own-lead, match: { kind: devadmin.business.event, topic: partner_onboarding, partner: lead },
+      audience: role:desk, message: counted, window: { digest: { open: 60s, lead: true }, by: [person] } }
   - { id: own-session, match: { kind: devadmin.business.event, topic: partner_onboarding, partner: session },
       audience: role:desk, message: state, window: { session: { gap: 30s, longest: 100s }, by: [person] } }
   - { id: own-latest, match: { kind: devadmin.business.event, topic: partner_onboarding, partner: latest },
@@ -282,6 +284,18 @@ proptest! {
         let digests: Vec<Telling> = minutes(&changes).into_iter().map(|(at, open)| (at, open.count.to_string())).collect();
         prop_assert_eq!(&played(&business("order")), &digests);
         prop_assert_eq!(&played(&own("digest")), &digests);
+        let led = minutes(&changes).into_iter().flat_map(|(at, open)| {
+            let rest = (open.count > 1).then(|| (at, (open.count - 1).to_string()));
+            [(open.since, "1".to_owned())].into_iter().chain(rest)
+        });
+        // What leaves in one moment leaves in any order.
+        let sorted = |mut told: Vec<Telling>| {
+            told.sort_unstable();
+            told
+        };
+        let led = sorted(led.collect());
+        prop_assert_eq!(&sorted(played(&business("shipment"))), &led);
+        prop_assert_eq!(&sorted(played(&own("lead"))), &led);
         let states = |told: Vec<(i64, Open)>| -> Vec<Telling> {
             told.into_iter().map(|(at, open)| (at, format!("s{}", open.last))).collect()
         };

@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::event::notice::Verb;
-use crate::event::{Relation, Shape, Source};
+use crate::event::{FieldType, Relation, Shape, Source};
 
 use super::compile::Compiler;
 use super::fault::{Place, Spot, nearest};
+use super::kinds::type_name;
 use super::plan::{Anchor, OwnWindow, RulePlan, SubjectPlan, Tell, WindowKind, WindowPlan, Words};
 
 /// Notes everything about a plan that is not about its first telling's slots.
@@ -30,8 +31,39 @@ pub(super) fn plan(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]
         if let Some(inhibit) = &plan.inhibit {
             cx.fields(&inhibit.equal, shape);
         }
+        order(cx, plan, shape);
     }
     mutes(cx, plan);
+    idle(cx, plan);
+}
+
+/// By a field that does not grow nothing is older than anything.
+fn order(cx: &mut Compiler<'_>, plan: &RulePlan, shape: &Shape) {
+    let Some(order) = &plan.order else { return };
+    let field = shape.slot(&order.value).and_then(|slot| shape.fields.get(usize::from(slot)));
+    let grows = |ty: &FieldType| matches!(ty, FieldType::Int | FieldType::Time | FieldType::Date);
+    if let Some(field) = field.filter(|field| !grows(&field.ty)) {
+        let fact = format!(
+            "`{}` is {}, and an order is by a whole number or a time",
+            order.value,
+            type_name(&field.ty)
+        );
+        cx.fault(order.at, "wrong-type", (fact, "name a field that grows, such as `seq`"));
+    }
+}
+
+/// What a rule says of itself or says twice does nothing.
+fn idle(cx: &mut Compiler<'_>, plan: &RulePlan) {
+    if let Some(inhibit) = plan.inhibit.as_ref().filter(|inhibit| inhibit.rule.value == plan.id.value) {
+        cx.fault(inhibit.rule.at, "bad-inhibit", ("a rule cannot inhibit itself", "name another rule"));
+    }
+    let same = |fallback: &&Spot<String>| {
+        plan.audience.as_ref().is_some_and(|audience| audience.value.trim() == fallback.value.trim())
+    };
+    if let Some(fallback) = plan.fallback.as_ref().filter(same) {
+        let told = ("where the audience is nobody, this is nobody, too", "name others, such as a role");
+        cx.fault(fallback.at, "unused", told);
+    }
 }
 
 /// What mutes others must end, and have something in common with them.
