@@ -63,6 +63,8 @@ pub(super) struct LaneThread {
     pub(super) assigned: Vec<(Input, Option<Position>)>,
     pub(super) restoring: Vec<Restoring>,
     pub(super) gathering: Option<Tick>,
+    /// Somebody waits for what is gathered: it leaves as soon as the input runs dry.
+    pub(super) pressing: bool,
     pub(super) under_way: usize,
     /// Nothing is taken in while the copy of the directory may be too old.
     pub(super) holding: bool,
@@ -106,6 +108,7 @@ impl LaneThread {
             assigned: Vec::new(),
             restoring: Vec::new(),
             gathering: None,
+            pressing: false,
             under_way: 0,
             holding: false,
             now: clock::now(),
@@ -205,7 +208,7 @@ impl LaneThread {
         self.catch_up(link)?;
         let full = self.pump(link)?;
         let due = self.gathering.is_some_and(|began| began.elapsed() >= self.settings.commit_every);
-        if full || due || (idle && self.gathering.is_some()) {
+        if full || due || (idle && self.presses()) {
             self.commit(link)?;
         }
         self.beat();
@@ -220,13 +223,22 @@ impl LaneThread {
         Ok(())
     }
 
+    /// Whether what is gathered leaves as soon as the input runs dry. What became of pushes is waited for by
+    /// nobody: it goes with the next batches that may not be sent before they are committed, or in a while. A
+    /// transaction of its own for each answer would keep the next batch waiting.
+    fn presses(&self) -> bool {
+        self.gathering.is_some() && (self.pressing || self.lane != Lane::Delivery)
+    }
+
     /// How long to wait for records: not at all when there is work, briefly when answers are expected.
     fn patience(&self) -> Duration {
         let running = self.stations.values().filter(|station| station.stopped.is_none());
         let next = running.filter_map(|station| station.lane.wake_at()).min();
         let next = next.map_or(IDLE_WAIT, |at| at.since(self.now).to_duration());
         let waiting = self.stations.values().any(Station::is_waiting);
-        if self.gathering.is_some() || (self.committed && next.is_zero()) {
+        let left = self.gathering.map(|began| self.settings.commit_every.saturating_sub(began.elapsed()));
+        let next = next.min(left.unwrap_or(next));
+        if self.presses() || (self.committed && next.is_zero()) {
             Duration::ZERO
         } else if self.under_way > 0 || waiting || !self.restoring.is_empty() {
             BUSY_WAIT
@@ -296,7 +308,9 @@ impl LaneThread {
             let muted = self.parts.mutes.view();
             let world = world(&self.parts, &self.rules, &muted, (&people, &position));
             for station in self.stations.values_mut() {
+                let before = station.out.tally.records;
                 let pumped = station.pump(self.now, &world, self.settings.commit_most);
+                self.pressing |= station.out.tally.records > before || pumped == Pumped::Full;
                 full |= pumped == Pumped::Full;
                 panicked |= pumped == Pumped::Panicked;
                 if panicked {
@@ -327,7 +341,7 @@ impl LaneThread {
             }
         }
         if panicked {
-            self.gathering = None;
+            (self.gathering, self.pressing) = (None, false);
             self.take_back(link)?;
             return Ok(false);
         }

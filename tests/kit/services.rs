@@ -178,6 +178,7 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 group.initial.rebalance.delay.ms=0
+group.coordinator.append.linger.ms=0
 group.min.session.timeout.ms=1000
 num.network.threads=2
 num.io.threads=4

@@ -178,6 +178,8 @@ impl KafkaSettings {
         let ours = [
             ("transaction.timeout.ms", open.to_string()),
             ("message.timeout.ms", (open - open / 10).to_string()),
+            // [100] until the coordinator has ended the transaction before; see `writer`
+            ("retry.backoff.ms", "2".to_owned()),
         ];
         for (key, value) in ours {
             config.set(key, self.for_a_producer(key).unwrap_or(&value));
@@ -359,6 +361,7 @@ mod tests {
         queue.buffering.max.kbytes=65536
         reconnect.backoff.max.ms=5000
         reconnect.backoff.ms=50
+        retry.backoff.ms=2
         socket.keepalive.enable=true
         topic.metadata.propagation.max.ms=3000
         topic.metadata.refresh.interval.ms=60000
