@@ -333,19 +333,24 @@ pub fn instance(config: &Config, folder: Option<&Folder>) -> Result<String, Unre
     Ok(format!("{host}-{mark}"))
 }
 
+/// How many threads each lane has.
+#[must_use]
+pub fn threads(config: &Config) -> usize {
+    match config.lanes.threads {
+        // There are several lanes, and each has its turn: more threads than that would only take turns.
+        0 => std::thread::available_parallelism().map_or(1, usize::from).div_ceil(2),
+        threads => usize::from(threads),
+    }
+}
+
 /// How the engine of the instance that is called so runs.
 #[must_use]
 pub fn settings(config: &Config, instance: String) -> Settings {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Settings {
         name: config.kafka.group.clone(),
         instance,
         static_member: config.kafka.instance_id.is_some(),
-        // There are several lanes, and each has its turn: more threads than that would only take turns.
-        threads: match config.lanes.threads {
-            0 => cores.div_ceil(2),
-            threads => usize::from(threads),
-        },
+        threads: threads(config),
         commit_every: config.lanes.commit_every.to_duration(),
         commit_most: u64::from(config.lanes.commit_most),
         in_flight: config.push.in_flight as usize,

@@ -8,6 +8,7 @@ mod bell;
 mod bounds;
 mod context;
 mod damage;
+mod estate;
 mod faults;
 mod follow;
 mod link;

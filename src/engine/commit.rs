@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::count;
-use super::lane_thread::{BUSY_WAIT, LaneThread, world};
+use super::lane_thread::{BUSY_WAIT, LaneThread};
+use super::station::world;
 use crate::broker::{BrokerError, Effect, Input, Link, Position};
 use crate::clock::Tick;
 use crate::event::fact::CommitResult;

@@ -10,7 +10,7 @@ use crate::broker::{Arrival, BrokerError, Input, Link, LinkSpec, Position, Start
 use crate::clock::{self, Tick};
 use crate::event::fact::AccountState;
 use crate::event::{Fact, Lane, Span, Timestamp, Topic};
-use crate::flow::{Muted, Want, World};
+use crate::flow::Want;
 use crate::topology::Topology;
 
 use super::catch_up::waits_for_unread;
@@ -18,7 +18,7 @@ use super::fetch::Fetches;
 use super::recall::Restoring;
 use super::report::TRIM_EVERY;
 use super::sender::{Back, Requests};
-use super::station::{Pumped, Station};
+use super::station::{Pumped, Station, world};
 use super::{Parts, Settings, Stop, count};
 
 /// How long a poll waits when nothing is under way.
@@ -396,13 +396,4 @@ impl LaneThread {
             count::tell(&self.parts.board, &Fact::Released { lane: self.lane, input: *input });
         }
     }
-}
-
-pub(super) fn world<'w>(
-    parts: &'w Parts,
-    topology: &'w Topology,
-    muted: &'w Muted<'w>,
-    (people, directory): (&'w crate::directory::View<'w>, &'w [i64]),
-) -> World<'w> {
-    World { topology, codec: &parts.codec, people, directory, muted, plan: &parts.plan }
 }

@@ -15,7 +15,8 @@ use crate::flow::person::PersonLane;
 use crate::flow::source::SourceLane;
 use crate::flow::subject::SubjectLane;
 use crate::flow::write_back::WriteBackLane;
-use crate::flow::{Admitted, Cursor, Outbox, Plan, Rooms, Want, World};
+use crate::flow::{Admitted, Cursor, Muted, Outbox, Plan, Rooms, Want, World};
+use crate::topology::Topology;
 
 /// A partition being worked on.
 pub(super) struct Station {
@@ -72,6 +73,16 @@ pub fn lane_of(input: Input, at: (i64, &Cursor), plan: &Plan) -> Box<dyn Rooms> 
         Topic::Writebacks => Box::new(WriteBackLane::new(input.partition, at, &plan.spill)),
         _ => Box::new(DeliveryLane::new(input.partition, at, plan)),
     }
+}
+
+/// What a lane may look at, as it is now.
+pub(super) fn world<'w>(
+    parts: &'w Parts,
+    topology: &'w Topology,
+    muted: &'w Muted<'w>,
+    (people, directory): (&'w crate::directory::View<'w>, &'w [i64]),
+) -> World<'w> {
+    World { topology, codec: &parts.codec, people, directory, muted, plan: &parts.plan }
 }
 
 // === impl Station ===

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bugle::clock::Tick;
+
 use crate::kit::proxy::{Api, Does};
 use crate::kit::{self, until};
 use crate::stage::Stage;
@@ -10,9 +12,9 @@ const LANES: [&str; 4] = ["source", "subject", "person", "delivery"];
 
 /// The steps of a commit, by the request before or behind which the process is ended.
 const STEPS: [(&str, Api, Does); 4] = [
-    ("F1, before the first record", Api::AddPartitions, Does::HoldRequest),
-    ("F2, between records and offsets", Api::AddOffsets, Does::HoldRequest),
-    ("F3, between offsets and the end", Api::EndTxn, Does::HoldRequest),
+    ("F1, before anything", Api::AddOffsets, Does::HoldRequest),
+    ("F2, between offsets and records", Api::AddPartitions, Does::HoldRequest),
+    ("F3, between records and the end", Api::EndTxn, Does::HoldRequest),
     ("F4, ended and not told", Api::EndTxn, Does::HoldAnswer),
 ];
 
@@ -35,6 +37,31 @@ fn f1_to_f4_a_kill_between_any_two_steps_of_a_commit_loses_and_repeats_nothing()
         }
     }
     stage.close(bugle);
+}
+
+#[test]
+fn whoever_takes_over_ends_the_transaction_that_was_left_open() {
+    let mut stage = Stage::open(15);
+    let proxy = kit::proxy();
+    let mut first = stage.run_behind(&proxy.servers(), "a");
+    stage.publish(40);
+    stage.until_told(40, &mut [&mut first]);
+    let mut second = stage.run("b");
+    stage.publish(80);
+    stage.settle(&mut [&mut first, &mut second]);
+    let trap = proxy.trap(Api::EndTxn, &stage.who("a", "person"), Does::HoldRequest);
+    stage.publish(80);
+    trap.until_sprung();
+    first.kill();
+    let killed = Tick::now();
+    drop(trap);
+    // Under its own name it would be given its transaction back, and end it.
+    let said = second.until_it_says("a transaction was left open by an owner who is gone");
+    assert!(said.contains(&format!("{}-a-", stage.group)), "{said}");
+    stage.settle(&mut [&mut second]);
+    let after = killed.elapsed();
+    kit::say(&format!("all is told {after:?} after a kill in a transaction, with sessions of 3 s"));
+    stage.close(second);
 }
 
 #[test]

@@ -187,7 +187,7 @@ impl Bench {
         config.kafka.topics.own_prefix = format!("{prefix}bugle.");
         prefix.trim_end_matches('.').clone_into(&mut config.kafka.group);
         // A text crosses Kafka once for each partition its people are in: no more of them than can work.
-        let threads = u32::try_from(wiring::settings(&config).threads).unwrap_or(u32::MAX);
+        let threads = u32::try_from(wiring::threads(&config)).unwrap_or(u32::MAX);
         for role in [TopicRole::Subjects, TopicRole::People, TopicRole::Pushes] {
             config.kafka.topics.partitions.entry(role).or_insert(threads);
         }

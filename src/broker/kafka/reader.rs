@@ -17,14 +17,11 @@ use super::bell::Bell;
 use super::bounds;
 use super::context::{Named, Turn, Turns, close, unassign};
 use super::damage;
+use super::estate;
 use super::faults::{is_passing, unavailable};
 use super::settings::KafkaSettings;
 use super::wire::incoming;
 use crate::clock::Tick;
-
-/// How long an owner who is gone may keep a partition's position undecided: its transaction's end, and the
-/// coordinator's round that notices it.
-const POSITION_WITHIN: Duration = Duration::from_secs(30);
 
 /// Handed out at once, about: frames are large, and a lane has to use up what it gets before it asks again.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
@@ -35,7 +32,7 @@ pub(super) struct Reader {
     pub(super) consumer: Option<BaseConsumer<Turns>>,
     bell: Arc<Bell>,
     pub(super) settings: KafkaSettings,
-    pub(super) start_from: StartFrom,
+    pub(super) spec: LinkSpec,
     /// What was assigned, and how far each has come.
     pub(super) held: BTreeMap<Input, Reading>,
     /// What is to be released before the rebalance goes on.
@@ -75,7 +72,7 @@ impl Reader {
             consumer: Some(consumer),
             bell,
             settings: settings.clone(),
-            start_from: spec.start_from,
+            spec: spec.clone(),
             held: BTreeMap::new(),
             revoking: BTreeSet::new(),
             released: Vec::new(),
@@ -102,9 +99,7 @@ impl Reader {
         for (input, position) in positions {
             let mut element = list.add_partition(self.settings.names.of(input.topic), input.partition);
             element.set_offset(Offset::Offset(position.offset)).map_err(|error| self.unavailable(&error))?;
-            if !position.note.is_empty() {
-                element.set_metadata(&position.note);
-            }
+            element.set_metadata(estate::signed(&position.note, &self.spec.transactional_id));
         }
         Ok(list)
     }
@@ -162,7 +157,7 @@ impl Reader {
         }
         let name = self.settings.names.of(input.topic).to_owned();
         let (first, end) = self.bounds(input)?;
-        let next = match (from, self.start_from) {
+        let next = match (from, self.spec.start_from) {
             (Some(position), _) => position.offset,
             (None, StartFrom::Earliest) => first,
             (None, StartFrom::Now) => end,
@@ -283,33 +278,6 @@ impl Reader {
 
     fn has_turn(&self) -> bool {
         self.consumer().context().has_next()
-    }
-
-    /// The committed positions, those of transactions under way awaited.
-    pub(super) fn committed(&self, inputs: &[Input]) -> Result<Vec<(Input, Option<Position>)>, BrokerError> {
-        let mut list = TopicPartitionList::with_capacity(inputs.len());
-        for input in inputs {
-            list.add_partition(self.settings.names.of(input.topic), input.partition);
-        }
-        if inputs.is_empty() {
-            return Ok(Vec::new());
-        }
-        let asked = self.consumer().committed_offsets(list, POSITION_WITHIN);
-        let answer = asked.map_err(|error| self.unavailable(&error))?;
-        let mut positions = Vec::with_capacity(inputs.len());
-        for input in inputs {
-            let Some(element) = answer.find_partition(self.settings.names.of(input.topic), input.partition)
-            else {
-                continue;
-            };
-            element.error().map_err(|error| self.unavailable(&error))?;
-            let position = match element.offset() {
-                Offset::Offset(offset) => Some(Position { offset, note: element.metadata().to_owned() }),
-                _ => None,
-            };
-            positions.push((*input, position));
-        }
-        Ok(positions)
     }
 
     /// What an error of the library means for the link.

@@ -38,12 +38,10 @@ const TAKE_OVER_WITHIN: Duration = Duration::from_secs(30);
 const SETTLE_WITHIN: Duration = Duration::from_secs(1);
 
 /// How far the beginnings of transactions keep from the end of the one before: the coordinator answers a commit
-/// before it has told every partition, and puts off who asks for the next transaction meanwhile.
+/// before it has told every partition, and puts off who asks for the next transaction meanwhile. For a record's
+/// partition the library would ask again only after 20 ms, but for the positions after `retry.backoff.ms`: they go
+/// first.
 const APART: Duration = Duration::from_micros(1_500);
-
-/// A beginning may be put off for so long after the last end. The library asks again for a record's partition only
-/// after 20 ms, but for the positions after `retry.backoff.ms`: within this time it is they that go first.
-const SOON: Duration = Duration::from_millis(20);
 
 /// An end that takes longer may have been asked for twice, also when no link broke. It takes milliseconds.
 const ASKED_ONCE_WITHIN: Duration = Duration::from_secs(2);
@@ -67,7 +65,7 @@ pub(super) struct Writer {
 
 /// What was not delivered in the transaction under way: the first of it.
 #[derive(Debug, Default)]
-struct Deliveries {
+pub(super) struct Deliveries {
     failed: Mutex<Option<(String, RDKafkaErrorCode)>>,
     /// A link broke since the last end was asked for.
     broke: AtomicBool,
@@ -193,20 +191,11 @@ impl Writer {
         let begun = Tick::now();
         self.producer.context().take();
         self.producer.begin_transaction().map_err(|error| Trouble::GiveUp(error.to_string()))?;
+        // The positions go first: who is killed from here on is known by them, see `estate`.
         let left = || self.within.saturating_sub(begun.elapsed());
-        let say_positions = || {
-            self.until_done(begun, || self.producer.send_offsets_to_transaction(positions, member, left()))
-        };
-        let soon = self.committed.is_some_and(|last| last.elapsed() < SOON);
-        if soon {
-            say_positions()?;
-        }
+        self.until_done(begun, || self.producer.send_offsets_to_transaction(positions, member, left()))?;
         for record in records {
             self.send(record, begun)?;
-        }
-        if !soon {
-            // The records travel meanwhile; only the commit has to come after all of them.
-            say_positions()?;
         }
         self.settle(begun, self.within);
         if let Some((topic, code)) = self.producer.context().take() {
@@ -299,7 +288,10 @@ impl Writer {
 }
 
 /// A producer with the transactional id: who had it before is fenced, and its open transaction ended.
-fn take_over(settings: &KafkaSettings, spec: &LinkSpec) -> Result<BaseProducer<Deliveries>, BrokerError> {
+pub(super) fn take_over(
+    settings: &KafkaSettings,
+    spec: &LinkSpec,
+) -> Result<BaseProducer<Deliveries>, BrokerError> {
     let producer: BaseProducer<Deliveries> = settings
         .transactional(spec)
         .create_with_context(Deliveries::default())
