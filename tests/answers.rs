@@ -142,11 +142,16 @@ impl Rig {
 
     /// A token as a push carries it.
     fn token(&self, rule: &str, expires_in: Span) -> String {
+        self.token_of("acme", rule, expires_in)
+    }
+
+    /// The same of a tenant's push.
+    fn token_of(&self, tenant: &str, rule: &str, expires_in: Span) -> String {
         let keys = wiring::keys(&self.config).unwrap();
         let claims = Claims {
-            tenant: "acme".to_owned(),
+            tenant: tenant.to_owned(),
             subject_partition: 0,
-            subject: "acme|devadmin|request_id=C".to_owned(),
+            subject: format!("{tenant}|devadmin|request_id=C"),
             rule: rule.to_owned(),
             conversation: 7,
             occasion: Occasion::First,
@@ -220,6 +225,7 @@ fn with_a_shared_secret_only_signed_requests_are_heard() {
 fn ask(config: &mut Config, url: &str, keep: Span) {
     let gateway = &mut config.answers.gateway;
     (gateway.url, gateway.app, gateway.keep) = (Some(url.to_owned()), Some("otnotify".to_owned()), keep);
+    gateway.tenant = Some("acme".to_owned());
     gateway.app_key = Some("a key".into());
 }
 
@@ -236,6 +242,11 @@ fn with_a_gateway_an_answer_needs_the_session_of_who_was_asked() {
     let (hers, his) = (rig.sign_in("mara.weber"), rig.sign_in("jonas.klein"));
     assert_eq!(rig.post_as(Some(&hers), &answer), (403, "not_you".to_owned()));
     assert_eq!(rig.post_as(Some(&his), &answer), (202, String::new()));
+    // The same id in another tenant is somebody else.
+    let elsewhere = json!({
+        "reply_token": rig.token_of("globex", "da-3-change", Span::from_secs(86_400)), "answer": "approve",
+    });
+    assert_eq!(rig.post_as(Some(&his), &elsewhere), (403, "not_you".to_owned()));
     // It is believed for a while, and not asked again.
     let asked = || rig.sessions(reqwest::Method::GET, &Json::Null)["asked"].as_u64();
     let before = asked();

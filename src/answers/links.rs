@@ -41,11 +41,22 @@ pub enum Identity {
     Proxy {
         /// The header with the user id.
         header: String,
+        /// Whose people they are.
+        tenant: Tenant,
         /// What it shares with the proxy.
         secret: SecretString,
     },
     /// Whoever has the link is taken to be the person in it, once they say so.
     Link,
+}
+
+/// Whose people sign in at a proxy: an id is unique in its tenant, and says nothing without it.
+#[derive(Debug, Clone)]
+pub enum Tenant {
+    /// All are this one's.
+    One(String),
+    /// The proxy says it in this header.
+    Said(String),
 }
 
 /// What the page's form sends.
@@ -81,7 +92,7 @@ pub(super) async fn show(
     let asks = Asks {
         claims: &opened.claims,
         source: opened.rule.source.title(),
-        verbs: offered(&opened.rule),
+        verbs: opened.rule.offered_on(opened.claims.occasion),
         wanted,
         says_who: matches!(opened.identity, Identity::Link),
     };
@@ -108,12 +119,6 @@ fn verb_of(word: &str) -> Option<Verb> {
     Verb::ALL.into_iter().find(|verb| verb.as_str() == word)
 }
 
-/// Everything the rule offers anywhere; whether it does so here is the subject lane's to say.
-fn offered(rule: &Rule) -> Vec<Verb> {
-    let offers = |verb: &Verb| rule.sayings.iter().any(|saying| saying.answers.contains(verb));
-    Verb::ALL.into_iter().filter(offers).collect()
-}
-
 /// Who answered, when and what.
 fn said((counted, verb): (Counted, &str), claims: &Claims) -> String {
     let who = if counted.person == claims.person { "you" } else { &counted.person };
@@ -129,8 +134,8 @@ pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
 
 impl Identity {
     /// Whether whoever sends this may be the person of the token.
-    fn check(&self, person: &str, headers: &HeaderMap) -> Result<(), Refused> {
-        let Self::Proxy { header, secret } = self else { return Ok(()) };
+    fn check(&self, claims: &Claims, headers: &HeaderMap) -> Result<(), Refused> {
+        let Self::Proxy { header, tenant, secret } = self else { return Ok(()) };
         let value = |name: &str| headers.get(name).map(axum::http::HeaderValue::as_bytes).unwrap_or_default();
         let is_proxy = same(value(PROXY_SECRET), secret.expose_secret().as_bytes());
         let who = value(header);
@@ -138,7 +143,11 @@ impl Identity {
             let told = "you are not signed in; open the link where you sign in";
             return Err(Refused::new(StatusCode::UNAUTHORIZED, "not_signed_in", told));
         }
-        if who == person.as_bytes() {
+        let theirs = match tenant {
+            Tenant::One(tenant) => tenant.as_bytes(),
+            Tenant::Said(header) => value(header),
+        };
+        if who == claims.person.as_bytes() && theirs == claims.tenant.as_bytes() {
             return Ok(());
         }
         let told = "somebody else was asked; only they can answer by this link";
@@ -155,7 +164,7 @@ impl Door {
             Refused::new(StatusCode::NOT_FOUND, "no_links", "answers by link are not switched on here")
         })?;
         let claims = self.keys.verify(token, now).map_err(Refused::of)?;
-        identity.check(&claims.person, headers)?;
+        identity.check(&claims, headers)?;
         let (rule, generation) = self.rule_of(&claims)?;
         Ok(Opened { claims, rule, generation, identity })
     }
@@ -266,19 +275,46 @@ impl Door {
 mod tests {
     use super::*;
 
+    fn claims(tenant: &str) -> Claims {
+        Claims {
+            tenant: tenant.to_owned(),
+            subject_partition: 0,
+            subject: String::new(),
+            rule: String::new(),
+            conversation: 7,
+            occasion: crate::event::Occasion::First,
+            person: "ada".to_owned(),
+            expires_at: Timestamp::default(),
+            about: None,
+        }
+    }
+
+    fn said(tenant: Tenant, of: &str, pairs: &[(&'static str, &'static str)]) -> Result<(), &'static str> {
+        let identity =
+            Identity::Proxy { header: "x-user".to_owned(), tenant, secret: "of many bytes".into() };
+        let headers = pairs.iter().map(|(name, value)| {
+            (axum::http::HeaderName::from_static(name), axum::http::HeaderValue::from_static(value))
+        });
+        identity.check(&claims(of), &headers.collect()).map_err(|refused| refused.code)
+    }
+
     #[test]
     fn only_the_proxy_says_who_clicks() {
-        let identity = Identity::Proxy { header: "x-user".to_owned(), secret: "of many bytes".into() };
-        let check = |pairs: &[(&'static str, &'static str)]| {
-            let headers = pairs.iter().map(|(name, value)| {
-                (axum::http::HeaderName::from_static(name), axum::http::HeaderValue::from_static(value))
-            });
-            identity.check("ada", &headers.collect()).map_err(|refused| refused.code)
-        };
+        let check = |pairs: &[(&'static str, &'static str)]| said(Tenant::One("acme".into()), "acme", pairs);
         assert_eq!(check(&[("x-user", "ada"), (PROXY_SECRET, "of many bytes")]), Ok(()));
         assert_eq!(check(&[("x-user", "bob"), (PROXY_SECRET, "of many bytes")]), Err("not_you"));
         assert_eq!(check(&[("x-user", "ada"), (PROXY_SECRET, "of many bytez")]), Err("not_signed_in"));
         assert_eq!(check(&[("x-user", "ada")]), Err("not_signed_in"));
         assert_eq!(check(&[(PROXY_SECRET, "of many bytes")]), Err("not_signed_in"));
+    }
+
+    #[test]
+    fn the_same_id_in_another_tenant_is_somebody_else() {
+        let ada = [("x-user", "ada"), (PROXY_SECRET, "of many bytes")];
+        assert_eq!(said(Tenant::One("acme".into()), "globex", &ada), Err("not_you"));
+        let header = || Tenant::Said("x-tenant".into());
+        assert_eq!(said(header(), "acme", &ada), Err("not_you"), "the proxy does not say");
+        assert_eq!(said(header(), "acme", &[ada[0], ada[1], ("x-tenant", "acme")]), Ok(()));
+        assert_eq!(said(header(), "acme", &[ada[0], ada[1], ("x-tenant", "globex")]), Err("not_you"));
     }
 }

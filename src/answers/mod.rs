@@ -40,7 +40,7 @@ mod links;
 mod marks;
 mod page;
 
-pub use links::Identity;
+pub use links::{Identity, Tenant};
 pub use marks::Marks;
 
 /// The most bytes of a request.
@@ -149,7 +149,7 @@ impl Door {
                 .map_err(|why| Refused::new(StatusCode::UNAUTHORIZED, "bad_signature", why))?,
         };
         let (given, claims) = early.map_or_else(|| self.read(body, now), Ok)?;
-        if session.as_ref().is_some_and(|session| session.user_id != claims.person) {
+        if session.as_ref().is_some_and(|session| !session.is_of(&claims.tenant, &claims.person)) {
             let told = "somebody else was asked; only they can answer this";
             return Err(Refused::new(StatusCode::FORBIDDEN, "not_you", told));
         }

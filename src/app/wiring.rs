@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::Unready;
 use super::config::{self, Config};
-use crate::answers::Identity;
+use crate::answers::{Identity, Tenant};
 use crate::broker::kafka::{Kafka, KafkaSettings};
 use crate::broker::names::Names;
 use crate::broker::{Broker, StartFrom, TopicSpec};
@@ -206,6 +206,7 @@ pub fn gateway(config: &Config) -> Result<Option<Arc<Gateway>>, Unready> {
     let gateway = Gateway::new(GatewaySettings {
         url,
         app: settings.app.clone().unwrap_or_default(),
+        tenant: settings.tenant.clone().unwrap_or_default(),
         key: settings.app_key.clone().unwrap_or_default(),
         known_by: settings.known_by,
         keep: settings.keep.to_duration(),
@@ -222,7 +223,11 @@ pub fn links(config: &Config) -> Option<Arc<Identity>> {
     Some(Arc::new(match (links.identity, &links.proxy_secret) {
         (config::LinkIdentity::Token, _) => Identity::Link,
         (config::LinkIdentity::Header, secret) => {
-            Identity::Proxy { header: links.header.clone(), secret: secret.clone()? }
+            let tenant = match &links.tenant_header {
+                Some(header) => Tenant::Said(header.clone()),
+                None => Tenant::One(links.tenant.clone()?),
+            };
+            Identity::Proxy { header: links.header.clone(), tenant, secret: secret.clone()? }
         }
     }))
 }

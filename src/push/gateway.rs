@@ -36,6 +36,8 @@ pub struct GatewaySettings {
     pub url: String,
     /// The app whose users they are.
     pub app: String,
+    /// Whose people they are.
+    pub tenant: String,
     /// The secret that the gateway shares with it.
     pub key: SecretString,
     /// Which of its names for somebody the directory knows them by.
@@ -70,6 +72,8 @@ pub struct Gateway {
 /// Somebody who is signed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
+    /// Whose person.
+    pub tenant: String,
     /// Their id in the directory.
     pub user_id: String,
     /// Their client.
@@ -97,6 +101,16 @@ struct User {
     user_id: Option<String>,
     #[serde(default)]
     user_name: Option<String>,
+}
+
+// === impl Session ===
+
+impl Session {
+    /// Whether it is this person's. An id alone says nothing: another tenant may have given the same.
+    #[must_use]
+    pub fn is_of(&self, tenant: &str, user_id: &str) -> bool {
+        !self.tenant.is_empty() && self.tenant == tenant && self.user_id == user_id
+    }
 }
 
 // === impl Gateway ===
@@ -180,7 +194,8 @@ impl Gateway {
             KnownBy::UserName => user.user_name,
         };
         let user_id = user_id.filter(|id| !id.is_empty()).ok_or(Unproven::Unavailable)?;
-        Ok(Session { user_id, client_id: user.client_id.filter(|id| !id.is_empty()) })
+        let tenant = self.settings.tenant.clone();
+        Ok(Session { tenant, user_id, client_id: user.client_id.filter(|id| !id.is_empty()) })
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], (Session, Tick)>> {

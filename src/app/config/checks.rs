@@ -96,6 +96,11 @@ fn links(answers: &AnswerSettings, problems: &mut Vec<Problem>, warnings: &mut V
             let fact = "nobody knows where the proxy says who clicks";
             problems.push(Problem::new("answers.links.header", fact).hint("write `x-forwarded-user`"));
         }
+        LinkIdentity::Header if answers.links.tenant.is_some() == answers.links.tenant_header.is_some() => {
+            let fact = "the proxy says who somebody is, and nobody says of which tenant";
+            let hint = "set one of `answers.links.tenant` and `answers.links.tenant_header`";
+            problems.push(Problem::new("answers.links.tenant", fact).hint(hint));
+        }
         LinkIdentity::Header | LinkIdentity::Token => {}
     }
 }
@@ -115,6 +120,11 @@ fn gateway(answers: &AnswerSettings, problems: &mut Vec<Problem>, warnings: &mut
         let fact = "the gateway says whose session it is only to an app that it knows";
         let hint = "set `answers.gateway.app`, and `answers.gateway.app_key: ${env:NAME}`";
         problems.push(Problem::new("answers.gateway", fact).hint(hint));
+    }
+    if gateway.tenant.as_deref().unwrap_or_default().is_empty() {
+        let fact = "the gateway says who somebody is, and nobody says of which tenant";
+        let hint = "set `answers.gateway.tenant` to the tenant whose people sign in there";
+        problems.push(Problem::new("answers.gateway.tenant", fact).hint(hint));
     }
     between("answers.gateway.keep", gateway.keep, ["1s", "5m"], problems);
     between("answers.gateway.timeout", gateway.timeout, ["100ms", "30s"], problems);

@@ -191,6 +191,8 @@ pub struct GatewaySettings {
     pub url: Option<String>,
     /// The app that people are signed in to.
     pub app: Option<String>,
+    /// Whose people they are: ids are unique in a tenant, and the gateway knows of one.
+    pub tenant: Option<String>,
     /// The secret that the gateway shares with it (`otagAppKey`).
     pub app_key: Option<SecretString>,
     /// Which of its names for somebody is the id in the directory.
@@ -211,6 +213,10 @@ pub struct LinkSettings {
     pub identity: LinkIdentity,
     /// The header in which the proxy says the user id.
     pub header: String,
+    /// Whose people sign in at the proxy: ids are unique in a tenant.
+    pub tenant: Option<String>,
+    /// The header in which the proxy says that, where they are of several.
+    pub tenant_header: Option<String>,
     /// What the proxy proves itself with, in `x-bugle-proxy-secret`.
     pub proxy_secret: Option<SecretString>,
 }
@@ -331,14 +337,16 @@ impl Default for AnswerSettings {
 impl Default for GatewaySettings {
     fn default() -> Self {
         let (keep, timeout) = (Span::from_secs(30), Span::from_secs(5));
-        Self { url: None, app: None, app_key: None, known_by: KnownBy::default(), keep, timeout }
+        let (url, app, tenant, app_key, known_by) = Default::default();
+        Self { url, app, tenant, app_key, known_by, keep, timeout }
     }
 }
 
 impl Default for LinkSettings {
     fn default() -> Self {
         let header = "x-forwarded-user".to_owned();
-        Self { identity: LinkIdentity::default(), header, proxy_secret: None }
+        let (identity, tenant, tenant_header, proxy_secret) = Default::default();
+        Self { identity, header, tenant, tenant_header, proxy_secret }
     }
 }
 
