@@ -43,7 +43,7 @@ struct Click<'c> {
     link: &'c str,
     /// The answer; without it the page is only looked at.
     verb: Option<&'c str>,
-    /// Whom the proxy names.
+    /// Whom the proxy names, as `tenant/user` where the tenant is not acme.
     user: Option<&'c str>,
     /// Whether it is ticked who it is.
     ticked: bool,
@@ -63,6 +63,7 @@ impl Rig {
         config.answers.public_url = Some(PUBLIC.to_owned());
         config.answers.links.identity = identity;
         config.answers.links.proxy_secret = Some(SECRET.into());
+        config.answers.links.tenant_header = Some("x-forwarded-tenant".to_owned());
         let model = Model::new();
         model.create(&wiring::specs(&config).unwrap()).unwrap();
         let ledgers = Ledgers::open(&model).unwrap();
@@ -125,7 +126,9 @@ impl Rig {
             None => http.get(click.link),
         };
         if let Some(user) = click.user {
-            request = request.header("x-forwarded-user", user).header("x-bugle-proxy-secret", SECRET);
+            let (tenant, user) = user.split_once('/').unwrap_or(("acme", user));
+            request = request.header("x-forwarded-user", user).header("x-forwarded-tenant", tenant);
+            request = request.header("x-bugle-proxy-secret", SECRET);
         }
         request
     }
@@ -189,6 +192,7 @@ fn looking_at_a_link_changes_nothing_and_a_click_decides_once() {
     }
     let head = rig.runtime.block_on(async {
         let http = reqwest::Client::new().head(&mine).header("x-forwarded-user", "jonas.klein");
+        let http = http.header("x-forwarded-tenant", "acme");
         http.header("x-bugle-proxy-secret", SECRET).send().await.unwrap()
     });
     assert_eq!(head.status(), 200);
@@ -203,6 +207,7 @@ fn looking_at_a_link_changes_nothing_and_a_click_decides_once() {
     );
     // Somebody else, and nobody.
     assert_eq!(rig.click(&with(&mine, "approve", "mara.weber")).0, 403);
+    assert_eq!(rig.click(&with(&mine, "approve", "globex/jonas.klein")).0, 403, "the same id elsewhere");
     assert_eq!(rig.click(&Click { user: None, ..with(&mine, "approve", "") }).0, 401);
     assert_eq!(rig.click(&with(&mine, "perhaps", "jonas.klein")).0, 422);
     rig.ledgers.read(Duration::from_millis(200)).unwrap();
@@ -297,6 +302,33 @@ fn fifty_who_acknowledge_at_once_are_fifty_and_each_once() {
     rig.until("the books close", |books| {
         books.answers.accepted == 50 && books.answers.refused == 1 && books.close()
     });
+    rig.app.stop();
+}
+
+#[test]
+fn whichever_instance_a_link_leads_to_says_who_was_first() {
+    let mut rig = Rig::new(LinkIdentity::Header, &[]);
+    let mut config = rig.config.clone();
+    config.kafka.instance_id = Some("another".to_owned());
+    let other = App::start(&config, Arc::new(rig.model.clone()), Arc::clone(&rig.runtime)).unwrap();
+    rig.publish("devadmin.change.requested", &request());
+    rig.until("both approvers are asked", |books| books.tellings.told == 2);
+    let (mine, hers) = (rig.link("jonas.klein"), rig.link("mara.weber"));
+    let there = |link: &str| link.replace(&rig.app.answers.to_string(), &other.answers.to_string());
+    // Each of the two hears of what the other decides.
+    assert_eq!(rig.click(&with(&mine, "approve", "jonas.klein")).0, 200);
+    for link in [hers.clone(), there(&hers)] {
+        let look = Click { link: &link, verb: None, user: Some("mara.weber"), ticked: false };
+        let began = Tick::now();
+        while !rig.click(&look).1.contains("already answered by jonas.klein") {
+            assert!(began.elapsed() < PATIENCE, "{}", rig.click(&look).1);
+        }
+        let (status, page) = rig.click(&with(&link, "reject", "mara.weber"));
+        assert_eq!(status, 409, "{page}");
+        assert!(page.contains("already answered by jonas.klein at"), "{page}");
+    }
+    assert_eq!(rig.click(&with(&there(&mine), "approve", "jonas.klein")).0, 200);
+    other.stop();
     rig.app.stop();
 }
 

@@ -7,6 +7,7 @@ pub mod chaos;
 pub mod config;
 pub mod demo;
 pub mod drain;
+mod elsewhere;
 pub mod grow;
 pub mod letters;
 pub mod outside;
@@ -253,6 +254,10 @@ impl App {
             shelf,
         };
         let (answers, door) = Self::open_door(config, &parts, &runtime, closed.clone())?;
+        if config.answers.public_url.is_some() {
+            let (broker, board, closed) = (Arc::clone(&parts.broker), Arc::clone(&board), closed.clone());
+            runtime.spawn_blocking(move || elsewhere::follow(broker.as_ref(), &board, &closed));
+        }
         let compile = Arc::clone(&publisher.compile);
         let (directory, mutes) = (Arc::clone(&parts.directory), Arc::clone(&parts.mutes));
         let engine = Engine::start(&parts, &wiring::settings(config, instance), (versions, compile))?;

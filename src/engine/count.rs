@@ -113,6 +113,7 @@ fn verdicts(board: &Board, lane: Lane, out: &Outbox) {
             }
             Ending::Not(reason) => tell(board, &Fact::NotTold { reason: reason.clone(), count }),
             Ending::Carried(carried) => {
+                board.answers.note(verdict);
                 tell(board, &Fact::WriteBackEnded { ending: carried.clone(), count: 1 });
             }
             Ending::Answered(_) | Ending::AnswerRefused(_) => board.answers.note(verdict),

@@ -1,7 +1,7 @@
-//! Decisions: how the newest answers ended on this instance, for whoever answered by a link and waits.
+//! Decisions: how the newest answers ended, for whoever answered by a link and waits.
 //!
-//! In memory and for a while: what is not found here was decided elsewhere, or is not decided yet. Nothing is
-//! decided by it.
+//! In memory and for a while: what is not found here is forgotten, or not decided yet. It may hear of one decision
+//! twice, from this instance's lanes and from the audit topic, and of several in any order. Nothing is decided by it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,6 +22,8 @@ struct Kept {
     number: u64,
     answers: Newest<Decision>,
     counted: Newest<Counted>,
+    /// Answers that were not carried out, and whose matter is open.
+    returned: Newest<()>,
 }
 
 /// How one answer ended.
@@ -54,8 +56,17 @@ struct Newest<T> {
 // === impl Decisions ===
 
 impl Decisions {
-    /// Keeps the verdict of an answer; others are none of its business.
+    /// Keeps the verdict of an answer that was decided here; others are none of its business.
     pub fn note(&self, verdict: &Verdict) {
+        self.keep(verdict, |_| false);
+    }
+
+    /// Keeps one that stands in the audit topic, where nothing as new is known of the answer.
+    pub fn heard(&self, verdict: &Verdict) {
+        self.keep(verdict, |known| known.at >= verdict.at);
+    }
+
+    fn keep(&self, verdict: &Verdict, is_known: impl Fn(&Decision) -> bool) {
         let refused = match &verdict.ending {
             Ending::Answered(_) => None,
             Ending::AnswerRefused(word) => Some(word.clone()),
@@ -70,11 +81,16 @@ impl Decisions {
             return;
         };
         let mut kept = self.lock();
+        let key = answer_key(verdict, person);
+        if kept.answers.by_key.get(&key).is_some_and(|(_, known)| is_known(known)) {
+            return;
+        }
         kept.number += 1;
         let number = kept.number;
-        let key = hash128([&verdict.tenant, &verdict.event_id, person].map(|part| part.as_bytes()));
         kept.answers.put(key, number, Decision { number, refused, at: verdict.at });
-        if let Ending::Answered(verb) = &verdict.ending {
+        if let Ending::Answered(verb) = &verdict.ending
+            && !kept.returned.by_key.contains_key(&key)
+        {
             let key = counted_key(&verdict.tenant, subject, rule, verb);
             kept.counted.put(key, number, Counted { person: person.clone(), at: verdict.at });
         }
@@ -87,7 +103,11 @@ impl Decisions {
         else {
             return;
         };
-        let counted = &mut self.lock().counted.by_key;
+        let mut kept = self.lock();
+        kept.number += 1;
+        let number = kept.number;
+        kept.returned.put(answer_key(verdict, person), number, ());
+        let counted = &mut kept.counted.by_key;
         for verb in [Verb::Approve, Verb::Reject] {
             let key = counted_key(&verdict.tenant, subject, rule, verb.as_str());
             if counted.get(&key).is_some_and(|(_, counted)| counted.person == *person) {
@@ -123,6 +143,10 @@ impl Decisions {
     }
 }
 
+fn answer_key(verdict: &Verdict, person: &str) -> u128 {
+    hash128([&verdict.tenant, &verdict.event_id, person].map(str::as_bytes))
+}
+
 fn counted_key(tenant: &str, subject: &str, rule: &str, verb: &str) -> u128 {
     hash128([tenant, subject, rule, verb].map(str::as_bytes))
 }
@@ -153,6 +177,45 @@ impl<T> Newest<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{Coordinates, Source};
+
+    fn verdict(at: i64, id: &str, ending: Ending) -> Verdict {
+        Verdict {
+            at: Timestamp::from_millis(at),
+            tenant: "acme".to_owned(),
+            event_id: id.to_owned(),
+            change: Coordinates { source: Source::Xecm, partition: -1, offset: 0 },
+            subject: Some("s".to_owned()),
+            rule: Some("r".to_owned()),
+            occasion: None,
+            ending,
+            count: 1,
+            people: vec!["ada".to_owned()],
+            asked: None,
+        }
+    }
+
+    #[test]
+    fn what_is_heard_twice_or_late_changes_nothing_and_what_was_taken_back_is_not_decided() {
+        let counted = |kept: &Decisions| kept.counted(("acme", "s", "r"), ["approve"]).is_some();
+        let (approved, repeated) = (
+            verdict(1, "r-1", Ending::Answered("approve".to_owned())),
+            verdict(2, "r-1", Ending::AnswerRefused("repeated".to_owned())),
+        );
+        let returned = verdict(3, "r-1", Ending::Carried(Carried::Refused("needs_signature".to_owned())));
+        let kept = Decisions::default();
+        [&approved, &repeated].iter().for_each(|verdict| kept.note(verdict));
+        let before = kept.of("acme", "r-1", "ada").unwrap();
+        [&approved, &repeated].iter().for_each(|verdict| kept.heard(verdict));
+        assert_eq!(kept.of("acme", "r-1", "ada").unwrap(), before);
+        assert!(counted(&kept));
+        kept.heard(&returned);
+        assert!(!counted(&kept));
+        // From another partition it may come first.
+        let kept = Decisions::default();
+        [&returned, &approved].iter().for_each(|verdict| kept.heard(verdict));
+        assert!(!counted(&kept));
+    }
 
     #[test]
     fn what_was_put_in_again_is_kept_and_the_rest_has_an_end() {
