@@ -483,6 +483,33 @@ fn nobody_is_told_when_whom_never_names_is_not_known() {
 }
 
 #[test]
+fn never_knows_people_by_every_name_the_directory_has_of_them_and_says_whom_it_does_not_know() {
+    let ada = Person { known_as: vec!["a.lovelace@north.example".into()], ..staff("ada", &["legal"]) };
+    let mut people = people(&[ada.clone(), staff("bob", &["legal"])]);
+    let but = |id: &str| {
+        let never = Some(names(Table::Person, &[id]));
+        BoundAudience { never, ..tell(names(Table::Role, &["legal"])) }
+    };
+    for id in ["a.lovelace@north.example", "A.Lovelace@north.example", "NORTH\\a.lovelace"] {
+        assert_eq!(ids(&people, &but(id)), ["bob"], "{id}");
+        assert!(!people.belongs("north", &but(id), "ada"), "{id}");
+        assert_eq!(people.strangers("north", &but(id)), Vec::<String>::new(), "{id}");
+    }
+    let elsewhere = but("a.lovelace@south.example");
+    assert_eq!(ids(&people, &elsewhere), ["ada", "bob"]);
+    assert_eq!(people.strangers("north", &elsewhere), ["a.lovelace@south.example"]);
+    let asked = people.asked("north", &elsewhere, 9).audience;
+    assert!(asked.ends_with("(nobody is called a.lovelace@south.example)"), "{asked}");
+    // A name is not an address: nobody is told by it.
+    assert_eq!(
+        ids(&people, &tell(names(Table::Person, &["a.lovelace@north.example"]))),
+        Vec::<String>::new()
+    );
+    people.apply(&Person { known_as: Vec::new(), ..ada });
+    assert_eq!(people.strangers("north", &but("a.lovelace@north.example")).len(), 1);
+}
+
+#[test]
 fn never_outlives_deputies_and_fallback() {
     let away = Person { absent: true, deputies: vec!["bob".into()], ..staff("ada", &["approver"]) };
     let people = people(&[away, staff("bob", &["spare"]), staff("cid", &["spare"])]);

@@ -11,7 +11,7 @@ use crate::event::person::Location;
 use crate::event::{Members, Person};
 
 /// Slots of `person.avsc`.
-const PERSON: [&str; 23] = [
+const PERSON: [&str; 24] = [
     "tenant",
     "user_id",
     "active",
@@ -35,6 +35,7 @@ const PERSON: [&str; 23] = [
     "muted",
     "absent_from",
     "absent_until",
+    "known_as",
 ];
 
 /// Slots of `members.avsc`.
@@ -68,6 +69,7 @@ pub fn encode(id: u32, person: &Person) -> Vec<u8> {
     put_texts(&mut out, &person.muted);
     put_maybe_text(&mut out, person.absent_from.as_deref());
     put_maybe_text(&mut out, person.absent_until.as_deref());
+    put_texts(&mut out, &person.known_as);
     out
 }
 
@@ -103,6 +105,7 @@ pub fn decode(codec: &Codec, payload: &[u8]) -> Result<Person, Unreadable> {
         muted: fields.texts(20),
         absent_from: fields.maybe(21),
         absent_until: fields.maybe(22),
+        known_as: fields.texts(23),
     })
 }
 
@@ -208,7 +211,7 @@ mod tests {
             ids in (".{1,20}", ".{1,20}"),
             flags in (any::<bool>(), any::<bool>()),
             maybe in prop::collection::vec(prop::option::of(".{0,12}"), 14),
-            lists in prop::collection::vec(texts(), 5),
+            lists in prop::collection::vec(texts(), 6),
         ) -> Person {
             let mut maybe = maybe.into_iter();
             let mut lists = lists.into_iter();
@@ -220,7 +223,7 @@ mod tests {
                 location: Location { site: text(), locality: text(), region: text(), country: text() },
                 business_unit: list(), manager: text(), deputies: list(), locale: text(), zone: text(),
                 party: text(), channels: list(), device_zone: text(), quiet_from: text(), quiet_to: text(),
-                muted: list(), absent_from: text(), absent_until: text(),
+                muted: list(), absent_from: text(), absent_until: text(), known_as: list(),
             }
         }
     }

@@ -43,7 +43,11 @@ impl People {
             return (Resolved::of(None, audience, channels), Asked::of(audience, Vec::new()));
         };
         let stages = roster.stages(audience);
-        let asked = Asked::of(audience, roster.apart((audience, &stages), None, most));
+        let mut asked = Asked::of(audience, roster.apart((audience, &stages), None, most));
+        let strangers = self.strangers(tenant, audience);
+        if !strangers.is_empty() {
+            asked.audience = short(format!("{} (nobody is called {})", asked.audience, strangers.join(", ")));
+        }
         (Resolved::of(Some((roster, &stages.told)), audience, channels), asked)
     }
 

@@ -1,25 +1,51 @@
 //! Identity: whether two ids that systems call a person by are one person's.
 //!
 //! A source writes who asked as it knows them: `TBerger`, `ACME\tberger` or `tberger@acme.example` for the
-//! directory's `tberger`. To *tell* somebody their id must be the directory's own; where somebody is to be kept
-//! out (`never`, `!`), every spelling that may be theirs keeps them out.
+//! directory's `tberger`; or by another name that the directory has of them (`known_as`), such as their mail. To
+//! *tell* somebody their id must be the directory's own; where somebody is to be kept out (`never`, `!`), every
+//! spelling that may be theirs keeps them out.
 
 use std::borrow::Cow;
 
 use super::roster::Roster;
 use super::table::Place;
+use crate::event::Person;
 
 // === impl Roster ===
 
 impl Roster {
-    /// Everybody with an entry whom this id may call: its own, or else every spelling of it.
+    /// Everybody with an entry whom this id may call: its own, or else every spelling of it; and who is known by it
+    /// as by another name.
     pub(super) fn called(&self, id: &str) -> impl Iterator<Item = Place> {
         let known = |place: &Place| self.known.contains(place.bit());
         let own = self.find(id).filter(known);
         let alike = self.by_id.iter_hash(hash(id)).copied().filter(known);
         let alike = alike.filter(move |place| own.is_none() && may_be_one(self.user_id(*place), id));
-        own.into_iter().chain(alike)
+        let named = self.by_other_names.get(&hash(id)).into_iter().flatten();
+        let named = named.filter(move |(name, _)| may_be_one(name, id)).map(|(_, place)| *place);
+        own.into_iter().chain(alike).chain(named)
     }
+
+    /// Somebody is called otherwise from now on.
+    pub(super) fn rename(&mut self, place: Place, (before, after): (&[Box<str>], &[Box<str>])) {
+        for name in before {
+            if let Some(called) = self.by_other_names.get_mut(&hash(name)) {
+                called.retain(|(other, of)| *of != place || other != name);
+                if called.is_empty() {
+                    self.by_other_names.remove(&hash(name));
+                }
+            }
+        }
+        for name in after {
+            self.by_other_names.entry(hash(name)).or_default().push((name.clone(), place));
+        }
+    }
+}
+
+/// The other names of an entry.
+pub(super) fn other_names(person: &Person) -> Box<[Box<str>]> {
+    let names = person.known_as.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
+    names.map(Box::from).collect()
 }
 
 /// Equal for all spellings of an id.

@@ -52,6 +52,8 @@ pub(super) struct Line {
     quiet_to: Option<String>,
     #[serde(default)]
     muted: Vec<String>,
+    #[serde(default)]
+    known_as: Vec<String>,
 }
 
 /// An hour of the day, as text.
@@ -140,6 +142,7 @@ impl From<Line> for Person {
             muted: many(line.muted),
             absent_from: one(line.absent_from),
             absent_until: one(line.absent_until),
+            known_as: many(line.known_as),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::event::{DayTime, Person};
 use csv::{ByteRecord, StringRecord};
 
 /// The columns of `people.csv`, in the order of the documentation; the first two must be there.
-pub const COLUMNS: [&str; 23] = [
+pub const COLUMNS: [&str; 24] = [
     "tenant",
     "user_id",
     "active",
@@ -38,6 +38,7 @@ pub const COLUMNS: [&str; 23] = [
     "quiet_from",
     "quiet_to",
     "muted",
+    "known_as",
 ];
 
 /// One thing wrong with a file of people.
@@ -279,6 +280,7 @@ fn set(person: &mut Person, column: &str, value: &str) -> Result<(), Told> {
         "quiet_from" => person.quiet_from = hour(one())?,
         "quiet_to" => person.quiet_to = hour(one())?,
         "muted" => person.muted = many(),
+        "known_as" => person.known_as = many(),
         _ => person.channels = many(),
     }
     Ok(())
@@ -373,9 +375,9 @@ mod tests {
 
     #[test]
     fn both_kinds_of_file_say_the_same() {
-        let csv = "\u{feff}user_id,roles,site,country,business_unit,manager,deputies,locale,zone,absent,device_zone,quiet_from,quiet_to,muted\n\
-            ada, legal; buyer ,P1,DE,EMEA / Sales,bob,cid;dan,de-CH,Europe/Zurich,yes,Asia/Tokyo,22:00,07:00,news; safety/web\n";
-        let json = r#"{"user_id":"ada","roles":["legal","buyer"],"location":{"site":"P1","country":"DE"},"business_unit":"EMEA/Sales","manager":"bob","deputies":["cid","dan"],"locale":"de-CH","zone":"Europe/Zurich","absent":true,"device_zone":"Asia/Tokyo","quiet_from":"22:00","quiet_to":"07:00","muted":["news","safety/web"]}"#;
+        let csv = "\u{feff}user_id,roles,site,country,business_unit,manager,deputies,locale,zone,absent,device_zone,quiet_from,quiet_to,muted,known_as\n\
+            ada, legal; buyer ,P1,DE,EMEA / Sales,bob,cid;dan,de-CH,Europe/Zurich,yes,Asia/Tokyo,22:00,07:00,news; safety/web,ada@north.example\n";
+        let json = r#"{"user_id":"ada","roles":["legal","buyer"],"location":{"site":"P1","country":"DE"},"business_unit":"EMEA/Sales","manager":"bob","deputies":["cid","dan"],"locale":"de-CH","zone":"Europe/Zurich","absent":true,"device_zone":"Asia/Tokyo","quiet_from":"22:00","quiet_to":"07:00","muted":["news","safety/web"],"known_as":["ada@north.example"]}"#;
         let people = read("people.csv", csv).unwrap();
         assert_eq!(people, read("people.jsonl", &format!("{json}\n\n")).unwrap());
         let ada = &people[0];
@@ -384,6 +386,7 @@ mod tests {
         assert_eq!(ada.business_unit, ["EMEA", "Sales"]);
         assert_eq!(ada.party, None);
         assert_eq!(ada.muted, ["news", "safety/web"]);
+        assert_eq!(ada.known_as, ["ada@north.example"]);
     }
 
     #[test]
@@ -394,7 +397,7 @@ mod tests {
         people.csv:1: column `activ` (3): there is no such column
         hint: write `active`
         people.csv:1: column `color` (5): there is no such column
-        hint: the columns are tenant,user_id,active,display_name,roles,site,locality,region,country,business_unit,manager,deputies,absent,absent_from,absent_until,locale,zone,party,channels,device_zone,quiet_from,quiet_to,muted
+        hint: the columns are tenant,user_id,active,display_name,roles,site,locality,region,country,business_unit,manager,deputies,absent,absent_from,absent_until,locale,zone,party,channels,device_zone,quiet_from,quiet_to,muted,known_as
         people.csv:2: column `tenant`: a tenant cannot hold `|`
         hint: it divides the parts of a key
         people.csv:3: column `user_id`: it is empty
@@ -425,7 +428,7 @@ mod tests {
     fn every_fault_of_a_jsonl_is_told_at_once() {
         let text = "{\"user_id\":\"ada\",\"role\":[]}\n{\"user_id\":7}\n{\"roles\":[]}\nada\n{\"user_id\":\"bob\"}\n";
         insta::assert_snapshot!(read("people.jsonl", text).unwrap_err(), @r"
-        people.jsonl:1: column 23: unknown field `role`, expected one of `tenant`, `user_id`, `active`, `display_name`, `roles`, `location`, `business_unit`, `manager`, `deputies`, `absent`, `absent_from`, `absent_until`, `locale`, `zone`, `party`, `channels`, `device_zone`, `quiet_from`, `quiet_to`, `muted`
+        people.jsonl:1: column 23: unknown field `role`, expected one of `tenant`, `user_id`, `active`, `display_name`, `roles`, `location`, `business_unit`, `manager`, `deputies`, `absent`, `absent_from`, `absent_until`, `locale`, `zone`, `party`, `channels`, `device_zone`, `quiet_from`, `quiet_to`, `muted`, `known_as`
         people.jsonl:2: column 12: invalid type: integer `7`, expected a string
         people.jsonl:3: column 12: missing field `user_id`
         people.jsonl:4: column 1: expected value

@@ -54,6 +54,16 @@ pub enum Nobody {
     Nobody,
 }
 
+/// Everybody an audience names person by person.
+fn persons<'b>(bound: &'b Bound, ids: &mut Vec<&'b String>) {
+    match bound {
+        Bound::In(Table::Person, named) => ids.extend(named),
+        Bound::All(parts) | Bound::Any(parts) => parts.iter().for_each(|part| persons(part, ids)),
+        Bound::SupervisorOf(of) | Bound::BackupOf(of) | Bound::Not(of) => persons(of, ids),
+        Bound::Empty(_) | Bound::In(..) | Bound::Member(..) => {}
+    }
+}
+
 // === impl People ===
 
 impl People {
@@ -106,6 +116,17 @@ impl People {
         if let Some(roster) = self.tenants.get_mut(members.tenant.trim()) {
             roster.apply_members(&Members { user_ids: Vec::new(), ..members.clone() });
         }
+    }
+
+    /// Those whom `never` names person by person and whom nobody with an entry is called: whether they are among
+    /// those who are told nobody can say.
+    #[must_use]
+    pub fn strangers(&self, tenant: &str, audience: &BoundAudience) -> Vec<String> {
+        let (roster, mut ids) = (self.roster_of(tenant), Vec::new());
+        audience.never.iter().for_each(|never| persons(never, &mut ids));
+        let is_stranger =
+            |id: &&String| roster.is_none_or(|roster| roster.called(id.trim()).next().is_none());
+        ids.into_iter().filter(is_stranger).cloned().collect()
     }
 
     /// Who `audience` names in `tenant` now, by user id.

@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 use roaring::RoaringBitmap;
 
 use super::absence::Absence;
-use super::identity::hash;
+use super::identity::{hash, other_names};
 use super::table::{NameId, Names, Place, Table, Tree, point};
 use super::wishes::Wishes;
 use super::zones::{self, text};
@@ -26,6 +26,8 @@ pub(super) struct Roster {
     seats: Vec<Seat>,
     free: Vec<Place>,
     pub(super) by_id: HashTable<Place>,
+    /// Whom other names than their id call, by what all spellings of one have in common.
+    pub(super) by_other_names: HashMap<u64, Vec<(Box<str>, Place)>>,
     texts: Names,
     pub(super) roles: Table,
     pub(super) parties: Table,
@@ -76,6 +78,7 @@ pub(super) struct Facts {
     roles: Box<[NameId]>,
     pub(super) deputies: Box<[Place]>,
     pub(super) wishes: Option<Box<Wishes>>,
+    other_names: Box<[Box<str>]>,
 }
 
 /// Whether somebody may be told at all.
@@ -270,6 +273,7 @@ impl Roster {
             roles: roles.into(),
             deputies: deputies.into(),
             wishes: Wishes::of(person).map(Box::new),
+            other_names: other_names(person),
         }
     }
 
@@ -306,6 +310,9 @@ impl Roster {
         }
         if old.deputies != new.deputies {
             point(&mut self.stands_for, &old.deputies, &new.deputies, place);
+        }
+        if old.other_names != new.other_names {
+            self.rename(place, (&old.other_names, &new.other_names));
         }
         self.seats[place.index()].facts = new;
         for mentioned in old.manager.iter().chain(&*old.deputies) {

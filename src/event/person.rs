@@ -46,6 +46,9 @@ pub struct Person {
     pub absent_from: Option<String>,
     /// Away up to the end of this day, or to this time.
     pub absent_until: Option<String>,
+    /// What systems call the person beside `user_id`, such as a mail address: by each of these they are kept out of
+    /// what is not theirs to decide, and by none are they told anything.
+    pub known_as: Vec<String>,
 }
 
 /// A place in the location tree; each level lies inside the next.

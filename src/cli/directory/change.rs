@@ -176,6 +176,7 @@ fn changes(before: &Person, after: &Person) -> String {
         ("deputies", &before.deputies, &after.deputies),
         ("channels", &before.channels, &after.channels),
         ("muted", &before.muted, &after.muted),
+        ("known_as", &before.known_as, &after.known_as),
     ];
     for (name, before, after) in lists {
         let gained = after.iter().filter(|item| !before.contains(item)).map(|item| format!("+{item}"));

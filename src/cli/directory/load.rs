@@ -34,6 +34,8 @@ people.csv names its columns in the first line, in any order:
   quiet_from, quiet_to
                  hours of the day, such as 22:00 and 07:00: what is not critical waits until they end
   muted          categories that are not wanted, with `;` between; `category/channel` for one channel
+  known_as       other names that systems know the person by, such as a mail address, with `;` between: who asked for
+                 something under one of them does not decide it
 
 people.jsonl has one object per line with the same names, `location` as
 {\"site\", \"locality\", \"region\", \"country\"}, and lists where `;` divides a column.

@@ -201,6 +201,7 @@ fn card(person: &Person) -> String {
         ("device", zone(person.device_zone.as_deref())),
         ("quiet", quiet_hours(person)),
         ("muted", person.muted.join(", ")),
+        ("known as", person.known_as.join(", ")),
     ];
     let lines = lines.into_iter().filter(|(_, value)| !value.is_empty());
     lines.map(|(name, value)| format!("{name:<9} {value}\n")).collect()
@@ -271,6 +272,7 @@ mod tests {
               "deputies": [],
               "device_zone": null,
               "display_name": "Ada L.",
+              "known_as": [],
               "locale": null,
               "location": {
                 "country": "DE",

@@ -28,6 +28,8 @@ pub struct Spoken {
     pub locale: bool,
     /// Zones.
     pub zone: bool,
+    /// Mail addresses.
+    pub known_as: bool,
 }
 
 // === impl Spoken ===
@@ -44,6 +46,7 @@ impl Spoken {
             manager: any(|person| person.manager.is_some()),
             locale: any(|person| person.locale.is_some()),
             zone: any(|person| person.zone.is_some()),
+            known_as: any(|person| !person.known_as.is_empty()),
         }
     }
 }
@@ -82,6 +85,7 @@ pub fn kept(listed: &Person, before: &Person, spoken: &Spoken) -> Person {
         manager: pick(spoken.manager, &listed.manager, &before.manager),
         locale: pick(spoken.locale, &listed.locale, &before.locale),
         zone: pick(spoken.zone, &listed.zone, &before.zone),
+        known_as: pick(spoken.known_as, &listed.known_as, &before.known_as),
         ..before.clone()
     }
 }

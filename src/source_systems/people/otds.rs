@@ -118,6 +118,7 @@ fn raw(access: &Access, user: &Json) -> Raw {
         },
         business_unit: unit(text("oTDepartment")),
         locale: locale(text("preferredLanguage")),
+        known_as: texts_as_written(user, "mail"),
         ..Person::default()
     };
     let groups = texts(user, "oTMemberOf");

@@ -215,12 +215,18 @@ fn raw(access: &Access, user: &Json) -> Raw {
         business_unit: unit(text(&more["department"])),
         locale: locale(text(&user["locale"]).or_else(|| text(&user["preferredLanguage"]))),
         zone: text(&user["timezone"]),
+        known_as: mails(user),
         ..Person::default()
     };
     let groups: BTreeSet<String> =
         user["groups"].as_array().into_iter().flatten().filter_map(|group| text(&group["value"])).collect();
     let manager = text(&more["manager"]["value"]).or_else(|| text(&more["manager"]));
     Raw { person, groups: groups.into_iter().collect(), manager }
+}
+
+/// The mail addresses somebody has.
+fn mails(user: &Json) -> Vec<String> {
+    user["emails"].as_array().into_iter().flatten().filter_map(|mail| said(mail["value"].as_str())).collect()
 }
 
 /// Where somebody works; the first address that is not said to be another.

@@ -32,6 +32,8 @@ pub struct Employee {
     pub partition: String,
     /// What they are called.
     pub display_name: String,
+    /// Their mail address.
+    pub mail: Option<String>,
     /// They may not sign in.
     pub disabled: bool,
     /// Town.
@@ -295,6 +297,7 @@ fn otds_user(employee: &Employee) -> Value {
     });
     let manager = employee.manager.as_ref().map(|name| user_dn(name, partition));
     let more = [
+        ("mail", &employee.mail),
         ("l", &employee.locality),
         ("st", &employee.region),
         ("countryName", &employee.country),
@@ -330,6 +333,7 @@ fn scim_user(employee: &Employee) -> Value {
         "active": !employee.disabled,
         "displayName": employee.display_name,
         "locale": employee.language,
+        "emails": employee.mail.iter().map(|mail| json!({ "value": mail })).collect::<Vec<_>>(),
         "addresses": [
             { "type": "home", "locality": "Nobody's business" },
             { "type": "work", "locality": employee.locality, "region": employee.region, "country": employee.country },
