@@ -283,6 +283,12 @@ mod tests {
             verdict(62, "r-1", Ending::Carried(Carried::Dead("write-back-gave-up".to_owned())), &["ada"]),
             verdict(70, "r-1", Ending::Carried(Carried::Confirmed), &["ada"]),
         ];
+        let [taken, mark] = receipts();
+        assert_eq!(
+            told(verdicts.clone(), &[mark, taken]),
+            told(verdicts.clone(), &receipts()),
+            "in whatever order the partitions are read"
+        );
         insta::assert_snapshot!(told(verdicts, &receipts()), @r"
         acme|xecm|process_id=7|task_id=1
         └─ e-1 of acme: xecm 0-12

@@ -46,6 +46,9 @@ pub struct Memory {
     /// What waits for people, by the key of their entries.
     held: HashMap<Vec<u8>, Vec<HeldOf>>,
     pushed: Vec<PushedOf>,
+    /// What was said later of jobs: a mark may be read before the receipt of its job, for they lie in partitions of
+    /// their own.
+    marks: Vec<Receipt>,
 }
 
 /// Somebody for whom a telling waits.
@@ -86,7 +89,9 @@ impl Memory {
 
     /// A receipt: whom the push service took, and whom it did not. All verdicts come first.
     pub fn receipt(&mut self, receipt: &Receipt) {
-        self.mark(receipt);
+        if receipt.delivered > 0 || !receipt.undelivered.is_empty() {
+            self.marks.push(receipt.clone());
+        }
         if receipt.exceptions.is_empty() && receipt.notices.is_empty() {
             return;
         }
@@ -131,19 +136,21 @@ impl Memory {
         self.held.insert(key.to_vec(), held);
     }
 
-    /// What reached a device, and what did not.
-    fn mark(&mut self, receipt: &Receipt) {
-        if receipt.delivered == 0 && receipt.undelivered.is_empty() {
-            return;
+    /// What reached a device, and what did not: known when every receipt was read.
+    fn mark(&mut self) {
+        let mut by_job: HashMap<String, Vec<Receipt>> = HashMap::new();
+        for mark in std::mem::take(&mut self.marks) {
+            by_job.entry(mark.job_id.clone().unwrap_or_default()).or_default().push(mark);
         }
-        let of_job =
-            |push: &&mut PushedOf| push.pushed.job_id.is_some() && push.pushed.job_id == receipt.job_id;
-        for push in self.pushed.iter_mut().filter(of_job) {
-            push.pushed.delivered = push.pushed.delivered.max(receipt.delivered);
-            for one in &receipt.undelivered {
-                let is_own = push.notice.reference(&one.user_id) == one.reference;
-                if is_own && !push.pushed.undelivered.contains(one) {
-                    push.pushed.undelivered.push(one.clone());
+        for push in &mut self.pushed {
+            let job = push.pushed.job_id.as_ref().filter(|job| !job.is_empty());
+            for mark in job.and_then(|job| by_job.get(job)).into_iter().flatten() {
+                push.pushed.delivered = push.pushed.delivered.max(mark.delivered);
+                for one in &mark.undelivered {
+                    let is_own = push.notice.reference(&one.user_id) == one.reference;
+                    if is_own && !push.pushed.undelivered.contains(one) {
+                        push.pushed.undelivered.push(one.clone());
+                    }
                 }
             }
         }
@@ -158,7 +165,8 @@ impl Memory {
     }
 
     /// Its verdicts and pushes, and what waits.
-    pub(super) fn apart(self) -> (Vec<(u64, Verdict)>, Vec<PushedOf>, Vec<HeldOf>) {
+    pub(super) fn apart(mut self) -> (Vec<(u64, Verdict)>, Vec<PushedOf>, Vec<HeldOf>) {
+        self.mark();
         (self.found, self.pushed, self.held.into_values().flatten().collect())
     }
 
@@ -178,6 +186,7 @@ impl Memory {
     /// The events of this id: an id is unique only within its source and tenant.
     #[must_use]
     pub fn events(mut self) -> Vec<Recalled> {
+        self.mark();
         self.found.sort_by_key(|(_, verdict)| verdict.at);
         let mut events: BTreeMap<(String, Source, String), Vec<(u64, Verdict)>> = BTreeMap::new();
         for (topology, verdict) in self.found {
