@@ -42,7 +42,7 @@ was told, waits, or has one reason why not.
 
 A step has a time (`at: 16:00`, `at: 2026-01-06 09:00`, `after: 4h`), something that happens (`event` with
 `with`, `times`, `every`; `answer` with `by`, `token_of`, `of`, `push`, `refused`; `directory`; `members`;
-`push_service`, `silence`, `topology`) and what is expected (`told`, `not_told`, `verdicts`, `write_back`,
+`push_service`, `source_system`, `silence`, `topology`) and what is expected (`told`, `not_told`, `verdicts`, `write_back`,
 `dead_letters`). `until` lets what is told later belong to it. `topology` puts other rules in force: a folder or file
 beside the scenarios, or what is otherwise in those before (`null` takes a field, or a rule, away):
 

@@ -28,7 +28,6 @@ pub use difference::Difference;
 pub use expression::{ExpressionFault, parse};
 pub use load::{FileFault, LoadError, person_of, read_people};
 pub use people::{Entry, Nobody, People, Resolved};
-pub use spelling::SCOPES;
 pub use unheard::Unheard;
 pub use wishes::Wishes;
 pub use zones::Zones;

@@ -95,12 +95,25 @@ pub const REFUSALS: [&str; 6] = [
     "already_decided",
     "not_assignee",
     "unsupported_action",
-    "needs_signature",
+    NEEDS_SIGNATURE,
     "gone",
 ];
 
+/// The refusal of what is to be signed where it is.
+pub const NEEDS_SIGNATURE: &str = "needs_signature";
+
 /// Of these refusals, nothing was decided anywhere: the thing is still open in its system.
-pub const STILL_OPEN: [&str; 3] = ["not_assignee", "unsupported_action", "needs_signature"];
+pub const STILL_OPEN: [&str; 3] = ["not_assignee", "unsupported_action", NEEDS_SIGNATURE];
+
+/// Those of [`REFUSALS`] that a source system may give.
+#[must_use]
+pub const fn refusals_of(source: Source) -> &'static [&'static str] {
+    match source {
+        Source::XConnector => &["already_decided", "gone"],
+        Source::DevAdmin => &["conflict", "already_decided", "gone"],
+        Source::Xecm | Source::Bws => &REFUSALS,
+    }
+}
 
 /// Why an answer is given up. The words are stable, and codes of dead letters.
 pub const DEAD: [&str; 4] =

@@ -17,7 +17,7 @@ use super::conversation::{Conversation, Decided, Matter, What};
 use super::dedupe::{Heard, Seen};
 use super::renew::renew;
 use super::talks::{Talks, close, key, over, read};
-use super::voice::{Voice, blank, leave_out};
+use super::voice::{Hearing, Voice, blank, is_unsure, leave_out};
 use super::{Outbox, Want, World, mute};
 
 /// Why an answer does not count. The words are stable: devices and portals act on them.
@@ -161,15 +161,22 @@ impl Given<'_> {
         let Answer { tenant, person, verb, .. } = *self.answer;
         let rule = self.item.rules.first().and_then(|rule| world.topology.rule_for(rule, change.kind()));
         let Some(rule) = rule else { return Some(Refusal::RuleRemoved) };
-        let sayings = || 0..u16::try_from(rule.rule.sayings.len()).unwrap_or(u16::MAX);
-        let offered = sayings().any(|saying| rule.answers(change, saying).contains(&verb));
         let belongs = |audience: &BoundAudience| world.people.belongs(tenant, audience, person);
+        let sayings = || 0..u16::try_from(rule.rule.sayings.len()).unwrap_or(u16::MAX);
+        let mut offers = sayings().filter(|saying| rule.answers(change, *saying).contains(&verb)).peekable();
+        let hearing = Hearing { now: self.now, item: self.item, change, rule };
+        // What only those can do whom it was asked of is not taken from who was told of it beside them.
+        let theirs = |saying| verb == Verb::Acknowledge || belongs(&hearing.audience(saying, &[]));
         if rule.expires_at(change).is_some_and(|end| end <= self.now) {
             Some(Refusal::Expired)
-        } else if !offered {
+        } else if talk.needs_signature || offers.peek().is_none() {
             Some(Refusal::NotOffered)
         } else if !talk.told.iter().any(belongs) {
             Some(Refusal::NotAsked)
+        } else if !offers.any(theirs)
+            || (verb.decides() && talk.told.iter().any(|told| is_unsure(world, tenant, told)))
+        {
+            Some(Refusal::NotOffered)
         } else if talk.answered.iter().any(|other| other == person) && verb == Verb::Acknowledge {
             Some(Refusal::Repeated)
         } else {

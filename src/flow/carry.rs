@@ -46,7 +46,14 @@ const NEEDS: &[(&str, &str)] = &[("accept", "process_id"), ("followup", "followu
 
 /// Writes down that the answer is owed to the source, where its rule wants it there.
 pub(super) fn owe(given: &Given<'_>, (rule, change): (&Rule, &Change<'_>), plan: &Plan, out: &mut Outbox) {
-    let Some(set) = set(rule, given.answer.verb, change, given.answer.person) else { return };
+    let Some(mut set) = set(rule, given.answer.verb, change, given.answer.person) else { return };
+    // Who has only heard of somebody else's task does not take it on by saying so.
+    if rule.looks_on(given.answer.occasion) {
+        set.remove("accept");
+    }
+    if set.is_empty() {
+        return;
+    }
     let text = |at: u16| change.text(at).map(str::to_owned);
     let target = TARGETS.iter().filter_map(|path| {
         let value = text_of(change, path)?;

@@ -18,13 +18,15 @@ use crate::event::{BoundAudience, SubjectKey, Timestamp};
 use crate::store::keyed::{NEVER, Second};
 use crate::topology::message::ANSWER;
 
+pub use super::gathered::Gathered;
 use super::memory::BrokenMemory;
-use super::stretch::Stretch;
 
 /// The format of an entry; of a later one this version reads nothing.
 const VERSION: u8 = 3;
 /// An entry behind whose matter stands the conversation that a decision ended.
 const WITH_ENDED: u8 = 4;
+/// An entry behind whose matter stand what a decision ended, if any did, and the turns its conversations took.
+const WITH_TURNS: u8 = 5;
 /// The bytes of a due second, and of a checksum.
 const FOUR: usize = size_of::<u32>();
 
@@ -83,6 +85,12 @@ pub struct Conversation<'a> {
     pub reminders: u16,
     /// What waits to be told as one.
     pub gathered: Gathered,
+    /// Its system wants a signature: it is decided there, and nothing about it can be answered here.
+    #[serde(skip)]
+    pub needs_signature: bool,
+    /// How often a decision that had ended it was taken back.
+    #[serde(skip)]
+    pub reopened: u32,
 }
 
 /// The decision that ended a conversation.
@@ -120,21 +128,6 @@ pub enum What {
     Timer(u32),
 }
 
-/// Changes that become one telling.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gathered {
-    /// How many.
-    pub count: u32,
-    /// Since when.
-    pub since: Timestamp,
-    /// The state before the first of them.
-    pub was: Option<String>,
-    /// The state told last.
-    pub said: Option<String>,
-    /// Of a threshold when each of them happened, of another window its [`Stretch`].
-    pub times: Vec<Timestamp>,
-}
-
 /// The second by which a moment has come.
 #[must_use]
 pub fn second(at: Timestamp) -> Second {
@@ -160,13 +153,27 @@ impl<'a> Matter<'a> {
     pub fn read(entry: &'a [u8]) -> Result<Self, BrokenMemory> {
         let (_, rest) = opened(entry)?;
         let (matter, behind) = take::<Self>(rest).map_err(|_| BrokenMemory::Damaged)?;
-        if entry.first() == Some(&VERSION) {
-            return if behind.is_empty() { Ok(matter) } else { Err(BrokenMemory::Damaged) };
-        }
-        match take(behind) {
-            Ok((ended, [])) => Ok(Self { ended: Some(ended), ..matter }),
+        match (entry.first(), behind) {
+            (Some(&VERSION), []) => Ok(matter),
+            (Some(&WITH_ENDED), behind) => match take(behind) {
+                Ok((ended, [])) => Ok(Self { ended: Some(ended), ..matter }),
+                _ => Err(BrokenMemory::Damaged),
+            },
+            (Some(&WITH_TURNS), behind) => match take::<(Option<Conversation<'a>>, Vec<Turn>)>(behind) {
+                Ok(((ended, turns), [])) => Ok(Self { ended, ..matter }.with_turns(&turns)),
+                _ => Err(BrokenMemory::Damaged),
+            },
             _ => Err(BrokenMemory::Damaged),
         }
+    }
+
+    fn with_turns(mut self, turns: &[Turn]) -> Self {
+        for talk in self.talks.iter_mut().chain(&mut self.ended) {
+            let turn = turns.iter().find(|(id, ..)| *id == talk.id);
+            (talk.needs_signature, talk.reopened) =
+                turn.map_or((false, 0), |(_, signature, reopened)| (*signature, *reopened));
+        }
+        self
     }
 
     /// When an entry is due; that it is whole is checked, and nothing unpacked.
@@ -181,12 +188,20 @@ impl<'a> Matter<'a> {
     #[must_use]
     pub fn write(&self, mut bytes: Vec<u8>) -> Vec<u8> {
         let start = bytes.len();
-        bytes.push(if self.ended.is_some() { WITH_ENDED } else { VERSION });
+        let turns = self.talks.iter().chain(&self.ended).map(Conversation::turn);
+        let turns: Vec<Turn> = turns.filter(|(_, signature, reopened)| *signature || *reopened > 0).collect();
+        bytes.push(match &self.ended {
+            _ if !turns.is_empty() => WITH_TURNS,
+            Some(_) => WITH_ENDED,
+            None => VERSION,
+        });
         bytes.extend_from_slice(&self.due().to_le_bytes());
         bytes.extend_from_slice(&[0; FOUR]);
         let mut bytes = append(self, bytes);
-        if let Some(ended) = &self.ended {
-            bytes = append(ended, bytes);
+        match &self.ended {
+            ended if !turns.is_empty() => bytes = append(&(ended, turns), bytes),
+            Some(ended) => bytes = append(ended, bytes),
+            None => {}
         }
         let (head, rest) = bytes[start + 1..].split_at(2 * FOUR);
         let sum = sum(&head[..FOUR], rest).to_le_bytes();
@@ -226,10 +241,13 @@ impl<'a> Matter<'a> {
     }
 }
 
+/// Of a conversation whether it needs a signature, and how often it went on again.
+type Turn = (u128, bool, u32);
+
 /// When an entry is due, and the matter in it.
 fn opened(entry: &[u8]) -> Result<(Second, &[u8]), BrokenMemory> {
     let (version, rest) = entry.split_first().ok_or(BrokenMemory::Damaged)?;
-    if ![VERSION, WITH_ENDED].contains(version) {
+    if ![VERSION, WITH_ENDED, WITH_TURNS].contains(version) {
         return Err(BrokenMemory::Version(*version));
     }
     let (due, rest) = rest.split_first_chunk::<FOUR>().ok_or(BrokenMemory::Damaged)?;
@@ -278,7 +296,13 @@ impl<'a> Conversation<'a> {
             answered: Vec::new(),
             reminders: 0,
             gathered: Gathered::default(),
+            needs_signature: false,
+            reopened: 0,
         }
+    }
+
+    fn turn(&self) -> Turn {
+        (self.id, self.needs_signature, self.reopened)
     }
 
     /// Keeps the change its texts are written from. Which rules want it is known from elsewhere.
@@ -350,23 +374,6 @@ impl<'a> Conversation<'a> {
     }
 }
 
-// === impl Gathered ===
-
-impl Gathered {
-    /// What a window other than a threshold has open, or had.
-    #[must_use]
-    pub fn stretch(&self) -> Option<Stretch> {
-        let [first, newest, rest @ ..] = self.times.as_slice() else { return None };
-        Some(Stretch { first: *first, newest: *newest, told: rest.first().copied() })
-    }
-
-    /// It has this open.
-    pub fn set_stretch(&mut self, Stretch { first, newest, told }: Stretch) {
-        self.times.clear();
-        self.times.extend([first, newest].into_iter().chain(told));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -421,6 +428,20 @@ mod tests {
     }
 
     #[test]
+    fn the_turns_of_conversations_are_read_as_they_were_beside_what_a_decision_ended_and_without_it() {
+        let bytes = matter();
+        let mut signed = Matter::read(&bytes).unwrap();
+        (signed.talks[0].needs_signature, signed.talks[0].reopened) = (true, 3);
+        for ended in [false, true] {
+            signed.ended =
+                ended.then(|| Conversation { id: 9, needs_signature: false, ..signed.talks[0].clone() });
+            let bytes = signed.write(Vec::new());
+            assert_eq!((bytes[0], Matter::read(&bytes)), (WITH_TURNS, Ok(signed.clone())));
+            assert!((0..bytes.len()).all(|end| Matter::read(&bytes[..end]).is_err()));
+        }
+    }
+
+    #[test]
     fn the_partitions_that_heard_are_known_once_each() {
         let mut talk = Conversation::new(String::new());
         talk.reach(&[2, 0, 2]);
@@ -442,7 +463,7 @@ mod tests {
         }
         bytes.push(0);
         assert_eq!(Matter::read(&bytes), Err(BrokenMemory::Damaged), "something behind it");
-        bytes[0] = WITH_ENDED + 1;
-        assert_eq!(Matter::read(&bytes), Err(BrokenMemory::Version(WITH_ENDED + 1)));
+        bytes[0] = WITH_TURNS + 1;
+        assert_eq!(Matter::read(&bytes), Err(BrokenMemory::Version(WITH_TURNS + 1)));
     }
 }

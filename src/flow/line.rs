@@ -10,13 +10,14 @@ use crate::event::answer;
 use crate::event::frame::FrameHead;
 use crate::event::push::fill;
 use crate::event::record::{Input, Sent};
+use crate::event::write_back::{Carried, WriteBack};
 use crate::event::{Incoming, Member, NoticeId, Outgoing, Parcel, Source, Span, Timestamp, Topic, Verdict};
 
 use super::delivery::{Answer, DeliveryLane, Reply};
 use super::person::PersonLane;
 use super::source::SourceLane;
 use super::subject::SubjectLane;
-use super::{Admitted, Cursor, Outbox, Plan, Rooms, Want, World, fan_out, frames};
+use super::{Admitted, Cursor, Outbox, Plan, Rooms, Want, World, carried, fan_out, frames};
 
 /// One instance of each lane, over one partition each.
 pub struct Line {
@@ -142,10 +143,26 @@ impl Line {
         self.say(now, &returned.item(rule.source, to), world)
     }
 
+    /// What came of carrying an answer into its source system; where it was not carried out, its subject hears so.
+    pub fn carried(
+        &mut self,
+        now: Timestamp,
+        (answer, carried): (&WriteBack, Carried),
+        world: &World<'_>,
+    ) -> Heard {
+        let frame = carried::returned((now, world), answer, &carried).and_then(|record| record.value);
+        let mut heard = frame.map(|frame| self.take_in(now, frame, world)).unwrap_or_default();
+        heard.verdicts.push(carried::verdict(now, answer, carried));
+        heard
+    }
+
     fn say(&mut self, now: Timestamp, item: &[u8], world: &World<'_>) -> Heard {
+        self.take_in(now, frames::single(&FrameHead::default(), item).into(), world)
+    }
+
+    fn take_in(&mut self, now: Timestamp, frame: bytes::Bytes, world: &World<'_>) -> Heard {
         let mut heard = Heard::default();
-        let frame = frames::single(&FrameHead::default(), item);
-        let record = self.number(Topic::Subjects, now, frame.into());
+        let record = self.number(Topic::Subjects, now, frame);
         let mut flowing = step(&mut self.subject, now, &[record], world, &mut heard);
         flowing.extend(ring(&mut self.subject, now, world, &mut heard));
         self.pass_on(now, flowing, world, &mut heard);

@@ -15,6 +15,7 @@
 //! Every lane writes verdicts to `bugle.audit` and what it cannot use to `bugle.dead-letters`.
 
 pub mod accounts;
+mod again;
 mod answers;
 pub mod audit;
 pub mod batch;
@@ -32,6 +33,7 @@ pub mod due;
 pub mod fan_out;
 mod finished;
 pub mod frames;
+mod gathered;
 pub mod grow;
 pub mod line;
 pub mod memory;

@@ -1,13 +1,14 @@
 //! Returned: an answer that counted, and that its source system did not carry out.
 //!
 //! Who gave it hears so, and where the thing opens. A decision that the system has no room for though the thing
-//! is open there decided nothing: what it ended goes on as it was, and whoever was asked can decide again.
+//! is open there decided nothing: what it ended goes on as it was, and whoever was asked can decide again; but of
+//! what needs a signature nobody is offered an answer any more, for none would be carried out.
 
 use crate::codec::Unreadable;
 use crate::event::answer::Returned;
 use crate::event::audience::{Bound, Table};
 use crate::event::frame::SubjectItem;
-use crate::event::write_back::STILL_OPEN;
+use crate::event::write_back::{NEEDS_SIGNATURE, STILL_OPEN};
 use crate::event::{BoundAudience, Change, Occasion, Timestamp, hash128};
 use crate::topology::Rule;
 use crate::topology::message::ANSWER;
@@ -16,6 +17,11 @@ use super::conversation::{Conversation, Matter};
 use super::talks::{Talks, key, read};
 use super::voice::{Hearing, Voice, Words};
 use super::{Outbox, Want, World};
+
+/// So often the close of a conversation is told anew; beyond, as the last time.
+pub(super) const MOST_CLOSED: u32 = 99;
+/// So many refusals of one person about what is over are told apart.
+const MOST_REFUSED: u32 = 900;
 
 // === impl Talks ===
 
@@ -40,47 +46,98 @@ impl Talks {
             Err(Unreadable::Refused(_)) => return Ok(()),
         };
         let reopened = reopen(&mut matter, (returned, Some(returned.conversation)), &change);
-        if reopened {
+        let needs_signature = returned.why == NEEDS_SIGNATURE;
+        let is_open = |talk: &&mut Conversation<'_>| talk.id == returned.conversation && !talk.is_closing();
+        let mut talk = matter.talks.iter_mut().find(is_open);
+        if let Some(talk) = talk.as_mut().filter(|_| reopened || needs_signature) {
+            talk.needs_signature |= needs_signature;
             for other in world.topology.deciding_with(rule) {
-                self.reopen_other(other, (item, returned), &change);
+                self.reopen_other((other, &talk.each), (item, returned), &change);
             }
         }
-        let talk =
-            matter.talks.iter_mut().find(|talk| talk.id == returned.conversation && !talk.is_closing());
         let form = world.topology.rule_for(&rule.id, change.kind());
         if let Some((form, saying)) = form.zip(rule.refusal()) {
             let hearing = Hearing { now, item: &asked, change: &change, rule: form };
-            let everybody =
-                talk.as_ref().filter(|_| reopened).map(|talk| hearing.audience(saying, &talk.told));
-            // What is over is told as over: there is nothing to answer.
-            let occasion = talk.map_or(Occasion::Closed, |talk| {
-                talk.answered.retain(|person| person != returned.person);
-                talk.reminders = talk.reminders.saturating_add(1);
-                Occasion::Reminder(talk.reminders)
-            });
-            let audience = everybody.unwrap_or_else(|| only(returned.person));
-            let (round, conversation, count) = (round(returned), returned.conversation, 1);
-            let answer = said(returned);
-            let words = Words { saying, occasion, round, conversation, count, since: now, audience, answer };
-            voice.say(&hearing, &words, world, out);
+            Refusal { hearing, returned, saying }.tell((talk, reopened), (voice, world), out);
         }
         self.write(key, &matter);
         Ok(())
     }
 
-    /// What another rule had open about the same thing goes on, too.
+    /// What another rule had open about the same thing goes on, too, or is to be signed as well.
     fn reopen_other(
         &mut self,
-        other: &Rule,
+        (other, each): (&Rule, &str),
         (item, returned): (&SubjectItem<'_>, &Returned<'_>),
         change: &Change<'_>,
     ) {
         let key = key(&other.id, item.subject);
         let Some(entry) = self.kept.get(key).map(<[u8]>::to_vec) else { return };
         let mut matter = read(Some(&entry), &other.id);
-        if reopen(&mut matter, (returned, None), change) {
+        let mut changed = reopen(&mut matter, (returned, None), change);
+        if returned.why == NEEDS_SIGNATURE {
+            for talk in matter.talks.iter_mut().filter(|talk| talk.each == each && !talk.is_closing()) {
+                (talk.needs_signature, changed) = (true, true);
+            }
+        }
+        if changed {
             self.write(key, &matter);
         }
+    }
+}
+
+/// An answer that was not carried out, to be told.
+struct Refusal<'r> {
+    hearing: Hearing<'r>,
+    returned: &'r Returned<'r>,
+    saying: u16,
+}
+
+// === impl Refusal ===
+
+impl Refusal<'_> {
+    /// Tells who gave it; and everybody who was asked, where it goes on.
+    fn tell(
+        &self,
+        (talk, reopened): (Option<&mut Conversation<'_>>, bool),
+        (voice, world): (&mut Voice, &World<'_>),
+        out: &mut Outbox,
+    ) {
+        let Self { hearing, returned, saying } = self;
+        let alone = only(returned.person);
+        let Some(talk) = talk else {
+            // What is over is told as over: there is nothing to answer.
+            let words = self.words((Occasion::Closed, round(returned)), alone, true);
+            voice.say(hearing, &words, world, out);
+            return;
+        };
+        talk.answered.retain(|person| person != returned.person);
+        talk.reminders = talk.reminders.saturating_add(1);
+        let (occasion, is_shut) = (Occasion::Reminder(talk.reminders), talk.needs_signature);
+        let asked = hearing.audience(0, &[]);
+        if !reopened {
+            let is_theirs = world.people.belongs(hearing.change.tenant(), &asked, returned.person);
+            voice.say(hearing, &self.words((occasion, 0), alone, is_shut || !is_theirs), world, out);
+            return;
+        }
+        // Whom a step told beside hears of it, too, and decides as little as before.
+        let others = talk.told.iter().any(|told| *told != asked);
+        let others = others.then(|| without(hearing.audience(*saying, &talk.told), &asked));
+        voice.say(hearing, &self.words((occasion, 0), asked, is_shut), world, out);
+        if let Some(others) = others {
+            voice.say(hearing, &self.words((occasion, 1), others, true), world, out);
+        }
+    }
+
+    fn words(
+        &self,
+        (occasion, round): (Occasion, u32),
+        audience: BoundAudience,
+        is_shown_only: bool,
+    ) -> Words {
+        let (saying, since, count) = (self.saying, self.hearing.now, 1);
+        let (conversation, answer) = (self.returned.conversation, said(self.returned));
+        Words { saying, occasion, round, conversation, count, since, audience, is_shown_only, answer }
     }
 }
 
@@ -106,7 +163,8 @@ fn reopen(
     let later = |open: &Conversation<'_>| {
         matter.talks.iter().any(|talk| talk.each == open.each && !talk.is_closing())
     };
-    let Some(open) = matter.ended.take_if(|open| !is_over && !later(open)) else { return false };
+    let Some(mut open) = matter.ended.take_if(|open| !is_over && !later(open)) else { return false };
+    open.reopened = open.reopened.saturating_add(1);
     matter.talks.retain(|talk| talk.id != open.id);
     matter.talks.push(open);
     matter.decided = None;
@@ -123,8 +181,17 @@ fn said(returned: &Returned<'_>) -> Vec<(&'static str, String)> {
     ANSWER.into_iter().zip(texts.map(str::to_owned)).collect()
 }
 
-/// Tells it apart from what else is said of the conversation.
+/// Everybody of an audience but those of another.
+fn without(mut audience: BoundAudience, other: &BoundAudience) -> BoundAudience {
+    let named = [Some(&other.tell), other.fallback.as_ref()].into_iter().flatten();
+    // Whom a term without a value names nobody knows: it keeps nobody out here.
+    let named = named.filter(|bound| !matches!(bound, Bound::Empty(_))).cloned();
+    audience.never = Some(Bound::Any(audience.never.take().into_iter().chain(named).collect()));
+    audience
+}
+
+/// Tells it apart from what else is said at the close of the conversation, which has the rounds before these.
 fn round(returned: &Returned<'_>) -> u32 {
     let hash = hash128([returned.response_id.as_bytes(), returned.person.as_bytes()]);
-    u32::try_from(hash & u128::from(u32::MAX)).unwrap_or_default()
+    MOST_CLOSED + 1 + u32::try_from(hash % u128::from(MOST_REFUSED)).unwrap_or_default()
 }

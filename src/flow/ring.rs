@@ -10,6 +10,7 @@ use crate::topology::schedule::{Purpose, Start, Timer};
 use super::conversation::{Armed, Conversation, Decided, Matter, What, second};
 use super::due;
 use super::renew::{origin, renew};
+use super::returned::MOST_CLOSED;
 use super::talks::{Talks, lasts, told};
 use super::voice::{Hearing, Said, Voice, Words, blank, leave_out};
 use super::{Outbox, Want, World, mute, window};
@@ -201,7 +202,7 @@ impl Ringing<'_, '_> {
             What::Tell => self.tell(out),
             What::Close => {
                 if let Some(saying) = self.hearing.rule.rule.closing() {
-                    self.say((saying, Occasion::Closed, 0), out);
+                    self.say((saying, Occasion::Closed, self.talk.reopened.min(MOST_CLOSED)), out);
                 }
                 // It is over; nothing keeps it.
                 (self.talk.id, self.talk.armed) = (0, Vec::new());
@@ -225,7 +226,8 @@ impl Ringing<'_, '_> {
             let verdict = self.hearing.verdict(Occasion::First, Ending::Not(Reason::Grouped));
             return out.verdicts.push(verdict);
         };
-        let words = self.hearing.first(self.talk.id, count, self.hearing.now);
+        let first = self.hearing.first(self.talk.id, count, self.hearing.now);
+        let words = Words { is_shown_only: self.talk.needs_signature, ..first };
         let meant = words.audience.clone();
         if self.speak(&words, meant, out) == Said::Told {
             repeat_from(self.talk, self.hearing.rule, self.hearing.now);
@@ -256,11 +258,12 @@ impl Ringing<'_, '_> {
             // Who has answered for themselves is not reminded.
             self.talk.answered.iter().for_each(|person| leave_out(&mut audience, person));
         }
-        let conversation = self.talk.id;
+        let (conversation, is_shown_only) = (self.talk.id, self.talk.needs_signature);
         let since = self.hearing.now;
         let decided = self.decided.filter(|_| occasion == Occasion::Closed);
         let answer = decided.map(Decided::said).unwrap_or_default();
-        let words = Words { saying, occasion, round, conversation, count: 1, since, audience, answer };
+        let words =
+            Words { saying, occasion, round, conversation, count: 1, since, audience, is_shown_only, answer };
         self.speak(&words, meant, out)
     }
 

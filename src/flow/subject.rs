@@ -163,6 +163,9 @@ impl SubjectLane {
         };
         let hearing = Hearing { now, item, change, rule };
         if !redriven && !rule.rule.counts_changes() && hearing.is_known(&mut self.seen, world) {
+            if rule.rule.writes_back() {
+                self.talks.refresh(&hearing, world);
+            }
             return out.verdicts.push(hearing.verdict(Occasion::First, Ending::Not(Reason::Duplicate)));
         }
         if rule.rule.converses() {

@@ -20,7 +20,7 @@ use super::dedupe::Seen;
 use super::due::{self, Origin};
 use super::memory::{self, BrokenMemory};
 use super::renew::{origin, renew};
-use super::voice::{Hearing, Said, Voice};
+use super::voice::{Hearing, Said, Voice, Words};
 use super::window::{self, Move};
 use super::{Cursor, Outbox, World, mute};
 
@@ -104,7 +104,8 @@ impl Talks {
                 out.verdicts.push(ended(Reason::Duplicate));
             }
             Ok(Move::Tell) => {
-                let words = hearing.first(talk.id, 1, item.appended_at);
+                let first = hearing.first(talk.id, 1, item.appended_at);
+                let words = Words { is_shown_only: talk.needs_signature, ..first };
                 if voice.say(hearing, &words, world, out) == Said::Told {
                     talk.reach(voice.reached());
                     told(&mut talk, words.audience, hearing, &zone);
@@ -171,7 +172,7 @@ impl Talks {
     }
 
     /// Keeps a matter for as long as there is something to wait for.
-    fn put(&mut self, key: u128, mut matter: Matter<'_>, (now, rule): (Timestamp, &KindRule)) {
+    pub(super) fn put(&mut self, key: u128, mut matter: Matter<'_>, (now, rule): (Timestamp, &KindRule)) {
         let lasts = lasts(&rule.rule);
         matter.talks.retain(|talk| lasts || !talk.armed.is_empty());
         let last_due = matter.talks.iter().flat_map(|talk| &talk.armed).map(|armed| armed.due).max();
@@ -324,6 +325,7 @@ fn follow(
     let before = opens.then(|| (talk.id, std::mem::take(&mut talk.reached)));
     if opens {
         (talk.id, talk.opened_at, talk.told_at, talk.reminders) = (hearing.event(), now, None, 0);
+        (talk.needs_signature, talk.reopened) = (false, 0);
         talk.armed.clear();
         talk.answered.clear();
     }
@@ -355,7 +357,7 @@ pub(super) fn told(
 
 /// Starts the timers that begin where `begins` says. Of a ladder's rungs that are past only the nearest is
 /// told, at once.
-fn arm(
+pub(super) fn arm(
     talk: &mut Conversation<'_>,
     (rule, change): (&KindRule, &Change<'_>),
     (now, zone): (Timestamp, &TimeZone),
@@ -378,7 +380,7 @@ fn arm(
 }
 
 /// The dates of a change that timers start from, as one number.
-fn dates(rule: &KindRule, change: &Change<'_>) -> u64 {
+pub(super) fn dates(rule: &KindRule, change: &Change<'_>) -> u64 {
     let mut all = Vec::new();
     for timer in &rule.timers {
         let Start::Event(slot) = timer.start else { continue };

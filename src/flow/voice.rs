@@ -52,6 +52,8 @@ pub(super) struct Words {
     /// Since when it could be said: when the change was appended, or when its time came.
     pub(super) since: Timestamp,
     pub(super) audience: BoundAudience,
+    /// Whether it cannot be answered here: it is to be signed in its system, or is not theirs.
+    pub(super) is_shown_only: bool,
     /// What it says of an answer, by the names of [`ANSWER`].
     pub(super) answer: Vec<(&'static str, String)>,
 }
@@ -131,7 +133,10 @@ impl Voice {
             return Said::Nobody;
         }
         let collapse_key = rule.collapse_key(change);
-        let notice = hearing.notice(words, Sealed::of(&self.sealed), collapse_key.as_deref());
+        let mut notice = hearing.notice(words, Sealed::of(&self.sealed), collapse_key.as_deref());
+        if is_unsure(world, tenant, &words.audience) {
+            notice.answers.retain(|verb| !verb.decides());
+        }
         if let Err((fault, reason)) = send(&mut self.fan_out, hearing, (&notice, &named), world, out) {
             bury(item, (fault.0, &fault.1), Some(&rule.rule.id), out);
             out.verdicts.push(hearing.verdict(occasion, Ending::Not(reason)));
@@ -197,7 +202,8 @@ impl<'h> Hearing<'h> {
     pub(super) fn first(&self, conversation: u128, count: u32, since: Timestamp) -> Words {
         let audience = self.audience(0, &[]);
         let (occasion, answer) = (Occasion::First, Vec::new());
-        Words { saying: 0, occasion, round: 0, conversation, count, since, audience, answer }
+        let (saying, round, is_shown_only) = (0, 0, false);
+        Words { saying, occasion, round, conversation, count, since, audience, is_shown_only, answer }
     }
 
     /// Whom a saying is for, `told` being those who heard before.
@@ -249,14 +255,21 @@ impl<'h> Hearing<'h> {
             // A later telling is news of its own round: the same step of the next round is another one.
             news: match occasion {
                 Occasion::First => news,
+                // That it is over is news again where it went on since.
+                Occasion::Closed if words.round > 0 => hash128([
+                    &news.to_le_bytes(),
+                    &conversation.to_le_bytes(),
+                    &words.round.to_le_bytes()[..],
+                ]),
                 _ => hash128([&news.to_le_bytes(), &conversation.to_le_bytes()]),
             },
             conversation,
             appended_at: words.since,
             expires_at: rule.expires_at(change),
             answers: match occasion {
-                // What is over is not to be answered.
+                // What is over, or is to be signed, is not to be answered.
                 Occasion::Closed => Vec::new(),
+                _ if words.is_shown_only => Vec::new(),
                 _ => rule.answers(change, words.saying),
             },
             gather,
@@ -265,6 +278,12 @@ impl<'h> Hearing<'h> {
             audience,
         }
     }
+}
+
+/// Whether nobody can say that who must not decide is kept out: `never` names somebody whom the directory does not
+/// know. They are told, and it is decided where they are known.
+pub(super) fn is_unsure(world: &World<'_>, tenant: &str, audience: &BoundAudience) -> bool {
+    audience.never.is_some() && !world.people.strangers(tenant, audience).is_empty()
 }
 
 /// On its way; the fault and the verdict where it cannot be said in every language it is written in.

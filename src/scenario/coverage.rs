@@ -85,9 +85,6 @@ impl Coverage {
     }
 }
 
-/// What a rule says of an answer that was not carried out: a scenario has no source systems that refuse one.
-const REFUSED: &str = "refused";
-
 /// Everything a rule says, by number, in the order of its sayings.
 fn said(rule: &Rule) -> Vec<(u16, String)> {
     let plan = &rule.plan;
@@ -104,11 +101,10 @@ fn said(rule: &Rule) -> Vec<(u16, String)> {
     }
     names.extend(plan.repeat.as_ref().map(|repeat| format!("repeat every {}", repeat.every.in_days())));
     names.extend(plan.escalate.iter().map(|step| format!("step at {}", shown(&step.at.value))));
-    names.extend(plan.refused.as_ref().map(|_| REFUSED.to_owned()));
+    names.extend(plan.refused.as_ref().map(|_| "refused".to_owned()));
     names.extend(plan.closed.as_ref().map(|_| "closed".to_owned()));
     let silent_first = plan.tell.value == Tell::Later;
-    let said = (0..).zip(names).filter(|(number, _)| *number > 0 || !silent_first);
-    said.filter(|(_, name)| name != REFUSED).collect()
+    (0..).zip(names).filter(|(number, _)| *number > 0 || !silent_first).collect()
 }
 
 /// The saying of a rule that is the same by other rules: its number may be another, its name is not.

@@ -5,6 +5,7 @@
 use serde_json::{Value as Json, json};
 
 use crate::event::notice::Verb;
+use crate::event::write_back::REFUSALS;
 use crate::event::{Reason, Source};
 use crate::topology::Kinds;
 
@@ -87,6 +88,10 @@ fn step(kinds: &[&str]) -> Json {
         "push_service": { "anyOf": [
             { "enum": ["takes", "unavailable", "blocks", "unclear"] },
             strict(&["refuses"], json!({ "refuses": { "type": "string" }, "person": { "type": "string" } }), &json!({})),
+        ] },
+        "source_system": { "description": "What it makes of the answers from now on", "anyOf": [
+            { "enum": ["takes"] },
+            strict(&["refuses"], json!({ "refuses": { "enum": REFUSALS } }), &json!({})),
         ] },
     });
     strict(&[], happens, &expected())

@@ -27,7 +27,7 @@ pub use coverage::{Branch, Coverage};
 pub use moment::Clock;
 pub use phones::untold;
 pub use play::{Moment, Played, Told, play, play_watched};
-pub use script::{Act, Expected, Reply, Scenario, Service, Step, Who};
+pub use script::{Act, Expected, Office, Reply, Scenario, Service, Step, Who};
 
 use read::Houses;
 

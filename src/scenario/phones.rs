@@ -1,11 +1,13 @@
-//! Phones: what the push service of a scenario makes of a batch, and what it did not take.
+//! Phones: what the push service of a scenario makes of a batch, what people got by it, and what it did not take.
 
 use crate::codec::outputs;
+use crate::event::push::fill;
 use crate::event::receipt::{Exception, Receipt};
-use crate::event::{Coordinates, Ending, Outgoing, Parcel, Source, Verdict};
+use crate::event::{Coordinates, Ending, Member, Outgoing, Parcel, Source, Timestamp, Verdict};
 use crate::flow::delivery;
 
-use super::script::Service;
+use super::play::Told;
+use super::script::{Service, Who};
 
 /// What the push service makes of a batch.
 pub(super) fn served(service: &Service, batch: &Parcel, taken: usize) -> delivery::Answer {
@@ -23,6 +25,33 @@ pub(super) fn served(service: &Service, batch: &Parcel, taken: usize) -> deliver
         }
         Service::Takes => delivery::Answer::Accepted(format!("otp-{taken}")),
     }
+}
+
+/// What the people of a batch are told by it.
+pub(super) fn told(at: Timestamp, parcel: &Parcel) -> Vec<Told> {
+    let batch = parcel.open();
+    let (head, template) = (batch.head, &batch.head.template);
+    let one = |member: &Member<'_>| {
+        let letter = batch.letters.get(member.letter as usize)?;
+        let link = template.data.iter().find(|(name, _)| name == "link");
+        Some(Told {
+            at,
+            who: Who { tenant: head.tenant.clone(), user_id: member.user_id.to_owned() },
+            rule: template.rule.clone(),
+            occasion: letter.occasion,
+            title: fill(&template.title, &letter.inserts),
+            summary: fill(&template.summary, &letter.inserts),
+            locale: template.locale.clone(),
+            priority: template.priority,
+            answers: template.answers.clone(),
+            link: link.map(|(_, link)| fill(link, &letter.inserts)),
+            app: template.target.clone(),
+            notice: letter.notice,
+            subject: letter.subject.to_owned(),
+            conversation: letter.conversation,
+        })
+    };
+    batch.members.iter().filter_map(one).collect()
 }
 
 /// What the push service did not take, as verdicts.

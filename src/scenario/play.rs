@@ -6,16 +6,16 @@ use std::rc::Rc;
 
 use serde_json::Value as Json;
 
-use crate::codec::{Codec, Name, person, public};
+use crate::codec::{Codec, Name, person, public, write_back};
 use crate::directory::key::{members_key, person_key};
 use crate::directory::{Decoded, Directory};
 use crate::event::answer::Answer;
 use crate::event::notice::Verb;
-use crate::event::push::fill;
 use crate::event::record::Input;
+use crate::event::write_back::{Carried, refusals_of};
 use crate::event::{
-    Ending, Incoming, Members, NoticeId, Occasion, Outgoing, Parcel, Person, Priority, Span, Timestamp,
-    Topic, Verdict,
+    Ending, Incoming, Members, NoticeId, Occasion, Outgoing, Person, Priority, Span, Timestamp, Topic,
+    Verdict,
 };
 use crate::flow::line::{Heard, Line};
 use crate::flow::{Mutes, Plan, TenantDefaults, World};
@@ -25,7 +25,7 @@ use super::Ground;
 use super::coverage;
 use super::payload;
 use super::phones;
-use super::script::{Act, Reply, Scenario, Service, Who};
+use super::script::{Act, Office, Reply, Scenario, Service, Who};
 
 /// What came of a scenario.
 #[derive(Debug, Default)]
@@ -158,7 +158,10 @@ struct Stage<'g> {
     line: Line,
     service: Rc<RefCell<Service>>,
     now: Timestamp,
+    office: Office,
     replies: u32,
+    /// Answers that the source systems are owed.
+    owed: Vec<Outgoing>,
     asked: Vec<Told>,
     /// Of each notice, which of its rule's sayings it was, by which rules.
     sayings: Vec<(NoticeId, (usize, u16))>,
@@ -186,7 +189,9 @@ impl<'g> Stage<'g> {
             line,
             service,
             now: scenario.start,
+            office: Office::Takes,
             replies: 0,
+            owed: Vec::new(),
             asked: Vec::new(),
             sayings: Vec::new(),
             mapped: Vec::new(),
@@ -246,7 +251,7 @@ impl<'g> Stage<'g> {
         let by = self.rules.len() - 1;
         self.sayings.extend(heard.sayings.iter().map(|(notice, saying)| (*notice, (by, *saying))));
         for parcel in &heard.batches {
-            let told = told(self.now, parcel);
+            let told = phones::told(self.now, parcel);
             self.asked.extend(told.iter().cloned());
             moment.told.extend(told);
         }
@@ -255,7 +260,8 @@ impl<'g> Stage<'g> {
         moment.stuck.extend(heard.stuck.iter().map(|stuck| format!("a lane cannot go on: {stuck:?}")));
         moment.verdicts.extend(heard.verdicts);
         moment.verdicts.extend(heard.receipts.iter().flat_map(phones::exceptions));
-        self.written.extend(heard.receipts.into_iter().chain(heard.waiting));
+        self.written.extend(heard.receipts.into_iter().chain(heard.waiting).chain(heard.write_backs.clone()));
+        self.owed.extend(heard.write_backs);
     }
 
     /// Time passes, and what is due happens, each thing at its time.
@@ -287,6 +293,7 @@ impl<'g> Stage<'g> {
             Act::Rules(rules) => self.rules.push(rules),
             Act::Silence(silence) => self.mutes.silence(silence.clone()),
             Act::Service(service) => *self.service.borrow_mut() = service.clone(),
+            Act::Office(office) => self.office = *office,
         }
     }
 
@@ -319,6 +326,27 @@ impl<'g> Stage<'g> {
             Ending::AnswerRefused(why) => Some(why.clone()),
             _ => None,
         });
+        self.carry(moment);
+    }
+
+    /// What is owed to the source systems comes there, and they do with it what they do now.
+    fn carry(&mut self, moment: &mut Moment) {
+        let now = self.now;
+        for record in std::mem::take(&mut self.owed) {
+            let Ok(answer) = write_back::read(record.value.as_deref().unwrap_or_default()) else { continue };
+            let carried = match self.office {
+                Office::Takes => Carried::Confirmed,
+                Office::Refuses(word) if refusals_of(answer.source).contains(&word) => {
+                    Carried::Refused(word.to_owned())
+                }
+                Office::Refuses(word) => {
+                    let title = answer.source.title();
+                    moment.stuck.push(format!("{title} refuses an answer for other reasons than `{word}`"));
+                    continue;
+                }
+            };
+            self.look(moment, |line, world| line.carried(now, (&answer, carried), world));
+        }
     }
 
     fn read(&self, record: &Outgoing) -> Option<Json> {
@@ -342,30 +370,4 @@ fn code(record: &Outgoing) -> String {
     let named = record.headers.iter().find(|(name, _)| name.ends_with("code"));
     let value = named.and_then(|(_, value)| value.as_deref()).unwrap_or_default();
     String::from_utf8_lossy(value).into_owned()
-}
-
-fn told(at: Timestamp, parcel: &Parcel) -> Vec<Told> {
-    let batch = parcel.open();
-    let (head, template) = (batch.head, &batch.head.template);
-    let one = |member: &crate::event::Member<'_>| {
-        let letter = batch.letters.get(member.letter as usize)?;
-        let link = template.data.iter().find(|(name, _)| name == "link");
-        Some(Told {
-            at,
-            who: Who { tenant: head.tenant.clone(), user_id: member.user_id.to_owned() },
-            rule: template.rule.clone(),
-            occasion: letter.occasion,
-            title: fill(&template.title, &letter.inserts),
-            summary: fill(&template.summary, &letter.inserts),
-            locale: template.locale.clone(),
-            priority: template.priority,
-            answers: template.answers.clone(),
-            link: link.map(|(_, link)| fill(link, &letter.inserts)),
-            app: template.target.clone(),
-            notice: letter.notice,
-            subject: letter.subject.to_owned(),
-            conversation: letter.conversation,
-        })
-    };
-    batch.members.iter().filter_map(one).collect()
 }

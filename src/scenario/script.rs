@@ -72,6 +72,8 @@ pub enum Act {
     Rules(Arc<Topology>),
     /// The push service is another from now on.
     Service(Service),
+    /// The source systems are others from now on.
+    Office(Office),
 }
 
 /// An answer.
@@ -106,6 +108,16 @@ pub enum Service {
     Blocks,
     /// It does not say whether it took it.
     Unclear,
+}
+
+/// How the source systems are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Office {
+    /// They carry out what was answered.
+    #[default]
+    Takes,
+    /// They have no room for it: one of the words of [`crate::event::write_back::REFUSALS`].
+    Refuses(&'static str),
 }
 
 /// A person of a tenant.

@@ -1,6 +1,7 @@
 //! Step: one step of a scenario: when, what happens, and what is expected of it.
 
 use crate::event::mute::{Matcher, Silence};
+use crate::event::write_back::REFUSALS;
 use crate::event::{Span, Timestamp};
 use crate::topology::reading::{Fields, Reading};
 use crate::topology::tree::{Branch, Node};
@@ -11,7 +12,7 @@ use super::moment::{Clock, WANTED};
 use super::payload;
 use super::read::{Cast, members};
 use super::reload;
-use super::script::{Act, Reply, Service, Step, Who};
+use super::script::{Act, Office, Reply, Service, Step, Who};
 
 /// How far the steps before have come.
 pub(super) struct Course<'c> {
@@ -59,6 +60,9 @@ pub(super) fn step(
             let now = at + Span::from_millis(every.millis().saturating_mul(round));
             acts.push((now, Act::Event(sent.0, sent.1.clone())));
         }
+    }
+    if let Some(node) = fields.get("source_system") {
+        acts.extend(office(cx, node).map(|office| (at, Act::Office(office))));
     }
     acts.extend(answer(cx, &mut fields, cast).map(|reply| (at, Act::Answer(reply))));
     if let Some(node) = fields.get("directory") {
@@ -200,4 +204,14 @@ fn service(cx: &mut Reading<'_>, node: &Node, cast: &Cast<'_>) -> Option<Service
         cx.fault(node.at, "unknown-word", (fact, hint));
     }
     found
+}
+
+/// `takes`, or `{ refuses: needs_signature }`.
+fn office(cx: &mut Reading<'_>, node: &Node) -> Option<Office> {
+    let Branch::Map(_) = node.value else { return cx.word(node, &[("takes", Office::Takes)]) };
+    let mut fields = cx.fields(node, "`source_system`")?;
+    let words = REFUSALS.map(|word| (word, Office::Refuses(word)));
+    let office = fields.need("refuses", cx).and_then(|node| cx.word(node, &words));
+    fields.done(cx);
+    office
 }

@@ -1,7 +1,13 @@
 //! Decision: which rules let people decide about the same thing, so that one decision ends it in all of them.
 
+use std::ops::Range;
+
+use crate::event::notice::Verb;
+use crate::event::{Audience, Occasion, Relation};
+
 use super::fault::Spot;
 use super::plan::RulePlan;
+use super::schedule::To;
 use super::{Rule, Topology};
 
 // === impl Topology ===
@@ -28,6 +34,38 @@ impl Rule {
         self.plan.refused.is_some().then_some(at)
     }
 
+    /// What somebody may answer who was told on this occasion, before a change's own options narrow it: of a step its
+    /// own answers, for it may be for people who can only look on; else those of everything that is no step.
+    #[must_use]
+    pub fn offered_on(&self, occasion: Occasion) -> Vec<Verb> {
+        let (before, steps) = self.sayings.split_at(self.steps().start);
+        let said = match occasion {
+            Occasion::Step(number) => {
+                let at = usize::from(number).saturating_sub(1);
+                steps.get(at..=at).unwrap_or_default()
+            }
+            _ => before,
+        };
+        let offers = |verb: &Verb| said.iter().any(|saying| saying.answers.contains(verb));
+        Verb::ALL.into_iter().filter(offers).collect()
+    }
+
+    /// Whether who is told on this occasion only looks on: it is assigned to others.
+    #[must_use]
+    pub fn looks_on(&self, occasion: Occasion) -> bool {
+        let Occasion::Step(number) = occasion else { return false };
+        let at = self.steps().start + usize::from(number).saturating_sub(1);
+        let to = self.sayings.get(at).map(|saying| &saying.to);
+        matches!(to, Some(To::Other(to)) if !are_assignees(to))
+    }
+
+    /// Where its steps stand among what it says.
+    fn steps(&self) -> Range<usize> {
+        let behind = usize::from(self.plan.refused.is_some()) + usize::from(self.plan.closed.is_some());
+        let end = self.sayings.len().saturating_sub(behind);
+        end.saturating_sub(self.plan.escalate.len())..end
+    }
+
     /// Whether it asks for a yes or a no.
     #[must_use]
     pub fn asks_decision(&self) -> bool {
@@ -44,6 +82,16 @@ impl RulePlan {
         let window = self.window.as_ref().filter(|window| !window.is_personal()).map(|window| &window.by);
         let by = self.subject.as_ref().map(|subject| &subject.by).or(window);
         by.map(Vec::as_slice).filter(|by| !by.is_empty())
+    }
+}
+
+/// Whether certainly nobody but those it is assigned to is in it.
+pub(super) fn are_assignees(audience: &Audience) -> bool {
+    match audience {
+        Audience::Related(relation) => *relation == Relation::Assignees,
+        Audience::All(parts) => parts.iter().any(are_assignees),
+        Audience::Any(parts) => !parts.is_empty() && parts.iter().all(are_assignees),
+        _ => false,
     }
 }
 

@@ -41,6 +41,7 @@ pub(super) fn rules(
         note.closes_itself(&own);
         note.out_of_time();
         note.nobody_left(rule);
+        note.not_theirs(rule, &own);
         let others = rules.iter().enumerate().filter(|(other, _)| *other != place);
         note.never_heard((place, rule), others);
         note.decides_apart(rule, &rules[..place]);

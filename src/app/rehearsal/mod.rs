@@ -23,16 +23,18 @@ use crate::event::mute::{Matcher, Mute, Silence};
 use crate::event::{Members, Outgoing, Person, Source, Span, Timestamp, Topic};
 use crate::flow::TenantDefaults;
 use crate::push::KeyRing;
-use crate::scenario::{Act, Finding, Ground, Played, Scenario, Service, compare, load_apart};
+use crate::scenario::{Act, Finding, Ground, Played, Scenario, compare, load_apart};
 use crate::serve;
-use crate::stand_in::{Faults, Given, Options, StandIn};
+use crate::stand_in::{Given, Options, StandIn};
 use crate::topology::Topology;
 
 mod player;
 mod record;
+mod roles;
 
 use player::{Cue, Player};
 use record::Record;
+use roles::{faults, troubles};
 
 /// Scenarios being played.
 pub struct Rehearsal {
@@ -212,6 +214,13 @@ impl Rehearsal {
                         Err(why) => self.players[place].open.stuck.push(why.to_owned()),
                     }
                 }
+                Act::Office(office) => {
+                    self.stand_ins[0].enter(&self.players[place].scenario.tenant);
+                    match troubles(office) {
+                        Ok(troubles) => self.stand_ins[0].trouble(troubles),
+                        Err(why) => self.players[place].open.stuck.push(why.to_owned()),
+                    }
+                }
             }
         }
         Ok(acted)
@@ -372,19 +381,4 @@ fn of_members(members: &Members) -> Outgoing {
 fn outgoing(topic: Topic, key: Option<String>, value: impl Into<Bytes>) -> Outgoing {
     let (key, value) = (key.map(Into::into), Some(value.into()));
     Outgoing { topic, partition: None, key, value, headers: Vec::new() }
-}
-
-/// How a stand-in plays a push service as it is in a scenario.
-fn faults(service: &Service) -> Result<Faults, &'static str> {
-    Ok(match service {
-        Service::Takes => Faults::default(),
-        Service::Unavailable => Faults { unavailable: 1.0, ..Faults::default() },
-        Service::Refuses(code, Some(person)) => {
-            let poison = vec![format!("user:{person}")];
-            Faults { poison, poison_code: Some(code.clone()), ..Faults::default() }
-        }
-        Service::Refuses(_, None) | Service::Blocks | Service::Unclear => {
-            return Err("the stand-in cannot be such a push service");
-        }
-    })
 }

@@ -20,6 +20,8 @@ pub(super) struct Flows {
     keys: BTreeSet<String>,
     /// By flow and action, the key of the decision.
     decided: BTreeMap<(String, String), String>,
+    /// Somebody else has just decided.
+    pub(super) is_late: bool,
 }
 
 #[derive(Deserialize)]
@@ -58,7 +60,7 @@ pub(super) async fn respond(
         let action = response.action_ref.or(response.execution_id).unwrap_or_default();
         if matches!(response.state.as_str(), "approved" | "rejected") {
             let at = (flow.clone(), action.clone());
-            if flows.decided.contains_key(&at) {
+            if std::mem::take(&mut flows.is_late) || flows.decided.contains_key(&at) {
                 return StatusCode::CONFLICT.into_response();
             }
             flows.decided.insert(at, key.clone());

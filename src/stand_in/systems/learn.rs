@@ -31,10 +31,13 @@ pub(in crate::stand_in) fn learn(systems: &mut Systems, event: &Value) {
                 systems.items.insert(id, item);
             }
         }
-        Some("devadmin.workitem.raised") => {
+        Some("devadmin.workitem.raised" | "devadmin.workitem.updated") => {
             if let Ok(mut item) = serde_json::from_value::<WorkItem>(data["work_item"].clone()) {
                 item.title = text(&event["entity"]["name"]);
-                if !systems.items.contains_key(&item.id) {
+                if let Some(known) = systems.items.get_mut(&item.id) {
+                    // What it has taken in stays.
+                    (known.state, known.etag) = (item.state, item.etag);
+                } else {
                     systems.came(item.id.clone());
                     systems.items.insert(item.id.clone(), item);
                 }

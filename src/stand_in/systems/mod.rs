@@ -65,6 +65,8 @@ pub struct Troubles {
     pub down: bool,
     /// What becomes of the next writes, one after the other; only then the shares count.
     pub next: VecDeque<Trouble>,
+    /// What becomes of every write after these; then the shares do not count.
+    pub every: Option<Trouble>,
     /// The share of writes that fail with 500, and nothing was done.
     pub server_error: f64,
     /// The share of writes refused with 409, and nothing was done.
@@ -89,13 +91,19 @@ pub enum Trouble {
     ErrorThoughDone,
     /// 409, and nothing was done.
     Conflict,
+    /// 404: there is no such thing any more.
+    Gone,
+    /// 403: it is not theirs who answered.
+    NotTheirs,
+    /// 400, as of a task that is to be signed.
+    Unsigned,
     /// It is carried out, and the connection is cut before the answer.
     DropAnswer,
     /// It is carried out, and the answer takes very long.
     Hang,
     /// 401, and nothing was done: nobody is signed in to Content Server any more.
     Expired,
-    /// Somebody else decides every open task first; then it is served.
+    /// Somebody else decides every open task, or what a flow asks, first; then it is served.
     SomebodyElse,
 }
 
@@ -271,6 +279,9 @@ async fn write(stage: &Stage, cut: &Cut, answer: impl FnOnce(&mut Systems) -> Re
     match trouble {
         Trouble::ServerError => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         Trouble::Conflict => return StatusCode::CONFLICT.into_response(),
+        Trouble::Gone => return StatusCode::NOT_FOUND.into_response(),
+        Trouble::NotTheirs => return StatusCode::FORBIDDEN.into_response(),
+        Trouble::Unsigned => return workflows::unsigned(),
         Trouble::Expired => {
             lock(&stage.systems).workflows.sign_out();
             return StatusCode::UNAUTHORIZED.into_response();
@@ -357,6 +368,9 @@ impl Systems {
             return trouble;
         }
         let troubles = &self.troubles;
+        if let Some(trouble) = troubles.every {
+            return trouble;
+        }
         let shares = [
             (troubles.server_error, Trouble::ServerError),
             (troubles.conflict, Trouble::Conflict),

@@ -251,6 +251,11 @@ pub(super) async fn status(
     .await
 }
 
+pub(super) fn unsigned() -> Response {
+    let detail = json!({ "error": "Invalid credentials", "errorDetail": "662306821" });
+    (StatusCode::BAD_REQUEST, Json(detail)).into_response()
+}
+
 fn problem(status: StatusCode, words: &str) -> Response {
     (status, Json(json!({ "error": words }))).into_response()
 }
@@ -271,8 +276,7 @@ impl Systems {
             _ => return problem(StatusCode::BAD_REQUEST, "Invalid action"),
         };
         if task.is_signed {
-            let detail = json!({ "error": "Invalid credentials", "errorDetail": "662306821" });
-            return (StatusCode::BAD_REQUEST, Json(detail)).into_response();
+            return unsigned();
         }
         if task.is_group && task.accepted_by.as_ref() != Some(&person) {
             return problem(StatusCode::BAD_REQUEST, "The task is not accepted");
@@ -289,6 +293,7 @@ impl Systems {
 
     /// Somebody else is quicker: the task is decided before the next write.
     pub(super) fn be_quicker(&mut self) {
+        self.flows.is_late = true;
         let open: Vec<Place> = {
             let tasks = self.workflows.tasks.iter().filter(|(_, task)| !task.is_done);
             tasks.map(|(place, _)| place.clone()).collect()

@@ -1,15 +1,48 @@
-//! Whom: audiences that nobody can ever be in, whatever the directory holds.
+//! Whom: audiences that nobody can ever be in, whatever the directory holds, and those asked for what is not theirs
+//! to give.
 
+use super::super::decision::are_assignees;
 use super::super::fault::Spot;
 use super::super::plan::RulePlan;
-use super::super::rule::Rule;
+use super::super::rule::{KindRule, Rule};
 use super::super::schedule::To;
 use super::Noting;
-use crate::event::Audience;
+use crate::event::notice::Verb;
+use crate::event::{Audience, Shape, Source};
 
 // === impl Noting ===
 
 impl Noting<'_> {
+    /// People beside the assignees of a workflow task who are later asked to send it on: Content Server takes that
+    /// from an assignee alone.
+    pub(super) fn not_theirs(&mut self, rule: &Rule, forms: &[(&KindRule, &Shape)]) {
+        let is_task = |shape: &Shape| shape.field("process_id").is_some() && shape.field("task_id").is_some();
+        if !matches!(rule.source, Source::Xecm | Source::Bws)
+            || !forms.iter().any(|(_, shape)| is_task(shape))
+        {
+            return;
+        }
+        let later: Vec<&Spot<String>> = self.plan.others().collect();
+        let others = rule.sayings.iter().filter(|saying| matches!(saying.to, To::Other(_)));
+        for (text, saying) in later.into_iter().zip(others) {
+            let To::Other(to) = &saying.to else { continue };
+            let theirs = [Verb::Acknowledge, Verb::FollowUp];
+            if let Some(verb) = saying.answers.iter().find(|verb| !theirs.contains(verb))
+                && !are_assignees(to)
+            {
+                let fact = format!(
+                    "these are asked for `{}`, and Content Server takes that from the assignees alone",
+                    verb.as_str()
+                );
+                self.fault(
+                    text.at,
+                    "not-theirs",
+                    (fact, "add `answers: [acknowledge]` here, or write `to: assignees`"),
+                );
+            }
+        }
+    }
+
     /// Whom the rule speaks to and never speaks to at once.
     pub(super) fn nobody_left(&mut self, rule: &Rule) {
         let fallback = self.plan.fallback.iter().zip(&rule.fallback);
@@ -91,6 +124,13 @@ mod tests {
         );
         assert!(!part("owner || role:qa", "owner") && !part("owner", "owner && role:qa"));
         assert!(!part("supervisor(owner)", "owner"), "somebody else");
+    }
+
+    #[test]
+    fn assignees_are_no_others_than_those_it_is_assigned_to() {
+        let theirs = |audience: &str| are_assignees(&said(audience));
+        assert!(theirs("assignees") && theirs("assignees && role:qa"));
+        assert!(!theirs("supervisor(assignees)") && !theirs("assignees || owner") && !theirs("!owner"));
     }
 
     #[test]
