@@ -277,39 +277,6 @@ proptest! {
     }
 
     #[test]
-    fn what_is_late_or_read_in_a_burst_is_told_with_what_happened_about_when_it_did(changes in late_changes()) {
-        let played = |patch: &dyn Fn(i64) -> serde_json::Value| {
-            TOWN.with(|town| play(town, "devadmin.business.event", &changes, patch))
-        };
-        let digests: Vec<Telling> = minutes(&changes).into_iter().map(|(at, open)| (at, open.count.to_string())).collect();
-        prop_assert_eq!(&played(&business("order")), &digests);
-        prop_assert_eq!(&played(&own("digest")), &digests);
-        let led = minutes(&changes).into_iter().flat_map(|(at, open)| {
-            let rest = (open.count > 1).then(|| (at, (open.count - 1).to_string()));
-            [(open.since, "1".to_owned())].into_iter().chain(rest)
-        });
-        // What leaves in one moment leaves in any order.
-        let sorted = |mut told: Vec<Telling>| {
-            told.sort_unstable();
-            told
-        };
-        let led = sorted(led.collect());
-        prop_assert_eq!(&sorted(played(&business("shipment"))), &led);
-        prop_assert_eq!(&sorted(played(&own("lead"))), &led);
-        let states = |told: Vec<(i64, Open)>| -> Vec<Telling> {
-            told.into_iter().map(|(at, open)| (at, format!("s{}", open.last))).collect()
-        };
-        let sessions = states(sessions(&changes));
-        prop_assert_eq!(&played(&business("invoice")), &sessions);
-        prop_assert_eq!(&played(&own("session")), &sessions);
-        let mut latest = states(minutes(&changes));
-        prop_assert_eq!(&played(&own("latest")), &latest);
-        // A subject's window knows what it said last, and does not say it again.
-        latest.dedup_by(|one, before| one.1 == before.1);
-        prop_assert_eq!(played(&business("other")), latest);
-    }
-
-    #[test]
     fn a_session_tells_the_last_state_when_it_pauses_or_is_at_its_longest(changes in changes(0..9)) {
         let mut model = Vec::new();
         let mut open: Option<(i64, i64, i64)> = None;
@@ -387,6 +354,44 @@ proptest! {
         }
         let depth = |depth: i64| json!({ "data": { "queue": "q", "depth": depth, "threshold": 10 } });
         prop_assert_eq!(told("devadmin.queue.backlog", &changes, depth), model);
+    }
+}
+
+proptest! {
+    // Each case plays eight streams.
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_late_or_read_in_a_burst_is_told_with_what_happened_about_when_it_did(changes in late_changes()) {
+        let played = |patch: &dyn Fn(i64) -> serde_json::Value| {
+            TOWN.with(|town| play(town, "devadmin.business.event", &changes, patch))
+        };
+        let digests: Vec<Telling> = minutes(&changes).into_iter().map(|(at, open)| (at, open.count.to_string())).collect();
+        prop_assert_eq!(&played(&business("order")), &digests);
+        prop_assert_eq!(&played(&own("digest")), &digests);
+        let led = minutes(&changes).into_iter().flat_map(|(at, open)| {
+            let rest = (open.count > 1).then(|| (at, (open.count - 1).to_string()));
+            [(open.since, "1".to_owned())].into_iter().chain(rest)
+        });
+        // What leaves in one moment leaves in any order.
+        let sorted = |mut told: Vec<Telling>| {
+            told.sort_unstable();
+            told
+        };
+        let led = sorted(led.collect());
+        prop_assert_eq!(&sorted(played(&business("shipment"))), &led);
+        prop_assert_eq!(&sorted(played(&own("lead"))), &led);
+        let states = |told: Vec<(i64, Open)>| -> Vec<Telling> {
+            told.into_iter().map(|(at, open)| (at, format!("s{}", open.last))).collect()
+        };
+        let sessions = states(sessions(&changes));
+        prop_assert_eq!(&played(&business("invoice")), &sessions);
+        prop_assert_eq!(&played(&own("session")), &sessions);
+        let mut latest = states(minutes(&changes));
+        prop_assert_eq!(&played(&own("latest")), &latest);
+        // A subject's window knows what it said last, and does not say it again.
+        latest.dedup_by(|one, before| one.1 == before.1);
+        prop_assert_eq!(played(&business("other")), latest);
     }
 }
 

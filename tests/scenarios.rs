@@ -156,8 +156,9 @@ fn every_fault_of_a_scenario_is_told_at_once_where_it_stands() {
     4:10 a text stands where a map of tenants should; write a map of tenants
     7:5 unknown field `stepps` in a scenario; write `steps`
     8:12 `soon` is no time; write a time such as `2026-01-05 16:00`, `16:00` or `2026-01-05T15:00:00Z`
-    9:24 `workspace` is no scope; write it as `workspace/20814`
+    9:24 `workspace` is no scope; write it as `workspace/20814`; there are workspace, process, app, record
     9:44 `mara.webber` is nobody in the directory of tenant `acme`; write `mara.weber`
+    9:69 `folder/7` is no scope; write it as `workspace/20814`; there are workspace, process, app, record
     10:17 unknown field `activ`, expected one of `tenant`, `user_id`, `active`, `display_name`, `roles`, `location`, `business_unit`, `manager`, `deputies`, `absent`, `absent_from`, `absent_until`, `locale`, `zone`, `party`, `channels`, `device_zone`, `quiet_from`, `quiet_to`, `muted`, `known_as`; write them as a line of people.jsonl has them
     12:16 `xecm.document.availabel` is no kind; write `xecm.document.available`
     14:17 an event like this has no field `dok_kind`; write `doc_kind`

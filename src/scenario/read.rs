@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::directory::spelling::SCOPES;
 use crate::directory::{LoadError, person_of, read_people};
 use crate::event::{Members, Person, Timestamp};
 use crate::topology::fault::{Faults, Sheet, Spot, nearest};
@@ -288,9 +289,10 @@ pub(super) fn members(cx: &mut Reading<'_>, node: &Node, cast: &Cast<'_>) -> Opt
     let people = fields.need("people", cx).map(|node| people(cx, node, cast)).unwrap_or_default();
     fields.done(cx);
     let scope = scope?;
-    let Some((scope_type, scope_id)) = scope.value.split_once('/') else {
-        let told = (format!("`{}` is no scope", scope.value), "write it as `workspace/20814`");
-        cx.fault(scope.at, "bad-scope", told);
+    let parts = scope.value.split_once('/').filter(|(scope_type, _)| SCOPES.contains(scope_type));
+    let Some((scope_type, scope_id)) = parts else {
+        let hint = format!("write it as `workspace/20814`; there are {}", SCOPES.join(", "));
+        cx.fault(scope.at, "bad-scope", (format!("`{}` is no scope", scope.value), hint));
         return None;
     };
     Some(Members {
