@@ -12,9 +12,11 @@ use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
+
+use crate::clock::Tick;
 
 /// How long leaving the group may take before it is left to itself.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
@@ -38,6 +40,8 @@ pub(super) enum Turn {
 pub(super) struct Turns {
     turns: Mutex<VecDeque<Turn>>,
     closing: AtomicBool,
+    /// When a connection broke last.
+    broke: Mutex<Option<Tick>>,
 }
 
 // === impl Turns ===
@@ -53,6 +57,12 @@ impl Turns {
         !self.turns.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
+    /// Whether a connection broke lately.
+    pub(super) fn broke_within(&self, span: Duration) -> bool {
+        let broke = *self.broke.lock().unwrap_or_else(PoisonError::into_inner);
+        broke.is_some_and(|at| at.elapsed() < span)
+    }
+
     /// From now on nobody asks for steps: partitions are given up at once.
     fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
@@ -65,6 +75,11 @@ impl Turns {
 
 impl ClientContext for Turns {
     fn error(&self, error: KafkaError, reason: &str) {
+        if let Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown) =
+            error.rdkafka_error_code()
+        {
+            *self.broke.lock().unwrap_or_else(PoisonError::into_inner) = Some(Tick::now());
+        }
         tracing::warn!(%error, reason, "Kafka consumer");
     }
 }

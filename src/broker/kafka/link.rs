@@ -19,6 +19,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// On its way, a heartbeat's answer takes this long at most, or nearly.
 const A_MOMENT: Duration = Duration::from_millis(500);
 
+/// How long after a connection broke a name that was taken says nothing: the next coordinator of a group knows a
+/// member's name by the try to join whose answer was lost, and takes the second try for somebody else.
+const IN_DOUBT_FOR: Duration = Duration::from_secs(30);
+
 /// One link. The reader is dropped first: the group goes on while the producer winds up.
 pub(super) struct KafkaLink {
     reader: Reader,
@@ -69,10 +73,14 @@ impl KafkaLink {
         }
     }
 
+    fn is_in_doubt(&self) -> bool {
+        self.reader.consumer().context().broke_within(IN_DOUBT_FOR)
+    }
+
     /// Whether the other who fenced us, or took our place, has our name: the group says so with a heartbeat.
     fn judged(&self, error: BrokerError, within: Duration) -> BrokerError {
         match &self.instance {
-            Some(instance) if self.is_replaced(within) => {
+            Some(instance) if self.is_replaced(within) && !self.is_in_doubt() => {
                 BrokerError::Replaced { instance: instance.clone() }
             }
             _ => error,
