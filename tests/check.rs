@@ -94,7 +94,7 @@ fn a_folder_without_rules_is_a_fault() {
     let (text, code) = check("tests/fixtures/check/nowhere", Output::Text);
     assert_eq!(code, 78);
     insta::assert_snapshot!(text, @r"
-    error[no-rules]: no rules here: no `*.yaml`
+    error[no-rules]: there is no such folder
      --> tests/fixtures/check/nowhere:1:1
       |
     1 |

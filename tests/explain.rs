@@ -129,6 +129,9 @@ fn one_term_short_is_said_by_the_term_that_is_lacking() {
     let of_ida = explained(&file, &["--person", "ida"])["events"][0]["rules"].clone();
     let of_ida = of_ida.as_array().unwrap().iter().find(|rule| rule["id"] == "ec-4-safety").unwrap().clone();
     assert_eq!(of_ida["person"]["word"], "lacks", "{of_ida}");
+    let of_zed = explained(&file, &["--person", "zed"])["events"][0]["rules"].clone();
+    let of_zed = of_zed.as_array().unwrap().iter().find(|rule| rule["id"] == "ec-4-safety").unwrap().clone();
+    assert_eq!(of_zed["person"]["why"], "the directory of acme has no such person", "{of_zed}");
 }
 
 #[test]

@@ -197,8 +197,6 @@ fn coverage_names_what_no_scenario_reached_and_can_be_asked_for() {
     let missed = text.split("not reached:\n").nth(1).unwrap();
     let branch = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(missed.lines().any(|line| branch(line) == "ec-3-sla step at event.due_at + 4h"), "{text}");
-    let safety = "topology --filter EC-4 --min-coverage 100";
-    assert_eq!(ask(safety).1, 0, "a part of the scenarios says nothing about coverage");
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("one.yaml"), ONE).unwrap();
     let one = format!("topology --scenarios {}", folder.path().display());

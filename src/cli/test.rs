@@ -78,7 +78,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
     /// Fail when fewer of the rules' branches are reached, in percent.
-    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    #[arg(long, value_name = "PERCENT", conflicts_with = "filter", value_parser = clap::value_parser!(u8).range(0..=100))]
     pub min_coverage: Option<u8>,
     /// Run again whenever a file of the folders changes, until interrupted.
     #[arg(long)]

@@ -33,13 +33,28 @@ pub enum Tone {
     Done,
 }
 
+/// A control, or a mark that changes the direction of what follows.
+fn is_unprintable(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
 // === impl Line ===
 
 impl Line {
-    /// A line alone.
+    /// A line alone. What an event says may not move the reader's cursor or turn the line around.
     #[must_use]
     pub fn of(text: impl Into<String>) -> Self {
-        Self { text: text.into(), ..Self::default() }
+        let text = text.into();
+        let text = if text.contains(is_unprintable) {
+            let shown = |c: char| match is_unprintable(c) {
+                true => c.escape_unicode().to_string(),
+                false => c.to_string(),
+            };
+            text.chars().map(shown).collect()
+        } else {
+            text
+        };
+        Self { text, ..Self::default() }
     }
 
     /// With these under it.
@@ -224,5 +239,16 @@ impl Fate {
             Line::of(format!("{id}: {why}{when}{row}"))
         };
         self.people.iter().map(one).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_event_says_moves_no_cursor() {
+        let text = Line::of("of \u{1b}[31mred\u{7} \u{202e}dlrow Grüße").text;
+        assert_eq!(text, "of \\u{1b}[31mred\\u{7} \\u{202e}dlrow Grüße");
     }
 }

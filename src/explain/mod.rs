@@ -238,6 +238,9 @@ pub fn script(question: &Question, rest: Span) -> Scenario {
     }
 }
 
+/// The word for a person whom the directory does not have.
+pub const NOBODY: &str = "nobody";
+
 /// One person, and the directory they are looked up in.
 struct About<'q> {
     person: &'q str,
@@ -258,12 +261,17 @@ impl<'q> About<'q> {
 
     /// Where the person stands to those a rule speaks to first.
     fn stands(&self, rule: &Rule, change: &Change<'_>) -> Option<Fate> {
+        let people = vec![self.person.to_owned()];
+        if self.people.get(change.tenant(), self.person).is_none() {
+            let why = format!("the directory of {} has no such person", change.tenant());
+            return Some(Fate { word: NOBODY.to_owned(), why, count: 1, people, at: None });
+        }
         let audience = bind_rule(&rule.audience, rule.fallback.as_ref(), rule.never.as_ref(), change);
         let asked = self.people.asked_of(change.tenant(), &audience, &[self.person], 1);
         let standing = asked.groups.first()?;
         let why = standing.because(Some(self.person));
         let word = standing.how.as_str().to_owned();
-        Some(Fate { word, why, count: 1, people: vec![self.person.to_owned()], at: None })
+        Some(Fate { word, why, count: 1, people, at: None })
     }
 }
 

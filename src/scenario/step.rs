@@ -23,6 +23,9 @@ pub(super) struct Course<'c> {
     pub(super) clock: &'c Clock,
 }
 
+/// The most often that something happens in one step: seconds of playing.
+const MOST_TIMES: u32 = 100_000;
+
 /// Reads a step.
 pub(super) fn step(
     cx: &mut Reading<'_>,
@@ -32,7 +35,7 @@ pub(super) fn step(
 ) -> Option<Step> {
     let mut fields = cx.fields(node, "a step")?;
     let at = time(cx, &mut fields, course);
-    let times = fields.get("times").and_then(|node| cx.count(node)).unwrap_or(1);
+    let times = fields.get("times").and_then(|node| times(cx, node)).unwrap_or(1);
     let every = fields.get("every").and_then(|node| cx.span(node)).unwrap_or_default();
     let last = at + Span::from_millis(every.millis().saturating_mul(i64::from(times) - 1));
     let until = fields.get("until").and_then(|node| until(cx, node, (course.clock, last)));
@@ -83,6 +86,17 @@ pub(super) fn step(
     fields.done(cx);
     course.now = end;
     Some(Step { line: expect::line(cx, node), at, end, acts, expected })
+}
+
+/// How often something happens. Each time is played.
+fn times(cx: &mut Reading<'_>, node: &Node) -> Option<u32> {
+    let times = cx.count(node)?;
+    if times > MOST_TIMES {
+        let fact = format!("{times} times are more than a scenario plays");
+        cx.fault(node.at, "bad-value", (fact, format!("write {MOST_TIMES} at most")));
+        return None;
+    }
+    Some(times)
 }
 
 /// When the step is: at a time, or so long after the step before.

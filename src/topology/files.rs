@@ -3,6 +3,7 @@
 //! Their canonical bytes, and with them the hash, are the same wherever the folder lies. What they mean is
 //! for [`Files::compile`] to say.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -43,6 +44,16 @@ const MOST_BYTES: usize = 64 * 1024 * 1024;
 /// Name and text of files, as they are packed.
 type Written<'w> = Vec<(&'w str, &'w str)>;
 
+/// Why a folder has no rules.
+fn why_none(folder: &Path) -> String {
+    match std::fs::read_dir(folder) {
+        Ok(_) => "no rules here: no `*.yaml`".to_owned(),
+        Err(error) if error.kind() == ErrorKind::NotFound => "there is no such folder".to_owned(),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => "this is a file and no folder".to_owned(),
+        Err(error) => format!("the folder cannot be read: {error}"),
+    }
+}
+
 // === impl Files ===
 
 impl Files {
@@ -53,10 +64,10 @@ impl Files {
         let rules = sheets(folder, &mut faults);
         let texts = sheets(&folder.join("messages"), &mut faults);
         let mappings = sheets(&folder.join("mappings"), &mut faults);
-        if rules.is_empty() {
+        if rules.is_empty() && faults.is_empty() {
             let sheet = Arc::new(Sheet { path: folder.display().to_string(), text: String::new() });
             let hint = "name a folder with files such as topology/xecm.yaml";
-            faults.add(&sheet, Place::default(), "no-rules", ("no rules here: no `*.yaml`", hint));
+            faults.add(&sheet, Place::default(), "no-rules", (why_none(folder), hint));
         }
         Self { rules, texts, mappings, faults }
     }

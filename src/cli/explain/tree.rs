@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use crate::directory::zones;
 use crate::event::Person;
-use crate::explain::{Considered, Explained, Explanation, Fate, Line, Recalled, Telling, Waiting};
+use crate::explain::{Considered, Explained, Explanation, Fate, Line, NOBODY, Recalled, Telling, Waiting};
 
 /// What is known of people, by tenant and id.
 type Rows<'p> = BTreeMap<(&'p str, &'p str), &'p Person>;
@@ -143,7 +143,11 @@ fn rule(rule: &Considered, of: (&str, &Rows<'_>)) -> Line {
     let audience = audience.map(|audience| Line::of(format!("audience {audience}")));
     let text = rule.text.as_ref().map(|text| Line::of(format!("says {text}")));
     let person = rule.person.as_ref().filter(|_| rule.matches).map(|fate| {
-        let word = if fate.word == "named" { "is named by" } else { "is not named:" };
+        let word = match fate.word.as_str() {
+            "named" => "is named by",
+            NOBODY => "is nobody:",
+            _ => "is not named:",
+        };
         Line::of(format!("{} {word} {}", fate.people.join(", "), fate.why))
     });
     let tellings = rule.tellings.iter().map(|telling| self::telling(telling, of));
