@@ -40,8 +40,16 @@ pub(super) enum Turn {
 pub(super) struct Turns {
     turns: Mutex<VecDeque<Turn>>,
     closing: AtomicBool,
-    /// When a connection broke last.
-    broke: Mutex<Option<Tick>>,
+}
+
+/// When a consumer of this process was cut off from a broker last. Links come and go, and a group's coordinator moves on
+/// with no word to some of them.
+static BROKE: Mutex<Option<Tick>> = Mutex::new(None);
+
+/// Whether a connection broke lately.
+pub(super) fn broke_within(span: Duration) -> bool {
+    let broke = *BROKE.lock().unwrap_or_else(PoisonError::into_inner);
+    broke.is_some_and(|at| at.elapsed() < span)
 }
 
 // === impl Turns ===
@@ -55,12 +63,6 @@ impl Turns {
     /// Whether there is one.
     pub(super) fn has_next(&self) -> bool {
         !self.turns.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
-    /// Whether a connection broke lately.
-    pub(super) fn broke_within(&self, span: Duration) -> bool {
-        let broke = *self.broke.lock().unwrap_or_else(PoisonError::into_inner);
-        broke.is_some_and(|at| at.elapsed() < span)
     }
 
     /// From now on nobody asks for steps: partitions are given up at once.
@@ -78,7 +80,7 @@ impl ClientContext for Turns {
         if let Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown) =
             error.rdkafka_error_code()
         {
-            *self.broke.lock().unwrap_or_else(PoisonError::into_inner) = Some(Tick::now());
+            *BROKE.lock().unwrap_or_else(PoisonError::into_inner) = Some(Tick::now());
         }
         tracing::warn!(%error, reason, "Kafka consumer");
     }

@@ -7,6 +7,7 @@ use rdkafka::error::RDKafkaErrorCode;
 
 use super::super::terms::check_commit;
 use super::super::{Arrival, BrokerError, Effect, Input, Link, LinkSpec, Position};
+use super::context::broke_within;
 use super::publisher::Publisher;
 use super::reader::Reader;
 use super::settings::KafkaSettings;
@@ -21,7 +22,7 @@ const A_MOMENT: Duration = Duration::from_millis(500);
 
 /// How long after a connection broke a name that was taken says nothing: the next coordinator of a group knows a
 /// member's name by the try to join whose answer was lost, and takes the second try for somebody else.
-const IN_DOUBT_FOR: Duration = Duration::from_secs(30);
+const IN_DOUBT_FOR: Duration = Duration::from_secs(60);
 
 /// One link. The reader is dropped first: the group goes on while the producer winds up.
 pub(super) struct KafkaLink {
@@ -73,14 +74,10 @@ impl KafkaLink {
         }
     }
 
-    fn is_in_doubt(&self) -> bool {
-        self.reader.consumer().context().broke_within(IN_DOUBT_FOR)
-    }
-
     /// Whether the other who fenced us, or took our place, has our name: the group says so with a heartbeat.
     fn judged(&self, error: BrokerError, within: Duration) -> BrokerError {
         match &self.instance {
-            Some(instance) if self.is_replaced(within) && !self.is_in_doubt() => {
+            Some(instance) if self.is_replaced(within) && !broke_within(IN_DOUBT_FOR) => {
                 BrokerError::Replaced { instance: instance.clone() }
             }
             _ => error,
