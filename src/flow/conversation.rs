@@ -21,12 +21,8 @@ use crate::topology::message::ANSWER;
 pub use super::gathered::Gathered;
 use super::memory::BrokenMemory;
 
-/// The format of an entry; of a later one this version reads nothing.
-const VERSION: u8 = 3;
-/// An entry behind whose matter stands the conversation that a decision ended.
-const WITH_ENDED: u8 = 4;
-/// An entry behind whose matter stand what a decision ended, if any did, and the turns its conversations took.
-const WITH_TURNS: u8 = 5;
+/// The format this version writes; of another one it reads nothing.
+const VERSION: u8 = 4;
 /// The bytes of a due second, and of a checksum.
 const FOUR: usize = size_of::<u32>();
 
@@ -50,7 +46,7 @@ pub struct Matter<'a> {
     #[serde(borrow)]
     pub talks: Vec<Conversation<'a>>,
     /// What the decision ended, as it was: the source system may have no room for it.
-    #[serde(skip)]
+    #[serde(borrow)]
     pub ended: Option<Conversation<'a>>,
 }
 
@@ -86,10 +82,8 @@ pub struct Conversation<'a> {
     /// What waits to be told as one.
     pub gathered: Gathered,
     /// Its system wants a signature: it is decided there, and nothing about it can be answered here.
-    #[serde(skip)]
     pub needs_signature: bool,
     /// How often a decision that had ended it was taken back.
-    #[serde(skip)]
     pub reopened: u32,
 }
 
@@ -152,28 +146,10 @@ impl<'a> Matter<'a> {
     /// [`BrokenMemory`].
     pub fn read(entry: &'a [u8]) -> Result<Self, BrokenMemory> {
         let (_, rest) = opened(entry)?;
-        let (matter, behind) = take::<Self>(rest).map_err(|_| BrokenMemory::Damaged)?;
-        match (entry.first(), behind) {
-            (Some(&VERSION), []) => Ok(matter),
-            (Some(&WITH_ENDED), behind) => match take(behind) {
-                Ok((ended, [])) => Ok(Self { ended: Some(ended), ..matter }),
-                _ => Err(BrokenMemory::Damaged),
-            },
-            (Some(&WITH_TURNS), behind) => match take::<(Option<Conversation<'a>>, Vec<Turn>)>(behind) {
-                Ok(((ended, turns), [])) => Ok(Self { ended, ..matter }.with_turns(&turns)),
-                _ => Err(BrokenMemory::Damaged),
-            },
+        match take(rest) {
+            Ok((matter, [])) => Ok(matter),
             _ => Err(BrokenMemory::Damaged),
         }
-    }
-
-    fn with_turns(mut self, turns: &[Turn]) -> Self {
-        for talk in self.talks.iter_mut().chain(&mut self.ended) {
-            let turn = turns.iter().find(|(id, ..)| *id == talk.id);
-            (talk.needs_signature, talk.reopened) =
-                turn.map_or((false, 0), |(_, signature, reopened)| (*signature, *reopened));
-        }
-        self
     }
 
     /// When an entry is due; that it is whole is checked, and nothing unpacked.
@@ -188,21 +164,10 @@ impl<'a> Matter<'a> {
     #[must_use]
     pub fn write(&self, mut bytes: Vec<u8>) -> Vec<u8> {
         let start = bytes.len();
-        let turns = self.talks.iter().chain(&self.ended).map(Conversation::turn);
-        let turns: Vec<Turn> = turns.filter(|(_, signature, reopened)| *signature || *reopened > 0).collect();
-        bytes.push(match &self.ended {
-            _ if !turns.is_empty() => WITH_TURNS,
-            Some(_) => WITH_ENDED,
-            None => VERSION,
-        });
+        bytes.push(VERSION);
         bytes.extend_from_slice(&self.due().to_le_bytes());
         bytes.extend_from_slice(&[0; FOUR]);
         let mut bytes = append(self, bytes);
-        match &self.ended {
-            ended if !turns.is_empty() => bytes = append(&(ended, turns), bytes),
-            Some(ended) => bytes = append(ended, bytes),
-            None => {}
-        }
         let (head, rest) = bytes[start + 1..].split_at(2 * FOUR);
         let sum = sum(&head[..FOUR], rest).to_le_bytes();
         bytes[start + 1 + FOUR..start + 1 + 2 * FOUR].copy_from_slice(&sum);
@@ -241,13 +206,10 @@ impl<'a> Matter<'a> {
     }
 }
 
-/// Of a conversation whether it needs a signature, and how often it went on again.
-type Turn = (u128, bool, u32);
-
 /// When an entry is due, and the matter in it.
 fn opened(entry: &[u8]) -> Result<(Second, &[u8]), BrokenMemory> {
     let (version, rest) = entry.split_first().ok_or(BrokenMemory::Damaged)?;
-    if ![VERSION, WITH_ENDED, WITH_TURNS].contains(version) {
+    if *version != VERSION {
         return Err(BrokenMemory::Version(*version));
     }
     let (due, rest) = rest.split_first_chunk::<FOUR>().ok_or(BrokenMemory::Damaged)?;
@@ -299,10 +261,6 @@ impl<'a> Conversation<'a> {
             needs_signature: false,
             reopened: 0,
         }
-    }
-
-    fn turn(&self) -> Turn {
-        (self.id, self.needs_signature, self.reopened)
     }
 
     /// Keeps the change its texts are written from. Which rules want it is known from elsewhere.
@@ -417,13 +375,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_decision_ended_is_read_as_it_was_and_an_entry_without_it_is_as_it_always_was() {
+    fn what_a_decision_ended_is_read_as_it_was() {
         let bytes = matter();
         let mut decided = Matter::read(&bytes).unwrap();
         assert_eq!((bytes[0], &decided.ended), (VERSION, &None));
         decided.ended = decided.talks.pop();
         let bytes = decided.write(Vec::new());
-        assert_eq!((bytes[0], Matter::read(&bytes)), (WITH_ENDED, Ok(decided)));
+        assert_eq!((bytes[0], Matter::read(&bytes)), (VERSION, Ok(decided)));
         assert!((0..bytes.len()).all(|end| Matter::read(&bytes[..end]).is_err()));
     }
 
@@ -436,7 +394,7 @@ mod tests {
             signed.ended =
                 ended.then(|| Conversation { id: 9, needs_signature: false, ..signed.talks[0].clone() });
             let bytes = signed.write(Vec::new());
-            assert_eq!((bytes[0], Matter::read(&bytes)), (WITH_TURNS, Ok(signed.clone())));
+            assert_eq!((bytes[0], Matter::read(&bytes)), (VERSION, Ok(signed.clone())));
             assert!((0..bytes.len()).all(|end| Matter::read(&bytes[..end]).is_err()));
         }
     }
@@ -463,7 +421,7 @@ mod tests {
         }
         bytes.push(0);
         assert_eq!(Matter::read(&bytes), Err(BrokenMemory::Damaged), "something behind it");
-        bytes[0] = WITH_TURNS + 1;
-        assert_eq!(Matter::read(&bytes), Err(BrokenMemory::Version(WITH_TURNS + 1)));
+        bytes[0] = VERSION + 1;
+        assert_eq!(Matter::read(&bytes), Err(BrokenMemory::Version(VERSION + 1)));
     }
 }

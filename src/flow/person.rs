@@ -65,7 +65,7 @@ pub struct Waits {
 #[must_use]
 pub fn waits_for(key: &[u8], entry: Option<&[u8]>) -> Option<Waits> {
     let entry = entry.filter(|_| key.len() == size_of::<u128>())?;
-    let Waiting { tenant, user_id, items, .. } = Waiting::read(entry).ok()?;
+    let Waiting { tenant, user_id, items, .. } = waiting::read(entry).ok()?;
     let claims = items.iter().flat_map(|item| item.claims.iter().map(|claim| (NoticeId(*claim), item.due)));
     Some(Waits { tenant: tenant.into_owned(), user_id: user_id.into_owned(), notices: claims.collect() })
 }
@@ -79,7 +79,7 @@ pub(super) fn whose(key: &[u8], entry: &[u8]) -> Result<Option<(String, String, 
     if key.len() != size_of::<u128>() {
         return Ok(None);
     }
-    let Waiting { tenant, user_id, items, .. } = Waiting::read(entry)?;
+    let Waiting { tenant, user_id, items, .. } = waiting::read(entry)?;
     let texts = items.iter().flat_map(|item| &item.claims).map(|claim| held::text_key(*claim));
     Ok(Some((tenant.into_owned(), user_id.into_owned(), texts.collect())))
 }

@@ -13,7 +13,7 @@ use crate::store::{Keyed, Spill};
 use super::super::memory::{self, BrokenMemory};
 use super::super::{Cursor, Outbox};
 use super::texts::Texts;
-use super::waiting::{Waiting, unpack};
+use super::waiting::{Waiting, read, unpack};
 
 /// What waits in one partition.
 #[derive(Debug)]
@@ -118,7 +118,7 @@ impl Held {
         self.people.restored();
         let mut claims: Vec<u128> = Vec::new();
         self.people.each(|_, entry| {
-            let waiting = Waiting::read(entry).ok();
+            let waiting = read::<Waiting<'_>>(entry).ok();
             claims.extend(waiting.into_iter().flat_map(|waiting| waiting.items).flat_map(|item| item.claims));
         });
         self.texts.restored(claims.into_iter());

@@ -9,7 +9,7 @@ use super::super::{Outbox, World, merge};
 use super::PersonLane;
 use super::texts::Text;
 use super::wait::{Asked, Wait};
-use super::waiting::{Item, Stage, Unit, Waiting, person_key};
+use super::waiting::{Item, Stage, Unit, Waiting, person_key, read};
 
 // === impl PersonLane ===
 
@@ -25,7 +25,7 @@ impl PersonLane {
         let (notice, user_id) = (telling.notice, entry.user_id());
         let person = person_key(notice.tenant, user_id);
         let kept = self.held.person(person).map(<[u8]>::to_vec);
-        let waiting = kept.as_deref().and_then(|entry| Waiting::read(entry).ok());
+        let waiting = kept.as_deref().and_then(|entry| read(entry).ok());
         let mut waiting = waiting.unwrap_or_else(|| Waiting::new(notice.tenant, user_id));
         if notice.occasion == Occasion::Closed && self.never_heard(&waiting, telling) {
             return Err(Reason::Overtaken);
@@ -115,7 +115,7 @@ impl PersonLane {
     ) {
         let person = person_key(over.tenant, user_id);
         let Some(entry) = self.held.person(person).map(<[u8]>::to_vec) else { return };
-        let Ok(mut waiting) = Waiting::read(&entry) else { return };
+        let Ok(mut waiting) = read::<Waiting<'_>>(&entry) else { return };
         let mut ended = Vec::new();
         for item in &mut waiting.items {
             ended.extend(item.claims.extract_if(.., |notice| self.is_of(*notice, over)));

@@ -15,7 +15,7 @@ use super::super::{Outbox, Want, World};
 use super::digest::Digest;
 use super::texts::Text;
 use super::wait::Asked;
-use super::waiting::{Item, Unit, Waiting};
+use super::waiting::{Item, Unit, Waiting, read};
 use super::{MOST_TELLINGS, PersonLane};
 
 /// The most people looked at before the lane does something else.
@@ -54,7 +54,7 @@ impl PersonLane {
     ) {
         let entry = self.held.person(person).map(<[u8]>::to_vec).unwrap_or_default();
         // It was checked when it was restored, or was written by this very process.
-        let mut waiting = Waiting::read(&entry).unwrap_or_else(|_| Waiting::new("", ""));
+        let mut waiting = read(&entry).unwrap_or_else(|_| Waiting::new("", ""));
         for unit in waiting.take_due(by) {
             self.pass(&mut waiting, unit, (now, world), out);
         }

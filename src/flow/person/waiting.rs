@@ -4,8 +4,7 @@
 //! ids: texts are kept elsewhere, once. What is gathered or counted has a tally beside the items.
 //!
 //! Layout of an entry: version byte, four bytes of the second it is due, four of a checksum (both little
-//! endian), then what it says in the form that frames carry; behind a person's tallies, where a window is open, the
-//! stretch of each.
+//! endian), then what it says in the form that frames carry.
 
 use std::borrow::Cow;
 
@@ -20,10 +19,8 @@ use super::super::conversation::{second, sum};
 use super::super::memory::BrokenMemory;
 use super::super::stretch::Stretch;
 
-/// The format of an entry; of one later than the next it reads nothing.
-const VERSION: u8 = 1;
-/// An entry behind which stand the stretches of its windows.
-const WITH_STRETCHES: u8 = 2;
+/// The format this version writes; of another one it reads nothing.
+const VERSION: u8 = 2;
 /// The bytes of a due second, and of a checksum.
 const FOUR: usize = size_of::<u32>();
 
@@ -81,7 +78,6 @@ pub(super) struct Tally {
     /// The state before the first of them.
     pub(super) was: Option<String>,
     /// When what a window gathers happened, where it says so.
-    #[serde(skip)]
     pub(super) stretch: Option<Stretch>,
 }
 
@@ -103,15 +99,10 @@ pub(super) fn person_key(tenant: &str, user_id: &str) -> u128 {
 
 /// Packs an entry.
 pub(super) fn pack(due: Second, what: &impl Serialize) -> Vec<u8> {
-    sealed((VERSION, due), |bytes| append(what, bytes))
-}
-
-/// An entry with what `write` puts behind its head.
-fn sealed((version, due): (u8, Second), write: impl FnOnce(Vec<u8>) -> Vec<u8>) -> Vec<u8> {
-    let mut bytes = vec![version];
+    let mut bytes = vec![VERSION];
     bytes.extend_from_slice(&due.to_le_bytes());
     bytes.extend_from_slice(&[0; FOUR]);
-    let mut bytes = write(bytes);
+    let mut bytes = append(what, bytes);
     let (head, rest) = bytes[1..].split_at(2 * FOUR);
     let sum = sum(&head[..FOUR], rest).to_le_bytes();
     bytes[1 + FOUR..1 + 2 * FOUR].copy_from_slice(&sum);
@@ -124,7 +115,7 @@ fn sealed((version, due): (u8, Second), write: impl FnOnce(Vec<u8>) -> Vec<u8>) 
 /// [`BrokenMemory`].
 pub(super) fn unpack(entry: &[u8]) -> Result<(Second, &[u8]), BrokenMemory> {
     let (version, rest) = entry.split_first().ok_or(BrokenMemory::Damaged)?;
-    if !(VERSION..=WITH_STRETCHES).contains(version) {
+    if *version != VERSION {
         return Err(BrokenMemory::Version(*version));
     }
     let (due, rest) = rest.split_first_chunk::<FOUR>().ok_or(BrokenMemory::Damaged)?;
@@ -169,30 +160,7 @@ impl<'a> Waiting<'a> {
 
     /// The entry.
     pub(super) fn pack(&self) -> Vec<u8> {
-        let stretches: Vec<Option<Stretch>> = self.tallies.iter().map(|tally| tally.stretch).collect();
-        if stretches.iter().all(Option::is_none) {
-            return pack(self.due(), self);
-        }
-        sealed((WITH_STRETCHES, self.due()), |bytes| append(&stretches, append(self, bytes)))
-    }
-
-    /// What a person's entry says.
-    ///
-    /// # Errors
-    /// [`BrokenMemory`].
-    pub(super) fn read(entry: &'a [u8]) -> Result<Self, BrokenMemory> {
-        let (_, rest) = unpack(entry)?;
-        let (mut waiting, behind) = take::<Self>(rest).map_err(|_| BrokenMemory::Damaged)?;
-        if behind.is_empty() {
-            return Ok(waiting);
-        }
-        match take::<Vec<Option<Stretch>>>(behind) {
-            Ok((stretches, [])) if stretches.len() == waiting.tallies.len() => {
-                waiting.tallies.iter_mut().zip(stretches).for_each(|(tally, of)| tally.stretch = of);
-                Ok(waiting)
-            }
-            _ => Err(BrokenMemory::Damaged),
-        }
+        pack(self.due(), self)
     }
 
     /// The tally of a group that still runs.
@@ -297,10 +265,10 @@ mod tests {
     #[test]
     fn an_entry_is_read_as_it_was_written_and_says_when_it_is_due() {
         let mut waiting = waiting();
-        for version in [VERSION, WITH_STRETCHES] {
+        for _ in 0..2 {
             let bytes = waiting.pack();
-            assert_eq!(Waiting::read(&bytes), Ok(waiting.clone()));
-            assert_eq!((unpack(&bytes).map(|(due, _)| due), bytes[0]), (Ok(20), version));
+            assert_eq!(read::<Waiting<'_>>(&bytes), Ok(waiting.clone()));
+            assert_eq!((unpack(&bytes).map(|(due, _)| due), bytes[0]), (Ok(20), VERSION));
             waiting.tallies[0].joined(Some(at(3)));
         }
     }
@@ -339,14 +307,14 @@ mod tests {
         waiting.tallies[0].joined(Some(at(3)));
         let mut bytes = waiting.pack();
         for end in 0..bytes.len() {
-            assert!(Waiting::read(&bytes[..end]).is_err(), "cut at {end}");
+            assert!(read::<Waiting<'_>>(&bytes[..end]).is_err(), "cut at {end}");
         }
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[at] ^= 4;
             assert!(unpack(&damaged).is_err(), "damaged at {at}");
         }
-        bytes[0] = WITH_STRETCHES + 1;
-        assert_eq!(Waiting::read(&bytes), Err(BrokenMemory::Version(WITH_STRETCHES + 1)));
+        bytes[0] = VERSION + 1;
+        assert_eq!(read::<Waiting<'_>>(&bytes), Err(BrokenMemory::Version(VERSION + 1)));
     }
 }
