@@ -134,7 +134,8 @@ impl Voice {
         }
         let collapse_key = rule.collapse_key(change);
         let mut notice = hearing.notice(words, Sealed::of(&self.sealed), collapse_key.as_deref());
-        if is_unsure(world, tenant, &words.audience) {
+        let offers_decision = notice.answers.iter().any(|verb| verb.decides());
+        if offers_decision && is_unsure(world, tenant, &words.audience) {
             notice.answers.retain(|verb| !verb.decides());
         }
         if let Err((fault, reason)) = send(&mut self.fan_out, hearing, (&notice, &named), world, out) {
