@@ -357,6 +357,7 @@ fn a_threshold_speaks_once_until_it_is_over_and_is_muted_by_what_is_worse() {
     01-05 09:19 da-2-failing: Orders to ERP: nobody has acknowledged -> lead
     01-05 09:30 da-2-failing: Orders to ERP läuft wieder -> eva.lindt
     01-05 09:30 da-2-failing: Orders to ERP works again -> lead
+    01-05 09:31 da-2-broken: Orders to ERP steht -> eva.lindt
     01-05 09:32 da-2-failing first: inhibited
     01-05 09:32 da-2-failing first: inhibited
     01-05 09:32 da-2-failing first: inhibited
@@ -395,10 +396,12 @@ fn steps_of_a_process_are_one_telling_and_its_silence_another() {
     story.event("xconnector.process.step", step(5, "completed")).pass("9h");
     insta::assert_snapshot!(story.told(), @r"
     01-05 09:02 xc-8-process first: overtaken
+    01-05 09:02 xc-8-idle first: overtaken
     01-05 09:06 xc-8-process: Customer onboarding: Step 3 -> sofia.rossi
     01-05 11:07 xc-8-process: Customer onboarding: Step 4 -> sofia.rossi
-    01-05 19:02 xc-8-process: Customer onboarding waits for you -> mia.lang noah.fischer omar.haddad
-    01-05 19:02 xc-8-process: Customer onboarding wartet auf Sie -> ben.koch eva.lindt
+    01-05 19:02 xc-8-idle: Customer onboarding waits for you -> mia.lang noah.fischer omar.haddad
+    01-05 19:02 xc-8-idle: Customer onboarding wartet auf Sie -> ben.koch eva.lindt
+    01-05 20:07 xc-8-process: Customer onboarding: Step 5 -> sofia.rossi
     ");
 }
 
@@ -584,13 +587,13 @@ fn a_decision_that_its_system_has_no_room_for_decides_nothing_and_the_next_one_c
 }
 
 #[test]
-fn who_was_not_quick_enough_in_the_system_hears_so_alone_and_it_stays_decided() {
+fn who_was_not_quick_enough_in_the_system_hears_so_as_does_who_heard_otherwise_and_it_stays_decided() {
     let story = decided_and_refused("already_decided", "1m");
     insta::assert_snapshot!(story.told(), @r"
     01-05 09:00 da-3-change: Ihre Freigabe: Approve the supply agreement -> jonas.klein mara.weber
     01-05 10:00 da-3-change: Entschieden: Approve the supply agreement -> mara.weber
     01-05 10:00 da-3-change <- jonas.klein approve
-    01-05 10:01 da-3-change: Nicht ausgeführt: Supply agreement Weber GmbH -> jonas.klein
+    01-05 10:01 da-3-change: Nicht ausgeführt: Supply agreement Weber GmbH -> jonas.klein mara.weber
     01-05 10:02 da-3-change <- mara.weber refused: already_answered
     ");
 }

@@ -200,7 +200,7 @@ fn ec_1_a_review_reaches_its_assignee_with_title_and_due_date() {
     let stage =
         json!({ "node": { "name": "Spec" }, "data": { "stage_to": "review", "reviewers": ["anna"] } });
     insta::assert_snapshot!(told("xecm.document.stage_changed", stage), @r"
-    ec-1-stage: anna: Spec: review / It was draft and is now at review.
+    ec-1-stage: anna: Spec: review / It was draft and is now at review, due 9 Jan 2026, 10:00.
     ");
 }
 

@@ -3,8 +3,8 @@
 //! Nobody is told of it. But whoever answers answers the thing as it stands: an answer carries the version of the
 //! newest change that means the same, for its system refuses one about a version that is gone.
 
-use crate::event::Change;
 use crate::event::frame::SubjectItem;
+use crate::event::{Change, Timestamp};
 use crate::topology::schedule::Start;
 
 use super::World;
@@ -15,6 +15,13 @@ use super::voice::Hearing;
 // === impl Talks ===
 
 impl Talks {
+    /// Until when what a rule could know again of a subject is over.
+    pub(super) fn closed_at(&mut self, hearing: &Hearing<'_>) -> Option<Timestamp> {
+        let rule = &hearing.rule.rule;
+        rule.plan.until.as_ref().and(rule.dedupe_for())?;
+        read(self.kept.get(key(&rule.id, hearing.item.subject)), &rule.id).closed
+    }
+
     /// What is open about the subject is about this version from now on, where it is the newer one.
     pub(super) fn refresh(&mut self, hearing: &Hearing<'_>, world: &World<'_>) {
         let Hearing { now, item, change, rule } = *hearing;
@@ -33,6 +40,9 @@ impl Talks {
         renew(talk, (rule, change), (world, &zone));
         let dates = dates(rule, change);
         let moved = talk.dates != dates;
+        if moved {
+            talk.answered.clear();
+        }
         talk.keep(item);
         (talk.order, talk.dates) = (order.or(talk.order), dates);
         arm(talk, (rule, change), (now, &zone), |start| moved && matches!(start, Start::Event(_)));

@@ -3,6 +3,9 @@
 //! Tellings of equal news and occasion become one push per person: most answers wins, then priority,
 //! then the rule that stands first in the files. Another occasion is never swallowed by the first.
 //! Only tellings of rules that can meet are remembered; for the rest this room costs nothing.
+//!
+//! What has left cannot be taken back. So what is critical, or asks for a decision, is told also after a weaker
+//! telling of the same news: two pushes are a nuisance, an alarm or a question that nobody hears is a loss.
 
 use hashbrown::HashMap;
 
@@ -35,6 +38,8 @@ impl Claim {
 pub struct OnItsWay {
     /// How strong it is.
     pub claim: Claim,
+    /// Whether it must be heard, though the news is known.
+    pub is_grave: bool,
     /// Its number, given by the caller.
     pub number: usize,
     /// Since when it could be told. What is remembered is asked whether it lasts until then: the lane may have
@@ -74,10 +79,10 @@ impl Told {
         Self { horizon, told: Expiring::default(), open: HashMap::default() }
     }
 
-    /// Whether it was told, or is about to be.
+    /// Whether it was told, as gravely, or is about to be.
     #[must_use]
-    pub fn knows(&self, key: u128, since: Timestamp) -> bool {
-        self.told.outlives(&key, since) || self.open.contains_key(&key)
+    pub fn knows(&self, key: u128, is_grave: bool, since: Timestamp) -> bool {
+        self.told.outlives(&weighed(key, is_grave), since) || self.open.contains_key(&key)
     }
 
     /// Whether something that may come only once comes for the first time; from now on it has come.
@@ -91,7 +96,7 @@ impl Told {
 
     /// A telling for one person.
     pub fn meet(&mut self, key: u128, telling: OnItsWay) -> Met {
-        if self.told.outlives(&key, telling.since) {
+        if self.told.outlives(&weighed(key, telling.is_grave), telling.since) {
             return Met::Knew;
         }
         match self.open.get(&key).copied() {
@@ -113,7 +118,11 @@ impl Told {
         let mut open: Vec<_> = self.open.drain().collect();
         open.sort_unstable_by_key(|(key, telling)| (telling.number, *key));
         for (key, telling) in open {
-            self.told.insert(key, (), now + telling.within.unwrap_or(self.horizon));
+            let until = now + telling.within.unwrap_or(self.horizon);
+            self.told.insert(key, (), until);
+            if telling.is_grave {
+                self.told.insert(weighed(key, true), (), until);
+            }
         }
     }
 
@@ -161,6 +170,11 @@ impl Told {
     }
 }
 
+/// What a telling is remembered under that must be heard, beside the key of its news.
+fn weighed(key: u128, is_grave: bool) -> u128 {
+    if is_grave { hash128([&key.to_le_bytes()[..], b"grave"]) } else { key }
+}
+
 /// What one person's telling is remembered under.
 #[must_use]
 pub fn key(tenant: &str, user_id: &str, news: u128, occasion: Occasion) -> u128 {
@@ -184,7 +198,7 @@ mod tests {
     }
 
     fn telling(claim: Claim, number: usize) -> OnItsWay {
-        OnItsWay { claim, number, since: Timestamp::default(), within: None }
+        OnItsWay { claim, is_grave: false, number, since: Timestamp::default(), within: None }
     }
 
     #[test]
@@ -202,6 +216,22 @@ mod tests {
         assert_eq!(told.meet(1, telling(claim(1, Priority::Normal, 2), 2)), Met::Loses(1));
         told.cut(Timestamp::default());
         assert_eq!(told.meet(1, telling(claim(9, Priority::Critical, 0), 3)), Met::Knew);
+    }
+
+    #[test]
+    fn what_must_be_heard_is_told_after_a_weaker_telling_and_not_twice() {
+        let mut told = Told::new(Span::from_secs(60));
+        let grave = OnItsWay { is_grave: true, ..telling(claim(3, Priority::High, 1), 0) };
+        told.meet(1, telling(claim(1, Priority::Normal, 0), 0));
+        told.cut(Timestamp::default());
+        assert!(told.knows(1, false, Timestamp::default()) && !told.knows(1, true, Timestamp::default()));
+        assert_eq!(told.meet(1, grave), Met::First);
+        told.cut(Timestamp::default());
+        assert_eq!(told.meet(1, grave), Met::Knew);
+        assert_eq!(told.meet(1, telling(claim(9, Priority::Normal, 0), 0)), Met::Knew);
+        // And what is told with it in one transaction is one push, as ever.
+        assert_eq!(told.meet(2, grave), Met::First);
+        assert_eq!(told.meet(2, telling(claim(1, Priority::Normal, 0), 1)), Met::Loses(0));
     }
 
     #[test]

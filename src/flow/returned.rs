@@ -2,7 +2,9 @@
 //!
 //! Who gave it hears so, and where the thing opens. A decision that the system has no room for though the thing
 //! is open there decided nothing: what it ended goes on as it was, and whoever was asked can decide again; but of
-//! what needs a signature nobody is offered an answer any more, for none would be carried out.
+//! what needs a signature nobody is offered an answer any more, for none would be carried out. Where the thing is
+//! over there, or nobody can say, the decision stays the last word here, and whoever heard of it hears that it did
+//! not count.
 
 use crate::codec::Unreadable;
 use crate::event::answer::Returned;
@@ -15,7 +17,7 @@ use crate::topology::message::ANSWER;
 
 use super::conversation::{Conversation, Matter};
 use super::talks::{Talks, key, read};
-use super::voice::{Hearing, Voice, Words};
+use super::voice::{Hearing, Voice, Words, leave_out};
 use super::{Outbox, Want, World};
 
 /// So often the close of a conversation is told anew; beyond, as the last time.
@@ -46,6 +48,8 @@ impl Talks {
             Err(Unreadable::Refused(_)) => return Ok(()),
         };
         let reopened = reopen(&mut matter, (returned, Some(returned.conversation)), &change);
+        let is_said = rule.refusal().and(rule.closing()).is_some();
+        let misled = if is_said { misled(&mut matter, returned) } else { Vec::new() };
         let needs_signature = returned.why == NEEDS_SIGNATURE;
         let is_open = |talk: &&mut Conversation<'_>| talk.id == returned.conversation && !talk.is_closing();
         let mut talk = matter.talks.iter_mut().find(is_open);
@@ -58,7 +62,7 @@ impl Talks {
         let form = world.topology.rule_for(&rule.id, change.kind());
         if let Some((form, saying)) = form.zip(rule.refusal()) {
             let hearing = Hearing { now, item: &asked, change: &change, rule: form };
-            Refusal { hearing, returned, saying }.tell((talk, reopened), (voice, world), out);
+            Refusal { hearing, returned, saying }.tell((talk, reopened), &misled, (voice, world), out);
         }
         self.write(key, &matter);
         Ok(())
@@ -96,10 +100,11 @@ struct Refusal<'r> {
 // === impl Refusal ===
 
 impl Refusal<'_> {
-    /// Tells who gave it; and everybody who was asked, where it goes on.
+    /// Tells who gave it; and everybody who was asked, where it goes on, or who heard that it counts.
     fn tell(
         &self,
         (talk, reopened): (Option<&mut Conversation<'_>>, bool),
+        misled: &[BoundAudience],
         (voice, world): (&mut Voice, &World<'_>),
         out: &mut Outbox,
     ) {
@@ -109,6 +114,11 @@ impl Refusal<'_> {
             // What is over is told as over: there is nothing to answer.
             let words = self.words((Occasion::Closed, round(returned)), alone, true);
             voice.say(hearing, &words, world, out);
+            if !misled.is_empty() {
+                let others = hearing.audience(*saying, misled);
+                let words = self.words((Occasion::Closed, round(returned) + MOST_REFUSED), others, true);
+                voice.say(hearing, &words, world, out);
+            }
             return;
         };
         talk.answered.retain(|person| person != returned.person);
@@ -169,6 +179,22 @@ fn reopen(
     matter.talks.push(open);
     matter.decided = None;
     true
+}
+
+/// Who heard, or is about to hear, of a decision that is not carried out: everybody it was told to but who made
+/// it. Where that still waits to be said, it is not said any more.
+fn misled(matter: &mut Matter<'_>, returned: &Returned<'_>) -> Vec<BoundAudience> {
+    let Returned { conversation, person, verb, .. } = *returned;
+    let is_last_word = matter.decided.as_ref().is_some_and(|decided| {
+        (decided.conversation, decided.verb) == (conversation, verb) && decided.by == person
+    });
+    let ended = matter.ended.as_ref().filter(|ended| is_last_word && ended.id == conversation);
+    let mut told = ended.map(|ended| ended.told.clone()).unwrap_or_default();
+    told.iter_mut().for_each(|audience| leave_out(audience, person));
+    if is_last_word {
+        matter.talks.retain(|talk| talk.id != conversation || !talk.is_closing());
+    }
+    told
 }
 
 fn only(person: &str) -> BoundAudience {

@@ -202,7 +202,8 @@ impl Ringing<'_, '_> {
             What::Tell => self.tell(out),
             What::Close => {
                 if let Some(saying) = self.hearing.rule.rule.closing() {
-                    self.say((saying, Occasion::Closed, self.talk.reopened.min(MOST_CLOSED)), out);
+                    let round = self.talk.reopened.min(MOST_CLOSED);
+                    self.say((saying, Occasion::Closed, round), armed.due, out);
                 }
                 // It is over; nothing keeps it.
                 (self.talk.id, self.talk.armed) = (0, Vec::new());
@@ -242,7 +243,7 @@ impl Ringing<'_, '_> {
                 Occasion::Reminder(self.talk.reminders)
             }
         };
-        let said = self.say((timer.saying, occasion, armed.round), out);
+        let said = self.say((timer.saying, occasion, armed.round), self.hearing.now, out);
         if timer.every.is_some_and(|every| every.millis() > 0) {
             self.again(timer, armed);
         }
@@ -251,7 +252,12 @@ impl Ringing<'_, '_> {
         }
     }
 
-    fn say(&mut self, (saying, occasion, round): (u16, Occasion, u32), out: &mut Outbox) -> Said {
+    fn say(
+        &mut self,
+        (saying, occasion, round): (u16, Occasion, u32),
+        since: Timestamp,
+        out: &mut Outbox,
+    ) -> Said {
         let meant = self.hearing.audience(saying, &self.talk.told);
         let mut audience = meant.clone();
         if occasion != Occasion::Closed {
@@ -259,7 +265,6 @@ impl Ringing<'_, '_> {
             self.talk.answered.iter().for_each(|person| leave_out(&mut audience, person));
         }
         let (conversation, is_shown_only) = (self.talk.id, self.talk.needs_signature);
-        let since = self.hearing.now;
         let decided = self.decided.filter(|_| occasion == Occasion::Closed);
         let answer = decided.map(Decided::said).unwrap_or_default();
         let words =

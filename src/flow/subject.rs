@@ -162,7 +162,8 @@ impl SubjectLane {
             return out.verdicts.push(Verdict { rule: Some(id.to_owned()), ..verdict });
         };
         let hearing = Hearing { now, item, change, rule };
-        if !redriven && !rule.rule.counts_changes() && hearing.is_known(&mut self.seen, world) {
+        let closed = self.talks.closed_at(&hearing);
+        if !redriven && !rule.rule.counts_changes() && hearing.is_known(closed, &mut self.seen, world) {
             if rule.rule.writes_back() {
                 self.talks.refresh(&hearing, world);
             }

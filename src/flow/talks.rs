@@ -100,7 +100,7 @@ impl Talks {
             voice.end(&Over { tenant, rule, conversation: before, whom }, &reached, out);
         }
         match window::gather(&mut talk, hearing, &zone) {
-            Ok(Move::Tell) if rule.rule.counts_changes() && hearing.is_known(seen, world) => {
+            Ok(Move::Tell) if rule.rule.counts_changes() && hearing.is_known(matter.closed, seen, world) => {
                 out.verdicts.push(ended(Reason::Duplicate));
             }
             Ok(Move::Tell) => {
@@ -163,10 +163,11 @@ impl Talks {
             matter.talks.push(talk);
         }
         matter.closed = matter.closed.max(Some(change.occurred_at()));
-        matter.ends = matter.ends.max(now + self.horizon);
+        // As long as a change from before could be known again.
+        let known = rule.dedupe_for().unwrap_or_default();
+        matter.ends = matter.ends.max(now + self.horizon.max(known));
         self.write(key, &matter);
-        let ending = Ending::Routed;
-        let verdict = super::voice::blank(now, item, Some(change), ending);
+        let verdict = super::voice::blank(now, item, Some(change), Ending::Routed);
         let (rule, occasion) = (Some(rule.id.clone()), Some(Occasion::Closed));
         out.verdicts.push(crate::event::Verdict { rule, occasion, ..verdict });
     }
@@ -183,6 +184,8 @@ impl Talks {
             None if rule.rule.decides() => now + ANSWERABLE,
             None => now + self.horizon.max(window::reach(&rule.rule)),
         };
+        let known = rule.rule.dedupe_for().filter(|_| matter.closed.is_some());
+        matter.ends = matter.ends.max(now + known.unwrap_or_default());
         self.write(key, &matter);
     }
 
@@ -327,6 +330,9 @@ fn follow(
         (talk.id, talk.opened_at, talk.told_at, talk.reminders) = (hearing.event(), now, None, 0);
         (talk.needs_signature, talk.reopened) = (false, 0);
         talk.armed.clear();
+    }
+    if moved {
+        // Who has seen the old date has not seen the new one.
         talk.answered.clear();
     }
     arm(talk, (rule, change), (now, zone), |start| match start {

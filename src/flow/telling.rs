@@ -126,6 +126,11 @@ impl<'t> Telling<'t> {
         asks && self.priority < Priority::Critical
     }
 
+    /// Whether it must be heard though its news is known: an alarm, or what asks for a yes or a no.
+    pub(super) fn is_grave(&self) -> bool {
+        self.priority == Priority::Critical || self.notice.answers.iter().any(|verb| verb.decides())
+    }
+
     /// Whether a person does not want it. What is mandatory nobody can mute.
     pub(super) fn is_muted(&self, wishes: &Wishes) -> bool {
         let plan = &self.rule.plan;

@@ -190,11 +190,13 @@ impl<'h> Hearing<'h> {
     }
 
     /// Whether the rule knows this change by a key of its own, or one like it. What is not told because it is
-    /// muted makes nothing that comes after it a repeat.
-    pub(super) fn is_known(&self, seen: &mut Seen, world: &World<'_>) -> bool {
+    /// muted makes nothing that comes after it a repeat, and what was over at `closed` and begins again is new.
+    pub(super) fn is_known(&self, closed: Option<Timestamp>, seen: &mut Seen, world: &World<'_>) -> bool {
         let Some((key, horizon)) = self.rule.dedupe(self.change).zip(self.rule.rule.dedupe_for()) else {
             return false;
         };
+        let again = |closed: Timestamp| hash128([&key.to_le_bytes()[..], &closed.millis().to_le_bytes()]);
+        let key = closed.map_or(key, again);
         let appended_at = self.item.appended_at.min(self.now);
         mute::reason(self, world).is_none() && seen.hear_within(key, appended_at, horizon) == Heard::Before
     }
@@ -262,6 +264,8 @@ impl<'h> Hearing<'h> {
                     &conversation.to_le_bytes(),
                     &words.round.to_le_bytes()[..],
                 ]),
+                // Rules that began for reasons of their own end with one change, and that is said once.
+                Occasion::Closed => hash128([&news.to_le_bytes()[..], &words.since.millis().to_le_bytes()]),
                 _ => hash128([&news.to_le_bytes(), &conversation.to_le_bytes()]),
             },
             conversation,

@@ -59,8 +59,9 @@ pub(super) fn gather(
     match window {
         WindowKind::LatestState(span) => {
             if !held {
+                // What people heard last is how they know it; until they heard anything, what it was before.
                 let (from, _) = rule.state(change);
-                talk.gathered.was = from.or_else(|| talk.gathered.said.clone());
+                talk.gathered.was = talk.gathered.said.clone().or(from);
                 talk.hold_until(now + *span);
             }
             Ok(Move::Wait)

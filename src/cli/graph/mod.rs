@@ -141,7 +141,7 @@ mod tests {
         insta::assert_snapshot!(mermaid::draw(&rows("EC-3")), @r#"
         flowchart LR
           xecm([xecm])
-          xecm --> r0["EC-3: ec-3-sla<br/>xecm.task.assigned<br/>severity: high, critical<br/>if event.due_at != null"]
+          xecm --> r0["EC-3: ec-3-sla<br/>xecm.task.assigned<br/>xecm.task.reassigned<br/>xecm.task.late<br/>if event.due_at != null && (event.kind == #quot;xecm.task.late#quot; || event.severity in [#quot;high#quot;, #quot;critical#quot;])<br/>once in 7d by process_id, task_id, status_key, assignees, due_at"]
           r0 --> w0{{"due_at: assignees<br/>due_at +4h, critical: supervisor(assignees)<br/>due_at +8h, critical: backup(assignees)<br/>until xecm.task.completed, xecm.task.cancelled"}}
           w0 --> a0("assignees<br/>never requester<br/>high<br/>← approve<br/>← reject<br/>← acknowledge<br/>← request_info<br/>writes back<br/>says what was refused<br/>says when it is over<br/>the newest replaces")
           a0 --> p0
@@ -183,11 +183,12 @@ mod tests {
         ec-2-expiry: digest at 09:00 by person; remind 90d, 30d, 7d high, 1d high alone before expires_on; until xecm.record.renewed
         da-3-change: at once; again every 4h, 5 times at most, to who is silent; opened +1d, high: role:second-approver; until devadmin.change.decided
         da-5-credential: digest at 09:00 by person; remind 60d, 30d, 14d, 7d high, 3d high alone, 1d critical alone before credential.expires_at; credential.expires_at -1d, critical: role:security-lead; until devadmin.credential.rotated
-        da-6-backlog: event.depth >= event.threshold for 3m, until < 0.8 * event.threshold by queue; told +30m, critical: role:operations-director; until devadmin.queue.recovered
+        da-6-backlog: event.depth >= event.threshold for 3m, until < 0.8 * event.threshold by environment, app_id, queue; told +30m, critical: role:operations-director; until devadmin.queue.recovered
         da-6-breach: at once; told +30m, critical: role:operations-director; until devadmin.queue.recovered
-        da-7-work-item: at once; opened +15m, high: supervisor(assignees); until devadmin.workitem.updated, work_item.state: closed, resolved, cancelled
+        da-7-work-item: at once; opened +15m, high: supervisor(assignees || role:{group}); until devadmin.workitem.updated, work_item.state: closed, resolved, cancelled
         xc-5-overdue: remind 1d before due_at; remind at due_at, high; remind 1d after due_at; due_at +1d, high: supervisor(assignees); until xconnector.action.closed
-        xc-8-process: session, 5m of silence, 1h at most by process_id; last change +8h: unit:{next_department}; until xconnector.process.step, state: completed, cancelled
+        xc-8-process: session, 5m of silence, 1h at most by process_id
+        xc-8-idle: last change +8h: unit:{next_department}; until xconnector.process.step, state: completed, cancelled
         bw-4-completeness: after 15m, unless it closed; again every 1d at 09:00, 5 times at most; opened +5d, high: supervisor(owner); until bws.completeness.resolved
         bw-8-agreement: at once; once more after 1h, to who is silent
         bw-8-incident: at once; once more after 1h, to who is silent

@@ -32,7 +32,7 @@ impl PersonLane {
         }
         let key = merge::key(notice.tenant, user_id, notice.news, notice.occasion);
         let meets = telling.if_merged.is_some();
-        if meets && self.piles.told.knows(key, notice.appended_at) {
+        if meets && self.piles.told.knows(key, telling.is_grave(), notice.appended_at) {
             return self.piles.add(telling, (entry, notice.appended_at), world.plan, out);
         }
         if let Some(at) = waiting.items.iter().position(|item| meets && item.key == key) {

@@ -67,8 +67,9 @@ impl Piles {
         if let Some(if_merged) = &telling.if_merged {
             let key = merge::key(notice.tenant, user_id, notice.news, notice.occasion);
             let (claim, number) = (telling.claim, self.replaceable.len());
-            let within = telling.rule.plan.within;
-            match self.told.meet(key, OnItsWay { claim, number, since: notice.appended_at, within }) {
+            let (is_grave, within) = (telling.is_grave(), telling.rule.plan.within);
+            let told = OnItsWay { claim, is_grave, number, since: notice.appended_at, within };
+            match self.told.meet(key, told) {
                 Met::First => {}
                 Met::Knew => return Err(Reason::Merged(telling.rival.to_owned())),
                 Met::Loses(stronger) => return Err(Reason::Merged(self.rule(stronger))),
@@ -109,7 +110,8 @@ impl Piles {
         let member = self.piles[pile].1.next_member();
         for (key, within, if_merged) in digest.keys() {
             let number = self.replaceable.len();
-            self.told.meet(key, OnItsWay { claim: Claim::MOST, number, since: lead.now, within });
+            let (claim, is_grave, since) = (Claim::MOST, false, lead.now);
+            self.told.meet(key, OnItsWay { claim, is_grave, number, since, within });
             // Nothing is stronger than a list; it is here for its rule's name.
             self.replaceable.push((pile, member, Arc::clone(if_merged)));
         }

@@ -128,7 +128,8 @@ impl PersonLane {
         let mut telling = Telling::new(now, &text.notice, (text.from, text.generation), world)?;
         telling.ask_again()?;
         telling.may_hear(world.people, entry)?;
-        if telling.if_merged.is_some() && self.piles.told.knows(key, text.notice.appended_at) {
+        let (is_grave, since) = (telling.is_grave(), text.notice.appended_at);
+        if telling.if_merged.is_some() && self.piles.told.knows(key, is_grave, since) {
             return Err(Reason::Merged(telling.rival.to_owned()));
         }
         Ok(telling)
