@@ -219,6 +219,57 @@ mod tests {
         assert_eq!(after("2026-03-27T15:00:00Z", 2), "2026-03-30T07:00:00.000Z");
     }
 
+    /// In each zone: four hours of work from an hour before closing, over the weekend of either change of clocks
+    /// and over the leap day, and one hour where they open at midnight, all in UTC.
+    #[test]
+    fn an_hour_of_work_is_an_hour_in_every_zone_and_every_season() {
+        let mut table = String::new();
+        for (name, forward, back) in [
+            ("America/New_York", "2026-03-06", "2026-10-30"),
+            ("Europe/Berlin", "2026-03-27", "2026-10-23"),
+            ("Australia/Lord_Howe", "2026-10-02", "2026-04-03"),
+            ("Asia/Kolkata", "2026-03-27", "2026-10-23"),
+        ] {
+            let zone = TimeZone::get(name).unwrap();
+            let day = Calendar { zone: Some(name.to_owned()), ..calendar(None, None) };
+            let always = DAYS.iter().map(|(_, day)| *day).collect();
+            let night = ("00:00".parse().unwrap(), "06:00".parse().unwrap());
+            let night = Calendar { days: always, hours: night, ..day.clone() };
+            let after = |calendar: &Calendar, date: &str, hour: i8, hours: i64| {
+                let date: Date = date.parse().unwrap();
+                let from = zone.to_timestamp(date.at(hour, 0, 0, 0)).unwrap().as_millisecond();
+                let span = Span::from_secs(hours * 3_600);
+                let at = calendar.after(Timestamp::from_millis(from), span, &TimeZone::UTC).unwrap();
+                at.to_string()[5..16].to_owned()
+            };
+            // The nights of the changes themselves are those to Sunday: four hours of what is left of them.
+            table += &format!(
+                "{name}\n  forward {}, back {}, leap {}, midnight {}, its nights {} {}\n",
+                after(&day, forward, 16, 4),
+                after(&day, back, 16, 4),
+                after(&day, "2028-02-28", 16, 10),
+                after(&night, forward, 20, 1),
+                after(&night, &sunday(forward), 0, 4),
+                after(&night, &sunday(back), 0, 4),
+            );
+        }
+        insta::assert_snapshot!(table.trim_end(), @r"
+        America/New_York
+          forward 03-09T15:00, back 11-02T16:00, leap 02-29T22:00, midnight 03-07T06:00, its nights 03-08T09:00 11-01T08:00
+        Europe/Berlin
+          forward 03-30T09:00, back 10-26T10:00, leap 02-29T16:00, midnight 03-28T00:00, its nights 03-29T03:00 10-25T02:00
+        Australia/Lord_Howe
+          forward 10-05T00:00, back 04-06T00:30, leap 02-29T06:00, midnight 10-02T14:30, its nights 10-03T17:30 04-04T17:00
+        Asia/Kolkata
+          forward 03-30T05:30, back 10-26T05:30, leap 02-29T11:30, midnight 03-27T19:30, its nights 03-28T22:30 10-24T22:30
+        ");
+    }
+
+    /// The Sunday after a Friday.
+    fn sunday(friday: &str) -> String {
+        friday.parse::<Date>().unwrap().tomorrow().unwrap().tomorrow().unwrap().to_string()
+    }
+
     #[test]
     fn the_nearest_calendar_counts() {
         let calendars = Calendars(vec![

@@ -98,6 +98,48 @@ mod tests {
         assert_eq!(ends("2026-04-04T15:10:00Z", until, "Australia/Lord_Howe"), "not quiet");
     }
 
+    /// In each zone: when a night ends that begins before either change of clocks, the leap day and the year's
+    /// last midnight, and when an evening ends that is quiet up to midnight, all in UTC.
+    #[test]
+    fn a_night_ends_at_its_hour_in_every_zone_and_every_season() {
+        let mut table = String::new();
+        for (name, forward, back) in [
+            ("America/New_York", "2026-03-08", "2026-11-01"),
+            ("Europe/Berlin", "2026-03-29", "2026-10-25"),
+            ("Australia/Lord_Howe", "2026-10-04", "2026-04-05"),
+            ("Asia/Kolkata", "2026-03-29", "2026-10-25"),
+        ] {
+            let zone = due::zone(name);
+            let end = |date: &str, to: &str| {
+                let day: jiff::civil::Date = date.parse().unwrap();
+                let late = DayTime { hour: 23, minute: 30 };
+                let now = due::local(day.yesterday().unwrap(), late, &zone).unwrap();
+                let hours = ("22:00".parse().unwrap(), to.parse().unwrap());
+                end(now, hours, &zone).unwrap().to_string()[5..16].to_owned()
+            };
+            let night = |date: &str| end(date, "07:00");
+            table += &format!(
+                "{name}\n  forward {}, back {}, leap {}, year {}, midnight {} {}\n",
+                night(forward),
+                night(back),
+                night("2028-02-29"),
+                night("2027-01-01"),
+                end(forward, "00:00"),
+                end(back, "00:00"),
+            );
+        }
+        insta::assert_snapshot!(table.trim_end(), @r"
+        America/New_York
+          forward 03-08T11:00, back 11-01T12:00, leap 02-29T12:00, year 01-01T12:00, midnight 03-08T05:00 11-01T04:00
+        Europe/Berlin
+          forward 03-29T05:00, back 10-25T06:00, leap 02-29T06:00, year 01-01T06:00, midnight 03-28T23:00 10-24T22:00
+        Australia/Lord_Howe
+          forward 10-03T20:00, back 04-04T20:30, leap 02-28T20:00, year 12-31T20:00, midnight 10-03T13:30 04-04T13:00
+        Asia/Kolkata
+          forward 03-29T01:30, back 10-25T01:30, leap 02-29T01:30, year 01-01T01:30, midnight 03-28T18:30 10-24T18:30
+        ");
+    }
+
     #[test]
     fn people_are_told_one_after_the_other_and_each_always_at_the_same_time() {
         let spread: Vec<i64> = (0..1_000_u128)
