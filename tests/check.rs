@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
-use bugle::cli::check::{Args, Output, report};
+use bugle::cli::check::{Args, Output, SchemaOf, report};
 use bugle::cli::registry_args::RegistryArgs;
 use bugle::codec::{Name, Schemas, example, json};
 use bugle::event::Source;
@@ -215,7 +216,7 @@ fn what_no_single_field_can_know_is_a_fault() {
     3:112 unknown-word: `aprove` is none of `approve`, `reject`, `acknowledge`, `request_info`, `follow_up` (write `approve`)
     repeat: { every: 1d, at: '25:00', most: 0 }
     3:109 bad-hour: `25:00` is no hour of the day (write it as `"09:00"`)
-    3:124 wrong-type: `0` stands where a whole number from 1 should (write a whole number from 1)
+    3:124 wrong-type: `0` stands where a whole number from 1 should (write it as `most: 3`)
     message: n
     3:84 duplicate-field: `message` stands twice in a rule (keep one of the two)
     locale: en
@@ -316,11 +317,12 @@ fn a_rule_of_another_system_or_without_a_kind_is_a_fault() {
     3:51 wrong-type: `due_at` is a time and cannot be matched with this (write a condition: `if: event.due_at …`)
     ");
     insta::assert_snapshot!(codes("xcem", "  - id: a\n  - just text\n"), @r"
+    1:1 unused: no rule says `m` (write `message: m` where it is to be said, or take it out)
     1:9 unknown-word: `xcem` is none of `xconnector`, `xecm`, `bws`, `devadmin` (write `xecm`)
     3:5 missing-field: a rule lacks `audience` (add `audience:`)
     3:5 missing-field: a rule lacks `match` (add `match:`)
     3:9 missing-field: a rule lacks `message` (add `message:`, a name of topology/messages)
-    4:5 wrong-type: a text stands where a rule should (write a rule)
+    4:5 wrong-type: a text stands where a rule should (write it as `- { id: task-due, match: { kind: xecm.task.assigned }, audience: assignees, message: task-due }`)
     ");
 }
 
@@ -354,6 +356,149 @@ fn every_planted_fault_is_named_in_its_file_and_nothing_else_is() {
     let sound = sound.map(|file| format!("{folder}/{file}"));
     planted.retain(|path| !sound.contains(path));
     assert_eq!(named, planted);
+}
+
+#[test]
+fn what_no_rule_says_is_checked_by_itself_and_said_to_be_idle() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let said = |output| {
+        let (text, code) = report(&args(folder.path(), output), Paint::Plain).unwrap();
+        (text.replace(&folder.path().display().to_string(), "topology"), code)
+    };
+    write(
+        "messages/m.yaml",
+        "m: { en: { title: A, body: B } }\nfree: { en: { title: '{{ event.task_nam }}', body: '{{ event.seq | plural(one=\"# task\") }}' } }\n",
+    );
+    // Where a step cannot be read, what it says is said all the same.
+    let rule = "  - { id: a, match: { kind: xecm.task.assigned }, audience: assignees, escalate: [{ at: soon, message: m }] }\n";
+    write("rules.yaml", &format!("source: xecm\nrules:\n{rule}"));
+    let (text, code) = said(Output::Github);
+    assert_eq!(code, 78);
+    insta::assert_snapshot!(text, @r##"
+    ::error file=topology/messages/m.yaml,line=2,col=1,title=unused::no rule says `free`%0Ahint: write `message: free` where it is to be said, or take it out
+    ::error file=topology/messages/m.yaml,line=2,col=26,title=unknown-variable::`any kind` has no field `task_nam`%0Ahint: write `event.task_name`
+    ::error file=topology/messages/m.yaml,line=2,col=68,title=plural-form::`plural` lacks the form `other` of `en`%0Ahint: write `plural(one="# …", other="# …")`
+    ::error file=topology/rules.yaml,line=3,col=11,title=missing-field::a rule lacks `message`%0Ahint: add `message:`, a name of topology/messages
+    ::error file=topology/rules.yaml,line=3,col=83,title=missing-field::a step lacks `to`%0Ahint: add `to:`
+    ::error file=topology/rules.yaml,line=3,col=89,title=bad-anchor::`soon` is no anchor%0Ahint: start from a time of the event such as `event.due_at`, or from `opened`, `told` or `last`
+    "##);
+    write("rules.yaml", "source: xecm\nrules: []\n");
+    write("messages/m.yaml", "{}\n");
+    insta::assert_snapshot!(said(Output::Github).0, @"::error file=topology/rules.yaml,line=2,col=8,title=no-rules::there is not a single rule here: nobody would ever be told anything%0Ahint: write one below `rules:`, such as `- { id: task-due, match: { kind: xecm.task.assigned }, audience: assignees, message: task-due }`");
+    // What cannot be read may say it.
+    write("rules.yaml", "source: xecm\nrules: [\n");
+    write("messages/m.yaml", "m: { en: { title: A, body: B } }\n");
+    let (text, _) = said(Output::Github);
+    assert!(text.contains("not-yaml") && !text.contains("unused"), "{text}");
+}
+
+#[test]
+fn a_folder_or_a_file_that_cannot_be_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("messages"), "no folder").unwrap();
+    std::fs::create_dir(path("rules.yaml")).unwrap();
+    std::fs::create_dir(path("mappings")).unwrap();
+    std::fs::write(path("mappings/odd.yaml"), b"source: \xff\n").unwrap();
+    std::os::unix::fs::symlink("nowhere", path("gone.YAML")).unwrap();
+    let (text, code) = report(&args(folder.path(), Output::Github), Paint::Plain).unwrap();
+    assert_eq!(code, 78);
+    insta::assert_snapshot!(text.replace(&folder.path().display().to_string(), "topology"), @r"
+    ::error file=topology/gone.YAML,line=1,col=1,title=unreadable::this leads to no file%0Ahint: save it as UTF-8 text, readable by this user
+    ::error file=topology/mappings/odd.yaml,line=1,col=1,title=unreadable::the file is no text in UTF-8%0Ahint: save it as UTF-8 text, readable by this user
+    ::error file=topology/messages,line=1,col=1,title=unreadable::this is a file and no folder%0Ahint: make it a folder of `*.yaml` that this user may read
+    ::error file=topology/rules.yaml,line=1,col=1,title=unreadable::this is a folder, and a file should be%0Ahint: save it as UTF-8 text, readable by this user
+    ");
+}
+
+#[test]
+fn what_keeps_everything_from_being_checked_is_told_as_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let people = folder.path().join("people.csv");
+    std::fs::write(&people, "tenant,user_id,zone\nacme,ada,Europe/Berlyn\n,ben,\n").unwrap();
+    let said = |output, change: &dyn Fn(&mut Args)| {
+        let mut args = args(Path::new("topology"), output);
+        change(&mut args);
+        let (text, code) = report(&args, Paint::Plain).unwrap();
+        assert_eq!(code, 78, "{text}");
+        text.replace(&folder.path().display().to_string(), ".")
+    };
+    let with_people = |args: &mut Args| args.people = Some(people.clone());
+    insta::assert_snapshot!(said(Output::Text, &with_people), @r"
+    error[bad-people]: column `zone` (3): nobody knows the time zone `Europe/Berlyn`
+     --> ./people.csv:2:1
+      |
+    2 | acme,ada,Europe/Berlyn
+      | ^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: write `Europe/Berlin`
+
+    error[bad-people]: column `tenant`: it is empty
+     --> ./people.csv:3:1
+      |
+    3 | ,ben,
+      | ^^^^^
+      |
+      = help: write it, or give `--tenant`
+
+    2 faults in 1 file
+    ");
+    insta::assert_snapshot!(said(Output::Github, &with_people), @r"
+    ::error file=./people.csv,line=2,col=1,title=bad-people::column `zone` (3): nobody knows the time zone `Europe/Berlyn`%0Ahint: write `Europe/Berlin`
+    ::error file=./people.csv,line=3,col=1,title=bad-people::column `tenant`: it is empty%0Ahint: write it, or give `--tenant`
+    ");
+    let report: Json = serde_json::from_str(&said(Output::Json, &with_people)).unwrap();
+    assert_eq!((&report["ok"], &report["faults"][0]["line"]), (&false.into(), &2.into()));
+    let nowhere = |args: &mut Args| args.schemas = Some("nowhere".into());
+    insta::assert_snapshot!(said(Output::Github, &nowhere), @"::error title=unchecked::schema `nowhere`: No such file or directory (os error 2)");
+    let report: Json = serde_json::from_str(&said(Output::Json, &nowhere)).unwrap();
+    assert_eq!((&report["ok"], &report["faults"][0]["code"]), (&false.into(), &"unchecked".into()));
+    let against = |args: &mut Args| args.against = Some("tests/fixtures/check/not-yaml".into());
+    insta::assert_snapshot!(said(Output::Github, &against), @"::error title=unchecked::the rules in force, `tests/fixtures/check/not-yaml`, have 3 faults: tests/fixtures/check/not-yaml/bws.yaml:5:15: `assignes` is no term%0Ahint: name the folder that runs now, as it runs now");
+}
+
+#[test]
+fn a_reader_that_has_read_enough_is_no_fault() {
+    let mut bugle = Command::new(env!("CARGO_BIN_EXE_bugle"))
+        .args(["check", "--print-schema", "rules"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(bugle.stdout.take());
+    let ended = bugle.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!((ended.status.code(), said.as_str()), (Some(0), ""));
+}
+
+/// What a hint shows as the right form is one: it is taken at its place.
+#[test]
+fn every_form_that_a_hint_shows_can_be_read() {
+    let asked = Args { print_schema: Some(SchemaOf::Rules), ..args(Path::new("topology"), Output::Text) };
+    let schema: Json = serde_json::from_str(&report(&asked, Paint::Plain).unwrap().0).unwrap();
+    let properties = schema["properties"]["rules"]["items"]["properties"].as_object().unwrap();
+    let rule = |said: &str| {
+        let own = ["match: { kind: xecm.task.assigned }", "audience: assignees", "message: m"];
+        let key = said.split(':').next().unwrap();
+        let own = own.into_iter().filter(|own| !own.starts_with(&format!("{key}:")));
+        let parts: Vec<&str> = own.chain([said]).collect();
+        codes("xecm", &format!("  - {{ id: a, {} }}\n", parts.join(", ")))
+    };
+    for name in properties.keys().filter(|name| *name != "id") {
+        let wrong = rule(&format!("{name}: [[x]]"));
+        let form = wrong.split_once("(write it as `").and_then(|(_, rest)| rest.split_once("`)"));
+        let (form, _) = form.unwrap_or_else(|| panic!("{name}: no form in {wrong}"));
+        let form = if form.starts_with('{') { format!("{name}: {form}") } else { form.to_owned() };
+        assert!(form.starts_with(&format!("{name}: ")), "{name}: {form}");
+        let said = rule(&form);
+        let is_read = ["wrong-type", "empty-", "bad-span", "bad-hour", "unknown-word", "not-yaml"];
+        assert!(!is_read.iter().any(|code| said.contains(code)), "{form}\n{said}");
+    }
 }
 
 /// A schema registry that knows one of our schemas as id 7, and nothing else.
@@ -688,7 +833,7 @@ fn faults_are_shown_beside_the_lines_of_a_pull_request() {
 #[test]
 fn the_schema_for_editors_knows_every_field_the_shipped_rules_use() {
     let mut args = args(Path::new("topology"), Output::Text);
-    args.print_schema = Some(bugle::cli::check::SchemaOf::Rules);
+    args.print_schema = Some(SchemaOf::Rules);
     let (text, _) = report(&args, Paint::Plain).unwrap();
     let schema: Json = serde_json::from_str(&text).unwrap();
     let rule = &schema["properties"]["rules"]["items"];
@@ -763,7 +908,6 @@ fn fits(value: &Json, schema: &Json, root: &Json) -> Result<(), String> {
 /// An editor that goes by our schemas marks nothing in what is shipped.
 #[test]
 fn whatever_is_shipped_fits_the_schemas_for_editors() {
-    use bugle::cli::check::SchemaOf;
     for (of, folder) in [
         (SchemaOf::Rules, "topology"),
         (SchemaOf::Messages, "topology/messages"),

@@ -6,7 +6,7 @@ mod sample;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
@@ -15,9 +15,10 @@ use serde_json::{Value as Json, json};
 use super::registry_args::RegistryArgs;
 use super::{Done, Failure};
 use crate::codec::Schemas;
-use crate::directory::People;
+use crate::directory::{People, read_people};
 use crate::event::Source;
 use crate::scenario;
+use crate::topology::fault::Faults;
 use crate::topology::{Fault, Kinds, Paint, Rule, Topology, editor};
 
 /// Check rules, messages and mappings: every fault at once, with file, line, column and what to write.
@@ -100,15 +101,34 @@ const FAULTY: u8 = 78;
 pub fn run(args: &Args) -> Done {
     let is_plain = !std::io::stdout().is_terminal() || std::env::var_os("NO_COLOR").is_some();
     let (report, code) = report(args, if is_plain { Paint::Plain } else { Paint::Colour })?;
-    std::io::stdout().write_all(report.as_bytes()).map_err(Failure::failed)?;
+    super::print(&report)?;
     Ok(code)
 }
 
-/// What [`run`] prints, and its exit code.
+/// What [`run`] prints, and its exit code. What keeps it from checking is told in the form that was asked for.
 ///
 /// # Errors
 /// The schemas, the people or the rules in force cannot be read.
 pub fn report(args: &Args, paint: Paint) -> Result<(String, u8), Failure> {
+    checked(args, paint).or_else(|failure| {
+        let Failure { message, hint, exit } = &failure;
+        let hint = hint.as_deref().unwrap_or_default();
+        let text = match args.output {
+            Output::Text => return Err(failure),
+            Output::Json => {
+                let fault = json!({ "code": UNCHECKED, "message": message, "hint": hint });
+                format!("{:#}\n", json!({ "ok": false, "faults": [fault] }))
+            }
+            Output::Github => command("", UNCHECKED, (message, hint)),
+        };
+        Ok((text, *exit))
+    })
+}
+
+/// What is told of what keeps everything from being checked.
+const UNCHECKED: &str = "unchecked";
+
+fn checked(args: &Args, paint: Paint) -> Result<(String, u8), Failure> {
     let schemas = match &args.schemas {
         None => Schemas::built_in(),
         Some(folder) => Schemas::load(folder).map_err(Failure::configuration)?,
@@ -123,12 +143,12 @@ pub fn report(args: &Args, paint: Paint) -> Result<(String, u8), Failure> {
         };
         return Ok((format!("{schema:#}\n"), 0));
     }
-    let loaded = match Topology::load(&args.folder, &kinds) {
-        Ok(topology) => match beside(args, &topology, &kinds)? {
+    let loaded = match Topology::check(&args.folder, &kinds) {
+        Ok(topology) => match beside(args, Some(&topology), &kinds)? {
             faults if faults.is_empty() => Ok(topology),
             faults => Err(faults),
         },
-        Err(faults) => Err(faults),
+        Err(faults) => Err([faults, beside(args, None, &kinds)?].concat()),
     };
     if let (Some(file), Ok(topology)) = (&args.sample, &loaded) {
         return sample::report((file, args), topology, schemas);
@@ -144,13 +164,23 @@ pub fn report(args: &Args, paint: Paint) -> Result<(String, u8), Failure> {
     Ok((text, code))
 }
 
-/// What is wrong with sound rules beside a directory, or in the place of others.
-fn beside(args: &Args, topology: &Topology, kinds: &Kinds) -> Result<Vec<Fault>, Failure> {
+/// What is wrong with a directory; with rules beside it, or in the place of others, where they are sound.
+fn beside(args: &Args, topology: Option<&Topology>, kinds: &Kinds) -> Result<Vec<Fault>, Failure> {
     let mut faults = Vec::new();
     if let Some(file) = &args.people {
-        let mut people = People::new();
-        super::directory::from_file(file, None)?.iter().for_each(|person| people.apply(person));
-        faults.extend(topology.reach(&people, &format!("--people {}", file.display())));
+        match read_people(file, None) {
+            Ok(read) => {
+                let mut people = People::new();
+                read.iter().for_each(|person| people.apply(person));
+                let given = format!("--people {}", file.display());
+                faults.extend(topology.map(|topology| topology.reach(&people, &given)).unwrap_or_default());
+            }
+            Err(error) => {
+                let mut bad = Faults::default();
+                bad.people((file, &error), "");
+                faults.extend(bad.sorted());
+            }
+        }
     }
     if let Some(folder) = &args.against {
         let old = Topology::load(folder, kinds).map_err(|faults| {
@@ -162,27 +192,30 @@ fn beside(args: &Args, topology: &Topology, kinds: &Kinds) -> Result<Vec<Fault>,
             );
             Failure::configuration(fact).hint("name the folder that runs now, as it runs now")
         })?;
-        faults.extend(topology.against(&old));
+        faults.extend(topology.map(|topology| topology.against(&old)).unwrap_or_default());
     }
     Ok(faults)
 }
 
-/// A workflow command: a line that GitHub Actions shows beside the line it is about.
+/// A line that GitHub Actions shows beside the line it is about.
 fn annotation(fault: &Fault) -> String {
-    let value = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
-    let property = |text: &str| value(text).replace(':', "%3A").replace(',', "%2C");
-    let told = if fault.hint.is_empty() {
-        fault.message.clone()
-    } else {
-        format!("{}\nhint: {}", fault.message, fault.hint)
-    };
     let Fault { file, line, column, code, .. } = fault;
-    format!(
-        "::error file={},line={line},col={column},title={}::{}\n",
-        property(file),
-        property(code),
-        value(&told)
-    )
+    let place = format!("file={},line={line},col={column},", property(file));
+    command(&place, code, (&fault.message, &fault.hint))
+}
+
+/// A workflow command of GitHub Actions.
+fn command(place: &str, title: &str, (message, hint): (&str, &str)) -> String {
+    let told = if hint.is_empty() { message.to_owned() } else { format!("{message}\nhint: {hint}") };
+    format!("::error {place}title={}::{}\n", property(title), value(&told))
+}
+
+fn value(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+fn property(text: &str) -> String {
+    value(text).replace(':', "%3A").replace(',', "%2C")
 }
 
 fn summary(topology: &Topology) -> String {

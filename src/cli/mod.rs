@@ -29,7 +29,7 @@ pub mod topics;
 pub mod topology;
 
 use std::fmt;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -167,6 +167,14 @@ pub fn main() -> ExitCode {
 /// Prints a line; a reader that went away is no failure.
 pub(crate) fn say(text: impl fmt::Display) {
     let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Prints all of it; a reader that went away has read enough.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::failed(error)),
+        _ => Ok(()),
+    }
 }
 
 // === impl Failure ===

@@ -147,6 +147,9 @@ impl Schemas {
     /// # Errors
     /// The first file that cannot be read or is not a schema of ours, and what is wrong with it.
     pub fn load(folder: &Path) -> Result<Self, BadSchema> {
+        // Otherwise a slip in its name would leave the built-in ones in force, and nobody would know.
+        std::fs::read_dir(folder)
+            .map_err(|fault| BadSchema { file: folder.to_owned(), fault: fault.to_string() })?;
         let mut texts = Vec::with_capacity(BUILT_IN.len());
         for (_, name, _, built_in) in &BUILT_IN {
             let file = folder.join(name);

@@ -58,7 +58,7 @@ pub(super) fn read(
     (names, faults): (&mut Names, &mut Faults),
 ) -> Vec<Scenario> {
     let Some(node) = tree::parse(sheet, faults) else { return Vec::new() };
-    let cx = &mut Reading { sheet: Arc::clone(sheet), faults };
+    let cx = &mut Reading { sheet: Arc::clone(sheet), faults, forms: &[] };
     let Some(mut fields) = cx.fields(&node, "a file of scenarios") else { return Vec::new() };
     let use_case = fields.get("use_case").and_then(|node| use_case(cx, node, ground));
     let file = fields.get("people");

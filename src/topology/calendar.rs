@@ -125,11 +125,11 @@ pub(crate) fn read(cx: &mut Reading<'_>, node: &Node) -> Option<Spot<Calendar>> 
         cx.fault(zone.at, "bad-zone", (fact, "write an IANA name such as `Europe/Paris`"));
     }
     let days = match fields.get("days") {
-        Some(node) => cx.texts(node).iter().filter_map(|day| weekday(cx, day)).collect(),
+        Some(node) => cx.names(node).iter().filter_map(|day| weekday(cx, day)).collect(),
         None => DAYS[..5].iter().map(|(_, day)| *day).collect(),
     };
     let hours = fields.need("hours", cx).and_then(|node| hours(cx, node));
-    let holidays = fields.get("holidays").map(|node| cx.list(node, holiday)).unwrap_or_default();
+    let holidays = fields.get("holidays").map(|node| cx.some(node, holiday)).unwrap_or_default();
     fields.done(cx);
     let value = |spot: Option<Spot<String>>| spot.map(|spot| spot.value);
     let calendar = Calendar {
@@ -140,9 +140,6 @@ pub(crate) fn read(cx: &mut Reading<'_>, node: &Node) -> Option<Spot<Calendar>> 
         hours: hours?,
         holidays: holidays.into_iter().collect(),
     };
-    if calendar.days.is_empty() {
-        cx.fault(node.at, "bad-calendar", ("nobody ever works here", "name some `days`, or leave them out"));
-    }
     Some(Spot { value: calendar, at: node.at })
 }
 

@@ -3,6 +3,8 @@
 //! Messages that exist and have the locale, answers that mean something, closes that can find their
 //! subject, timers with anchors, and separation of duties.
 
+mod time;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -12,18 +14,19 @@ use crate::event::{FieldType, Relation, Shape, Source};
 use super::compile::Compiler;
 use super::fault::{Place, Spot, nearest};
 use super::kinds::type_name;
-use super::plan::{Anchor, OwnWindow, RulePlan, SubjectPlan, Tell, WindowKind, WindowPlan, Words};
+use super::plan::{OwnWindow, RulePlan, SubjectPlan, Tell, WindowKind, WindowPlan, Words};
 
 /// Notes everything about a plan that is not about its first telling's slots.
 pub(super) fn plan(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>], source: Option<Source>) {
     messages(cx, plan, shapes);
     answers(cx, plan, shapes);
     until(cx, plan, source);
-    timers(cx, plan, shapes);
+    time::timers(cx, plan, shapes);
     for window in plan.window.iter().chain(own_windows(plan)) {
         self::window(cx, (window, plan.subject.as_ref()), shapes);
     }
     personal(cx, plan);
+    tells_at_its_close(cx, plan);
     for shape in shapes {
         for field in plan.order.iter().chain(&plan.calendar) {
             cx.fields(std::slice::from_ref(field), shape);
@@ -60,6 +63,21 @@ fn idle(cx: &mut Compiler<'_>, plan: &RulePlan) {
     let same = |fallback: &&Spot<String>| {
         plan.audience.as_ref().is_some_and(|audience| audience.value.trim() == fallback.value.trim())
     };
+    let mut offered = all_words(plan).filter_map(|words| words.answers.as_ref());
+    let offers = offered.any(|answers| !answers.value.is_empty());
+    let waits = |to: &&Spot<String>| to.value == "unanswered";
+    let ladders = plan.remind.iter().filter_map(|ladder| ladder.to.as_ref());
+    let repeat = plan.repeat.iter().filter_map(|repeat| repeat.to.as_ref());
+    let steps = plan.escalate.iter().filter_map(|step| step.to.as_ref());
+    for to in ladders.chain(repeat).chain(steps).filter(waits).filter(|_| !offers) {
+        let told =
+            ("nobody can have answered: this rule offers no answer", "add `answers:`, or write `to: told`");
+        cx.fault(to.at, "unused", told);
+    }
+    if let Some(to) = plan.closed.as_ref().and_then(|closed| closed.to.as_ref()).filter(waits) {
+        let told = ("what is closed waits for no answer", "write `to: told`");
+        cx.fault(to.at, "unused", told);
+    }
     if let Some(fallback) = plan.fallback.as_ref().filter(same) {
         let told = ("where the audience is nobody, this is nobody, too", "name others, such as a role");
         cx.fault(fallback.at, "unused", told);
@@ -124,7 +142,8 @@ fn messages(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]) {
             );
         }
     }
-    for name in all_words(plan).filter_map(|words| words.message.as_ref()) {
+    let names = all_words(plan).filter_map(|words| words.message.as_ref());
+    for name in names.filter(|name| !name.value.is_empty()) {
         let Some(message) = cx.messages.get(&name.value).cloned() else {
             let hint = match nearest(&name.value, cx.messages.keys().map(String::as_str)) {
                 Some(near) => format!("write `{near}`"),
@@ -168,10 +187,20 @@ fn answers(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]) {
                 format!("the system may refuse what is decided about `{kind}`, and nobody would hear so");
             cx.fault(first, "refused-untold", (fact, "add `refused: { message: … }`"));
         }
-        if decides && plan.never.is_none() && shape.related(Relation::Requester).next().is_some() {
+        if decides
+            && !cx.is_guess
+            && plan.never.is_none()
+            && shape.related(Relation::Requester).next().is_some()
+        {
             let fact = format!("who asked for `{kind}` could approve it");
             cx.fault(first, "missing-never", (fact, "add `never: requester`"));
         }
+    }
+    if let Some(answers) = plan.closed.as_ref().and_then(|closed| closed.words.answers.as_ref())
+        && !answers.value.is_empty()
+    {
+        let told = ("what is closed is not answered", "leave `answers` out here");
+        cx.fault(answers.at, "unused", told);
     }
     let written = plan.write_back.iter().map(|(verb, _)| (*verb, "write_back"));
     for (Spot { value: verb, at }, what) in plan.stop.iter().map(|(verb, _)| (*verb, "stop")).chain(written) {
@@ -193,8 +222,11 @@ fn until(cx: &mut Compiler<'_>, plan: &RulePlan, source: Option<Source>) {
     let Some(until) = &plan.until else { return };
     let kinds = cx.kinds_of(&until.kinds, source);
     let by = plan.counts_by().unwrap_or_default();
-    for kind in kinds {
-        let Some(shape) = cx.kinds.shape(&kind).cloned() else { continue };
+    let anything = cx.kinds.any(source);
+    let known = kinds.iter().filter_map(|kind| Some((kind.clone(), cx.kinds.shape(kind).cloned()?)));
+    let guess = (anything.kinds[0].clone(), Arc::clone(&anything));
+    let shapes: Vec<_> = if kinds.is_empty() { vec![guess] } else { known.collect() };
+    for (kind, shape) in shapes {
         for field in by {
             if shape.field(&field.value).is_none() {
                 let at = until
@@ -218,58 +250,6 @@ fn until(cx: &mut Compiler<'_>, plan: &RulePlan, source: Option<Source>) {
 
 fn matches(pattern: &str, kind: &str) -> bool {
     pattern == kind || pattern.strip_suffix('*').is_some_and(|start| kind.starts_with(start))
-}
-
-fn timers(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]) {
-    for shape in shapes {
-        for ladder in &plan.remind {
-            cx.anchor(&ladder.anchor, shape);
-        }
-        for step in &plan.escalate {
-            cx.anchor(&step.at, shape);
-        }
-    }
-    let has_timer = !plan.remind.is_empty() || !plan.escalate.is_empty() || plan.repeat.is_some();
-    if plan.tell.value == Tell::Later && !has_timer {
-        let told =
-            ("`tell: later` and nothing later: this rule never speaks", "add `remind:` or `escalate:`");
-        cx.fault(plan.tell.at, "never-speaks", told);
-    }
-    for step in &plan.escalate {
-        let from_told = step.at.value.anchor == Some(Anchor::Told);
-        if from_told && plan.tell.value == Tell::Later && plan.remind.is_empty() {
-            let told = (
-                "nobody is told before this step, so `told` never comes",
-                "start from `opened` or a time of the event",
-            );
-            cx.fault(step.at.at, "bad-anchor", told);
-        }
-    }
-    for ladder in plan.remind.iter().filter(|ladder| ladder.anchor.value.business) {
-        let told = ("a ladder does not count in business time", "write it as a step of `escalate`");
-        cx.fault(ladder.anchor.at, "bad-anchor", told);
-    }
-    let business = plan.escalate.iter().find(|step| step.at.value.business);
-    if let Some(step) = business.filter(|_| !cx.calendars.is_complete()) {
-        let hint = "add `calendars: [{ hours: \"08:00-17:00\" }]` beside `rules`: an entry without `location` and `tenant`";
-        cx.fault(
-            step.at.at,
-            "no-calendar",
-            ("nobody knows when people work where no calendar names the place", hint),
-        );
-    }
-    if let Some(field) = plan.calendar.as_ref().filter(|_| business.is_none()) {
-        let told = ("nothing of this rule counts in business time", "write a step such as `at: told + 4bh`");
-        cx.fault(field.at, "unused", told);
-    }
-    for ladder in &plan.remind {
-        for (index, rung) in ladder.rungs.iter().enumerate() {
-            if ladder.rungs[..index].iter().any(|earlier| earlier.distance.value == rung.distance.value) {
-                let fact = format!("two rungs at {}", rung.distance.value);
-                cx.fault(rung.distance.at, "duplicate-rung", (fact, "keep one of the two"));
-            }
-        }
-    }
 }
 
 fn window(
@@ -298,6 +278,18 @@ fn window(
                 level_condition(cx, (value, level, at), shape);
             }
         }
+    }
+}
+
+/// A window tells when it closes, and neither sooner nor later.
+fn tells_at_its_close(cx: &mut Compiler<'_>, plan: &RulePlan) {
+    let gathers = plan.window.as_ref().is_some_and(|window| !window.is_personal());
+    if gathers && plan.tell.value != Tell::Now {
+        let told = (
+            "a window tells when it closes, whatever `tell` says",
+            "leave `tell` out, or let each person have the window: `by: [person]`",
+        );
+        cx.fault(plan.tell.at, "unused", told);
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Compiler<'a> {
     pub(super) uses: Vec<(String, Arc<Shape>)>,
     pub(super) faults: &'a mut Faults,
     pub(super) sheet: Arc<Sheet>,
+    /// Whether no kind of the rule is known: it is checked by what any kind has, and what only one lacks is no fault.
+    pub(super) is_guess: bool,
 }
 
 /// A rule and its form for each kind.
@@ -48,6 +50,8 @@ impl Compiler<'_> {
         let before = self.faults.len();
         let kinds = self.kinds_of(&plan.wanted.kinds, source);
         let shapes = self.shapes(&kinds);
+        self.is_guess = shapes.is_empty();
+        let shapes = if self.is_guess { vec![self.kinds.any(source)] } else { shapes };
         let heard = Heard::read(self, plan, &shapes);
         let sayings = schedule::sayings(self, plan, &shapes);
         check::plan(self, plan, &shapes, source);
@@ -64,7 +68,7 @@ impl Compiler<'_> {
             calendars: Arc::clone(self.calendars),
         });
         let forms: Vec<KindRule> = shapes.iter().map(|shape| self.form(&rule, shape)).collect();
-        if source.is_none() || self.faults.len() != before {
+        if source.is_none() || self.is_guess || self.faults.len() != before {
             return Vec::new();
         }
         let mut compiled = Vec::with_capacity(kinds.len());

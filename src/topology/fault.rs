@@ -4,7 +4,10 @@
 //! once. Nothing here decides what is a fault.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
+
+use crate::directory::LoadError;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
@@ -185,6 +188,36 @@ impl Faults {
             at,
             sheet: Arc::clone(sheet),
         });
+    }
+
+    /// Notes what is wrong with a file of people, each fault in its line; `beside` is said with each.
+    pub fn people(&mut self, (file, error): (&Path, &LoadError), beside: &str) {
+        let text = match error {
+            LoadError::Faults(_) => std::fs::read(file).unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let sheet = Arc::new(Sheet { path: file.display().to_string(), text });
+        let LoadError::Faults(faults) = error else {
+            let hint = error.hint().unwrap_or_default();
+            return self.add(&sheet, Place::default(), "bad-people", (format!("{error}{beside}"), hint));
+        };
+        for fault in faults {
+            let before = usize::try_from(fault.line.saturating_sub(1)).unwrap_or(usize::MAX);
+            let start = sheet.text.split_inclusive('\n').take(before).map(str::len).sum();
+            let line = sheet.text.get(start..).unwrap_or_default().lines().next().unwrap_or_default();
+            let at = Place { start, end: start + line.len() };
+            let hint = fault.hint.as_deref().unwrap_or("correct this line; nothing of the file was loaded");
+            let fact = format!("{}{}{beside}", fault.place, fault.message);
+            self.add(&sheet, at, "bad-people", (fact, hint));
+        }
+    }
+
+    /// These and others.
+    #[must_use]
+    pub fn with(mut self, others: Vec<Fault>) -> Self {
+        self.0.extend(others);
+        self
     }
 
     /// Whether nothing is wrong so far.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::event::{FieldType, Shape};
+use crate::event::{Field, FieldType, Shape, Source};
 
 /// The shapes of every kind of all sources.
 #[derive(Debug, Default, Clone)]
@@ -30,6 +30,25 @@ impl Kinds {
     #[must_use]
     pub fn shape(&self, kind: &str) -> Option<&Arc<Shape>> {
         self.by_kind.get(kind)
+    }
+
+    /// A shape with the fields of all kinds of a source, or of all sources: what it lacks, none of them has. By it is
+    /// checked what no kind is known for.
+    #[must_use]
+    pub(super) fn any(&self, source: Option<Source>) -> Arc<Shape> {
+        let mut fields: BTreeMap<&str, Field> = BTreeMap::new();
+        let of_source = |shape: &&Arc<Shape>| source.is_none_or(|source| shape.source == source);
+        for field in self.by_kind.values().filter(of_source).flat_map(|shape| &shape.fields) {
+            let known = fields.entry(&field.path).or_insert_with(|| field.clone());
+            known.optional &= field.optional;
+            if let (FieldType::Symbol(names), FieldType::Symbol(more)) = (&mut known.ty, &field.ty) {
+                let new: Vec<String> = more.iter().filter(|name| !names.contains(name)).cloned().collect();
+                names.extend(new);
+            }
+        }
+        let name = source.map_or_else(|| "any kind".to_owned(), |source| format!("{source}.*"));
+        let fields = fields.into_values().collect();
+        Arc::new(Shape::new(source.unwrap_or(Source::Xecm), "its kinds".to_owned(), vec![name], fields))
     }
 
     /// Every kind, sorted.

@@ -1,6 +1,7 @@
 //! Load: a folder of rules and messages, read whole, with every fault of every file.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use hashbrown::HashMap;
 
 use super::calendar::Calendars;
 use super::compile::Compiler;
-use super::fault::{Faults, Place, Sheet, Spot, nearest};
+use super::fault::{Faults, Place, Sheet, Spot, nearest, suggest};
 use super::files::Files;
 use super::kinds::Kinds;
 use super::mapping;
@@ -27,7 +28,42 @@ impl Topology {
     pub fn load(folder: &Path, kinds: &Kinds) -> Result<Self, Vec<Fault>> {
         Files::read(folder).compile(kinds)
     }
+
+    /// The same, with what is idle: messages that no rule says, files without a single rule. Rules can be in force
+    /// that have some of that; whoever writes them wants to know.
+    ///
+    /// # Errors
+    /// Every fault of every file, in reading order.
+    pub fn check(folder: &Path, kinds: &Kinds) -> Result<Self, Vec<Fault>> {
+        let files = Files::read(folder);
+        let mut faults = Faults::default();
+        idle(&files, kinds, &mut faults);
+        match files.compile(kinds) {
+            Ok(topology) if faults.is_empty() => Ok(topology),
+            Ok(_) => Err(faults.sorted()),
+            Err(found) => Err(faults.with(found).sorted()),
+        }
+    }
 }
+
+/// Notes what nothing would ever be said of. Nothing is noted where a file cannot be read: it may be in that one.
+fn idle(files: &Files, kinds: &Kinds, faults: &mut Faults) {
+    let mut unread = Faults::default();
+    let read = |sheet: &Arc<Sheet>| rules_file::read(sheet, &mut unread);
+    let parsed: Option<Vec<RulesFile>> = files.rules.iter().map(read).collect();
+    let parsed = parsed.filter(|_| files.faults.is_empty());
+    let (Some(parsed), Some(first)) = (parsed, files.rules.first()) else { return };
+    if parsed.iter().all(|file| !file.lists_any) {
+        let at = parsed.first().map(|file| file.at).unwrap_or_default();
+        let told = ("there is not a single rule here: nobody would ever be told anything", RULE);
+        faults.add(first, at, "no-rules", told);
+    }
+    let named: BTreeSet<&str> = parsed.iter().flat_map(|file| &file.messages).map(String::as_str).collect();
+    let messages = messages(&files.texts, &mut unread);
+    message::idle(messages.values().map(|message| &**message), (&named, &kinds.any(None)), faults);
+}
+
+const RULE: &str = "write one below `rules:`, such as `- { id: task-due, match: { kind: xecm.task.assigned }, audience: assignees, message: task-due }`";
 
 /// The rules that files hold.
 pub(super) fn read(files: &Files, kinds: &Kinds) -> Result<Topology, Vec<Fault>> {
@@ -37,6 +73,7 @@ pub(super) fn read(files: &Files, kinds: &Kinds) -> Result<Topology, Vec<Fault>>
         rules.iter().filter_map(|sheet| Some((sheet, rules_file::read(sheet, &mut faults)?))).collect();
     ids(&parsed, &mut faults);
     mandatory(&mut parsed, &mut faults);
+    channels(&parsed, &mut faults);
     let calendars = Arc::new(calendars(&parsed, &mut faults));
     let (mut uses, mut ordered) = (Vec::new(), Vec::new());
     let mut by_kind: HashMap<String, Vec<super::KindRule>> = HashMap::new();
@@ -50,6 +87,7 @@ pub(super) fn read(files: &Files, kinds: &Kinds) -> Result<Topology, Vec<Fault>>
             uses: Vec::new(),
             faults: &mut faults,
             sheet: Arc::clone(sheet),
+            is_guess: false,
         };
         for plan in &file.rules {
             let compiled = compiler.rule(plan, source);
@@ -111,24 +149,39 @@ fn may_meet(rule: &Rule, other: &Rule) -> bool {
 
 /// The YAML files right inside a folder, by name; a folder that is not there has none.
 pub(crate) fn sheets(folder: &Path, faults: &mut Faults) -> Vec<Arc<Sheet>> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let unread = |path: &Path| Arc::new(Sheet { path: path.display().to_string(), text: String::new() });
+    let entries = match std::fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
+        Err(error) => {
+            let fact = match error.kind() {
+                ErrorKind::NotADirectory => "this is a file and no folder".to_owned(),
+                _ => format!("the folder cannot be read: {error}"),
+            };
+            let told = (fact, "make it a folder of `*.yaml` that this user may read");
+            faults.add(&unread(folder), Place::default(), "unreadable", told);
+            return Vec::new();
+        }
+    };
+    let mut paths: Vec<_> = entries.into_iter().map(|entry| entry.path()).collect();
     paths.retain(|path| {
-        path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml") && path.is_file()
+        let ending = path.extension().map(|ending| ending.to_ascii_lowercase());
+        ending.is_some_and(|ending| ending == "yaml" || ending == "yml")
     });
     paths.sort();
     let mut sheets = Vec::with_capacity(paths.len());
     for path in paths {
-        let shown = path.display().to_string();
         match std::fs::read_to_string(&path) {
-            Ok(text) => sheets.push(Arc::new(Sheet { path: shown, text })),
+            Ok(text) => sheets.push(Arc::new(Sheet { path: path.display().to_string(), text })),
             Err(error) => {
-                let sheet = Arc::new(Sheet { path: shown, text: String::new() });
-                let told = (
-                    format!("the file cannot be read: {error}"),
-                    "save it as UTF-8 text, readable by this user",
-                );
-                faults.add(&sheet, Place::default(), "unreadable", told);
+                let fact = match error.kind() {
+                    ErrorKind::InvalidData => "the file is no text in UTF-8".to_owned(),
+                    ErrorKind::IsADirectory => "this is a folder, and a file should be".to_owned(),
+                    ErrorKind::NotFound => "this leads to no file".to_owned(),
+                    _ => format!("the file cannot be read: {error}"),
+                };
+                let told = (fact, "save it as UTF-8 text, readable by this user");
+                faults.add(&unread(&path), Place::default(), "unreadable", told);
             }
         }
     }
@@ -187,6 +240,25 @@ fn mandatory(files: &mut [(&Arc<Sheet>, RulesFile)], faults: &mut Faults) {
         plan.mandatory = plan.category.as_ref().is_some_and(|category| named.contains(category));
     }
 }
+
+/// A channel is one of ours, or the app that some rule is for; through any other nobody is told.
+fn channels(files: &[(&Arc<Sheet>, RulesFile)], faults: &mut Faults) {
+    let apps = files.iter().flat_map(|(_, file)| &file.apps).map(String::as_str);
+    let known: BTreeSet<&str> = CHANNELS.into_iter().chain(apps).collect();
+    for (sheet, file) in files {
+        for Spot { value, at } in file.channels.iter().filter(|channel| !known.contains(&*channel.value)) {
+            if value.trim().is_empty() {
+                continue;
+            }
+            let known: Vec<&str> = known.iter().copied().collect();
+            let fact = format!("`{value}` is no channel, and the app of no rule");
+            faults.add(sheet, *at, "unknown-channel", (fact, suggest(value, &known)));
+        }
+    }
+}
+
+/// The ways to a person that have a name of their own.
+const CHANNELS: [&str; 2] = ["mobile", "web"];
 
 /// Ids are keys of state: two rules with one would share it.
 fn ids(files: &[(&Arc<Sheet>, RulesFile)], faults: &mut Faults) {

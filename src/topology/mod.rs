@@ -14,6 +14,7 @@ mod decision;
 pub mod editor;
 pub mod fault;
 mod files;
+mod forms;
 mod in_force;
 mod key;
 pub mod kinds;

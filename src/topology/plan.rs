@@ -231,6 +231,8 @@ pub struct RepeatPlan {
     pub to: Option<Spot<String>>,
     /// What it says.
     pub words: Words,
+    /// Where it stands.
+    pub place: Place,
 }
 
 /// One step of an escalation.

@@ -16,6 +16,8 @@ pub(crate) struct Reading<'f> {
     pub(crate) sheet: Arc<Sheet>,
     /// Every fault so far.
     pub(crate) faults: &'f mut Faults,
+    /// Names of what may stand in it, each with an example.
+    pub(crate) forms: &'static [(&'static str, &'static str)],
 }
 
 /// A map whose entries are asked for by name. What was never asked for is unknown.
@@ -48,18 +50,43 @@ impl Reading<'_> {
             other => other.name().to_owned(),
         };
         let fact = format!("{found} stands where {wanted} should");
-        self.fault(node.at, "wrong-type", (fact, format!("write {wanted}")));
+        self.fault(node.at, "wrong-type", (fact, self.form(node, wanted)));
     }
 
-    /// A text; numbers and truth values are taken as they are written.
+    /// What to write here: an example, where there is one.
+    fn form(&self, node: &Node, wanted: &str) -> String {
+        let known = |name: &str| self.forms.iter().find(|(known, _)| *known == name);
+        match known(wanted.trim_matches('`')).or_else(|| known(&node.key)) {
+            Some((_, example)) => format!("write it as `{example}`"),
+            None => format!("write {wanted}"),
+        }
+    }
+
+    /// A text that says something; numbers and truth values are taken as they are written.
     pub(crate) fn text(&mut self, node: &Node) -> Option<Spot<String>> {
+        self.text_as(node, "a text")
+    }
+
+    /// The same, where the text is to be something of its own.
+    pub(crate) fn text_as(&mut self, node: &Node, wanted: &str) -> Option<Spot<String>> {
+        let text = self.any_text(node, wanted)?;
+        if text.value.trim().is_empty() {
+            let hint = format!("{}, or take it out", self.form(node, wanted));
+            self.fault(node.at, "empty-text", ("an empty text says nothing", hint));
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A text that may well be empty.
+    pub(crate) fn any_text(&mut self, node: &Node, wanted: &str) -> Option<Spot<String>> {
         let value = match &node.value {
             Branch::Text(text) => text.clone(),
             Branch::Whole(number) => number.to_string(),
             Branch::Fraction(number) => number.to_string(),
             Branch::Flag(flag) => flag.to_string(),
             _ => {
-                self.wrong(node, "a text");
+                self.wrong(node, wanted);
                 return None;
             }
         };
@@ -96,7 +123,7 @@ impl Reading<'_> {
 
     /// A span such as `15m`; zero is one too.
     pub(crate) fn span(&mut self, node: &Node) -> Option<Span> {
-        let text = self.text(node)?;
+        let text = self.text_as(node, "a span such as 30s, 15m, 4h or 2d")?;
         self.span_in(&text, 0)
     }
 
@@ -133,7 +160,7 @@ impl Reading<'_> {
 
     /// An hour such as `"09:00"`.
     pub(crate) fn day_time(&mut self, node: &Node) -> Option<DayTime> {
-        let text = self.text(node)?;
+        let text = self.text_as(node, "an hour such as \"09:00\"")?;
         match text.value.parse() {
             Ok(hour) => Some(hour),
             Err(NotAnHour(_)) => {
@@ -146,10 +173,10 @@ impl Reading<'_> {
 
     /// One of `words`, with what it stands for.
     pub(crate) fn word<T: Copy>(&mut self, node: &Node, words: &[(&str, T)]) -> Option<T> {
-        let text = self.text(node)?;
+        let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let text = self.any_text(node, &format!("one of {}", listed(&names)))?;
         let found = words.iter().find(|(word, _)| *word == text.value);
         if found.is_none() {
-            let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
             let fact = format!("`{}` is none of {}", text.value, listed(&names));
             self.fault(node.at, "unknown-word", (fact, suggest(&text.value, &names)));
         }
@@ -172,6 +199,43 @@ impl Reading<'_> {
     /// A list of texts.
     pub(crate) fn texts(&mut self, node: &Node) -> Vec<Spot<String>> {
         self.list(node, Self::text)
+    }
+
+    /// A list of names: there are some, and each stands once.
+    pub(crate) fn names(&mut self, node: &Node) -> Vec<Spot<String>> {
+        self.some(node, Self::text)
+    }
+
+    /// A list of what `read` reads that says something: it is not empty, and says nothing twice.
+    pub(crate) fn some<T>(&mut self, node: &Node, read: impl FnMut(&mut Self, &Node) -> Option<T>) -> Vec<T> {
+        if node.is_empty() && !matches!(node.value, Branch::Map(_)) {
+            let hint = format!("{}, or take it out", self.form(node, "what it should name"));
+            self.fault(node.at, "empty-list", ("an empty list says nothing", hint));
+        }
+        self.once(node);
+        self.list(node, read)
+    }
+
+    /// Notes what stands twice in a list.
+    pub(crate) fn once(&mut self, node: &Node) {
+        let Branch::List(items) = &node.value else { return };
+        for (index, item) in items.iter().enumerate() {
+            let is_text = !matches!(item.value, Branch::List(_) | Branch::Map(_) | Branch::Nothing);
+            if is_text && items[..index].iter().any(|earlier| earlier.value == item.value) {
+                let fact = format!("`{}` stands twice in this list", item.plain_text());
+                self.fault(item.at, "stands-twice", (fact, "keep one of the two"));
+            }
+        }
+    }
+
+    /// A map that has something in it.
+    pub(crate) fn fields_of<'n>(&mut self, node: &'n Node, what: &'static str) -> Option<Fields<'n>> {
+        if matches!(node.value, Branch::Map(_)) && node.is_empty() {
+            let hint = format!("{}, or take it out", self.form(node, what));
+            self.fault(node.at, "empty-map", (format!("an empty {what} says nothing"), hint));
+            return None;
+        }
+        self.fields(node, what)
     }
 
     /// A map called `what` in faults.
@@ -224,6 +288,11 @@ impl<'n> Fields<'n> {
         self.get(name).or_else(|| self.defaults.and_then(|defaults| defaults.peek(name)))
     }
 
+    /// Whether it takes the place of a default of that name.
+    pub(crate) fn overrides(&self, name: &str) -> bool {
+        self.peek(name).is_some() && self.defaults.is_some_and(|defaults| defaults.peek(name).is_some())
+    }
+
     fn peek(&self, name: &str) -> Option<&'n Node> {
         self.entries.iter().find(|(key, _)| key.value == name).map(|(_, node)| node)
     }
@@ -236,6 +305,11 @@ impl<'n> Fields<'n> {
             cx.fault(self.at, "missing-field", (fact, format!("add `{name}:`")));
         }
         found
+    }
+
+    /// Every entry, with its name.
+    pub(crate) fn own(&self) -> impl Iterator<Item = &'n (Spot<String>, Node)> {
+        self.entries.iter()
     }
 
     /// What was not asked for, with its name.

@@ -18,7 +18,7 @@ use super::fault::{Faults, Place, Spot};
 use super::kinds::Kinds;
 use super::plan::{Anchor, Moment, RemindPlan, RulePlan, Tell};
 use super::rule::{KindRule, Rule, Wanted};
-use super::schedule::Start;
+use super::schedule::{Start, Timer};
 
 /// Notes what no single rule's fields show. `rules` are those without a fault, in the order of the files.
 pub(super) fn rules(
@@ -37,6 +37,8 @@ pub(super) fn rules(
             .collect();
         let mut note = Noting { plan: &rule.plan, faults };
         note.never_true(&own);
+        note.always_true(&own);
+        note.same_timer(&own);
         note.without_a_date(&own);
         note.closes_itself(&own);
         note.out_of_time();
@@ -95,6 +97,35 @@ impl Noting<'_> {
             ),
         };
         self.fault(condition.at, "never-true", told);
+    }
+
+    /// An `if` that every change makes true.
+    fn always_true(&mut self, forms: &[(&KindRule, &Shape)]) {
+        let Some(condition) = &self.plan.condition else { return };
+        let can_fail = |(form, shape): &(&KindRule, &Shape)| {
+            form.condition.as_ref().is_none_or(|condition| condition.can_fail(shape))
+        };
+        if !forms.is_empty() && !forms.iter().any(can_fail) {
+            let told = (
+                "every change makes this true: `if` keeps nothing out",
+                "take it out, or ask for something that a change may lack",
+            );
+            self.fault(condition.at, "constant", told);
+        }
+    }
+
+    /// Two timers that start alike and are as far from there: one of them would take the other's place.
+    fn same_timer(&mut self, forms: &[(&KindRule, &Shape)]) {
+        let Some((form, _)) = forms.first() else { return };
+        let is_twice =
+            |(index, timer): (usize, &Timer)| form.timers[..index].iter().any(|one| one.id == timer.id);
+        if form.timers.iter().enumerate().any(is_twice) {
+            let told = (
+                "two reminders or two steps of this rule are equally far from where they start, and only one is told",
+                "let one of them come at another time, or join the two",
+            );
+            self.fault(self.plan.at, "duplicate-rung", told);
+        }
     }
 
     /// A rule that reminds from dates which its changes may lack: of those nobody is ever reminded.

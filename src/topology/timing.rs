@@ -20,7 +20,7 @@ const NO_WINDOW: (&str, &str) =
 
 /// `event.due_at + 4h`, `told + 15m`, `opened`, `told + 4bh` in business time, or a span from the event: `12h`.
 pub(crate) fn moment(cx: &mut Reading<'_>, node: &Node) -> Option<Spot<Moment>> {
-    let text = cx.text(node)?;
+    let text = cx.text_as(node, "a moment such as `told + 15m`")?;
     let value = text.value.trim();
     if value.starts_with(|c: char| c.is_ascii_digit()) {
         return cx
@@ -76,7 +76,8 @@ pub(crate) fn remind(cx: &mut Reading<'_>, node: &Node) -> Option<RemindPlan> {
             (Side::Before, None)
         }
     };
-    let rungs = fields.get("at").map(|node| cx.list(node, rung)).unwrap_or_default();
+    let rungs =
+        fields.get("at").filter(|node| !node.is_empty()).map(|node| cx.list(node, rung)).unwrap_or_default();
     let every = fields.get("every").and_then(|node| cx.lasting(node, NO_REMINDER));
     if rungs.is_empty() && every.is_none() {
         let told = ("a reminder needs `at` or `every`", "write `at: [{in: 3d}, {in: 1d}]` or `every: 24h`");
@@ -90,7 +91,7 @@ pub(crate) fn remind(cx: &mut Reading<'_>, node: &Node) -> Option<RemindPlan> {
         side,
         rungs,
         every,
-        most: fields.get("most").and_then(|node| cx.count(node)),
+        most: fields.get("most").map(|node| cx.count(node).unwrap_or(u32::MAX)),
         to: fields.get("to").and_then(|node| cx.text(node)),
         words: words(cx, &mut fields),
     };
@@ -110,12 +111,20 @@ fn rung(cx: &mut Reading<'_>, node: &Node) -> Option<RungPlan> {
 pub(crate) fn repeat(cx: &mut Reading<'_>, node: &Node) -> Option<RepeatPlan> {
     let mut fields = cx.fields(node, "`repeat`")?;
     let every = fields.need("every", cx).and_then(|node| cx.lasting(node, NO_REMINDER));
-    let at = fields.get("at").and_then(|node| cx.day_time(node));
-    let most = fields.get("most").and_then(|node| cx.count(node));
+    let hour = fields.get("at").and_then(|node| Some((node.at, cx.day_time(node)?)));
+    // One that cannot be read is an end all the same.
+    let most = fields.get("most").map(|node| cx.count(node).unwrap_or(u32::MAX));
+    if let (Some((at, _)), Some(every)) = (hour, every)
+        && every < Span::from_secs(86_400)
+    {
+        let told =
+            ("an hour comes once a day, and `every` is shorter", "write `every: 1d`, or leave `at` out");
+        cx.fault(at, "short-span", told);
+    }
     let to = fields.get("to").and_then(|node| cx.text(node));
     let words = words(cx, &mut fields);
     fields.done(cx);
-    Some(RepeatPlan { every: every?, at, most, to, words })
+    Some(RepeatPlan { every: every?, at: hour.map(|(_, hour)| hour), most, to, words, place: node.at })
 }
 
 /// One entry of `escalate:`.
@@ -161,7 +170,7 @@ pub(crate) fn own_window(cx: &mut Reading<'_>, node: &Node) -> Option<OwnWindow>
 
 fn window(cx: &mut Reading<'_>, node: &Node) -> Option<WindowPlan> {
     let mut fields = cx.fields(node, "a window")?;
-    let by = fields.get("by").map(|node| cx.texts(node)).unwrap_or_default();
+    let by = fields.get("by").map(|node| cx.names(node)).unwrap_or_default();
     let kinds: [(&'static str, ReadWindow); 4] = [
         ("latest-state", |cx, node| cx.lasting(node, NO_WINDOW).map(WindowKind::LatestState)),
         ("digest", digest),
@@ -230,9 +239,16 @@ fn threshold(cx: &mut Reading<'_>, node: &Node) -> Option<WindowKind> {
         let held = fields.get("for").and_then(|node| cx.span(node));
         value.zip(raise).map(|(value, raise)| WindowKind::Level { value, raise, clear, held })
     } else {
-        let count = fields.need("count", cx).and_then(|node| cx.count(node));
+        let count = fields.need("count", cx).and_then(|node| Some((node.at, cx.count(node)?)));
+        if let Some((at, 1)) = count {
+            let told = (
+                "one change alone reaches a threshold of 1",
+                "write a higher `count`, or leave `window` out",
+            );
+            cx.fault(at, "bad-window", told);
+        }
         let within = fields.need("within", cx).and_then(|node| cx.lasting(node, NO_WINDOW));
-        count.zip(within).map(|(count, within)| WindowKind::Threshold { count, within })
+        count.zip(within).map(|((_, count), within)| WindowKind::Threshold { count, within })
     };
     fields.done(cx);
     kind

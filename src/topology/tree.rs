@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value as Json;
-use serde_saphyr::{DuplicateKeyPolicy, Spanned};
+use serde_saphyr::{DuplicateKeyPolicy, Error, Spanned};
 
 use super::fault::{Faults, Place, Sheet, Spot};
 
@@ -19,6 +19,8 @@ pub(crate) struct Node {
     pub(crate) value: Branch,
     /// Where it stands.
     pub(crate) at: Place,
+    /// Behind which name, itself or in a list; empty where there is none.
+    pub(crate) key: Arc<str>,
 }
 
 /// What a value is.
@@ -52,14 +54,63 @@ pub(crate) fn parse(sheet: &Arc<Sheet>, faults: &mut Faults) -> Option<Node> {
         Err(error) => {
             let start = error.location().map_or(0, |location| start_of(&location, &sheet.text));
             let at = Place { start, end: start + 1 };
-            let text = error.without_snippet().to_string();
-            let fact = text.lines().next().unwrap_or_default();
-            let fact = fact.split(" at line ").next().unwrap_or(fact);
-            let hint = "correct the indentation, quotes or brackets here; the rest of this file was not read";
-            faults.add(sheet, at, "not-yaml", (format!("this is no YAML: {fact}"), hint));
+            let (fact, fix) = told(error.without_snippet());
+            faults.add(sheet, at, "not-yaml", (fact, format!("{fix}; the rest of this file was not read")));
             None
         }
     }
+}
+
+/// What the reader of YAML says, and what it means, where its own words are for programmers.
+const MEANT: [(&str, &str, &str); 7] = [
+    ("recursion limit", "lists and maps stand in each other too deep", "write it flatter"),
+    ("tabs disallowed", "a tab stands where spaces indent", "indent by spaces"),
+    ("mapping values are not allowed", "a `:` cannot stand here", QUOTES),
+    ("did not find expected ',' or '}'", "a `,` or `}` is missing", QUOTES),
+    ("did not find expected ',' or ']'", "a `,` or `]` is missing", QUOTES),
+    ("unexpected character", "a letter that no text holds", "save the file as plain text"),
+    ("string scalar", "a name is a text, and no list or map", "write a name before the `:`"),
+];
+const QUOTES: &str = "correct the indentation, or put what holds `:`, `,`, `[` or `{` in quotes";
+
+/// Why a text is no YAML of ours, and what to do.
+fn told(error: &Error) -> (String, &'static str) {
+    let (fact, fix) = match error {
+        Error::AliasError { error, .. } => return told(error),
+        Error::Budget { .. }
+        | Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. } => (
+            "the file is too large, with all that `*` repeats in it",
+            "split it, and write out what is repeated where it is needed",
+        ),
+        Error::MultipleDocuments { .. } => (
+            "a second document begins here, and a file holds one",
+            "move it to a file of its own, or take the `---` or `...` before it out",
+        ),
+        Error::UnknownAnchor { .. } => {
+            ("`*` repeats what nothing before it calls so with `&`", "write out what is meant")
+        }
+        Error::RecursiveReferencesRequireWeakTypes { .. } => {
+            ("this repeats itself without an end", "write out what is meant instead of the `*`")
+        }
+        Error::NonFiniteFloat { .. } => ("this is no number that could be counted with", "write a number"),
+        Error::InvalidBinaryBase64 { .. } | Error::BinaryNotUtf8 { .. } | Error::UnsupportedTag { .. } => {
+            ("`!` says what kind of value this is, and nothing asks for it", "write the value without it")
+        }
+        other => {
+            let text = other.to_string();
+            let fact = text.lines().next().unwrap_or_default();
+            let fact = fact.split(" at line ").next().unwrap_or(fact);
+            return match MEANT.iter().find(|(said, ..)| fact.contains(said)) {
+                Some((_, fact, fix)) => (format!("this is no YAML: {fact}"), fix),
+                None => {
+                    (format!("this is no YAML: {fact}"), "correct the indentation, quotes or brackets here")
+                }
+            };
+        }
+    };
+    (fact.to_owned(), fix)
 }
 
 fn place(location: &serde_saphyr::Location) -> Place {
@@ -102,6 +153,66 @@ impl Branch {
 // === impl Node ===
 
 impl Node {
+    /// It, or what is listed in it, stands behind this name.
+    fn stands_behind(&mut self, key: &Arc<str>) {
+        self.key = Arc::clone(key);
+        if let Branch::List(items) = &mut self.value {
+            items.iter_mut().for_each(|item| item.key = Arc::clone(key));
+        }
+    }
+
+    /// Whether nothing stands here, or a list or map of nothing.
+    pub(crate) const fn is_empty(&self) -> bool {
+        match &self.value {
+            Branch::Nothing => true,
+            Branch::List(items) => items.is_empty(),
+            Branch::Map(entries) => entries.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// As it is written, where it is a single value.
+    pub(crate) fn plain_text(&self) -> String {
+        match self.plain() {
+            Json::String(text) => text,
+            other => other.to_string(),
+        }
+    }
+
+    /// What is listed in it.
+    pub(crate) fn items(&self) -> &[Self] {
+        match &self.value {
+            Branch::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// What stands in it by name.
+    pub(crate) fn entries(&self) -> &[(Spot<String>, Self)] {
+        match &self.value {
+            Branch::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    /// The text it is, or those listed in it.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = Spot<String>> {
+        [self].into_iter().chain(self.items()).filter_map(|node| match &node.value {
+            Branch::Text(text) => Some(Spot { value: text.clone(), at: node.at }),
+            _ => None,
+        })
+    }
+
+    /// Every text that stands behind this name, however deep.
+    pub(crate) fn all_behind<'n>(&'n self, key: &str, into: &mut Vec<&'n str>) {
+        match &self.value {
+            Branch::Text(text) if *self.key == *key => into.push(text),
+            Branch::List(items) => items.iter().for_each(|item| item.all_behind(key, into)),
+            Branch::Map(entries) => entries.iter().for_each(|(_, node)| node.all_behind(key, into)),
+            _ => {}
+        }
+    }
+
     /// The value as JSON has it; of a name that stands twice the later one.
     pub(crate) fn plain(&self) -> Json {
         match &self.value {
@@ -133,7 +244,7 @@ impl<'de> Deserialize<'de> for Node {
             }
             _ => {}
         }
-        Ok(Self { value: spanned.value, at })
+        Ok(Self { value: spanned.value, at, key: Arc::default() })
     }
 }
 
@@ -200,7 +311,9 @@ impl<'de> Visitor<'de> for AnyBranch {
         let mut entries = Vec::new();
         while let Some(key) = map.next_key::<Spanned<String>>()? {
             let name = Spot { at: place(&key.defined), value: key.value };
-            entries.push((name, map.next_value()?));
+            let mut node: Node = map.next_value()?;
+            node.stands_behind(&name.value.as_str().into());
+            entries.push((name, node));
         }
         Ok(Branch::Map(entries))
     }
@@ -266,5 +379,49 @@ mod tests {
         assert!(parse(&sheet("rules:\n  - id: [a\n  - b\n"), &mut faults).is_none());
         let faults = faults.sorted();
         assert_eq!(faults[0].to_string(), "a.yaml:2:9: this is no YAML: unclosed bracket '['");
+    }
+
+    #[test]
+    fn what_the_reader_of_yaml_means_is_said_in_our_words() {
+        let deep = format!("a: {}{}", "[".repeat(3_000), "]".repeat(3_000));
+        let bomb = (0..9).fold("a: &a [x, x]\n".to_owned(), |text, at| {
+            let name = |at: u8| char::from(b'a' + at);
+            let many = vec![format!("*{}", name(at)); 9].join(", ");
+            format!("{text}{0}: &{0} [{many}]\n", name(at + 1))
+        });
+        let texts = [
+            deep.as_str(),
+            &bomb,
+            "a: 1\n---\nb: 2\n",
+            "a: *b\n",
+            "a: &a [*a]\n",
+            "a:\n\t- b\n",
+            "a: b: c\n",
+            "a: { b: c in [d] e }\n",
+            "a: .nan\n",
+            "a: !!binary x\n",
+            "? [a, b]\n: c\n",
+            "a: \0\n",
+        ];
+        let said = |text: &&str| {
+            let mut faults = Faults::default();
+            assert!(parse(&sheet(text), &mut faults).is_none(), "{text}");
+            let faults = faults.sorted();
+            format!("{}: {} ({})", faults[0].line, faults[0].message, faults[0].hint)
+        };
+        insta::assert_snapshot!(texts.iter().map(said).collect::<Vec<_>>().join("\n"), @r"
+        1: this is no YAML: lists and maps stand in each other too deep (write it flatter; the rest of this file was not read)
+        7: the file is too large, with all that `*` repeats in it (split it, and write out what is repeated where it is needed; the rest of this file was not read)
+        3: a second document begins here, and a file holds one (move it to a file of its own, or take the `---` or `...` before it out; the rest of this file was not read)
+        1: `*` repeats what nothing before it calls so with `&` (write out what is meant; the rest of this file was not read)
+        1: this repeats itself without an end (write out what is meant instead of the `*`; the rest of this file was not read)
+        2: this is no YAML: a tab stands where spaces indent (indent by spaces; the rest of this file was not read)
+        1: this is no YAML: a `:` cannot stand here (correct the indentation, or put what holds `:`, `,`, `[` or `{` in quotes; the rest of this file was not read)
+        1: this is no YAML: a `,` or `}` is missing (correct the indentation, or put what holds `:`, `,`, `[` or `{` in quotes; the rest of this file was not read)
+        1: this is no number that could be counted with (write a number; the rest of this file was not read)
+        1: `!` says what kind of value this is, and nothing asks for it (write the value without it; the rest of this file was not read)
+        1: this is no YAML: a name is a text, and no list or map (write a name before the `:`; the rest of this file was not read)
+        1: this is no YAML: a letter that no text holds (save the file as plain text; the rest of this file was not read)
+        ");
     }
 }

@@ -98,7 +98,9 @@ fn hint(fault: &Fault) -> &'static str {
 }
 
 fn annotation(file: &Path, became: &Became<Json>) -> String {
-    let error = |fault: &Fault| format!("::error file={},title={}::{fault}\n", file.display(), fault.code);
+    let place = format!("file={},", super::property(&file.display().to_string()));
+    let error =
+        |fault: &Fault| super::command(&place, fault.code.as_str(), (&fault.to_string(), hint(fault)));
     fault_of(became).map(error).unwrap_or_default()
 }
 

@@ -1,7 +1,10 @@
 //! Eval: a checked expression, answered from a change's slots without a name and without memory.
 
-use crate::event::Change;
+use std::borrow::Cow;
+use std::sync::{Arc, LazyLock};
+
 use crate::event::change::Slot;
+use crate::event::{Change, Shape, Source};
 
 use super::RuleFault;
 use super::operator::{Compare, Sum, TextTest, as_double};
@@ -94,9 +97,48 @@ impl Fixed {
     }
 }
 
+impl From<Val<'_>> for Fixed {
+    fn from(val: Val<'_>) -> Self {
+        match val {
+            Val::Null => Self::Null,
+            Val::Bool(truth) => Self::Bool(truth),
+            Val::Int(number) => Self::Int(number),
+            Val::Double(number) => Self::Double(number),
+            Val::Text(text) => Self::Text(text.to_owned()),
+            Val::Time(millis) => Self::Time(millis),
+            Val::Span(millis) => Self::Span(millis),
+        }
+    }
+}
+
 // === impl Term ===
 
+/// The shape of nothing: what asks for no field can be asked of it.
+static NOTHING: LazyLock<Arc<Shape>> =
+    LazyLock::new(|| Arc::new(Shape::new(Source::Xecm, String::new(), Vec::new(), Vec::new())));
+
 impl Term {
+    /// Whether it asks a change for anything.
+    pub(super) fn reads(&self) -> bool {
+        match self {
+            Self::Fixed(_) => false,
+            Self::Slot(..) | Self::Present(_) | Self::Entry(..) | Self::Count(_) | Self::InSlot(..) => true,
+            Self::Size(of) | Self::Not(of) | Self::InFixed(of, _) => of.reads(),
+            Self::And(left, right)
+            | Self::Or(left, right)
+            | Self::Compare(_, left, right)
+            | Self::Sum(_, left, right)
+            | Self::Text(_, left, right) => left.reads() || right.reads(),
+            Self::If(parts) => parts.iter().any(Self::reads),
+        }
+    }
+
+    /// Its value for every change, where it [`reads`](Self::reads) none.
+    pub(super) fn constant(&self) -> Result<Fixed, RuleFault> {
+        let nothing = Change::new(Arc::clone(&NOTHING), Cow::Borrowed(&[]), Vec::new(), Vec::new());
+        self.eval(&nothing).map(Fixed::from)
+    }
+
     /// Its value for one change.
     pub(super) fn eval<'c>(&'c self, change: &'c Change<'_>) -> Result<Val<'c>, RuleFault> {
         Ok(match self {

@@ -37,6 +37,10 @@ pub(super) fn compare(
         checker.fault(right_at, "wrong-type", (fact, hint));
         return None;
     }
+    if left.term == right.term && left.term.reads() {
+        let holds = matches!(how, Compare::Equal | Compare::LessOrEqual | Compare::GreaterOrEqual);
+        return checker.same_sides(at, if holds { "true" } else { "false" });
+    }
     if equality {
         possible(checker, right_at, (&left, &right));
         possible(checker, left_at, (&right, &left));
@@ -123,6 +127,13 @@ pub(super) fn sum(
         checker.fault(right_at, "divides-by-zero", ("nothing can be divided by zero".to_owned(), hint));
         return None;
     }
+    if left.term == right.term && left.term.reads() {
+        match how {
+            Sum::Subtract | Sum::Remainder => return checker.same_sides(at, "zero"),
+            Sum::Divide => return checker.same_sides(at, "1"),
+            Sum::Add | Sum::Multiply => {}
+        }
+    }
     Some(Checked::of(Term::Sum(how, Box::new(left.term), Box::new(right.term)), kind))
 }
 
@@ -152,6 +163,11 @@ pub(super) fn within(checker: &mut Checker<'_>, needle: &IdedExpr, list: &IdedEx
         }
         return Some(Checked::of(Term::InSlot(Box::new(sought.term), slot), Kind::Bool));
     };
+    if list_expr.elements.is_empty() {
+        let fact = "nothing is in an empty list: this is always false".to_owned();
+        checker.fault(list, "constant", (fact, "write what it may be: `in [\"a\", \"b\"]`".to_owned()));
+        return None;
+    }
     let mut fixed = Vec::new();
     for element in &list_expr.elements {
         let Some(checked) = checker.expr(element) else { continue };
@@ -166,6 +182,10 @@ pub(super) fn within(checker: &mut Checker<'_>, needle: &IdedExpr, list: &IdedEx
                 checker.fault(element, "wrong-type", (fact, hint));
             }
             possible(checker, element, (sought, &checked));
+        }
+        if fixed.contains(&value) {
+            let hint = "keep one of the two".to_owned();
+            checker.fault(element, "stands-twice", ("this stands twice in the list".to_owned(), hint));
         }
         fixed.push(value);
     }
@@ -200,9 +220,9 @@ pub(super) fn call(checker: &mut Checker<'_>, at: &IdedExpr, call: &CallExpr) ->
             }
         }
         ("size", [inner]) => size(checker, inner),
-        ("contains", [text, part]) => text_test(checker, TextTest::Contains, (text, part)),
-        ("startsWith", [text, part]) => text_test(checker, TextTest::StartsWith, (text, part)),
-        ("endsWith", [text, part]) => text_test(checker, TextTest::EndsWith, (text, part)),
+        ("contains", [text, part]) => text_test(checker, at, (TextTest::Contains, text, part)),
+        ("startsWith", [text, part]) => text_test(checker, at, (TextTest::StartsWith, text, part)),
+        ("endsWith", [text, part]) => text_test(checker, at, (TextTest::EndsWith, text, part)),
         ("timestamp", [inner]) => written(checker, inner, |text| {
             text.parse::<Timestamp>().ok().map(|at| (Fixed::Time(at.millis()), Kind::Time))
         }),
@@ -239,8 +259,8 @@ fn size(checker: &mut Checker<'_>, inner: &IdedExpr) -> Option<Checked> {
 
 fn text_test(
     checker: &mut Checker<'_>,
-    test: TextTest,
-    (text, part): (&IdedExpr, &IdedExpr),
+    at: &IdedExpr,
+    (test, text, part): (TextTest, &IdedExpr, &IdedExpr),
 ) -> Option<Checked> {
     let (left, right) = (checker.expr(text), checker.expr(part));
     let (left, right) = (left?, right?);
@@ -255,6 +275,11 @@ fn text_test(
             return None;
         }
         checker.want_present(at, side);
+    }
+    if left.term == right.term || right.term == Term::Fixed(Fixed::Text(String::new())) {
+        let fact = "every text holds itself, and an empty one: this is always true".to_owned();
+        checker.fault(at, "constant", (fact, "write the text to be found, or take it out".to_owned()));
+        return None;
     }
     Some(Checked::of(Term::Text(test, Box::new(left.term), Box::new(right.term)), Kind::Bool))
 }

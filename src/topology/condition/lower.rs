@@ -53,6 +53,8 @@ pub(super) struct Checker<'a> {
     present: Vec<String>,
 }
 
+const ASK: &str = "ask something of the event, such as `event.severity == \"high\"`, or take it out";
+
 /// Checks a whole condition for one shape.
 pub(super) fn condition(
     tree: &IdedExpr,
@@ -110,7 +112,23 @@ impl Checker<'_> {
         self.faults.push(ConditionFault { offset, length, code, message: told.0, hint: told.1 });
     }
 
+    /// What it is; what asks for no field is worked out now, by what would work it out for each change.
     pub(super) fn expr(&mut self, at: &IdedExpr) -> Option<Checked> {
+        let checked = self.whole(at)?;
+        if matches!(checked.term, Term::Fixed(_)) || checked.term.reads() {
+            return Some(checked);
+        }
+        match checked.term.constant() {
+            Ok(fixed) => Some(Checked { term: Term::Fixed(fixed), ..checked }),
+            Err(why) => {
+                let fact = format!("this has no answer, whatever comes: {why}");
+                self.fault(at, "never-answers", (fact, why.hint().to_owned()));
+                None
+            }
+        }
+    }
+
+    fn whole(&mut self, at: &IdedExpr) -> Option<Checked> {
         match &at.expr {
             Expr::Literal(literal) => self.literal(at, literal),
             Expr::Ident(_) | Expr::Select(_) => self.field(at),
@@ -243,8 +261,11 @@ impl Checker<'_> {
             (operators::LOGICAL_AND, [left, right]) => self.joined((left, right), Facts::WhenTrue),
             (operators::LOGICAL_OR, [left, right]) => self.joined((left, right), Facts::WhenFalse),
             (operators::LOGICAL_NOT, [inner]) => {
-                let checked = self.expr(inner)?;
+                let (checked, before) = (self.expr(inner)?, self.faults.len());
                 self.want_bool(inner, &checked);
+                if self.faults.len() != before {
+                    return None;
+                }
                 Some(Checked::of(Term::Not(Box::new(checked.term)), Kind::Bool))
             }
             (operators::CONDITIONAL, [asked, then, otherwise]) => self.choice(asked, then, otherwise),
@@ -264,13 +285,30 @@ impl Checker<'_> {
         }
     }
 
+    /// Notes what is no truth value, or always the same one.
     pub(super) fn want_bool(&mut self, at: &IdedExpr, checked: &Checked) {
-        if checked.kind != Kind::Bool {
-            let fact = format!("{} stands where a truth value should", checked.kind.name());
-            self.fault(at, "wrong-type", (fact, "compare it with something: `== …`".to_owned()));
-        } else {
-            self.want_present(at, checked);
+        match &checked.term {
+            Term::Fixed(Fixed::Bool(truth)) => {
+                let fact = format!("this is always {truth}, whatever comes");
+                self.fault(at, "constant", (fact, ASK.to_owned()));
+            }
+            _ if checked.kind != Kind::Bool => {
+                let fact = format!("{} stands where a truth value should", checked.kind.name());
+                self.fault(at, "wrong-type", (fact, "compare it with something: `== …`".to_owned()));
+            }
+            _ => self.want_present(at, checked),
         }
+    }
+
+    /// Notes that the same stands on both sides.
+    pub(super) fn same_sides(&mut self, at: &IdedExpr, is: &str) -> Option<Checked> {
+        let hint = "compare it with something else, or take it out";
+        self.fault(
+            at,
+            "constant",
+            (format!("the same stands on both sides: this is always {is}"), hint.to_owned()),
+        );
+        None
     }
 
     /// Notes an optional field that nothing before has asked for.
@@ -289,10 +327,12 @@ impl Checker<'_> {
         let second = self.expr(right);
         self.present.truncate(before);
         let (first, second) = (first?, second?);
+        let before = self.faults.len();
         self.want_bool(left, &first);
         // The right side was checked with what the left side established.
-        if second.kind != Kind::Bool || second.absent.is_some() {
-            self.want_bool(right, &second);
+        self.want_bool(right, &second);
+        if self.faults.len() != before {
+            return None;
         }
         let (first, second) = (Box::new(first.term), Box::new(second.term));
         let term = match facts {

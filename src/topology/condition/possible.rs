@@ -48,6 +48,21 @@ impl Condition {
     /// Whether a change of this shape, of which this much is known, could make it hold.
     #[must_use]
     pub fn can_hold<'k>(&self, shape: &Shape, known: &dyn Fn(u16) -> Option<Known<'k>>) -> bool {
+        self.can_be((shape, known), |truth| truth == Some(true))
+    }
+
+    /// Whether a change of this shape could keep it from holding.
+    #[must_use]
+    pub fn can_fail(&self, shape: &Shape) -> bool {
+        self.can_be((shape, &|_| None), |truth| truth != Some(true))
+    }
+
+    /// Whether it could come out as wanted.
+    fn can_be<'k>(
+        &self,
+        (shape, known): (&Shape, &dyn Fn(u16) -> Option<Known<'k>>),
+        wanted: impl Fn(Option<bool>) -> bool,
+    ) -> bool {
         let mut trial = Trial::default();
         trial.look(&self.term);
         let values: Vec<Vec<Fixed>> =
@@ -59,7 +74,7 @@ impl Condition {
         let mut at = vec![0; values.len()];
         loop {
             let chosen = values.iter().zip(&at).filter_map(|(values, at)| values.get(*at)).collect();
-            if (Tried { of: &trial, values: chosen }).truth(&self.term) == Some(true) {
+            if wanted((Tried { of: &trial, values: chosen }).truth(&self.term)) {
                 return true;
             }
             let Some(next) = (0..at.len()).find(|place| at[*place] + 1 < values[*place].len()) else {

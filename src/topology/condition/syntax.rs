@@ -28,11 +28,26 @@ pub(in crate::topology) fn parse(text: &str) -> Result<(IdedExpr, SourceInfo), V
     })
 }
 
+/// What the parser says in words for programmers, and what it means.
+const MEANT: [(&str, &str); 4] = [
+    ("Recursion limit", "its brackets stand in each other too deep"),
+    ("int literal", "a number is too large"),
+    ("double literal", "a number is too large"),
+    ("has() macro", "`has` asks for a field, such as `has(event.due_at)`"),
+];
+
 /// What the parser says, without its own names for things.
 fn in_words(said: &str) -> String {
     let said = said.trim_start_matches("Syntax error: ").split(" expecting ").next().unwrap_or(said);
-    if said.contains("<EOF>") {
+    if said.contains("<EOF>") || said.contains("Incomplete") {
         return "it ends where more has to follow".to_owned();
+    }
+    if let Some(word) = said.strip_prefix("reserved identifier: ") {
+        return format!("`{word}` is a word that CEL keeps for itself");
+    }
+    let meant = MEANT.iter().find(|(theirs, _)| said.contains(theirs));
+    if let Some((_, meant)) = meant {
+        return (*meant).to_owned();
     }
     let quoted = said.split_once('\'').and_then(|(_, rest)| rest.rsplit_once('\'')).map(|(word, _)| word);
     match quoted.filter(|word| !word.is_empty()) {

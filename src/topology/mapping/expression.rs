@@ -135,9 +135,9 @@ impl Term {
         })
     }
 
-    /// Whether it is the same for every payload, and not true.
-    pub(super) fn is_never_true(&self) -> bool {
-        !self.reads() && self.eval(&Found::default()) != Ok(Value::Bool(true))
+    /// Its value for every payload, where it [`reads`](Self::reads) none.
+    pub(super) fn constant(&self) -> Result<Value<'static>, Trouble> {
+        self.eval(&Found::default()).map(owned)
     }
 
     /// Whether it is computed from the payload at all.
@@ -170,6 +170,25 @@ fn joined<'v>(sides: &'v [Term; 2], found: &'v Found<'_>, decides: bool) -> Answ
         (Value::Bool(_), Value::Bool(_)) => Ok(Value::Bool(!decides)),
         (Value::Bool(_) | Value::Null, Value::Bool(_) | Value::Null) => Ok(Value::Null),
         _ => Err(Trouble::Types),
+    }
+}
+
+/// The same value, with texts of its own.
+fn owned(value: Value<'_>) -> Value<'static> {
+    match value {
+        Value::Null => Value::Null,
+        Value::Bool(truth) => Value::Bool(truth),
+        Value::Int(whole) => Value::Int(whole),
+        Value::Double(number) => Value::Double(number),
+        Value::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
+        Value::Time(at) => Value::Time(at),
+        Value::Date(days) => Value::Date(days),
+        Value::List(items) => Value::List(items.into_iter().map(owned).collect()),
+        Value::Named(pairs) => {
+            let pair =
+                |(name, value): (Cow<'_, str>, Value<'_>)| (Cow::Owned(name.into_owned()), owned(value));
+            Value::Named(pairs.into_iter().map(pair).collect())
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::event::shape::slot;
 use crate::event::{FieldType, Shape, Source, Value};
 
 use super::super::fault::{Faults, Place, Sheet, Spot, nearest};
+use super::super::forms::FORMS;
 use super::super::kinds::Kinds;
 use super::super::reading::{Fields, Reading};
 use super::super::rules_file::{check_id, read_source};
@@ -53,7 +54,7 @@ impl Reader<'_> {
     /// Reads a file.
     fn read(&mut self, sheet: &Arc<Sheet>, faults: &mut Faults) {
         let Some(node) = tree::parse(sheet, faults) else { return };
-        let cx = &mut Reading { sheet: Arc::clone(sheet), faults };
+        let cx = &mut Reading { sheet: Arc::clone(sheet), faults, forms: FORMS };
         let Some(mut fields) = cx.fields(&node, "a file of mappings") else { return };
         let source = fields.need("source", cx).and_then(|node| read_source(cx, node));
         let root = fields.get("root").and_then(|node| cx.text(node));
@@ -64,6 +65,13 @@ impl Reader<'_> {
             cx.fault(list.at, "wrong-type", ("`mappings` is no list", "start each mapping with `- id:`"));
             return;
         };
+        if items.is_empty() {
+            cx.fault(
+                list.at,
+                "empty-list",
+                ("there is no mapping in this file", "start each mapping with `- id:`, or remove the file"),
+            );
+        }
         let root = root.map(|root| root.value.split('.').map(str::to_owned).collect()).unwrap_or_default();
         let of = self.sources.entry(source.value).or_default();
         for item in items {
@@ -105,6 +113,8 @@ impl Scope<'_> {
         // A condition with a fault takes nothing, lest it hide what comes after it.
         let nothing = Term::Fixed(Value::Bool(false));
         let when = fields.get("when").map(|node| self.when(cx, node).unwrap_or(nothing));
+        // One that every payload meets is none.
+        let when = when.filter(|when| *when != Term::Fixed(Value::Bool(true)));
         let skip = fields.get("skip").and_then(|node| Some((node.at, cx.flag(node)?)));
         let recipe = match skip {
             Some((_, true)) => None,
@@ -129,10 +139,18 @@ impl Scope<'_> {
             cx.fault(node.at, "wrong-type", (fact, "compare it with something: `== …`"));
             return None;
         }
-        if term.is_never_true() {
-            let hint = "compare something of the payload, such as `payload.type == \"order\"`";
-            cx.fault(node.at, "never-true", ("no payload can make this true: the mapping takes none", hint));
-            return None;
+        if let Term::Fixed(Value::Bool(truth)) = term {
+            let told = match truth {
+                true => (
+                    "every payload makes this true: the mapping takes all of them",
+                    "leave `when` out, or ask something of the payload",
+                ),
+                false => (
+                    "no payload can make this true: the mapping takes none",
+                    "compare something of the payload, such as `payload.type == \"order\"`",
+                ),
+            };
+            cx.fault(node.at, "constant", told);
         }
         Some(term)
     }
@@ -153,9 +171,12 @@ impl Scope<'_> {
     fn recipe(&mut self, cx: &mut Reading<'_>, mapping: &mut Fields<'_>) -> Option<Recipe> {
         let kind = mapping.need("kind", cx).and_then(|node| self.kind(cx, node));
         let node = mapping.need("fields", cx);
-        let (kind, shape) = kind?;
         let node = node?;
         let fields = cx.fields(node, "`fields`")?;
+        let is_known = kind.is_some();
+        // Of an unknown kind is checked what holds for any.
+        let (kind, shape) = kind
+            .unwrap_or_else(|| (Given::fixed(Value::Null, String::new()), self.kinds.any(Some(self.source))));
         let mut recipe = Recipe {
             shape: Arc::clone(&shape),
             kind,
@@ -167,7 +188,9 @@ impl Scope<'_> {
             self.field(cx, (name, node), &shape, &mut recipe);
         }
         let given: Vec<&str> = fields.rest().map(|(name, _)| name.value.as_str()).collect();
-        missing(cx, mapping.at, &shape, &given);
+        if is_known {
+            missing(cx, mapping.at, &shape, &given);
+        }
         Some(recipe)
     }
 

@@ -33,6 +33,8 @@ const KNOWN: &[&str] = &[
     "map",
 ];
 
+const ASK: &str = "ask something of the payload, such as `payload.type == \"order\"`, or take it out";
+
 /// What an expression's paths begin with.
 const ROOT: &str = "payload";
 
@@ -77,7 +79,23 @@ impl Lower<'_> {
         self.fault(at, "unsupported-expression", (fact.to_owned(), hint.to_owned()))
     }
 
+    /// What it computes; what reads nothing of a payload is worked out now, by what would work it out for each.
     fn expr(&mut self, at: &IdedExpr) -> Option<Term> {
+        let term = self.whole(at)?;
+        if matches!(term, Term::Fixed(_) | Term::List(_)) || term.reads() {
+            return Some(term);
+        }
+        match term.constant() {
+            Ok(value) => Some(Term::Fixed(value)),
+            Err(why) => {
+                let told =
+                    (format!("this has no value, whatever comes: {why}"), "write another value".to_owned());
+                self.fault(at, "never-answers", told)
+            }
+        }
+    }
+
+    fn whole(&mut self, at: &IdedExpr) -> Option<Term> {
         match &at.expr {
             Expr::Literal(literal) => self.literal(at, literal),
             Expr::Ident(_) | Expr::Select(_) => self.path(at),
@@ -213,7 +231,7 @@ impl Lower<'_> {
             (operators::IN, [needle, list]) => self.both(needle, list).map(Term::In),
             (_, [left, right]) if compare_of(name).is_some() => {
                 let (how, sides) = (compare_of(name)?, self.both(left, right)?);
-                self.comparable(right, how, &sides)?;
+                self.comparable((at, right), how, &sides)?;
                 Some(Term::Compare(how, sides))
             }
             (_, [left, right]) if sum_of(name).is_some() => {
@@ -265,6 +283,10 @@ impl Lower<'_> {
 
     fn truth(&mut self, at: &IdedExpr) -> Option<Term> {
         let term = self.expr(at)?;
+        if let Term::Fixed(Value::Bool(truth)) = &term {
+            let fact = format!("this is always {truth}, whatever comes");
+            return self.fault(at, "constant", (fact, ASK.to_owned()));
+        }
         match Kind::of(&term) {
             None | Some(Kind::Bool) => Some(term),
             Some(other) => {
@@ -284,7 +306,18 @@ impl Lower<'_> {
         }
     }
 
-    fn comparable(&mut self, at: &IdedExpr, how: Compare, sides: &[Term; 2]) -> Option<()> {
+    fn comparable(
+        &mut self,
+        (whole, at): (&IdedExpr, &IdedExpr),
+        how: Compare,
+        sides: &[Term; 2],
+    ) -> Option<()> {
+        if sides[0] == sides[1] && sides[0].reads() {
+            let holds = matches!(how, Compare::Equal | Compare::LessOrEqual | Compare::GreaterOrEqual);
+            let fact = format!("the same stands on both sides: this is always {holds}");
+            let hint = "compare it with something else, or take it out".to_owned();
+            return self.fault(whole, "constant", (fact, hint));
+        }
         let (Some(left), Some(right)) = (Kind::of(&sides[0]), Kind::of(&sides[1])) else { return Some(()) };
         let is_null = |term: &Term| *term == Term::Fixed(Value::Null);
         let equality = matches!(how, Compare::Equal | Compare::Unequal);

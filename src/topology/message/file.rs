@@ -5,7 +5,9 @@ use std::sync::Arc;
 use minijinja::Environment;
 
 use super::super::fault::{Faults, Sheet, Spot};
+use super::super::forms::FORMS;
 use super::super::reading::{Fields, Reading};
+use super::super::rules_file::LOCALES;
 use super::super::tree::{self, Branch};
 use super::cut::{Cut, Fill, Insert, Line, Part, Piece, is_insert, pieces, plain};
 use super::filters::{Show, environment};
@@ -14,7 +16,7 @@ use super::{ANSWER, Message, links, text};
 /// Reads a file; every fault of every message noted, messages with faults left out.
 pub(crate) fn read(sheet: &Arc<Sheet>, faults: &mut Faults) -> Vec<Message> {
     let Some(node) = tree::parse(sheet, faults) else { return Vec::new() };
-    let cx = &mut Reading { sheet: Arc::clone(sheet), faults };
+    let cx = &mut Reading { sheet: Arc::clone(sheet), faults, forms: FORMS };
     let Some(all) = cx.fields(&node, "a file of messages") else { return Vec::new() };
     let mut messages = Vec::new();
     for (name, node) in all.rest() {
@@ -23,7 +25,7 @@ pub(crate) fn read(sheet: &Arc<Sheet>, faults: &mut Faults) -> Vec<Message> {
         for (locale, node) in by_locale.rest() {
             if !is_locale(&locale.value) {
                 let fact = format!("`{}` is no locale", locale.value);
-                cx.fault(locale.at, "bad-locale", (fact, "write a locale such as `en` or `de-CH`"));
+                cx.fault(locale.at, "bad-locale", (fact, LOCALES));
                 continue;
             }
             let Some(fields) = cx.fields(node, "a message's text") else { continue };
@@ -38,7 +40,8 @@ pub(crate) fn read(sheet: &Arc<Sheet>, faults: &mut Faults) -> Vec<Message> {
     messages
 }
 
-fn is_locale(locale: &str) -> bool {
+/// Whether it is spelled as a locale: `en`, `de-CH`.
+pub(crate) fn is_locale(locale: &str) -> bool {
     let mut parts = locale.split('-');
     let language = parts.next().unwrap_or_default();
     (2..=3).contains(&language.len())
@@ -61,13 +64,16 @@ struct Lines {
 }
 
 fn draft(cx: &mut Reading<'_>, locale: &str, mut fields: Fields<'_>) -> Option<Draft> {
-    let title = fields.need("title", cx).and_then(|node| cx.text(node));
-    let body = fields.need("body", cx).and_then(|node| cx.text(node));
-    let link = fields.get("link").filter(|node| node.value != Branch::Nothing).and_then(|node| cx.text(node));
+    let title = fields.need("title", cx).and_then(|node| cx.any_text(node, "a text"));
+    let body = fields.need("body", cx).and_then(|node| cx.any_text(node, "a text"));
+    let link = fields
+        .get("link")
+        .filter(|node| node.value != Branch::Nothing)
+        .and_then(|node| cx.any_text(node, "a text"));
     let several = fields.get("several").and_then(|node| cx.fields(node, "what is said of several"));
     let several = several.map(|mut fields| {
-        let title = fields.need("title", cx).and_then(|node| cx.text(node));
-        let body = fields.get("body").and_then(|node| cx.text(node));
+        let title = fields.need("title", cx).and_then(|node| cx.any_text(node, "a text"));
+        let body = fields.get("body").and_then(|node| cx.any_text(node, "a text"));
         fields.done(cx);
         (title, body)
     });

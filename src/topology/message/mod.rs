@@ -16,11 +16,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::fault::{Faults, Sheet, Spot};
-use crate::event::{Timestamp, Value};
+use crate::event::{Shape, Timestamp, Value};
 
 pub(crate) use check::check;
 pub use cut::{Cut, MOST_SUMMARY, MOST_TITLE};
-pub(crate) use file::read;
+pub(crate) use file::{is_locale, read};
 pub use links::Links;
 
 /// What a text may say of an answer: who gave it, which it was, and why the source system did not carry it out.
@@ -162,6 +162,21 @@ pub(crate) fn complete<'m>(
                 faults.add(&message.sheet, name.at, "missing-locale", (fact, hint));
             }
         }
+    }
+}
+
+/// Notes every message that no rule names, and what is wrong with it by itself: `anything` has the fields of all kinds.
+pub(crate) fn idle<'m>(
+    messages: impl Iterator<Item = &'m Message>,
+    (named, anything): (&BTreeSet<&str>, &Shape),
+    faults: &mut Faults,
+) {
+    for message in messages.filter(|message| !named.contains(message.name.value.as_str())) {
+        let name = &message.name;
+        let fact = format!("no rule says `{}`", name.value);
+        let hint = format!("write `message: {}` where it is to be said, or take it out", name.value);
+        faults.add(&message.sheet, name.at, "unused", (fact, hint));
+        check(message, anything, faults);
     }
 }
 

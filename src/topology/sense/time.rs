@@ -1,7 +1,6 @@
 //! Time: tellings that come when their rule says no more, before it has said anything, or not in their order.
 
-use super::super::fault::Spot;
-use super::super::plan::{Anchor, Moment, RulePlan, Side, Tell, WindowKind};
+use super::super::plan::{Anchor, Moment, Tell, WindowKind};
 use super::Noting;
 use crate::event::Span;
 
@@ -50,14 +49,18 @@ impl Noting<'_> {
             let told = ("a rule does not expire in business time", "write a span such as `12h`");
             return self.fault(expires.at, "bad-anchor", told);
         }
-        if expires.value.anchor.is_none() && expires.value.offset < Span::from_secs(1) {
+        let from_event = match &expires.value.anchor {
+            Some(Anchor::Event(path)) => path == "occurred_at",
+            anchor => anchor.is_none(),
+        };
+        if from_event && expires.value.offset < Span::from_secs(1) {
             let told = (
                 "this rule has expired before anybody is told",
                 "write a longer span, such as `12h`, or leave `expires` out",
             );
             return self.fault(expires.at, "short-span", told);
         }
-        for (what, moment) in later(plan) {
+        for (what, moment) in plan.later() {
             if never_before(&moment.value, &expires.value) {
                 let fact = format!("this {what} comes when the rule has expired: nobody is ever told");
                 self.fault(moment.at, "after-expiry", (fact, "come earlier, or let `expires` be later"));
@@ -80,28 +83,6 @@ impl Noting<'_> {
             self.fault(window.at, "after-expiry", told);
         }
     }
-}
-
-/// Every telling that comes later, with the moment it is due.
-fn later(plan: &RulePlan) -> Vec<(&'static str, Spot<Moment>)> {
-    let hold = match plan.tell.value {
-        Tell::Hold(offset) => Some((
-            "telling",
-            plan.tell.map(|_| Moment { anchor: Some(Anchor::Opened), offset, business: false }),
-        )),
-        Tell::Now | Tell::Later => None,
-    };
-    let steps = plan.escalate.iter().map(|step| ("step", step.at.clone()));
-    let rungs = plan.remind.iter().flat_map(|ladder| {
-        let from = &ladder.anchor.value;
-        ladder.rungs.iter().map(move |rung| {
-            let distance = rung.distance.value.millis();
-            let side = if ladder.side == Side::Before { -distance } else { distance };
-            let offset = Span::from_millis(from.offset.millis() + side);
-            ("rung", Spot { value: Moment { offset, ..from.clone() }, at: rung.distance.at })
-        })
-    });
-    hold.into_iter().chain(steps).chain(rungs).collect()
 }
 
 /// Whether `moment` certainly comes no earlier than `other`. Opening and telling follow the event.
