@@ -256,6 +256,61 @@ fn the_result_is_written_as_junit_too() {
     assert_eq!(xml.matches("<failure").count(), 5);
 }
 
+/// One line of people is wrong: that is one fault, however many scenarios are about those people.
+#[test]
+fn a_bad_line_of_people_is_told_once_and_written_as_junit_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("people.csv"), "tenant,user_id,zone\nacme,mara.weber,Europe/Berlyn\n").unwrap();
+    let scenario = |name: &str| {
+        format!(
+            "  - name: {name}\n    steps: [{{ event: xecm.document.available, not_told: [{{ to: mara.weber }}] }}]\n"
+        )
+    };
+    std::fs::write(path("one.yaml"), format!("scenarios:\n{}{}", scenario("one"), scenario("two"))).unwrap();
+    std::fs::write(path("other.yaml"), format!("scenarios:\n{}", scenario("three"))).unwrap();
+    let xml = path("junit.xml");
+    let line = format!("topology --scenarios {} --junit {}", folder.path().display(), xml.display());
+    let here = |text: &str| text.replace(&folder.path().display().to_string(), ".");
+    let (text, code) = ask(&line);
+    assert_eq!(code, 78);
+    insta::assert_snapshot!(here(&text), @r"
+    error[bad-people]: column `zone` (3): nobody knows the time zone `Europe/Berlyn` (3 scenarios cannot be played without)
+     --> ./people.csv:2:1
+      |
+    2 | acme,mara.weber,Europe/Berlyn
+      | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: write `Europe/Berlin`
+
+    1 fault; nothing was played
+    ");
+    insta::assert_snapshot!(here(&std::fs::read_to_string(&xml).unwrap()), @r#"
+    <?xml version="1.0" encoding="UTF-8"?>
+    <testsuites name="bugle" tests="1" failures="0" errors="1" time="0.000">
+      <testsuite name="./people.csv" tests="1" errors="1" time="0.000">
+        <testcase classname="./people.csv" name="2:1 bad-people" file="./people.csv" line="2" time="0.000">
+          <error message="column `zone` (3): nobody knows the time zone `Europe/Berlyn` (3 scenarios cannot be played without)" type="bad-people">write `Europe/Berlin`</error>
+        </testcase>
+      </testsuite>
+    </testsuites>
+    "#);
+
+    let args = format!("topology --schemas nowhere --junit {}", xml.display());
+    let args = Line::parse_from(["test"].into_iter().chain(args.split_whitespace())).args;
+    assert!(report(&args, Paint::Plain).is_err());
+    insta::assert_snapshot!(std::fs::read_to_string(&xml).unwrap(), @r#"
+    <?xml version="1.0" encoding="UTF-8"?>
+    <testsuites name="bugle" tests="1" failures="0" errors="1" time="0.000">
+      <testsuite name="bugle test" tests="1" errors="1" time="0.000">
+        <testcase classname="bugle test" name="everything" time="0.000">
+          <error message="schema `nowhere`: No such file or directory (os error 2)" type="unplayed"></error>
+        </testcase>
+      </testsuite>
+    </testsuites>
+    "#);
+}
+
 #[test]
 fn a_filter_that_nothing_fits_is_told() {
     let args = Args { filter: Some("XC-99".to_owned()), ..Line::parse_from(["test"]).args };

@@ -6,7 +6,7 @@ mod books;
 mod junit;
 pub(in crate::cli) mod report;
 
-use std::io::{IsTerminal, Write as _};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -152,7 +152,7 @@ pub fn run(args: &Args) -> Done {
 fn once(args: &Args) -> Done {
     let is_plain = !std::io::stdout().is_terminal() || std::env::var_os("NO_COLOR").is_some();
     let (text, code) = report(args, if is_plain { Paint::Plain } else { Paint::Colour })?;
-    std::io::stdout().write_all(text.as_bytes()).map_err(Failure::failed)?;
+    super::print(&text)?;
     Ok(code)
 }
 
@@ -161,19 +161,20 @@ fn once(args: &Args) -> Done {
 /// # Errors
 /// The schemas cannot be read, or the JUnit file cannot be written.
 pub fn report(args: &Args, paint: Paint) -> Result<(String, u8), Failure> {
-    let played = match all(args)? {
+    let played = all(args);
+    if let Some(file) = &args.junit {
+        let xml = match &played {
+            Ok(Ok(run)) => junit::xml(run),
+            Ok(Err(faults)) => junit::faults(faults),
+            Err(failure) => junit::failure(failure),
+        };
+        std::fs::write(file, xml)
+            .map_err(|error| Failure::failed(format!("`{}` cannot be written: {error}", file.display())))?;
+    }
+    let played = match played? {
         Ok(played) => played,
         Err(faults) => return Ok((report::faults(&faults, paint, args.output), FAULTY)),
     };
-    if played.outcomes.is_empty() {
-        let filter = args.filter.as_deref().unwrap_or_default();
-        let failure = Failure { exit: 2, ..Failure::failed(format!("no scenario holds `{filter}`")) };
-        return Err(failure.hint("filter by a use case such as `EC-3`, a file, or a word of the name"));
-    }
-    if let Some(file) = &args.junit {
-        std::fs::write(file, junit::xml(&played))
-            .map_err(|error| Failure::failed(format!("`{}` cannot be written: {error}", file.display())))?;
-    }
     let enough = match (&played.coverage, args.min_coverage) {
         (Some(coverage), Some(least)) => coverage.percent() >= usize::from(least),
         _ => true,
@@ -210,6 +211,11 @@ fn all(args: &Args) -> Result<Result<Run, Vec<Fault>>, Failure> {
         .into_iter()
         .filter(|scenario| wanted.as_deref().is_none_or(|wanted| is_wanted(scenario, wanted)))
         .collect();
+    if scenarios.is_empty() {
+        let filter = args.filter.as_deref().unwrap_or_default();
+        let failure = Failure { exit: 2, ..Failure::failed(format!("no scenario holds `{filter}`")) };
+        return Err(failure.hint("filter by a use case such as `EC-3`, a file, or a word of the name"));
+    }
     let mut progress = Progress::new(scenarios.len(), started);
     let (mut outcomes, mut reached) = (Vec::new(), Vec::new());
     for scenario in scenarios {

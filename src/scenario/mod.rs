@@ -16,9 +16,9 @@ mod play;
 mod read;
 mod reload;
 mod script;
+mod shelf;
 mod step;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -30,6 +30,7 @@ pub use play::{Moment, Played, Told, play, play_watched};
 pub use script::{Act, Expected, Office, Reply, Scenario, Service, Step, Who};
 
 use read::Houses;
+use shelf::Shelf;
 
 use crate::codec::{Codec, Schemas};
 use crate::topology::fault::{Faults, Place, Sheet};
@@ -66,14 +67,15 @@ pub fn load_apart(folder: &Path, ground: Ground<'_>) -> Result<Vec<Scenario>, Ve
 fn load_as(folder: &Path, ground: Ground<'_>, houses: Houses) -> Result<Vec<Scenario>, Vec<Fault>> {
     let mut faults = Faults::default();
     let sheets = crate::topology::sheets(folder, &mut faults);
-    if sheets.is_empty() {
+    if sheets.is_empty() && faults.is_empty() {
         let sheet = Arc::new(Sheet { path: folder.display().to_string(), text: String::new() });
         let told = ("no scenarios here: no `*.yaml`", "write one, such as topology/scenarios/ec-3.yaml");
         faults.add(&sheet, Place::default(), "no-scenarios", told);
     }
-    let (mut scenarios, mut names) = (Vec::new(), BTreeMap::new());
+    let (mut scenarios, mut shelf) = (Vec::new(), Shelf::default());
     for sheet in &sheets {
-        scenarios.extend(read::read(sheet, (folder, houses), ground, (&mut names, &mut faults)));
+        scenarios.extend(read::read(sheet, (folder, houses), ground, (&mut shelf, &mut faults)));
     }
+    shelf.broken(&mut faults);
     if faults.is_empty() { Ok(scenarios) } else { Err(faults.sorted()) }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::directory::spelling::SCOPES;
-use crate::directory::{LoadError, person_of, read_people};
+use crate::directory::{LoadError, person_of};
 use crate::event::{Members, Person, Timestamp};
 use crate::topology::fault::{Faults, Sheet, Spot, nearest};
 use crate::topology::reading::{Fields, Reading};
@@ -16,6 +16,7 @@ use super::Ground;
 use super::expect::{line, people};
 use super::moment::Clock;
 use super::script::{Scenario, Who};
+use super::shelf::Shelf;
 use super::step::{Course, moment, step};
 use crate::flow::TenantDefaults;
 
@@ -29,6 +30,8 @@ pub(super) struct Cast<'g> {
     /// Whose people are meant where none is named.
     pub(super) tenant: String,
     known: BTreeMap<(String, String), Person>,
+    /// Whether everybody could be read; otherwise nobody is a stranger.
+    is_known: bool,
     members: Vec<Members>,
     /// Where the file lies, and what it names beside it.
     pub(super) folder: PathBuf,
@@ -55,23 +58,26 @@ pub(super) fn read(
     sheet: &Arc<Sheet>,
     (folder, houses): (&Path, Houses),
     ground: Ground<'_>,
-    (names, faults): (&mut Names, &mut Faults),
+    (shelf, faults): (&mut Shelf, &mut Faults),
 ) -> Vec<Scenario> {
     let Some(node) = tree::parse(sheet, faults) else { return Vec::new() };
     let cx = &mut Reading { sheet: Arc::clone(sheet), faults, forms: &[] };
     let Some(mut fields) = cx.fields(&node, "a file of scenarios") else { return Vec::new() };
     let use_case = fields.get("use_case").and_then(|node| use_case(cx, node, ground));
     let file = fields.get("people");
-    let known = known(cx, file, &node, folder);
+    let count = node.entries().iter().find(|(name, _)| name.value == "scenarios");
+    let count = count.map_or(0, |(_, node)| node.items().len());
+    let known = known(cx, (file, &node), folder, (shelf, count));
+    let (is_known, known) = (known.is_some(), known.unwrap_or_default());
     let (tenant, members, house) = ("acme".to_owned(), Vec::new(), String::new());
     let (folder, reloaded) = (folder.to_owned(), Vec::new());
-    let cast = Cast { ground, reloaded, tenant, known, members, folder, house };
+    let cast = Cast { ground, reloaded, tenant, known, is_known, members, folder, house };
     let mut head = Head { tenants: Vec::new(), clock: None, start: None, houses };
     let cast = shared(cx, &mut fields, cast, &mut head);
     let scenarios = match fields.need("scenarios", cx) {
         Some(node) => cx.list(node, |cx, node| {
             let (name, scenario) = scenario(cx, node, (&cast, &head), use_case.as_deref())?;
-            only_one(cx, &name, names);
+            shelf.only_one(cx, &name);
             Some(scenario)
         }),
         None => Vec::new(),
@@ -79,20 +85,6 @@ pub(super) fn read(
     fields.done(cx);
     scenarios
 }
-
-/// A name is what a result is known by: two scenarios with one could not be told apart.
-fn only_one(cx: &mut Reading<'_>, name: &Spot<String>, names: &mut Names) {
-    let place = (cx.sheet.path.clone(), cx.sheet.position(name.at.start).0);
-    if let Some((file, line)) = names.get(&name.value) {
-        let fact = format!("a second scenario is called `{}`; the first is at {file}:{line}", name.value);
-        cx.fault(name.at, "duplicate-name", (fact, "give it a name of its own"));
-    } else {
-        names.insert(name.value.clone(), place);
-    }
-}
-
-/// The scenarios read so far by name, and where each stands: file and line.
-pub(super) type Names = BTreeMap<String, (String, usize)>;
 
 /// What a file and each of its scenarios may say.
 #[derive(Clone)]
@@ -223,32 +215,29 @@ fn stem(path: &str) -> &str {
     Path::new(path).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default()
 }
 
-/// The people of a file beside the scenarios, or those written down.
+/// The people of a file beside the scenarios, or those written down; `None`: they cannot be read.
 fn known(
     cx: &mut Reading<'_>,
-    named: Option<&Node>,
-    whole: &Node,
+    (named, whole): (Option<&Node>, &Node),
     folder: &Path,
-) -> BTreeMap<(String, String), Person> {
+    (shelf, count): (&mut Shelf, usize),
+) -> Option<BTreeMap<(String, String), Person>> {
     let (name, node) = match named {
         Some(node) if matches!(node.value, Branch::List(_)) => {
             let people = cx.list(node, |cx, node| person(cx, node, None, "acme"));
-            return by_key(people);
+            return Some(by_key(people));
         }
-        Some(node) => (cx.text(node).map(|text| text.value), node),
+        Some(node) => (Some(cx.text(node)?.value), node),
         None => (folder.join(PEOPLE).is_file().then(|| PEOPLE.to_owned()), whole),
     };
-    let Some(name) = name else { return BTreeMap::new() };
-    match read_people(&folder.join(&name), None) {
-        Ok(people) => by_key(people),
+    let Some(name) = name else { return Some(BTreeMap::new()) };
+    match shelf.people(&folder.join(&name), count) {
+        Ok(people) => Some(by_key(people.iter().cloned())),
+        // Said once, in its own lines.
+        Err(LoadError::Faults(_)) => None,
         Err(error) => {
-            let first = match &error {
-                LoadError::Faults(faults) => faults.first().map(|fault| format!("{error}: {fault}")),
-                _ => None,
-            };
-            let hint = error.hint().unwrap_or("see README.md");
-            cx.fault(node.at, "bad-people", (first.unwrap_or_else(|| error.to_string()), hint));
-            BTreeMap::new()
+            cx.fault(node.at, "bad-people", (error.to_string(), error.hint().unwrap_or("see README.md")));
+            None
         }
     }
 }
@@ -352,7 +341,7 @@ impl Cast<'_> {
             None => (self.tenant.clone(), text.value.as_str()),
         };
         let who = Who { tenant: tenant.clone(), user_id: user_id.to_owned() };
-        if self.known.contains_key(&(who.tenant.clone(), who.user_id.clone())) {
+        if !self.is_known || self.known.contains_key(&(who.tenant.clone(), who.user_id.clone())) {
             return Some(who);
         }
         let near = self.known.keys().filter(|key| key.0 == tenant).map(|key| key.1.as_str());

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::report::label;
-use super::{Outcome, Run};
+use super::{Failure, Outcome, Run};
+use crate::topology::Fault;
 
 /// The whole document: one suite for each file.
 pub(super) fn xml(run: &Run) -> String {
@@ -36,6 +37,57 @@ pub(super) fn xml(run: &Run) -> String {
     }
     text.push_str("</testsuites>\n");
     text
+}
+
+/// The document where nothing was played: each fault is an error in its file.
+pub(super) fn faults(faults: &[Fault]) -> String {
+    let mut files: BTreeMap<&str, Vec<&Fault>> = BTreeMap::new();
+    for fault in faults {
+        files.entry(&fault.file).or_default().push(fault);
+    }
+    let mut text = head(faults.len());
+    for (file, faults) in files {
+        let (file, count) = (escaped(file), faults.len());
+        let _ = writeln!(
+            text,
+            "  <testsuite name=\"{file}\" tests=\"{count}\" errors=\"{count}\" time=\"0.000\">"
+        );
+        for Fault { line, column, code, message, hint, .. } in faults {
+            let place = format!("name=\"{line}:{column} {code}\" file=\"{file}\" line=\"{line}\"");
+            error((&file, &place), code, (message, hint), &mut text);
+        }
+        text.push_str("  </testsuite>\n");
+    }
+    text.push_str("</testsuites>\n");
+    text
+}
+
+/// The document where something keeps everything from being played.
+pub(super) fn failure(failure: &Failure) -> String {
+    let mut text = head(1);
+    text.push_str("  <testsuite name=\"bugle test\" tests=\"1\" errors=\"1\" time=\"0.000\">\n");
+    let hint = failure.hint.as_deref().unwrap_or_default();
+    error(("bugle test", "name=\"everything\""), "unplayed", (&failure.message, hint), &mut text);
+    text.push_str("  </testsuite>\n</testsuites>\n");
+    text
+}
+
+fn head(errors: usize) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <testsuites name=\"bugle\" tests=\"{errors}\" failures=\"0\" errors=\"{errors}\" time=\"0.000\">\n"
+    )
+}
+
+/// One that could not be played; `class` and `place` are written as they are.
+fn error((class, place): (&str, &str), code: &str, (message, hint): (&str, &str), text: &mut String) {
+    let _ = writeln!(
+        text,
+        "    <testcase classname=\"{class}\" {place} time=\"0.000\">\n      \
+         <error message=\"{}\" type=\"{code}\">{}</error>\n    </testcase>",
+        escaped(message),
+        escaped(hint),
+    );
 }
 
 fn case(outcome: &Outcome, text: &mut String) {
