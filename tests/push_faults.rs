@@ -238,7 +238,10 @@ fn f31_what_is_no_push_service_is_believed_nothing_and_not_followed() {
         redirect,
         String::new(),
     ];
-    let strange = strange.map(String::into_bytes).to_vec();
+    // A body that is packed is not unpacked: this one says it is a gigabyte.
+    let mut packed = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 18\r\n\r\n".to_vec();
+    packed.extend([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0x40]);
+    let strange = strange.map(String::into_bytes).into_iter().chain([packed]).collect();
     let (url, spoken) = front(&rig, rig.stand_in.addr(), strange);
     rig.config.push.url = url;
     let app = rig.start();

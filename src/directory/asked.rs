@@ -48,7 +48,9 @@ impl People {
         if !strangers.is_empty() {
             asked.audience = short(format!("{} (nobody is called {})", asked.audience, strangers.join(", ")));
         }
-        (Resolved::of(Some((roster, &stages.told)), audience, channels), asked)
+        let mut found = Resolved::of(Some((roster, &stages.told)), audience, channels);
+        found.by_fallback = is_fallback(audience, &stages);
+        (found, asked)
     }
 
     /// The same, of these people alone: for the few that are no longer among many.
@@ -72,6 +74,11 @@ impl People {
         }
         asked
     }
+}
+
+/// Whether it was the fallback that was asked.
+fn is_fallback(audience: &BoundAudience, stages: &Stages<'_>) -> bool {
+    !std::ptr::eq(stages.bound, &raw const audience.tell)
 }
 
 // === impl Asked ===
@@ -114,7 +121,7 @@ impl Roster {
     fn standings(&self, audience: &BoundAudience, stages: &Stages<'_>) -> Vec<(How, String, RoaringBitmap)> {
         let mut sorted = Sorted::default();
         let Stages { bound, named: chosen, border, told } = stages;
-        let how = if std::ptr::eq(*bound, &raw const audience.tell) { How::Named } else { How::Fallback };
+        let how = if is_fallback(audience, stages) { How::Fallback } else { How::Named };
         for (term, set) in self.split(bound, border) {
             sorted.put(how, term, set.map_or_else(|| chosen & told, |set| set & chosen & told));
         }

@@ -43,6 +43,8 @@ pub struct Resolved<'p> {
     no_channel: Vec<Entry<'p>>,
     no_device: Vec<Entry<'p>>,
     nobody: Option<Nobody>,
+    /// Whether the fallback names them: known of what [`People::resolve_asked`] found.
+    pub by_fallback: bool,
 }
 
 /// Why an audience names nobody.
@@ -325,7 +327,7 @@ impl<'p> Resolved<'p> {
         let (no_device, told): (Vec<_>, Vec<_>) = told.into_iter().partition(Entry::has_no_device);
         let is_nobody = told.is_empty() && no_channel.is_empty() && no_device.is_empty();
         let nobody = is_nobody.then(|| Nobody::because(audience));
-        Self { told, no_channel, no_device, nobody }
+        Self { told, no_channel, no_device, nobody, by_fallback: false }
     }
 
     /// Those to tell, by user id.

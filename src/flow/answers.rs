@@ -17,7 +17,8 @@ use super::conversation::{Conversation, Decided, Matter, What};
 use super::dedupe::{Heard, Seen};
 use super::renew::renew;
 use super::talks::{Talks, close, key, over, read};
-use super::voice::{Hearing, Voice, blank, is_unsure, leave_out};
+use super::told_to::leave_out;
+use super::voice::{Hearing, Voice, blank, is_unsure};
 use super::{Outbox, Want, World, mute};
 
 /// Why an answer does not count. The words are stable: devices and portals act on them.
@@ -166,7 +167,7 @@ impl Given<'_> {
         let mut offers = sayings().filter(|saying| rule.answers(change, *saying).contains(&verb)).peekable();
         let hearing = Hearing { now: self.now, item: self.item, change, rule };
         // What only those can do whom it was asked of is not taken from who was told of it beside them.
-        let theirs = |saying| verb == Verb::Acknowledge || belongs(&hearing.audience(saying, &[]));
+        let theirs = |saying| verb == Verb::Acknowledge || belongs(&hearing.asked(saying));
         if rule.expires_at(change).is_some_and(|end| end <= self.now) {
             Some(Refusal::Expired)
         } else if talk.needs_signature || offers.peek().is_none() {

@@ -11,7 +11,8 @@ use crate::topology::Rule;
 use super::answers::Given;
 use super::conversation::Conversation;
 use super::talks::{Talks, close, key, over, read};
-use super::voice::{Voice, blank, leave_out};
+use super::told_to::leave_out;
+use super::voice::{Voice, blank};
 use super::{Outbox, World, mute};
 
 // === impl Talks ===

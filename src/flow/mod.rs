@@ -53,6 +53,7 @@ pub mod stretch;
 pub mod subject;
 mod talks;
 mod telling;
+mod told_to;
 mod turns;
 mod underway;
 pub mod unfinished;

@@ -33,6 +33,8 @@ pub struct Named {
     pub no_channel: Vec<String>,
     /// Those who have no device.
     pub no_device: Vec<String>,
+    /// Whether only the fallback names them.
+    pub(super) by_fallback: bool,
     /// Why nobody is named.
     pub nobody: Option<Reason>,
     /// By which terms they are named, and by which others are not.
@@ -86,6 +88,7 @@ impl Named {
             parts,
             no_channel,
             no_device,
+            by_fallback: found.by_fallback,
             nobody: found.nobody().map(|nobody| nobody.reason()),
             asked: Arc::new(asked),
         }
@@ -133,7 +136,8 @@ mod tests {
     fn named(count: u32, bytes: usize) -> Named {
         let part = Part { partition: 0, count, names: vec![0; bytes] };
         let asked = Arc::default();
-        Named { count, parts: vec![part], no_channel: Vec::new(), no_device: Vec::new(), nobody: None, asked }
+        let (no_channel, no_device) = (Vec::new(), Vec::new());
+        Named { count, parts: vec![part], no_channel, no_device, by_fallback: false, nobody: None, asked }
     }
 
     #[test]

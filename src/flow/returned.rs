@@ -8,7 +8,6 @@
 
 use crate::codec::Unreadable;
 use crate::event::answer::Returned;
-use crate::event::audience::{Bound, Table};
 use crate::event::frame::SubjectItem;
 use crate::event::write_back::{NEEDS_SIGNATURE, STILL_OPEN};
 use crate::event::{BoundAudience, Change, Occasion, Timestamp, hash128};
@@ -17,7 +16,8 @@ use crate::topology::message::ANSWER;
 
 use super::conversation::{Conversation, Matter};
 use super::talks::{Talks, key, read};
-use super::voice::{Hearing, Voice, Words, leave_out};
+use super::told_to::{leave_out, only, without};
+use super::voice::{Hearing, Voice, Words};
 use super::{Outbox, Want, World};
 
 /// So often the close of a conversation is told anew; beyond, as the last time.
@@ -124,7 +124,7 @@ impl Refusal<'_> {
         talk.answered.retain(|person| person != returned.person);
         talk.reminders = talk.reminders.saturating_add(1);
         let (occasion, is_shut) = (Occasion::Reminder(talk.reminders), talk.needs_signature);
-        let asked = hearing.audience(0, &[]);
+        let asked = hearing.asked(0);
         if !reopened {
             let is_theirs = world.people.belongs(hearing.change.tenant(), &asked, returned.person);
             voice.say(hearing, &self.words((occasion, 0), alone, is_shut || !is_theirs), world, out);
@@ -197,23 +197,9 @@ fn misled(matter: &mut Matter<'_>, returned: &Returned<'_>) -> Vec<BoundAudience
     told
 }
 
-fn only(person: &str) -> BoundAudience {
-    let tell = Bound::In(Table::Person, vec![person.to_owned()]);
-    BoundAudience { tell, fallback: None, never: None }
-}
-
 fn said(returned: &Returned<'_>) -> Vec<(&'static str, String)> {
     let texts = [returned.person, returned.verb.as_str(), returned.why];
     ANSWER.into_iter().zip(texts.map(str::to_owned)).collect()
-}
-
-/// Everybody of an audience but those of another.
-fn without(mut audience: BoundAudience, other: &BoundAudience) -> BoundAudience {
-    let named = [Some(&other.tell), other.fallback.as_ref()].into_iter().flatten();
-    // Whom a term without a value names nobody knows: it keeps nobody out here.
-    let named = named.filter(|bound| !matches!(bound, Bound::Empty(_))).cloned();
-    audience.never = Some(Bound::Any(audience.never.take().into_iter().chain(named).collect()));
-    audience
 }
 
 /// Tells it apart from what else is said at the close of the conversation, which has the rounds before these.

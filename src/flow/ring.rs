@@ -12,7 +12,8 @@ use super::due;
 use super::renew::{origin, renew};
 use super::returned::MOST_CLOSED;
 use super::talks::{Talks, lasts, told};
-use super::voice::{Hearing, Said, Voice, Words, blank, leave_out};
+use super::told_to::leave_out;
+use super::voice::{Hearing, Said, Voice, Words, blank};
 use super::{Outbox, Want, World, mute, window};
 
 /// The most conversations looked at before the lane does something else.
@@ -276,9 +277,9 @@ impl Ringing<'_, '_> {
     fn speak(&mut self, words: &Words, meant: BoundAudience, out: &mut Outbox) -> Said {
         let said = self.voice.say(&self.hearing, words, self.world, out);
         if said == Said::Told && words.occasion != Occasion::Closed {
-            let zone = self.zone();
+            let (zone, heard) = (self.zone(), self.voice.heard_by(meant));
             self.talk.reach(self.voice.reached());
-            told(self.talk, meant, &self.hearing, &zone);
+            told(self.talk, heard, &self.hearing, &zone);
             mute::begin(&self.hearing, (self.matter, &self.talk.each), out);
         }
         said

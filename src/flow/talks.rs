@@ -108,7 +108,7 @@ impl Talks {
                 let words = Words { is_shown_only: talk.needs_signature, ..first };
                 if voice.say(hearing, &words, world, out) == Said::Told {
                     talk.reach(voice.reached());
-                    told(&mut talk, words.audience, hearing, &zone);
+                    told(&mut talk, voice.heard_by(words.audience), hearing, &zone);
                     super::ring::repeat_from(&mut talk, rule, now);
                     mute::begin(hearing, (key, &talk.each), out);
                 }

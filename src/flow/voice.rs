@@ -8,7 +8,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::directory::bind_rule;
-use crate::event::audience::{Bound, Table};
 use crate::event::frame::{FrameHead, SubjectItem};
 use crate::event::notice::OCCURRED_AT;
 use crate::event::record::Header;
@@ -24,7 +23,7 @@ use super::dead_letter::{self, Cause};
 use super::dedupe::{Heard, Seen};
 use super::fan_out::FanOut;
 use super::named::{Kept, MOST_STANDING, Named};
-use super::{Outbox, Plan, World, mute};
+use super::{Outbox, Plan, World, mute, told_to};
 
 /// The most people one verdict names, so that it fits an audit record.
 const MOST_NAMED: usize = 1_000;
@@ -39,6 +38,7 @@ pub(super) struct Hearing<'h> {
 }
 
 /// One thing to say.
+#[derive(Clone)]
 pub(super) struct Words {
     /// Which of the rule's sayings.
     pub(super) saying: u16,
@@ -78,14 +78,16 @@ pub(super) struct Voice {
     sealed: Vec<u8>,
     /// The partitions of people that what was said last went to.
     reached: Vec<i32>,
+    /// Whether it went to those of the fallback.
+    by_fallback: bool,
 }
 
 // === impl Voice ===
 
 impl Voice {
     pub(super) fn new(plan: &Plan) -> Self {
-        let (sealed, reached) = (Vec::new(), Vec::new());
-        Self { fan_out: FanOut::new(plan.people), kept: Kept::default(), sealed, reached }
+        let (sealed, reached, by_fallback) = (Vec::new(), Vec::new(), false);
+        Self { fan_out: FanOut::new(plan.people), kept: Kept::default(), sealed, reached, by_fallback }
     }
 
     /// What is said from now on was decided with this world, in this partition.
@@ -132,6 +134,8 @@ impl Voice {
             out.verdicts.push(Verdict { asked, ..verdict });
             return Said::Nobody;
         }
+        let instead = hearing.instead(words).filter(|_| named.by_fallback);
+        let words = instead.as_ref().unwrap_or(words);
         let collapse_key = rule.collapse_key(change);
         let mut notice = hearing.notice(words, Sealed::of(&self.sealed), collapse_key.as_deref());
         let offers_decision = notice.answers.iter().any(|verb| verb.decides());
@@ -143,6 +147,7 @@ impl Voice {
             out.verdicts.push(hearing.verdict(occasion, Ending::Not(reason)));
             return Said::Nobody;
         }
+        self.by_fallback = named.by_fallback;
         self.reached.clear();
         self.reached.extend(named.parts.iter().map(|part| part.partition));
         out.tally.fan_outs.push(named.count);
@@ -162,6 +167,11 @@ impl Voice {
     /// The partitions of people that what was said last went to, some of them twice.
     pub(super) fn reached(&self) -> &[i32] {
         &self.reached
+    }
+
+    /// Those of an audience to whom what was said last went.
+    pub(super) fn heard_by(&self, audience: BoundAudience) -> BoundAudience {
+        told_to::half(audience, self.by_fallback)
     }
 
     /// Says in these partitions of people that a conversation is over.
@@ -209,6 +219,14 @@ impl<'h> Hearing<'h> {
         Words { saying, occasion, round, conversation, count, since, audience, is_shown_only, answer }
     }
 
+    /// What those hear whom only the fallback names, where that is something else.
+    fn instead(&self, words: &Words) -> Option<Words> {
+        let rule = &self.rule.rule;
+        let is_own =
+            rule.sayings.get(usize::from(words.saying)).is_some_and(|saying| saying.to == To::Audience);
+        rule.instead().filter(|_| is_own).map(|saying| Words { saying, ..words.clone() })
+    }
+
     /// Whom a saying is for, `told` being those who heard before.
     pub(super) fn audience(&self, saying: u16, told: &[BoundAudience]) -> BoundAudience {
         let rule = &self.rule.rule;
@@ -218,8 +236,15 @@ impl<'h> Hearing<'h> {
                 bind_rule(&rule.audience, rule.fallback.as_ref(), rule.never.as_ref(), self.change)
             }
             To::Other(to) => bind_rule(to, None, rule.never.as_ref(), self.change),
-            To::Told => all_of(told),
+            To::Told => told_to::all_of(told),
         }
+    }
+
+    /// Whom a saying asks: of a rule that says something else to its fallback not those.
+    pub(super) fn asked(&self, saying: u16) -> BoundAudience {
+        let audience = self.audience(saying, &[]);
+        let is_told_else = self.rule.rule.instead().is_some();
+        BoundAudience { fallback: audience.fallback.filter(|_| !is_told_else), ..audience }
     }
 
     /// A verdict about this rule and change.
@@ -311,31 +336,6 @@ fn send(
         return Err((("too-large", fault), Reason::TooLarge));
     }
     Ok(())
-}
-
-/// Everybody of several audiences.
-fn all_of(told: &[BoundAudience]) -> BoundAudience {
-    if let [only] = told {
-        return only.clone();
-    }
-    let any = |part: fn(&BoundAudience) -> Option<Bound>| {
-        let parts: Vec<Bound> = told.iter().filter_map(part).collect();
-        (!parts.is_empty()).then_some(Bound::Any(parts))
-    };
-    BoundAudience {
-        tell: Bound::Any(told.iter().map(|told| told.tell.clone()).collect()),
-        fallback: any(|told| told.fallback.clone()),
-        never: any(|told| told.never.clone()),
-    }
-}
-
-/// Takes a person out of an audience, after everything else.
-pub(super) fn leave_out(audience: &mut BoundAudience, person: &str) {
-    let person = Bound::In(Table::Person, vec![person.to_owned()]);
-    audience.never = Some(match audience.never.take() {
-        Some(never) => Bound::Any(vec![never, person]),
-        None => person,
-    });
 }
 
 /// A verdict about a change and its subject, of no rule yet.

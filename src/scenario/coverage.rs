@@ -101,6 +101,7 @@ fn said(rule: &Rule) -> Vec<(u16, String)> {
     }
     names.extend(plan.repeat.as_ref().map(|repeat| format!("repeat every {}", repeat.every.in_days())));
     names.extend(plan.escalate.iter().map(|step| format!("step at {}", shown(&step.at.value))));
+    names.extend(plan.instead.as_ref().map(|_| "fallback".to_owned()));
     names.extend(plan.refused.as_ref().map(|_| "refused".to_owned()));
     names.extend(plan.closed.as_ref().map(|_| "closed".to_owned()));
     let silent_first = plan.tell.value == Tell::Later;

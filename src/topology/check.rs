@@ -113,6 +113,7 @@ fn all_words(plan: &RulePlan) -> impl Iterator<Item = &Words> {
         .chain(rungs)
         .chain(plan.repeat.iter().map(|repeat| &repeat.words))
         .chain(plan.escalate.iter().map(|step| &step.words))
+        .chain(&plan.instead)
         .chain(&plan.refused)
         .chain(plan.closed.iter().map(|closed| &closed.words))
 }

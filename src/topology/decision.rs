@@ -34,6 +34,13 @@ impl Rule {
         self.plan.refused.is_some().then_some(at)
     }
 
+    /// What those are told whom only the fallback names, by its number; `None`: what the audience is told.
+    #[must_use]
+    pub fn instead(&self) -> Option<u16> {
+        let at = u16::try_from(self.steps().end).ok()?;
+        self.plan.instead.is_some().then_some(at)
+    }
+
     /// What somebody may answer who was told on this occasion, before a change's own options narrow it: of a step its
     /// own answers, for it may be for people who can only look on; else those of everything that is no step.
     #[must_use]
@@ -61,7 +68,9 @@ impl Rule {
 
     /// Where its steps stand among what it says.
     fn steps(&self) -> Range<usize> {
-        let behind = usize::from(self.plan.refused.is_some()) + usize::from(self.plan.closed.is_some());
+        let plan = &self.plan;
+        let behind = [plan.instead.is_some(), plan.refused.is_some(), plan.closed.is_some()];
+        let behind: usize = behind.map(usize::from).iter().sum();
         let end = self.sayings.len().saturating_sub(behind);
         end.saturating_sub(self.plan.escalate.len())..end
     }

@@ -184,7 +184,10 @@ fn own_fields() -> Map<String, Json> {
         "within": reference("span"),
         "tell": { "type": "string", "pattern": "^(now|later|hold [0-9]+ ?[smhdw].*)$", "description": "now, later, or hold 15m" },
         "audience": { "type": "string", "description": "role: location: unit: person: party: member: assignees owner …, with && || ! ( )" },
-        "fallback": { "type": "string", "description": "Asked when the audience is nobody" },
+        "fallback": { "description": "Asked when the audience is nobody; with words of their own, what those are told", "anyOf": [
+            { "type": "string" },
+            { "type": "object", "required": ["to"], "additionalProperties": false, "properties": said(json!({ "to": { "type": "string" } })) },
+        ] },
         "never": { "type": "string", "description": "Taken away at the very end" },
         "tenants": reference("texts"),
         "channel": reference("texts"),

@@ -33,6 +33,8 @@ pub struct RulePlan {
     pub audience: Option<Spot<String>>,
     /// To whom when the audience is empty.
     pub fallback: Option<Spot<String>>,
+    /// What those are told, where it is not what the audience is.
+    pub instead: Option<Words>,
     /// To whom never.
     pub never: Option<Spot<String>>,
     /// The only tenants it is for; empty: all.

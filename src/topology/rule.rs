@@ -130,7 +130,7 @@ impl Rule {
             || self.window().is_some()
             || self.decides()
             || self.writes_back()
-            || self.sayings.len() > 1
+            || self.sayings.len() > 1 + usize::from(self.plan.instead.is_some())
     }
 
     /// Whether somebody may decide: then it is remembered who was asked, and who was first.

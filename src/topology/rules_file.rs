@@ -164,7 +164,8 @@ pub(super) fn check_id(cx: &mut Reading<'_>, id: &Spot<String>, of: &str) {
 
 /// What a rule says itself or leaves to the defaults of its file.
 fn inherited<'n>(cx: &mut Reading<'_>, fields: &mut Fields<'n>, plan: &mut RulePlan) {
-    plan.fallback = fields.inherit("fallback").and_then(|node| cx.text(node));
+    (plan.fallback, plan.instead) =
+        fields.inherit("fallback").map(|node| fallback(cx, node)).unwrap_or_default();
     plan.never = fields.inherit("never").and_then(|node| cx.text(node));
     plan.tenants = any(cx, fields, "tenants");
     plan.channels = any(cx, fields, "channel");
@@ -181,6 +182,18 @@ fn any(cx: &mut Reading<'_>, fields: &mut Fields<'_>, name: &'static str) -> Vec
         return Vec::new();
     };
     cx.names(node).into_iter().map(|spot| spot.value).collect()
+}
+
+/// `fallback:`: whom, or whom and what they are told.
+fn fallback(cx: &mut Reading<'_>, node: &Node) -> (Option<Spot<String>>, Option<Words>) {
+    if !matches!(node.value, Branch::Map(_)) {
+        return (cx.text(node), None);
+    }
+    let Some(mut fields) = cx.fields(node, "`fallback`") else { return (None, None) };
+    let to = fields.need("to", cx).and_then(|node| cx.text(node));
+    let words = words(cx, &mut fields);
+    fields.done(cx);
+    (to, Some(words))
 }
 
 fn timers<'n>(cx: &mut Reading<'_>, fields: &mut Fields<'n>, plan: &mut RulePlan) {

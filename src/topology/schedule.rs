@@ -87,8 +87,8 @@ pub struct Timer {
     pub saying: u16,
 }
 
-/// Everything a rule says: the first telling, then what each of its timers says, what is said of an answer that
-/// was not carried out, last what is said at the close. Faults in audiences are noted.
+/// Everything a rule says: the first telling, then what each of its timers says, what its fallback is told instead,
+/// what is said of an answer that was not carried out, last what is said at the close. Faults in audiences are noted.
 pub(super) fn sayings(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]) -> Vec<Saying> {
     let mut sayings = vec![saying(cx, plan, &[], None, shapes)];
     for ladder in &plan.remind {
@@ -104,6 +104,9 @@ pub(super) fn sayings(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shap
     }
     for step in &plan.escalate {
         sayings.push(saying(cx, plan, &[&step.words], step.to.as_ref(), shapes));
+    }
+    if let Some(instead) = &plan.instead {
+        sayings.push(saying(cx, plan, &[instead], plan.fallback.as_ref(), shapes));
     }
     if let Some(refused) = &plan.refused {
         let said = saying(cx, plan, &[refused], None, shapes);

@@ -23,29 +23,34 @@ impl Noting<'_> {
             return;
         }
         let later: Vec<&Spot<String>> = self.plan.others().collect();
-        let others = rule.sayings.iter().filter(|saying| matches!(saying.to, To::Other(_)));
-        for (text, saying) in later.into_iter().zip(others) {
-            let To::Other(to) = &saying.to else { continue };
+        let others = rule.sayings.iter().filter_map(|saying| match &saying.to {
+            To::Other(to) => Some((to, saying.answers.as_slice())),
+            To::Audience | To::Told => None,
+        });
+        let hint = "add `answers: [acknowledge]` here, or write `to: assignees`";
+        let others = later.into_iter().zip(others).map(|asked| (asked, hint));
+        // A fallback that is told the same is asked the same.
+        let same = self.plan.fallback.as_ref().zip(rule.fallback.as_ref());
+        let same = same.filter(|_| self.plan.instead.is_none());
+        let hint = "say something else to them: `fallback: { to: …, message: …, answers: [] }`";
+        let same = same.map(|(text, to)| ((text, (to, rule.first().answers.as_slice())), hint));
+        for ((text, (to, answers)), hint) in others.chain(same).collect::<Vec<_>>() {
             let theirs = [Verb::Acknowledge, Verb::FollowUp];
-            if let Some(verb) = saying.answers.iter().find(|verb| !theirs.contains(verb))
+            if let Some(verb) = answers.iter().find(|verb| !theirs.contains(verb))
                 && !are_assignees(to)
             {
                 let fact = format!(
                     "these are asked for `{}`, and Content Server takes that from the assignees alone",
                     verb.as_str()
                 );
-                self.fault(
-                    text.at,
-                    "not-theirs",
-                    (fact, "add `answers: [acknowledge]` here, or write `to: assignees`"),
-                );
+                self.fault(text.at, "not-theirs", (fact, hint));
             }
         }
     }
 
     /// Whom the rule speaks to and never speaks to at once.
     pub(super) fn nobody_left(&mut self, rule: &Rule) {
-        let fallback = self.plan.fallback.iter().zip(&rule.fallback);
+        let fallback = self.plan.fallback.iter().filter(|_| self.plan.instead.is_none()).zip(&rule.fallback);
         let first = self.plan.audience.iter().map(|text| (text, &rule.audience)).chain(fallback);
         let others = rule.sayings.iter().filter_map(|saying| match &saying.to {
             To::Other(audience) => Some(audience),
@@ -78,8 +83,9 @@ impl RulePlan {
         });
         let repeat = self.repeat.iter().map(|repeat| repeat.to.as_ref());
         let steps = self.escalate.iter().map(|step| step.to.as_ref());
+        let instead = self.instead.iter().map(|_| self.fallback.as_ref());
         let closed = self.closed.iter().map(|closed| closed.to.as_ref());
-        let all = ladders.chain(repeat).chain(steps).chain(closed).flatten();
+        let all = ladders.chain(repeat).chain(steps).chain(instead).chain(closed).flatten();
         all.filter(|text| !["told", "unanswered"].contains(&text.value.as_str()))
     }
 }
