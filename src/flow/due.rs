@@ -7,7 +7,9 @@ use jiff::civil;
 use jiff::tz::TimeZone;
 
 use crate::event::{Change, DayTime, Span, Timestamp, Value};
-use crate::topology::schedule::Timer;
+use crate::topology::KindRule;
+use crate::topology::plan::Tell;
+use crate::topology::schedule::{Start, Timer};
 
 /// Where a timer starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +104,15 @@ pub fn nearest(timer: &Timer, base: Origin, now: Timestamp, zone: &TimeZone) -> 
         .rfind(|(_, at)| *at <= now)
 }
 
+/// Whether a rule speaks by the dates of a matter alone, until something closes it: what it has told of them it does
+/// not tell again because somebody names the same dates once more.
+#[must_use]
+pub fn by_dates(rule: &KindRule) -> bool {
+    let dates = rule.timers.iter().any(|timer| matches!(timer.start, Start::Event(_)));
+    let plan = &rule.rule.plan;
+    dates && plan.until.is_some() && plan.tell.value == Tell::Later
+}
+
 /// The next time this hour comes in a place.
 #[must_use]
 pub fn next_hour(now: Timestamp, hour: DayTime, zone: &TimeZone) -> Option<Timestamp> {
@@ -128,7 +139,7 @@ pub(super) fn local(day: civil::Date, hour: DayTime, zone: &TimeZone) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topology::schedule::{Purpose, Start};
+    use crate::topology::schedule::Purpose;
 
     fn timer(offset: &str) -> Timer {
         Timer {

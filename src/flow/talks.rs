@@ -319,7 +319,7 @@ fn follow(
 ) -> Option<(u128, Vec<i32>)> {
     let Hearing { now, item, change, rule } = *hearing;
     renew(talk, (rule, change), (world, zone));
-    let unending = window::is_unending(&rule.rule);
+    let unending = window::is_unending(&rule.rule) || due::by_dates(rule);
     let opens = talk.id == 0 || (talk.armed.is_empty() && !unending);
     let dates = dates(rule, change);
     let moved = opens || talk.dates != dates;
