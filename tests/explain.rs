@@ -68,7 +68,7 @@ fn an_event_that_reached_three_of_five_says_by_which_term_and_why_not_the_two() 
     │     └─ not told
     │        ├─ cid: away, backup(person:cid)   [approver; Munich Works; Operations; away]
     │        └─ ada: never person:ada   [approver; Hamburg Harbour; Operations/Harbour]
-    └─ 41 rules hear other kinds
+    └─ 42 rules hear other kinds
     later, if nothing else happens
     ├─ da-3-change reminder-1 at 2026-01-05T13:00:00.000Z: told 3 of 5
     ├─ da-3-change reminder-2 at 2026-01-05T17:00:00.000Z: told 3 of 5
@@ -354,7 +354,7 @@ fn what_waits_is_told_when_it_comes_and_with_too_little_time_says_until_when() {
     │     ├─ asked for person:ben never person:ada
     │     └─ told
     │        └─ ben: person:ben, at 2026-01-05T09:00:30.000Z   [approver, field-service; Hamburg Harbour; Operations/Harbour]
-    └─ 39 rules hear other kinds
+    └─ 40 rules hear other kinds
     "#);
     insta::assert_snapshot!(explain("xecm.task.assigned", &["--for", "10s"]), @r#"
     xecm.task.assigned evt-1001 of acme, 2026-01-05T09:00:00.000Z
@@ -375,7 +375,7 @@ fn what_waits_is_told_when_it_comes_and_with_too_little_time_says_until_when() {
     │     ├─ asked for person:ben never person:ada
     │     └─ not told
     │        └─ ben: held (person:ben), until 2026-01-05T09:00:30.000Z   [approver, field-service; Hamburg Harbour; Operations/Harbour]
-    └─ 39 rules hear other kinds
+    └─ 40 rules hear other kinds
     "#);
     // A rule that speaks by timers alone says when it begins, and a window that gathers is told as a whole.
     insta::assert_snapshot!(explain("devadmin.credential.expiring", &["--for", "1d"]), @r#"
@@ -385,7 +385,7 @@ fn what_waits_is_told_when_it_comes_and_with_too_little_time_says_until_when() {
     │  ├─ da-5-credential first at 2026-01-05T09:00:00.000Z: says nothing yet: it waits for its time, 2026-01-06T09:00:00.000Z
     │  └─ da-5-credential reminder-1 at 2026-01-05T09:00:00.000Z: ended as nobody
     │     └─ asked for person:carl else role:administrator
-    └─ 41 rules hear other kinds
+    └─ 42 rules hear other kinds
     later, if nothing else happens
     ├─ da-5-credential reminder-2 at 2026-01-06T09:00:00.000Z: ended as nobody
     │  └─ asked for person:carl else role:administrator

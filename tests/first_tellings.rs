@@ -85,19 +85,19 @@ fn xc_7_a_segment_is_told_and_whoever_misses_one_of_its_three_sides_is_not() {
         json!({ "roles": ["field-service"], "locations": ["Hamburg"], "business_units": ["Operations"] });
     // Paul works in Lyon, Mara is no field service, Ida left; globex has people of the same names.
     insta::assert_snapshot!(step(all), @r"
-    acme/lena.vogt xc-7-segment: Berth plan
-    acme/tom.berger xc-7-segment: Berth plan
+    acme/lena.vogt xc-7-process: Berth plan
+    acme/tom.berger xc-7-process: Berth plan
     - xc-8-process: nobody
     ");
     let elsewhere = json!({ "roles": ["field-service"], "locations": ["Lyon"], "business_units": ["Legal"] });
     insta::assert_snapshot!(step(elsewhere), @r"
-    - xc-7-segment: nobody
+    - xc-7-process: nobody
     - xc-8-process: nobody
     ");
     let without_one = json!({ "roles": ["field-service"], "exclude": ["lena.vogt"] });
     insta::assert_snapshot!(step(without_one), @r"
-    acme/paul.martin xc-7-segment: Berth plan
-    acme/tom.berger xc-7-segment: Berth plan
+    acme/paul.martin xc-7-process: Berth plan
+    acme/tom.berger xc-7-process: Berth plan
     - xc-8-process: nobody
     ");
     insta::assert_snapshot!(step(Json::Null), @r"

@@ -34,7 +34,7 @@ mod roles;
 
 use player::{Cue, Player};
 use record::Record;
-use roles::{faults, troubles};
+use roles::{faults, refused_unasked, troubles};
 
 /// Scenarios being played.
 pub struct Rehearsal {
@@ -152,7 +152,8 @@ impl Rehearsal {
         app.stop();
         stand_ins.into_iter().for_each(|stand_in| runtime.block_on(stand_in.stop()));
         let outcomes = players.into_iter().map(|player| {
-            let (scenario, played) = player.end();
+            let (scenario, mut played) = player.end();
+            played.steps.iter_mut().for_each(|moment| refused_unasked(&scenario, moment));
             let findings = compare(&scenario, &played);
             Outcome { scenario, played, findings }
         });

@@ -9,7 +9,14 @@ pub(in crate::stand_in) fn learn(systems: &mut Systems, event: &Value) {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let data = &event["data"];
     match event["kind"].as_str() {
-        Some("xecm.task.assigned" | "bws.task.assigned") => {
+        Some(
+            "xecm.task.assigned"
+            | "xecm.task.reassigned"
+            | "xecm.task.late"
+            | "bws.task.assigned"
+            | "bws.task.reassigned"
+            | "bws.task.late",
+        ) => {
             let assignees = data["assignees"].as_array().into_iter().flatten();
             let task = json!({
                 "process_id": text(&data["process_id"]), "subprocess_id": text(&data["subprocess_id"]),
