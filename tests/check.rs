@@ -189,7 +189,7 @@ fn what_no_single_field_can_know_is_a_fault() {
     remind: [{ after: event.due_at }]
     3:93 missing-field: a reminder needs `at` or `every` (write `at: [{in: 3d}, {in: 1d}]` or `every: 24h`)
     closed: { message: m, to: told }
-    3:103 never-closes: nothing closes this rule, so `closed` is never told (add `until:` or `answers:`)
+    3:103 never-closes: nothing closes this rule, so `closed` is never told (add `until:`, or an answer that stops `all`)
     stop: { approve: all }
     3:101 unoffered-answer: `stop` names `approve`, which is never offered (add `approve` to `answers`)
     window: { digest: { lead: true } }

@@ -14,7 +14,7 @@ use crate::event::{FieldType, Relation, Shape, Source};
 use super::compile::Compiler;
 use super::fault::{Place, Spot, nearest};
 use super::kinds::type_name;
-use super::plan::{OwnWindow, RulePlan, SubjectPlan, Tell, WindowKind, WindowPlan, Words};
+use super::plan::{OwnWindow, Replace, RulePlan, Stop, SubjectPlan, Tell, WindowKind, WindowPlan, Words};
 
 /// Notes everything about a plan that is not about its first telling's slots.
 pub(super) fn plan(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>], source: Option<Source>) {
@@ -38,6 +38,26 @@ pub(super) fn plan(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]
     }
     mutes(cx, plan);
     idle(cx, plan);
+    all_apart(cx, plan);
+}
+
+/// No two events have the same id: by it nothing is ever the same, and nothing comes together.
+fn all_apart(cx: &mut Compiler<'_>, plan: &RulePlan) {
+    let subject = plan.subject.iter().flat_map(|subject| subject.by.iter().chain(&subject.each));
+    let windows = plan.window.iter().chain(own_windows(plan)).flat_map(|window| &window.by);
+    let dedupe = plan.dedupe.iter().flat_map(|dedupe| &dedupe.by);
+    let replace = plan.replace.iter().flat_map(|replace| match replace {
+        Replace::Fields(fields) => fields.as_slice(),
+        Replace::Subject => &[],
+    });
+    let all = subject.chain(windows).chain(dedupe).chain(replace);
+    for field in all.filter(|field| field.value == "event_id") {
+        let told = (
+            "every event has an `event_id` of its own: by it no two of them ever belong together",
+            "name what they have in common, such as `entity.id`",
+        );
+        cx.fault(field.at, "all-apart", told);
+    }
 }
 
 /// By a field that does not grow nothing is older than anything.
@@ -63,8 +83,7 @@ fn idle(cx: &mut Compiler<'_>, plan: &RulePlan) {
     let same = |fallback: &&Spot<String>| {
         plan.audience.as_ref().is_some_and(|audience| audience.value.trim() == fallback.value.trim())
     };
-    let mut offered = all_words(plan).filter_map(|words| words.answers.as_ref());
-    let offers = offered.any(|answers| !answers.value.is_empty());
+    let offers = offered(plan).next().is_some();
     let waits = |to: &&Spot<String>| to.value == "unanswered";
     let ladders = plan.remind.iter().filter_map(|ladder| ladder.to.as_ref());
     let repeat = plan.repeat.iter().filter_map(|repeat| repeat.to.as_ref());
@@ -118,6 +137,13 @@ fn all_words(plan: &RulePlan) -> impl Iterator<Item = &Words> {
         .chain(plan.closed.iter().map(|closed| &closed.words))
 }
 
+/// Every answer that is offered somewhere.
+fn offered(plan: &RulePlan) -> impl Iterator<Item = Verb> {
+    all_words(plan)
+        .filter_map(|words| words.answers.as_ref())
+        .flat_map(|answers| answers.value.iter().copied())
+}
+
 fn own_windows(plan: &RulePlan) -> impl Iterator<Item = &WindowPlan> {
     all_words(plan).filter_map(|words| match &words.window {
         Some(OwnWindow::Own(window)) => Some(&**window),
@@ -146,6 +172,10 @@ fn messages(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]) {
     let names = all_words(plan).filter_map(|words| words.message.as_ref());
     for name in names.filter(|name| !name.value.is_empty()) {
         let Some(message) = cx.messages.get(&name.value).cloned() else {
+            // One that cannot be read says so in its own file.
+            if cx.named.contains(&name.value) {
+                continue;
+            }
             let hint = match nearest(&name.value, cx.messages.keys().map(String::as_str)) {
                 Some(near) => format!("write `{near}`"),
                 None => format!("add `{}:` to a file of topology/messages", name.value),
@@ -203,6 +233,14 @@ fn answers(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]) {
         let told = ("what is closed is not answered", "leave `answers` out here");
         cx.fault(answers.at, "unused", told);
     }
+    if let Some(refused) = plan.refused.as_ref().filter(|_| plan.write_back.is_empty()) {
+        let at = refused.message.as_ref().map_or(plan.at, |message| message.at);
+        let told = (
+            "no answer is carried back, so none is ever refused",
+            "add `write_back:`, or leave `refused` out",
+        );
+        cx.fault(at, "unused", told);
+    }
     let written = plan.write_back.iter().map(|(verb, _)| (*verb, "write_back"));
     for (Spot { value: verb, at }, what) in plan.stop.iter().map(|(verb, _)| (*verb, "stop")).chain(written) {
         if !offers(verb) {
@@ -215,8 +253,12 @@ fn answers(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]) {
 fn until(cx: &mut Compiler<'_>, plan: &RulePlan, source: Option<Source>) {
     // A level is over when it is clear.
     let is_level = plan.window.as_ref().is_some_and(|window| matches!(window.kind, WindowKind::Level { .. }));
-    if plan.closed.is_some() && plan.until.is_none() && plan.words.answers.is_none() && !is_level {
-        let told = ("nothing closes this rule, so `closed` is never told", "add `until:` or `answers:`");
+    let ends = offered(plan).any(|verb| plan.stop(verb) == Stop::All);
+    if plan.closed.is_some() && plan.until.is_none() && !ends && !is_level {
+        let told = (
+            "nothing closes this rule, so `closed` is never told",
+            "add `until:`, or an answer that stops `all`",
+        );
         let at = plan.closed.as_ref().and_then(|closed| closed.words.message.as_ref());
         cx.fault(at.map_or(plan.at, |message| message.at), "never-closes", told);
     }

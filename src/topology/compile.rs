@@ -1,6 +1,6 @@
 //! Compile: from a plan to a rule for each of its kinds, every name looked up, every fault noted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::event::{FieldType, Shape, Source};
@@ -21,6 +21,8 @@ use super::schedule::{self, Saying};
 pub(super) struct Compiler<'a> {
     pub(super) kinds: &'a Kinds,
     pub(super) messages: &'a BTreeMap<String, Arc<Message>>,
+    /// Every name that a message has, readable or not.
+    pub(super) named: &'a BTreeSet<String>,
     pub(super) calendars: &'a Arc<Calendars>,
     /// Which message is used with which shape, for the messages' own check.
     pub(super) uses: Vec<(String, Arc<Shape>)>,

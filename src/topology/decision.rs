@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use crate::event::notice::Verb;
-use crate::event::{Audience, Occasion, Relation};
+use crate::event::{Audience, Occasion, Relation, Span};
 
 use super::fault::Spot;
-use super::plan::RulePlan;
+use super::plan::{RulePlan, Stop};
 use super::schedule::To;
 use super::{Rule, Topology};
 
@@ -19,6 +19,22 @@ impl Topology {
         let others = self.rules.iter().map(|other| &**other);
         others.filter(move |other| {
             other.id != rule.id && decides_alike(rule, other) && counts_alike(rule, other)
+        })
+    }
+}
+
+// === impl RulePlan ===
+
+impl RulePlan {
+    /// What an answer ends: as the rule says, else by the verb's own habit.
+    #[must_use]
+    pub fn stop(&self, verb: Verb) -> Stop {
+        let said = self.stop.iter().find(|(other, _)| other.value == verb).map(|(_, stop)| *stop);
+        said.unwrap_or(match verb {
+            Verb::Approve | Verb::Reject => Stop::All,
+            Verb::Acknowledge => Stop::Each,
+            Verb::RequestInfo => Stop::Pause(Span::from_secs(86_400)),
+            Verb::FollowUp => Stop::None,
         })
     }
 }

@@ -102,6 +102,7 @@ pub(super) const FORMS: &[(&str, &str)] = &[
     // Mappings.
     ("a mapping", "- { id: rows, when: payload.type == \"row\", kind: …, fields: { … } }"),
     ("root", "root: payload"),
+    ("event_id", "event_id: [payload.id, payload.version]"),
     ("when", "when: payload.type == \"row\""),
     ("skip", "skip: true"),
     ("fields", "fields: { event_id: payload.id, tenant: { value: acme } }"),

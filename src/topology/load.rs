@@ -59,7 +59,7 @@ fn idle(files: &Files, kinds: &Kinds, faults: &mut Faults) {
         faults.add(first, at, "no-rules", told);
     }
     let named: BTreeSet<&str> = parsed.iter().flat_map(|file| &file.messages).map(String::as_str).collect();
-    let messages = messages(&files.texts, &mut unread);
+    let (messages, _) = messages(&files.texts, &mut unread);
     message::idle(messages.values().map(|message| &**message), (&named, &kinds.any(None)), faults);
 }
 
@@ -68,7 +68,7 @@ const RULE: &str = "write one below `rules:`, such as `- { id: task-due, match: 
 /// The rules that files hold.
 pub(super) fn read(files: &Files, kinds: &Kinds) -> Result<Topology, Vec<Fault>> {
     let (rules, mut faults) = (&files.rules, files.faults.clone());
-    let messages = messages(&files.texts, &mut faults);
+    let (messages, named) = messages(&files.texts, &mut faults);
     let mut parsed: Vec<(&Arc<Sheet>, RulesFile)> =
         rules.iter().filter_map(|sheet| Some((sheet, rules_file::read(sheet, &mut faults)?))).collect();
     ids(&parsed, &mut faults);
@@ -83,6 +83,7 @@ pub(super) fn read(files: &Files, kinds: &Kinds) -> Result<Topology, Vec<Fault>>
         let mut compiler = Compiler {
             kinds,
             messages: &messages,
+            named: &named,
             calendars: &calendars,
             uses: Vec::new(),
             faults: &mut faults,
@@ -188,10 +189,12 @@ pub(crate) fn sheets(folder: &Path, faults: &mut Faults) -> Vec<Arc<Sheet>> {
     sheets
 }
 
-fn messages(texts: &[Arc<Sheet>], faults: &mut Faults) -> BTreeMap<String, Arc<Message>> {
+/// The messages that can be read, and the names of all.
+fn messages(texts: &[Arc<Sheet>], faults: &mut Faults) -> (BTreeMap<String, Arc<Message>>, BTreeSet<String>) {
     let mut messages: BTreeMap<String, Arc<Message>> = BTreeMap::new();
+    let mut named = BTreeSet::new();
     for sheet in texts {
-        for message in message::read(sheet, faults) {
+        for message in message::read(sheet, &mut named, faults) {
             let name = message.name.clone();
             if messages.insert(name.value.clone(), Arc::new(message)).is_some() {
                 let fact = format!("a second message is called `{}`", name.value);
@@ -199,7 +202,7 @@ fn messages(texts: &[Arc<Sheet>], faults: &mut Faults) -> BTreeMap<String, Arc<M
             }
         }
     }
-    messages
+    (messages, named)
 }
 
 /// The calendars of all files; two for one place are a fault.

@@ -148,13 +148,7 @@ impl Rule {
     /// What an answer ends: as the rule says, else by the verb's own habit.
     #[must_use]
     pub fn stop(&self, verb: Verb) -> Stop {
-        let said = self.plan.stop.iter().find(|(other, _)| other.value == verb).map(|(_, stop)| *stop);
-        said.unwrap_or(match verb {
-            Verb::Approve | Verb::Reject => Stop::All,
-            Verb::Acknowledge => Stop::Each,
-            Verb::RequestInfo => Stop::Pause(Span::from_secs(86_400)),
-            Verb::FollowUp => Stop::None,
-        })
+        self.plan.stop(verb)
     }
 
     /// Whether changes are counted before anything is told: then it is the telling that is known by the

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use crate::event::Shape;
+use crate::event::shape::slot;
 
 use super::condition::possible::Known;
 use super::decision::{counts_alike, decides_alike};
@@ -36,6 +37,7 @@ pub(super) fn rules(
             })
             .collect();
         let mut note = Noting { plan: &rule.plan, faults };
+        note.never_matched(&own);
         note.never_true(&own);
         note.always_true(&own);
         note.same_timer(&own);
@@ -56,8 +58,14 @@ struct Noting<'n> {
     faults: &'n mut Faults,
 }
 
-/// What a rule's `match` says of a slot.
+/// What a rule's `match` says of a slot, and what it is by its kind, source and tenants.
 fn matched(form: &KindRule, slot: u16) -> Option<Known<'_>> {
+    let tenants = &form.rule.plan.tenants;
+    match slot {
+        slot::KIND => return Some(Known::OneOf(&form.rule.kinds)),
+        slot::TENANT if !tenants.is_empty() => return Some(Known::OneOf(tenants)),
+        _ => {}
+    }
     form.wanted.iter().find(|(other, _)| *other == slot).and_then(|(_, wanted)| match wanted {
         Wanted::Texts(texts) => Some(Known::OneOf(texts)),
         Wanted::Ints(_) | Wanted::Bool(_) => None,
@@ -75,6 +83,22 @@ impl Noting<'_> {
     fn fault(&mut self, at: Place, code: &'static str, told: (impl Into<String>, impl Into<String>)) {
         if let Some(sheet) = &self.plan.sheet {
             self.faults.add(sheet, at, code, told);
+        }
+    }
+
+    /// A `match` that asks for another source or tenant than the rule's own.
+    fn never_matched(&mut self, forms: &[(&KindRule, &Shape)]) {
+        let Some((form, shape)) = forms.first() else { return };
+        let source = [shape.source.as_str().to_owned()];
+        let own = [("source", source.as_slice()), ("tenant", form.rule.plan.tenants.as_slice())];
+        for (name, own) in own.into_iter().filter(|(_, own)| !own.is_empty()) {
+            let mut fields = self.plan.wanted.fields.iter();
+            let Some((field, values)) = fields.find(|(field, _)| field.value == name) else { continue };
+            if values.iter().all(|value| !own.contains(&value.value)) {
+                let fact =
+                    format!("`{name}` is never that here: this rule hears of {} alone", own.join(", "));
+                self.fault(field.at, "never-equal", (fact, "take it out"));
+            }
         }
     }
 

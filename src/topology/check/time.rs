@@ -6,7 +6,7 @@ use crate::event::{Shape, Span};
 
 use super::super::compile::Compiler;
 use super::super::fault::Spot;
-use super::super::plan::{Anchor, Moment, RulePlan, Side, Tell, WindowKind};
+use super::super::plan::{Anchor, Moment, RulePlan, Side, Stop, Tell, WindowKind};
 
 /// Notes timers without an anchor, and moments that never come or come before what they count from.
 pub(super) fn timers(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]) {
@@ -102,8 +102,7 @@ fn before_its_anchor(cx: &mut Compiler<'_>, plan: &RulePlan) {
 /// What comes again and again although nothing ends it.
 fn without_end(cx: &mut Compiler<'_>, plan: &RulePlan) {
     let is_level = plan.window.as_ref().is_some_and(|window| matches!(window.kind, WindowKind::Level { .. }));
-    let mut offered = super::all_words(plan).filter_map(|words| words.answers.as_ref());
-    let is_answered = offered.any(|answers| !answers.value.is_empty());
+    let is_answered = super::offered(plan).any(|verb| matches!(plan.stop(verb), Stop::All | Stop::Each));
     if plan.until.is_some() || plan.expires.is_some() || is_answered || is_level {
         return;
     }
@@ -111,8 +110,8 @@ fn without_end(cx: &mut Compiler<'_>, plan: &RulePlan) {
     let ladders = plan.remind.iter().filter(|ladder| ladder.every.is_some() && ladder.most.is_none());
     for at in repeat.chain(ladders.map(|ladder| ladder.anchor.at)) {
         let told = (
-            "this never ends: nothing closes it, and nobody can answer",
-            "add `most:`, `until:` or `answers:`",
+            "this never ends: nothing closes it, and no answer does",
+            "add `most:`, `until:`, or an answer that stops it",
         );
         cx.fault(at, "never-ends", told);
     }
@@ -140,6 +139,11 @@ impl RulePlan {
                 ("rung", Spot { value: Moment { offset, ..from.clone() }, at: rung.distance.at })
             })
         });
-        hold.into_iter().chain(steps).chain(rungs).collect()
+        let repeat = self.repeat.iter().map(|repeat| {
+            let anchor = Some(if self.tell.value == Tell::Later { Anchor::Opened } else { Anchor::Told });
+            let offset = self.repeats_every(repeat);
+            ("repeat", Spot { value: Moment { anchor, offset, business: false }, at: repeat.place })
+        });
+        hold.into_iter().chain(steps).chain(rungs).chain(repeat).collect()
     }
 }

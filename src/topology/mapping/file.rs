@@ -58,6 +58,12 @@ impl Reader<'_> {
         let Some(mut fields) = cx.fields(&node, "a file of mappings") else { return };
         let source = fields.need("source", cx).and_then(|node| read_source(cx, node));
         let root = fields.get("root").and_then(|node| cx.text(node));
+        if let Some(root) =
+            root.as_ref().filter(|root| root.value.split('.').any(|name| name.trim().is_empty()))
+        {
+            let fact = format!("`{}` is no path: a name is missing in it", root.value);
+            cx.fault(root.at, "bad-path", (fact, "write names with a `.` between them, such as `payload`"));
+        }
         let list = fields.need("mappings", cx);
         fields.done(cx);
         let (Some(source), Some(list)) = (source, list) else { return };
@@ -115,7 +121,7 @@ impl Scope<'_> {
         let when = fields.get("when").map(|node| self.when(cx, node).unwrap_or(nothing));
         // One that every payload meets is none.
         let when = when.filter(|when| *when != Term::Fixed(Value::Bool(true)));
-        let skip = fields.get("skip").and_then(|node| Some((node.at, cx.flag(node)?)));
+        let skip = fields.get("skip").map(|node| (node.at, cx.flag(node).unwrap_or(true)));
         let recipe = match skip {
             Some((_, true)) => None,
             Some((at, false)) => {
@@ -244,7 +250,7 @@ impl Scope<'_> {
         recipe: &mut Recipe,
     ) {
         if name.value == "event_id" {
-            let parts = cx.list(node, |cx, node| self.given(cx, node).map(|given| (node.at, given)));
+            let parts = cx.some(node, |cx, node| self.given(cx, node).map(|given| (node.at, given)));
             for (at, given) in &parts {
                 unfit(cx, *at, given, &FieldType::Text);
             }
@@ -258,7 +264,7 @@ impl Scope<'_> {
             recipe.event_id = parts.into_iter().map(|(_, given)| given).collect();
             return;
         }
-        if let Some(extra) = name.value.strip_prefix("extra.") {
+        if let Some(extra) = name.value.strip_prefix("extra.").filter(|extra| !extra.is_empty()) {
             let Some(given) = self.given(cx, node) else { return };
             unfit(cx, node.at, &given, &FieldType::Text);
             recipe.extra.push((extra.to_owned(), given));
@@ -299,7 +305,10 @@ impl Scope<'_> {
     fn made(&mut self, cx: &mut Reading<'_>, node: &Node) -> Option<Given> {
         let mut fields = cx.fields(node, "a field")?;
         if let Some(value) = fields.get("value") {
-            let value = constant(cx, value);
+            let value = match &value.value {
+                Branch::Text(_) => cx.text(value).map(|text| Value::Text(text.value.into())),
+                _ => constant(cx, value),
+            };
             fields.done(cx);
             return value.map(|value| Given::fixed(value, "value".to_owned()));
         }

@@ -137,6 +137,13 @@ impl Lower<'_> {
             let hint = format!("write `{ROOT}.{whole}`, or `{{ value: {whole} }}` for the text itself");
             return self.fault(at, "unknown-field", (format!("unknown name `{whole}`"), hint));
         }
+        if steps.is_empty() {
+            return self.unsupported(
+                at,
+                "all of the payload is no value",
+                "name a member, such as `payload.id`",
+            );
+        }
         let term = self.wanted(&steps);
         match &at.expr {
             Expr::Select(select) if select.test => Some(Term::Has(Box::new(term))),
@@ -228,7 +235,7 @@ impl Lower<'_> {
                 let zero = Term::Fixed(Value::Int(0));
                 Some(Term::Sum(Sum::Subtract, Box::new([zero, self.expr(of)?])))
             }
-            (operators::IN, [needle, list]) => self.both(needle, list).map(Term::In),
+            (operators::IN, [needle, list]) => self.within(needle, list),
             (_, [left, right]) if compare_of(name).is_some() => {
                 let (how, sides) = (compare_of(name)?, self.both(left, right)?);
                 self.comparable((at, right), how, &sides)?;
@@ -269,6 +276,16 @@ impl Lower<'_> {
                 self.fault(at, "unknown-function", (format!("unknown function `{name}`"), hint))
             }
         }
+    }
+
+    fn within(&mut self, needle: &IdedExpr, list: &IdedExpr) -> Option<Term> {
+        let sides = self.both(needle, list)?;
+        if sides[1] == Term::List(Vec::new()) {
+            let fact = "nothing is in an empty list: this is always false".to_owned();
+            let hint = "write what it may be: `in [\"a\", \"b\"]`".to_owned();
+            return self.fault(list, "constant", (fact, hint));
+        }
+        Some(Term::In(sides))
     }
 
     fn both(&mut self, left: &IdedExpr, right: &IdedExpr) -> Option<Box<[Term; 2]>> {

@@ -120,7 +120,18 @@ fn samples(message: &Message, (cut, insert): (&Cut, &Insert), shape: &Shape, fau
         let context = cut.context(&values, reader);
         let rendered =
             cut.environment.get_template(&insert.source).and_then(|template| template.render(context));
-        let Err(error) = rendered else { continue };
+        let error = match rendered {
+            Err(error) => error,
+            Ok(text) => {
+                let is_whole = cut.lines.iter().any(|line| line.source.value == insert.source);
+                if cut.variables.is_empty() && is_whole && text.trim().is_empty() {
+                    let at = place(message, (cut, insert), &insert.source);
+                    let told = ("this text is always empty", "write a text, or a field of the event");
+                    faults.add(&message.sheet, at, "empty-text", told);
+                }
+                continue;
+            }
+        };
         let range = error.range().unwrap_or(0..insert.source.len());
         let word = insert.source.get(range).unwrap_or_default();
         let said = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);

@@ -1,10 +1,11 @@
 //! File: from one file of `topology/messages/` to its messages, cut and compiled.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use minijinja::Environment;
 
-use super::super::fault::{Faults, Sheet, Spot};
+use super::super::fault::{Faults, Sheet, Spot, listed};
 use super::super::forms::FORMS;
 use super::super::reading::{Fields, Reading};
 use super::super::rules_file::LOCALES;
@@ -14,12 +15,14 @@ use super::filters::{Show, environment};
 use super::{ANSWER, Message, links, text};
 
 /// Reads a file; every fault of every message noted, messages with faults left out.
-pub(crate) fn read(sheet: &Arc<Sheet>, faults: &mut Faults) -> Vec<Message> {
+/// Every name goes into `named`.
+pub(crate) fn read(sheet: &Arc<Sheet>, named: &mut BTreeSet<String>, faults: &mut Faults) -> Vec<Message> {
     let Some(node) = tree::parse(sheet, faults) else { return Vec::new() };
     let cx = &mut Reading { sheet: Arc::clone(sheet), faults, forms: FORMS };
     let Some(all) = cx.fields(&node, "a file of messages") else { return Vec::new() };
     let mut messages = Vec::new();
     for (name, node) in all.rest() {
+        named.insert(name.value.clone());
         let Some(by_locale) = cx.fields(node, "a message") else { continue };
         let (mut drafts, before) = (Vec::new(), cx.faults.len());
         for (locale, node) in by_locale.rest() {
@@ -301,6 +304,8 @@ fn collect(
                 let at = cx.sheet.inside(&line.source, start, name.len());
                 let hint = match name.as_str() {
                     "count" => "write it below `several:`, which says how many changes there are".to_owned(),
+                    "event" => "write a field of it, such as `event.entity.name`".to_owned(),
+                    name if name.starts_with("answer.") => format!("write one of {}", listed(&ANSWER)),
                     _ => format!("write `event.{name}`"),
                 };
                 let told = (format!("unknown name `{name}`"), hint);
