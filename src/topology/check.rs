@@ -3,13 +3,14 @@
 //! Messages that exist and have the locale, answers that mean something, closes that can find their
 //! subject, timers with anchors, and separation of duties.
 
+mod answers;
 mod time;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::event::notice::Verb;
-use crate::event::{FieldType, Relation, Shape, Source};
+use crate::event::{FieldType, Shape, Source};
 
 use super::compile::Compiler;
 use super::fault::{Place, Spot, nearest};
@@ -19,7 +20,7 @@ use super::plan::{OwnWindow, Replace, RulePlan, Stop, SubjectPlan, Tell, WindowK
 /// Notes everything about a plan that is not about its first telling's slots.
 pub(super) fn plan(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>], source: Option<Source>) {
     messages(cx, plan, shapes);
-    answers(cx, plan, shapes);
+    answers::answers(cx, plan, shapes);
     until(cx, plan, source);
     time::timers(cx, plan, shapes);
     for window in plan.window.iter().chain(own_windows(plan)) {
@@ -194,59 +195,6 @@ fn messages(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]) {
         }
         // Also what is said at the close is written from the event that opened the matter.
         cx.uses.extend(shapes.iter().map(|shape| (name.value.clone(), Arc::clone(shape))));
-    }
-}
-
-fn answers(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]) {
-    let offered: Vec<&Spot<Vec<Verb>>> = all_words(plan).filter_map(|words| words.answers.as_ref()).collect();
-    let offers = |verb: Verb| offered.iter().any(|answers| answers.value.contains(&verb));
-    let decides = offers(Verb::Approve) || offers(Verb::Reject);
-    let first = offered.first().map_or(plan.at, |answers| answers.at);
-    for shape in shapes {
-        let kind = shape.kinds.first().map_or("this kind", String::as_str);
-        if (decides || offers(Verb::RequestInfo)) && shape.field("action.ref").is_none() {
-            let fact = format!("`{kind}` has no action that could be answered");
-            cx.fault(first, "no-action", (fact, "offer `acknowledge` only, or match a kind with `action`"));
-        }
-        if decides && plan.write_back.is_empty() {
-            let fact =
-                format!("a decision about `{kind}` counts here, and never reaches the system that asked");
-            let hint = "add `write_back: { approve: {…}, reject: {…} }`, or offer `acknowledge` only";
-            cx.fault(first, "no-write-back", (fact, hint));
-        } else if decides && plan.refused.is_none() {
-            let fact =
-                format!("the system may refuse what is decided about `{kind}`, and nobody would hear so");
-            cx.fault(first, "refused-untold", (fact, "add `refused: { message: … }`"));
-        }
-        if decides
-            && !cx.is_guess
-            && plan.never.is_none()
-            && shape.related(Relation::Requester).next().is_some()
-        {
-            let fact = format!("who asked for `{kind}` could approve it");
-            cx.fault(first, "missing-never", (fact, "add `never: requester`"));
-        }
-    }
-    if let Some(answers) = plan.closed.as_ref().and_then(|closed| closed.words.answers.as_ref())
-        && !answers.value.is_empty()
-    {
-        let told = ("what is closed is not answered", "leave `answers` out here");
-        cx.fault(answers.at, "unused", told);
-    }
-    if let Some(refused) = plan.refused.as_ref().filter(|_| plan.write_back.is_empty()) {
-        let at = refused.message.as_ref().map_or(plan.at, |message| message.at);
-        let told = (
-            "no answer is carried back, so none is ever refused",
-            "add `write_back:`, or leave `refused` out",
-        );
-        cx.fault(at, "unused", told);
-    }
-    let written = plan.write_back.iter().map(|(verb, _)| (*verb, "write_back"));
-    for (Spot { value: verb, at }, what) in plan.stop.iter().map(|(verb, _)| (*verb, "stop")).chain(written) {
-        if !offers(verb) {
-            let fact = format!("`{what}` names `{}`, which is never offered", verb.as_str());
-            cx.fault(at, "unoffered-answer", (fact, format!("add `{}` to `answers`", verb.as_str())));
-        }
     }
 }
 

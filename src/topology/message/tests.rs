@@ -31,7 +31,7 @@ fn shape() -> Shape {
 fn load(text: &str) -> (Vec<Message>, Faults) {
     let sheet = Arc::new(Sheet { path: "topology/messages/a.yaml".to_owned(), text: text.to_owned() });
     let mut faults = Faults::default();
-    let messages = read(&sheet, &mut std::collections::BTreeSet::new(), &mut faults);
+    let messages = read(&sheet, &mut BTreeSet::new(), &mut faults);
     for message in &messages {
         check(message, &shape(), &mut faults);
     }
@@ -250,7 +250,7 @@ fn what_others_say_in_a_language_every_message_says() {
     let sheet = |text: &str| {
         let sheet = Arc::new(Sheet { path: "topology/messages/a.yaml".to_owned(), text: text.to_owned() });
         let mut faults = Faults::default();
-        let messages = read(&sheet, &mut std::collections::BTreeSet::new(), &mut faults);
+        let messages = read(&sheet, &mut BTreeSet::new(), &mut faults);
         complete(messages.iter(), &BTreeSet::from(["en"]), &mut faults);
         faults.sorted().iter().map(|fault| format!("{fault} ({})", fault.hint)).collect::<Vec<_>>()
     };
