@@ -36,10 +36,21 @@ pub(super) fn plan(cx: &mut Compiler<'_>, plan: &RulePlan, shapes: &[Arc<Shape>]
             cx.fields(&inhibit.equal, shape);
         }
         order(cx, plan, shape);
+        calendar(cx, plan, shape);
     }
     mutes(cx, plan);
     idle(cx, plan);
     all_apart(cx, plan);
+}
+
+/// A place is known by its name.
+fn calendar(cx: &mut Compiler<'_>, plan: &RulePlan, shape: &Shape) {
+    let Some(calendar) = &plan.calendar else { return };
+    let is_name = |ty: &FieldType| matches!(ty, FieldType::Text | FieldType::Symbol(_));
+    if let Some(field) = shape.field(&calendar.value).filter(|field| !is_name(&field.ty)) {
+        let fact = format!("`{}` is {}, and a place has a name", calendar.value, type_name(&field.ty));
+        cx.fault(calendar.at, "wrong-type", (fact, "name the field with the location, such as `site`"));
+    }
 }
 
 /// No two events have the same id: by it nothing is ever the same, and nothing comes together.

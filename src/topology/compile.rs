@@ -91,8 +91,8 @@ impl Compiler<'_> {
             let kinds = self.kinds;
             let matching = kinds.matching(&pattern.value);
             if matching.is_empty() {
-                let wanted = pattern.value.trim_end_matches('*');
-                let hint = match nearest(wanted, kinds.names()) {
+                let wanted = pattern.value.trim_end_matches('*').to_lowercase();
+                let hint = match nearest(&wanted, kinds.names()) {
                     Some(near) => format!("write `{near}`"),
                     None => "see the kinds in schemas/ (`bugle.kinds`)".to_owned(),
                 };

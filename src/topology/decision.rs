@@ -6,7 +6,7 @@ use crate::event::notice::Verb;
 use crate::event::{Audience, Occasion, Relation, Span};
 
 use super::fault::Spot;
-use super::plan::{RulePlan, Stop};
+use super::plan::{RulePlan, Stop, Tell};
 use super::schedule::To;
 use super::{Rule, Topology};
 
@@ -26,6 +26,14 @@ impl Topology {
 // === impl RulePlan ===
 
 impl RulePlan {
+    /// Whether it says what it says, and remembers nothing.
+    pub(super) fn opens_nothing(&self) -> bool {
+        let speaks_once = self.tell.value == Tell::Now && self.window.is_none() && self.order.is_none();
+        let says_more = self.repeat.is_some() || !self.remind.is_empty() || !self.escalate.is_empty();
+        let answers = self.words.answers.as_ref().is_some_and(|answers| !answers.value.is_empty());
+        speaks_once && self.until.is_none() && !says_more && !answers
+    }
+
     /// What an answer ends: as the rule says, else by the verb's own habit.
     #[must_use]
     pub fn stop(&self, verb: Verb) -> Stop {

@@ -115,6 +115,7 @@ pub(super) fn read(files: &Files, kinds: &Kinds) -> Result<Topology, Vec<Fault>>
     message::complete(messages.values().map(|message| &**message), &defaults, &mut faults);
     muting::link(&ordered, &mut by_kind, (kinds, &mut faults));
     sense::rules((&ordered, &by_kind), kinds, &mut faults);
+    waits(&ordered, &mut faults);
     let mappings = mapping::read(&files.mappings, kinds, &mut faults);
     if !faults.is_empty() {
         return Err(faults.sorted());
@@ -134,6 +135,19 @@ fn news(rules: &[Arc<Rule>]) -> (Vec<bool>, Vec<Option<usize>>) {
         (rule.plan.within.is_some() || one.is_some(), one.filter(|_| another.is_none()))
     };
     rules.iter().map(of).unzip()
+}
+
+/// Notes rules that wait for others to tell their news where no other does.
+fn waits(rules: &[Arc<Rule>], faults: &mut Faults) {
+    let alone = |rule: &Rule| rule.plan.news.is_empty() && !rules.iter().any(|other| may_meet(rule, other));
+    for rule in rules.iter().filter(|rule| rule.plan.within.is_some() && alone(rule)) {
+        let Some(sheet) = &rule.plan.sheet else { continue };
+        let told = (
+            "no other rule tells this news: `within` waits for nothing",
+            "leave `within` out, or name in `news` what they have in common",
+        );
+        faults.add(sheet, rule.plan.at, "unused", told);
+    }
 }
 
 /// Whether two rules may tell a person the same news: they hear the same kind, or name the same fields.
@@ -289,6 +303,16 @@ fn ids(files: &[(&Arc<Sheet>, RulesFile)], faults: &mut Faults) {
         for (plan, inhibit) in file.rules.iter().filter_map(|plan| Some((plan, plan.inhibit.as_ref()?))) {
             let equal: Vec<String> = inhibit.equal.iter().map(|field| field.value.clone()).collect();
             let other = rules().find(|other| other.id.value == inhibit.rule.value);
+            let is_other = inhibit.rule.value != plan.id.value;
+            if is_other && other.is_some_and(RulePlan::opens_nothing) {
+                let fact = format!("`{}` has nothing open, ever: it mutes nothing", inhibit.rule.value);
+                faults.add(
+                    sheet,
+                    inhibit.rule.at,
+                    "bad-inhibit",
+                    (fact, "let it have an `until`, or name another rule"),
+                );
+            }
             if other.is_some_and(|other| counts_by(other) != equal || counts_by(plan) != equal) {
                 let told = (
                     "a rule is muted by another only at the same subject",

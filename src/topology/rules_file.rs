@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::event::notice::Verb;
-use crate::event::{Priority, Source};
+use crate::event::{Priority, Source, Span};
 
 use super::calendar::{self, Calendar};
 use super::fault::{Faults, Place, Sheet, Spot};
@@ -97,7 +97,8 @@ pub(crate) fn read(sheet: &Arc<Sheet>, faults: &mut Faults) -> Option<RulesFile>
         apps,
         messages: messages.into_iter().map(str::to_owned).collect(),
         rules: rules.into_iter().map(|plan| RulePlan { locale: locale.clone(), ..plan }).collect(),
-        lists_any: list.is_some_and(|list| !list.is_empty()),
+        // That there is no list at all is a fault of its own.
+        lists_any: list.is_none_or(|list| !list.is_empty()),
         at: list.map_or(fields.at, |node| node.at),
     })
 }
@@ -314,7 +315,8 @@ fn stop(cx: &mut Reading<'_>, node: &Node) -> Vec<(Spot<Verb>, Stop)> {
             stops.extend(span.map(|span| (verb, Stop::Pause(span))));
             continue;
         }
-        let words = [("all", Stop::All), ("each", Stop::Each), ("none", Stop::None)];
+        let day = Stop::Pause(Span::from_secs(86_400));
+        let words = [("all", Stop::All), ("each", Stop::Each), ("none", Stop::None), ("pause 24h", day)];
         stops.extend(cx.word(node, &words).map(|stop| (verb, stop)));
     }
     fields.done(cx);
