@@ -189,7 +189,7 @@ mod tests {
         xc-5-overdue: remind 1d before due_at; remind at due_at, high; remind 1d after due_at; due_at +1d, high: supervisor(assignees); until xconnector.action.closed
         xc-8-process: session, 5m of silence, 1h at most by process_id
         xc-8-idle: last change +8h: unit:{next_department}; until xconnector.process.step, state: completed, cancelled
-        bw-4-completeness: after 15m, unless it closed; again every 1d at 09:00, 5 times at most; opened +5d, high: supervisor(owner); until bws.completeness.resolved
+        bw-4-completeness: after 15m, unless it closed; again every 1d at 09:00, 5 times at most; opened +5d, high: supervisor(owner); opened +10d, high: supervisor(role:data-steward); until bws.completeness.resolved
         bw-8-agreement: at once; once more after 1h, to who is silent
         bw-8-incident: at once; once more after 1h, to who is silent
         bw-8-notice: at once; once more after 1h, to who is silent
