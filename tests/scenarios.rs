@@ -9,6 +9,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use bugle::cli::test::{Args, Output, report};
+use bugle::event::Reason;
 use bugle::topology::Paint;
 use clap::Parser;
 use serde_json::Value as Json;
@@ -254,6 +255,34 @@ fn the_result_is_written_as_junit_too() {
         "{xml}"
     );
     assert_eq!(xml.matches("<failure").count(), 5);
+}
+
+/// Where a reason is shown that no scenario gives: the push service or a size has to be otherwise than it is there.
+const SHOWN_ELSEWHERE: [(Reason, &str, &str); 4] = [
+    (Reason::NoDevice, "tests/push_faults.rs", "suppressed[\"no_device\"]"),
+    (Reason::AccountBlocked, "tests/exactness/delivery.rs", "Reason::AccountBlocked"),
+    (Reason::TooLarge, "tests/stories/sending.rs", "Fate::TooLarge"),
+    (Reason::Unknown, "tests/exactness/delivery.rs", "Reason::Unknown"),
+];
+
+#[test]
+fn every_reason_of_the_closed_list_ends_a_telling_somewhere() {
+    let scenarios =
+        ["topology/scenarios", "tests/fixtures/language/scenarios"].into_iter().flat_map(|folder| {
+            let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+            files.filter(|path| path.extension().is_some_and(|ending| ending == "yaml"))
+        });
+    let told: String = scenarios.map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    // What comes in somebody's quiet hours is told after them, or has expired by then: nothing ends by them.
+    for reason in Reason::ALL.into_iter().filter(|reason| *reason != Reason::QuietHours) {
+        let word = format!("reason: {}", reason.as_str());
+        let is_whole = |rest: &str| !rest.starts_with(|next: char| next.is_alphanumeric() || next == '_');
+        let in_scenario = told.split(&word).skip(1).any(is_whole);
+        let elsewhere = SHOWN_ELSEWHERE.iter().find(|(known, ..)| *known == reason);
+        let in_test =
+            elsewhere.is_some_and(|(_, file, text)| std::fs::read_to_string(file).unwrap().contains(text));
+        assert!(in_scenario || in_test, "nothing ever ends as {}", reason.as_str());
+    }
 }
 
 /// One line of people is wrong: that is one fault, however many scenarios are about those people.
