@@ -464,16 +464,20 @@ fn what_keeps_everything_from_being_checked_is_told_as_asked() {
 
 #[test]
 fn a_reader_that_has_read_enough_is_no_fault() {
-    let mut bugle = Command::new(env!("CARGO_BIN_EXE_bugle"))
-        .args(["check", "--print-schema", "rules"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    drop(bugle.stdout.take());
-    let ended = bugle.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-    assert_eq!((ended.status.code(), said.as_str()), (Some(0), ""));
+    let people = "topology/scenarios/people.csv";
+    for line in [
+        &["check", "--print-schema", "rules"][..],
+        &["check", "topology", "--output", "json"],
+        &["completions", "bash"],
+        &["directory", "show", "--people", people],
+    ] {
+        let mut bugle = Command::new(env!("CARGO_BIN_EXE_bugle"));
+        let mut bugle = bugle.args(line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(bugle.stdout.take());
+        let ended = bugle.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!((ended.status.code(), said.as_str()), (Some(0), ""), "{line:?}");
+    }
 }
 
 /// What a hint shows as the right form is one: it is taken at its place.

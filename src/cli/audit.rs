@@ -91,7 +91,7 @@ const MOST_SILENCE: Duration = Duration::from_secs(30);
 pub fn run(args: &Args) -> Done {
     let config = args.settings.load()?;
     let kafka = wiring::kafka(&config)?;
-    let out = &mut std::io::stdout().lock();
+    let out = &mut super::Paper;
     match &args.verb {
         None => chain(args, args.about.as_deref().unwrap_or_default(), kafka.as_ref(), out),
         Some(Verb::Verify(verify)) => self::verify(verify, args.output, kafka.as_ref(), out),

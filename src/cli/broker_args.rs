@@ -75,7 +75,7 @@ pub fn with_reach(args: &BrokerArgs, verb: impl FnOnce(&Reach<'_>, &mut dyn Writ
         [Topic::Directory, Topic::Members].map(|topic| config.kafka.topics.name(topic));
     let people = &config.directory;
     let reach = Reach { open: &open, codec: &codec, directory: &directory, members: &members, people };
-    verb(&reach, &mut std::io::stdout())
+    verb(&reach, &mut super::Paper)
 }
 
 /// Opens the cluster of these options.

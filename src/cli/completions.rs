@@ -19,6 +19,6 @@ pub struct Args {
 /// # Errors
 /// Never.
 pub fn run(args: &Args) -> Done {
-    clap_complete::generate(args.shell, &mut Line::command(), "bugle", &mut std::io::stdout());
+    clap_complete::generate(args.shell, &mut Line::command(), "bugle", &mut super::Paper);
     Ok(0)
 }

@@ -113,7 +113,7 @@ impl Which {
 pub fn run(args: &Args) -> Done {
     let config = args.settings.load()?;
     let kafka = wiring::kafka(&config)?;
-    let out = &mut std::io::stdout().lock();
+    let out = &mut super::Paper;
     match &args.verb {
         Verb::List { which, newest } => list(kafka.as_ref(), which, (*newest, args.output), out),
         Verb::Show { at } => show(kafka.as_ref(), at, args.output, out),

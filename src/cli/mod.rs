@@ -29,7 +29,7 @@ pub mod topics;
 pub mod topology;
 
 use std::fmt;
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -158,7 +158,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code.into(),
         Err(failure) => {
             // Nobody is left to tell when standard error is gone.
-            let _ = writeln!(std::io::stderr(), "{failure}");
+            let _ = writeln!(io::stderr(), "{failure}");
             failure.exit.into()
         }
     }
@@ -166,15 +166,31 @@ pub fn main() -> ExitCode {
 
 /// Prints a line; a reader that went away is no failure.
 pub(crate) fn say(text: impl fmt::Display) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+    let _ = writeln!(io::stdout(), "{text}");
 }
 
-/// Prints all of it; a reader that went away has read enough.
-pub(crate) fn print(text: &str) -> Result<(), Failure> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::failed(error)),
-        _ => Ok(()),
+/// Standard output. A reader that went away has read enough: that is no fault of what is printed.
+pub(crate) struct Paper;
+
+impl Write for Paper {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match io::stdout().write(bytes) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(bytes.len()),
+            written => written,
+        }
     }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match io::stdout().flush() {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            flushed => flushed,
+        }
+    }
+}
+
+/// Prints all of it.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    Paper.write_all(text.as_bytes()).map_err(Failure::failed)
 }
 
 // === impl Failure ===

@@ -165,7 +165,7 @@ fn usage(message: String) -> Failure {
 /// The cluster cannot be reached, or what is wanted is no silence.
 pub fn run(args: &Args) -> Done {
     let config = args.settings.load()?;
-    let (now, out) = (clock::now(), &mut std::io::stdout().lock());
+    let (now, out) = (clock::now(), &mut super::Paper);
     let kafka = wiring::kafka(&config)?;
     let broker = kafka.as_ref();
     match &args.verb {

@@ -86,7 +86,7 @@ pub fn run(args: &Args) -> Done {
     let config = settings.load()?;
     let specs = wiring::specs(&config).map_err(unready)?;
     let kafka = wiring::kafka(&config).map_err(unready)?;
-    let mut out = io::stdout().lock();
+    let mut out = super::Paper;
     let report = match args.verb {
         Verb::Create => create(kafka.as_ref(), &specs)?,
         Verb::Check => check(kafka.as_ref(), &specs)?,

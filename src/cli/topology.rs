@@ -88,7 +88,7 @@ pub fn run(args: &Args) -> Done {
     let broker = wiring::kafka(&config)?;
     let mut versions = Versions::open(broker.as_ref()).map_err(unreachable)?;
     versions.catch_up().map_err(unreachable)?;
-    let out = &mut std::io::stdout().lock();
+    let out = &mut super::Paper;
     match &args.verb {
         Verb::Publish { folder, orphan, after } => {
             let schemas = wiring::schemas(&config)?;

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _};
+use std::io::IsTerminal;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table as Grid};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value as Json, json};
 
+use super::super::Done;
 use super::super::bench::Output;
 use super::super::test::report::{findings, label};
-use super::super::{Done, Failure};
 use super::OPEN;
 use crate::app::config::Config;
 use crate::app::rehearsal::{Outcome, Performance, Rehearsal};
@@ -50,7 +50,7 @@ pub(super) fn run(config: Config, brokers: Option<&str>, output: Output) -> Done
         Output::Table => text(&performance, paint),
         Output::Json => format!("{}\n", json(&performance, fine)),
     };
-    std::io::stdout().write_all(text.as_bytes()).map_err(Failure::failed)?;
+    super::super::print(&text)?;
     Ok(if fine { 0 } else { OPEN })
 }
 
