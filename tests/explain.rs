@@ -56,7 +56,7 @@ fn file(folder: &tempfile::TempDir, name: &str, events: &[Json]) -> String {
 fn an_event_that_reached_three_of_five_says_by_which_term_and_why_not_the_two() {
     insta::assert_snapshot!(explain("devadmin.change.requested", &[]), @r"
     devadmin.change.requested evt-1001 of acme, 2026-01-05T09:00:00.000Z
-    ├─ da-3-change (DA-3, topology/devadmin.yaml:57) wants it: told 3 of 5
+    ├─ da-3-change (DA-3, topology/devadmin.yaml:56) wants it: told 3 of 5
     │  ├─ audience assignees || role:approver never requester
     │  ├─ says Your approval: Approve the supply agreement · ada asks for a change of api in dev.
     │  └─ da-3-change first at 2026-01-05T09:00:00.000Z: told 3 of 5
@@ -380,7 +380,7 @@ fn what_waits_is_told_when_it_comes_and_with_too_little_time_says_until_when() {
     // A rule that speaks by timers alone says when it begins, and a window that gathers is told as a whole.
     insta::assert_snapshot!(explain("devadmin.credential.expiring", &["--for", "1d"]), @r#"
     devadmin.credential.expiring evt-1001 of acme, 2026-01-05T09:00:00.000Z
-    ├─ da-5-credential (DA-5, topology/devadmin.yaml:100) wants it
+    ├─ da-5-credential (DA-5, topology/devadmin.yaml:99) wants it
     │  ├─ audience owner else role:administrator
     │  ├─ da-5-credential first at 2026-01-05T09:00:00.000Z: says nothing yet: it waits for its time, 2026-01-06T09:00:00.000Z
     │  └─ da-5-credential reminder-1 at 2026-01-05T09:00:00.000Z: ended as nobody

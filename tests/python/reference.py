@@ -147,7 +147,7 @@ def told(directory, event, heard, now):
             people |= directory.tell(users, users, directory.role("approver"))
         due = event.get("due_at")
         urgent = event.get("severity") in ("high", "critical")
-        if kind == "xecm.task.assigned" and urgent and due is not None and due <= now and not late(ends):  # EC-3
+        if urgent and due is not None and due <= now and not late(ends):  # EC-3
             # Overdue for less than four hours: nobody but the assignees is asked yet. A step that finds nobody
             # hands over to the next one at once.
             known = [directory.people[user] for user in users if user in directory.people]
@@ -158,7 +158,7 @@ def told(directory, event, heard, now):
                 people |= step
                 if step:
                     break
-        if kind == "xecm.task.assigned" and event.get("action") and not late(ends, due):  # EC-7
+        if event.get("action") and not late(ends, due):  # EC-7
             people |= directory.tell(users, users, None, {data["initiator"]})
     elif kind == "xecm.document.stage_changed":  # EC-1
         users = assignees(event, "reviewers")
