@@ -112,29 +112,70 @@ fn what_comes_otherwise_than_written_is_shown_line_by_line() {
             + ec-4-safety -> lena.vogt "Sicherheit, Hamburg Harbour: Crane 4 · Bitte vor der weiteren Arbeit lesen und bestätigen." (first, de, high)
             + ec-4-safety -> tom.berger "Safety at Hamburg Harbour: Crane 4 · Read it before you go on, and confirm." (first, en, high)
     FAIL  EC-4  at another time
-          2026-01-05 10:04  tests/fixtures/scenarios/wrong/wrong.yaml:37
+          2026-01-05 10:04  tests/fixtures/scenarios/wrong/wrong.yaml:38
             - ec-4-documents -> paul.martin
-          2026-01-05 10:06  tests/fixtures/scenarios/wrong/wrong.yaml:39
+          2026-01-05 10:06  tests/fixtures/scenarios/wrong/wrong.yaml:40
             ec-4-documents -> paul.martin
             - at 2026-01-05 10:06
             + at 2026-01-05 10:05
     FAIL  EC-4  another verdict, answer, write-back and dead letter
-          2026-01-05 10:00  tests/fixtures/scenarios/wrong/wrong.yaml:45
+          2026-01-05 10:00  tests/fixtures/scenarios/wrong/wrong.yaml:46
             - verdict ec-4-safety first: capped ines.roth
             + verdict ec-4-safety first: nobody
-          2026-01-05 10:00  tests/fixtures/scenarios/wrong/wrong.yaml:43
+          2026-01-05 10:00  tests/fixtures/scenarios/wrong/wrong.yaml:44
             - dead letter bad-utf8
-          2026-01-05 10:01  tests/fixtures/scenarios/wrong/wrong.yaml:50
+          2026-01-05 10:01  tests/fixtures/scenarios/wrong/wrong.yaml:51
             paul.martin answers acknowledge
             - refused: closed
             + counts
-          2026-01-05 10:01  tests/fixtures/scenarios/wrong/wrong.yaml:54
+          2026-01-05 10:01  tests/fixtures/scenarios/wrong/wrong.yaml:55
             - written back {"decision":"acknowledge","responder":{"user_id":"paul.martin"}}
-          2026-01-05 10:02  tests/fixtures/scenarios/wrong/wrong.yaml:55
+          2026-01-05 10:02  tests/fixtures/scenarios/wrong/wrong.yaml:56
             mara.weber was told nothing that could be answered
 
     5 scenarios of 1 use case: 0 as written, 5 not
     "#);
+}
+
+/// Each fault in a line.
+fn faults(line: &str) -> String {
+    let shown = |fault: &Json| {
+        let [message, hint] = ["message", "hint"].map(|name| fault[name].as_str().unwrap().to_owned());
+        format!("{}:{} {message}; {hint}", fault["line"], fault["column"])
+    };
+    json(line)["faults"].as_array().unwrap().iter().map(shown).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_scenario_that_would_hold_whatever_the_rules_do_is_a_fault() {
+    insta::assert_snapshot!(faults("topology --scenarios tests/fixtures/scenarios/hollow"), @r"
+    4:11 this scenario expects nothing; add `told:` to a step; `told: []` means that nobody is told anything
+    6:9 nothing stands in this step; remove it, or say what happens in it
+    7:9 this step only lets time pass; say what comes of it: `told: []` means that nobody is told anything meanwhile
+    9:12 this scenario has no steps; write what happens, and what comes of it
+    11:10 this scenario has no steps; write what happens, and what comes of it
+    12:11 this scenario expects nothing; add `told:` to a step; `told: []` means that nobody is told anything
+    18:9 nothing has happened so far that anybody could hear of; write a step with an `event` or a `payload` before it
+    24:13 nothing is said here; write who is told, or `[]` where nobody is
+    25:19 nobody is named here; write who is not told
+    26:19 no verdict is named here; write one, such as `{ rule: …, reason: nobody }`
+    27:22 every write-back holds nothing; write what it holds, such as `{ decision: approve }`
+    28:21 nothing is said here; write the codes of the dead letters, or `[]` where there are none
+    29:41 nobody is named here; write who is meant
+    29:51 an empty text says nothing; write a text, or take it out
+    29:61 an empty text says nothing; write a text, or take it out
+    29:110 no text is named here; write some of its words, or leave it out
+    30:45 nobody is named here; write who is meant
+    31:65 nobody is named here; write who is meant
+    32:20 nobody is named here; write who is otherwise in the directory, and how
+    33:18 no members are named here; write whose members are others now
+    34:30 this names nothing to be silenced; write matchers such as `rule=ec-3-sla`
+    38:9 it happens once; add `times:` and how often it happens
+    39:16 this is before 2026-01-05 10:00, when the step happens; write a later time, or a span such as `4h`
+    41:9 nothing happens here so often; add an `event` or a `payload`, or remove it
+    42:15 no event is named for this; add `event:` and a kind
+    44:18 no answer is given; add `answer:` and `by:`
+    ");
 }
 
 #[test]
@@ -146,12 +187,7 @@ fn every_fault_of_a_scenario_is_told_at_once_where_it_stands() {
         text.starts_with("error[unknown-use-case]: no rule serves the use case `EC-44`\n --> tests/"),
         "{text}"
     );
-    let faults = json(faulty)["faults"].as_array().unwrap().clone();
-    let shown = |fault: &Json| {
-        let [message, hint] = ["message", "hint"].map(|name| fault[name].as_str().unwrap().to_owned());
-        format!("{}:{} {message}; {hint}", fault["line"], fault["column"])
-    };
-    insta::assert_snapshot!(faults.iter().map(shown).collect::<Vec<_>>().join("\n"), @r"
+    insta::assert_snapshot!(faults(faulty), @r"
     1:11 no rule serves the use case `EC-44`; write `EC-4`
     3:7 nobody knows the zone `Europe/Berlyn`; write it as `Europe/Berlin`
     4:10 a text stands where a map of tenants should; write a map of tenants
@@ -166,8 +202,10 @@ fn every_fault_of_a_scenario_is_told_at_once_where_it_stands() {
     14:35 an event like this has no field `node.nam`; write `node.name`
     14:60 `noon` is no time; write a time such as `2026-01-05 16:00`, `16:00` or `2026-01-05T15:00:00Z`, or a distance such as `+4h`
     15:9 unknown field `when` in a step; see `bugle check --print-schema rules`, or `scenarios`, for all names
-    16:16 this is no event: bad-enum at `doc_kind`: it is one of job, safety, incident, instruction, other; compare it with `bugle schemas example xecm.document.available`
+    16:16 this is no event: bad-enum at `doc_kind`: it is none of job, safety, incident, instruction, other; compare it with `bugle schemas example xecm.document.available`
+    18:9 this step only lets time pass; say what comes of it: `told: []` means that nobody is told anything meanwhile
     18:13 a step has one of `at` and `after`; remove one of the two
+    20:9 this step only lets time pass; say what comes of it: `told: []` means that nobody is told anything meanwhile
     20:13 this is before 2026-01-05 10:00, where the step before ended; write the steps in the order of time
     21:17 `aprove` is none of `approve`, `reject`, `acknowledge`, `request_info`, `follow_up`; write `approve`
     23:17 nobody answers; add `by:` and a person
@@ -181,6 +219,7 @@ fn every_fault_of_a_scenario_is_told_at_once_where_it_stands() {
     30:49 `caped` is no reason; write `capped`
     31:22 a text stands where a map of what the write-back holds should; write a map of what the write-back holds
     32:11 a second scenario is called `everything is wrong`; the first is at tests/fixtures/scenarios/faulty/faulty.yaml:6; give it a name of its own
+    32:11 this scenario expects nothing; add `told:` to a step; `told: []` means that nobody is told anything
     34:19 `no-such-folder` cannot be read: No such file or directory (os error 2); name a folder or file with rules, or `{ rules: { ID: … } }`; it lies beside the scenarios
     35:19 no rule is called `ec-4-safty`; write `ec-4-safety`
     35:63 unknown field `mesages` in a reload; write `messages`
@@ -239,6 +278,11 @@ fn a_watched_folder_is_played_again_when_a_file_of_it_changes() {
     until("watching topology");
     std::fs::write(&file, ONE.replace("to: ada", "to: [ada], priority: low")).unwrap();
     until("0 as written, 1 not");
+    // Many an editor writes another file and gives it the name of the first.
+    let other = tempfile::tempdir().unwrap();
+    std::fs::write(other.path().join("saved"), ONE).unwrap();
+    std::fs::rename(other.path().join("saved"), &file).unwrap();
+    until("1 as written, 0 not");
     watching.kill().unwrap();
     watching.wait().unwrap();
 }

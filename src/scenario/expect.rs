@@ -6,6 +6,7 @@ use crate::topology::fault::{nearest, suggest};
 use crate::topology::reading::{Fields, Reading};
 use crate::topology::tree::{Branch, Node};
 
+use super::proof;
 use super::read::Cast;
 use super::script::{Ended, Expected, Telling, Who};
 
@@ -18,11 +19,30 @@ pub(super) const PRIORITIES: [(&str, Priority); 4] = [
 
 /// Reads the expectations among a step's fields.
 pub(super) fn expected(cx: &mut Reading<'_>, fields: &mut Fields<'_>, cast: &Cast<'_>) -> Expected {
-    let told = fields.get("told").map(|node| cx.list(node, |cx, node| telling(cx, node, cast)));
-    let not_told = fields.get("not_told").map(|node| cx.list(node, |cx, node| silent(cx, node, cast)));
-    let verdicts = fields.get("verdicts").map(|node| cx.list(node, |cx, node| ended(cx, node, cast)));
+    let told = fields.get("told").map(|node| {
+        proof::stated(cx, node, "write who is told, or `[]` where nobody is");
+        cx.list(node, |cx, node| telling(cx, node, cast))
+    });
+    let not_told = fields.get("not_told").map(|node| {
+        proof::filled(cx, node, ("nobody is named here", "write who is not told"));
+        cx.list(node, |cx, node| silent(cx, node, cast))
+    });
+    let verdicts = fields.get("verdicts").map(|node| {
+        proof::filled(
+            cx,
+            node,
+            ("no verdict is named here", "write one, such as `{ rule: …, reason: nobody }`"),
+        );
+        cx.list(node, |cx, node| ended(cx, node, cast))
+    });
     let write_back = fields.get("write_back").map(|node| {
-        cx.list(node, |cx, node| match node.value {
+        proof::stated(cx, node, "write what is written back, or `[]` where nothing is");
+        cx.list(node, |cx, node| match &node.value {
+            Branch::Map(entries) if entries.is_empty() => {
+                let hint = "write what it holds, such as `{ decision: approve }`";
+                cx.fault(node.at, "proves-nothing", ("every write-back holds nothing", hint));
+                None
+            }
             Branch::Map(_) => Some((line(cx, node), node.plain())),
             _ => {
                 cx.wrong(node, "a map of what the write-back holds");
@@ -30,7 +50,11 @@ pub(super) fn expected(cx: &mut Reading<'_>, fields: &mut Fields<'_>, cast: &Cas
             }
         })
     });
-    let dead_letters = fields.get("dead_letters").map(|node| cx.texts(node)).unwrap_or_default();
+    let dead_letters = fields.get("dead_letters").map(|node| {
+        proof::stated(cx, node, "write the codes of the dead letters, or `[]` where there are none");
+        cx.texts(node)
+    });
+    let dead_letters = dead_letters.unwrap_or_default();
     Expected {
         told: told.unwrap_or_default(),
         not_told: not_told.unwrap_or_default().into_iter().flatten().collect(),
@@ -44,11 +68,17 @@ pub(super) fn expected(cx: &mut Reading<'_>, fields: &mut Fields<'_>, cast: &Cas
 fn telling(cx: &mut Reading<'_>, node: &Node, cast: &Cast<'_>) -> Option<Telling> {
     let mut fields = cx.fields(node, "a telling")?;
     let rule = fields.need("rule", cx).and_then(|node| rule(cx, node, cast));
-    let to = fields.need("to", cx).map(|node| people(cx, node, cast)).unwrap_or_default();
+    let to = fields.need("to", cx).map(|node| named(cx, node, cast)).unwrap_or_default();
     let one = |cx: &mut Reading<'_>, node: Option<&Node>| {
         node.and_then(|node| cx.text(node)).map(|text| text.value)
     };
-    let text = fields.get("text").map(|node| cx.texts(node)).unwrap_or_default();
+    let text = fields.get("text").map(|node| {
+        proof::filled(cx, node, ("no text is named here", "write some of its words, or leave it out"));
+        cx.texts(node)
+    });
+    let text = text.unwrap_or_default();
+    let link = fields.get("link").and_then(|node| cx.text(node));
+    text.iter().chain(&link).for_each(|text| proof::held(cx, text));
     let telling = Telling {
         line: line(cx, node),
         rule: String::new(),
@@ -58,7 +88,7 @@ fn telling(cx: &mut Reading<'_>, node: &Node, cast: &Cast<'_>) -> Option<Telling
         answers: fields.get("answers").map(|node| cx.list(node, verb)),
         priority: fields.get("priority").and_then(|node| cx.word(node, &PRIORITIES)),
         occasion: fields.get("occasion").and_then(|node| occasion(cx, node)),
-        link: one(cx, fields.get("link")),
+        link: link.map(|link| link.value),
         app: one(cx, fields.get("app")),
     };
     fields.done(cx);
@@ -72,7 +102,7 @@ fn silent(cx: &mut Reading<'_>, node: &Node, cast: &Cast<'_>) -> Option<Vec<(Who
     }
     let mut fields = cx.fields(node, "who is not told")?;
     let of = fields.get("rule").and_then(|node| rule(cx, node, cast));
-    let to = fields.need("to", cx).map(|node| people(cx, node, cast)).unwrap_or_default();
+    let to = fields.need("to", cx).map(|node| named(cx, node, cast)).unwrap_or_default();
     fields.done(cx);
     Some(to.into_iter().map(|who| (who, of.clone())).collect())
 }
@@ -83,7 +113,7 @@ fn ended(cx: &mut Reading<'_>, node: &Node, cast: &Cast<'_>) -> Option<Ended> {
     let rule = fields.get("rule").and_then(|node| rule(cx, node, cast));
     let word = fields.need("reason", cx).and_then(|node| reason(cx, node));
     let occasion = fields.get("occasion").and_then(|node| occasion(cx, node));
-    let people = fields.get("people").map(|node| people(cx, node, cast)).unwrap_or_default();
+    let people = fields.get("people").map(|node| named(cx, node, cast)).unwrap_or_default();
     fields.done(cx);
     let people = people.into_iter().map(|who| who.user_id).collect();
     Some(Ended { line: line(cx, node), rule, word: word?, occasion, people })
@@ -139,6 +169,12 @@ pub(super) fn rule(cx: &mut Reading<'_>, node: &Node, cast: &Cast<'_>) -> Option
 
 pub(super) fn people(cx: &mut Reading<'_>, node: &Node, cast: &Cast<'_>) -> Vec<Who> {
     cx.list(node, |cx, node| cast.who(cx, node))
+}
+
+/// People of whom there must be one.
+fn named(cx: &mut Reading<'_>, node: &Node, cast: &Cast<'_>) -> Vec<Who> {
+    proof::filled(cx, node, ("nobody is named here", "write who is meant"));
+    people(cx, node, cast)
 }
 
 pub(super) fn line(cx: &Reading<'_>, node: &Node) -> usize {

@@ -13,6 +13,7 @@ mod moment;
 mod payload;
 mod phones;
 mod play;
+mod proof;
 mod read;
 mod reload;
 mod script;

@@ -15,6 +15,7 @@ use crate::topology::{Rule, Topology};
 use super::Ground;
 use super::expect::{line, people};
 use super::moment::Clock;
+use super::proof;
 use super::script::{Scenario, Who};
 use super::shelf::Shelf;
 use super::step::{Course, moment, step};
@@ -75,11 +76,14 @@ pub(super) fn read(
     let mut head = Head { tenants: Vec::new(), clock: None, start: None, houses };
     let cast = shared(cx, &mut fields, cast, &mut head);
     let scenarios = match fields.need("scenarios", cx) {
-        Some(node) => cx.list(node, |cx, node| {
-            let (name, scenario) = scenario(cx, node, (&cast, &head), use_case.as_deref())?;
-            shelf.only_one(cx, &name);
-            Some(scenario)
-        }),
+        Some(node) => {
+            proof::filled(cx, node, ("no scenario stands in this file", "write one, or remove the file"));
+            cx.list(node, |cx, node| {
+                let (name, scenario) = scenario(cx, node, (&cast, &head), use_case.as_deref())?;
+                shelf.only_one(cx, &name);
+                Some(scenario)
+            })
+        }
         None => Vec::new(),
     };
     fields.done(cx);
@@ -187,13 +191,23 @@ fn scenario(
     let clock = head.clock.or_else(|| Clock::of("Europe/Berlin"))?;
     let start = clock.read(head.start.as_deref().unwrap_or(START), None)?;
     let (people, groups) = (cast.known.values().cloned().collect(), cast.members.clone());
-    let mut course = Course { now: start, events: 0, clock: &clock };
+    let mut course = Course { now: start, events: 0, clock: &clock, has_news: false, is_expecting: false };
     let steps = match fields.need("steps", cx) {
-        Some(node) => cx.list(node, |cx, node| step(cx, node, &mut cast, &mut course)),
+        Some(node) => {
+            proof::filled(
+                cx,
+                node,
+                ("this scenario has no steps", "write what happens, and what comes of it"),
+            );
+            cx.list(node, |cx, node| step(cx, node, &mut cast, &mut course))
+        }
         None => Vec::new(),
     };
     fields.done(cx);
     let name = name?;
+    if !steps.is_empty() {
+        proof::scenario(cx, &name, &course);
+    }
     let scenario = Scenario {
         use_case: use_case.map(str::to_owned),
         name: name.value.clone(),

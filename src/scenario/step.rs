@@ -10,6 +10,7 @@ use super::expect::{self, expected};
 use super::happening::Happening;
 use super::moment::{Clock, WANTED};
 use super::payload;
+use super::proof;
 use super::read::{Cast, members};
 use super::reload;
 use super::script::{Act, Office, Reply, Service, Step, Who};
@@ -21,6 +22,10 @@ pub(super) struct Course<'c> {
     /// How many events there were.
     pub(super) events: u32,
     pub(super) clock: &'c Clock,
+    /// Whether anything happened that people can hear of.
+    pub(super) has_news: bool,
+    /// Whether anything is expected.
+    pub(super) is_expecting: bool,
 }
 
 /// The most often that something happens in one step: seconds of playing.
@@ -34,6 +39,7 @@ pub(super) fn step(
     course: &mut Course<'_>,
 ) -> Option<Step> {
     let mut fields = cx.fields(node, "a step")?;
+    proof::step(cx, node, course);
     let at = time(cx, &mut fields, course);
     let times = fields.get("times").and_then(|node| times(cx, node)).unwrap_or(1);
     let every = fields.get("every").and_then(|node| cx.span(node)).unwrap_or_default();
@@ -41,20 +47,23 @@ pub(super) fn step(
     let until = fields.get("until").and_then(|node| until(cx, node, (course.clock, last)));
     let end = until.unwrap_or(last).max(last);
     let mut acts = Vec::new();
+    let (kind, with) = (fields.get("event"), fields.get("with"));
+    if let (Some(with), None) = (with, kind) {
+        cx.fault(with.at, "missing-field", ("no event is named for this", "add `event:` and a kind"));
+    }
     if let Some(node) = fields.get("topology") {
         acts.extend(reload::read(cx, node, cast).map(|rules| (at, Act::Rules(rules))));
     }
-    if let Some(kind) = fields.get("event") {
-        let with = fields.get("with");
-        if let Some(happening) = Happening::read(cx, kind, with, cast.ground) {
-            for round in 0..i64::from(times) {
-                let now = at + Span::from_millis(every.millis().saturating_mul(round));
-                course.events += 1;
-                let record = happening.record(cx, (now, course.events), course.clock, cast);
-                acts.extend(record.map(|(source, value)| (now, Act::Event(source, value.into()))));
-                if !acts.iter().any(|(_, act)| matches!(act, Act::Event(..))) {
-                    break;
-                }
+    if let Some(kind) = kind
+        && let Some(happening) = Happening::read(cx, kind, with, cast.ground)
+    {
+        for round in 0..i64::from(times) {
+            let now = at + Span::from_millis(every.millis().saturating_mul(round));
+            course.events += 1;
+            let record = happening.record(cx, (now, course.events), course.clock, cast);
+            acts.extend(record.map(|(source, value)| (now, Act::Event(source, value.into()))));
+            if !acts.iter().any(|(_, act)| matches!(act, Act::Event(..))) {
+                break;
             }
         }
     }
@@ -69,10 +78,12 @@ pub(super) fn step(
     }
     acts.extend(answer(cx, &mut fields, cast).map(|reply| (at, Act::Answer(reply))));
     if let Some(node) = fields.get("directory") {
+        proof::filled(cx, node, ("nobody is named here", "write who is otherwise in the directory, and how"));
         let people = cx.list(node, |cx, node| cast.learn(cx, node));
         acts.extend(people.into_iter().map(|person| (at, Act::Person(Box::new(person)))));
     }
     if let Some(node) = fields.get("members") {
+        proof::filled(cx, node, ("no members are named here", "write whose members are others now"));
         let members = cx.list(node, |cx, node| members(cx, node, cast));
         acts.extend(members.into_iter().map(|members| (at, Act::Members(members))));
     }
@@ -124,7 +135,12 @@ fn time(cx: &mut Reading<'_>, fields: &mut Fields<'_>, course: &Course<'_>) -> T
 /// Up to when a step hears what comes of it: a time, or so long after what happens.
 fn until(cx: &mut Reading<'_>, node: &Node, (clock, last): (&Clock, Timestamp)) -> Option<Timestamp> {
     let span = cx.text(node)?.value.parse::<Span>().ok().filter(|span| *span >= Span::ZERO);
-    span.map(|span| last + span).or_else(|| moment(cx, node, (clock, last)))
+    let until = span.map(|span| last + span).or_else(|| moment(cx, node, (clock, last)))?;
+    if until < last {
+        let fact = format!("this is before {}, when the step happens", clock.show(last));
+        cx.fault(node.at, "bad-time", (fact, "write a later time, or a span such as `4h`"));
+    }
+    Some(until)
 }
 
 /// A time that a scenario names.
@@ -140,6 +156,9 @@ pub(super) fn moment(
     }
     at
 }
+
+/// What is said of an answer beside what and who.
+const ANSWERED: [&str; 5] = ["token_of", "comment", "of", "push", "refused"];
 
 /// `answer: approve`, `by: jonas.klein`.
 fn answer(cx: &mut Reading<'_>, fields: &mut Fields<'_>, cast: &Cast<'_>) -> Option<Reply> {
@@ -163,7 +182,12 @@ fn answer(cx: &mut Reading<'_>, fields: &mut Fields<'_>, cast: &Cast<'_>) -> Opt
             cx.fault(by.at, "missing-field", ("no answer is given", "add `answer:` and what they answer"));
             return None;
         }
-        (None, None) => return None,
+        (None, None) => {
+            if let Some(node) = ANSWERED.iter().find_map(|name| fields.get(name)) {
+                cx.fault(node.at, "missing-field", ("no answer is given", "add `answer:` and `by:`"));
+            }
+            return None;
+        }
     };
     let verb = expect::verb(cx, node)?;
     let by: Who = by.and_then(|node| cast.who(cx, node))?;
@@ -173,7 +197,15 @@ fn answer(cx: &mut Reading<'_>, fields: &mut Fields<'_>, cast: &Cast<'_>) -> Opt
 /// `{ matchers: [kind=devadmin.flow.*], for: 2h }`.
 fn silence(cx: &mut Reading<'_>, node: &Node, starts_at: Timestamp) -> Option<Act> {
     let mut fields = cx.fields(node, "`silence`")?;
-    let matchers = fields.need("matchers", cx).map(|node| cx.list(node, matcher)).unwrap_or_default();
+    let matchers = fields.need("matchers", cx).map(|node| {
+        proof::filled(
+            cx,
+            node,
+            ("this names nothing to be silenced", "write matchers such as `rule=ec-3-sla`"),
+        );
+        cx.list(node, matcher)
+    });
+    let matchers = matchers.unwrap_or_default();
     let span = fields.need("for", cx).and_then(|node| cx.span(node))?;
     fields.done(cx);
     let id = expect::line(cx, node).to_string();
