@@ -553,7 +553,7 @@ fn a_sample_in_avro_is_read_by_the_schema_that_a_registry_has() {
         "{text}"
     );
     let hint = "hint: name the registry that its publisher uses: `--registry URL`, or `registry.urls` in bugle.yaml\n";
-    let letter = "./event.avro in the topic of xconnector: a dead letter, unknown-schema";
+    let letter = "./event.avro in any topic: a dead letter, unknown-schema";
     assert_eq!(said(8, &registry), (format!("{letter}: the registry does not know id 8\n{hint}"), 78));
     assert_eq!(said(7, &[]), (format!("{letter}: there is no registry to ask for id 7\n{hint}"), 78));
     let (text, code) = said(7, &["http://127.0.0.1:9".to_owned()]);
@@ -631,8 +631,8 @@ fn a_sample_that_is_no_change_says_which_field_keeps_it_from_being_one() {
     let (text, code) = sample(&nameless, Output::Text);
     assert_eq!(code, 78);
     insta::assert_snapshot!(text, @r"
-    ./sample.json in the topic of bws: a dead letter, missing-field at `workspace.name`: mapping `workspace-row-state` takes it from `payload.after.name`
-    hint: correct the mapping, or give the field a `default`
+    ./sample.json in the topic of bws: a dead letter, missing-field at `workspace.name`: nothing stands where a text should; mapping `workspace-row-state` takes it from `payload.after.name`
+    hint: correct the path in the mapping, or give the field a `default`
     ");
     let (text, _) = sample(&nameless, Output::Json);
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -641,16 +641,12 @@ fn a_sample_that_is_no_change_says_which_field_keeps_it_from_being_one() {
     let read = row.replace("\"op\": \"u\"", "\"op\": \"r\"");
     insta::assert_snapshot!(sample(&read, Output::Text).0, @"./sample.json in the topic of bws: mapping `workspace-row-other` (topology/mappings/workspace-rows.yaml:31) skips it");
     insta::assert_snapshot!(sample("{\"a\": 1}", Output::Text).0, @r"
-    ./sample.json in the topic of xconnector: a dead letter, unmapped: the mappings of xconnector are `oneteg-run-noise`, `oneteg-run`
-    hint: add a mapping whose `when` it meets to a file of topology/mappings
-    ./sample.json in the topic of bws: a dead letter, unmapped: the mappings of bws are `workspace-row-state`, `workspace-row-other`
-    hint: add a mapping whose `when` it meets to a file of topology/mappings
-    ./sample.json in the topic of devadmin: a dead letter, unmapped: the mappings of devadmin are `order-app-state`
+    ./sample.json in the topics of xconnector, bws, devadmin: a dead letter, unmapped: the mappings of xconnector are `oneteg-run-noise`, `oneteg-run`; the mappings of bws are `workspace-row-state`, `workspace-row-other`; the mappings of devadmin are `order-app-state`
     hint: add a mapping whose `when` it meets to a file of topology/mappings
     ");
     insta::assert_snapshot!(sample("<xml/>", Output::Text).0, @r"
-    ./sample.json in the topic of xconnector: a dead letter, bad-magic
-    hint: add a file of mappings for its source to topology/mappings, or name it with --topic
+    ./sample.json in any topic: a dead letter, bad-magic: it is neither Avro behind a zero byte and the id of its schema, nor a JSON object
+    hint: check what sends it: Avro as a registry's serializer writes it, or JSON, in UTF-8 and without a mark before it, that a mapping of topology/mappings takes
     ");
 }
 
@@ -679,18 +675,14 @@ fn a_sample_is_read_byte_for_byte_in_the_way_of_the_lanes() {
         sample("{\"a\": 1}\n{\"event\": \"flow.run.started\"}", Output::Text).0,
     ];
     insta::assert_snapshot!(said.join("\n"), @r"
-    ./sample.json in the topic of xconnector: a dead letter, duplicate-key: line 1, column 52
-    ./sample.json in the topic of xconnector: a dead letter, too-large: 1048613 bytes; at most 1048576 are read
+    ./sample.json in the topic of xconnector: a dead letter, duplicate-key: an object names a member twice: line 1, column 52
+    ./sample.json in any topic: a dead letter, too-large: 1048613 bytes; at most 1048576 are read
     ./sample.json in the topic of devadmin: it is a change of ours
-    ./sample.json in the topic of xconnector: a dead letter, unknown-kind at `kind`: `bugle schemas example` lists the kinds
-    ./sample.json in the topic of devadmin: a dead letter, missing-field at `entity.id`: mapping `order-app-state` takes it from `payload.data.order.number`
+    ./sample.json in any topic: a dead letter, unknown-kind at `kind`: it is none of ours: `bugle schemas example` lists them
+    ./sample.json in the topic of devadmin: a dead letter, missing-field at `entity.id`: nothing stands where a text should; mapping `order-app-state` takes it from `payload.data.order.number`
     ./sample.json in the topic of devadmin: it is a change of ours
-    ./sample.json is no event of devadmin that could be published: unknown-kind at `kind`: `bugle schemas example` lists the kinds
-    ./sample.json in the topic of xconnector: a dead letter, unmapped: the mappings of xconnector are `oneteg-run-noise`, `oneteg-run`
-    hint: add a mapping whose `when` it meets to a file of topology/mappings
-    ./sample.json in the topic of bws: a dead letter, unmapped: the mappings of bws are `workspace-row-state`, `workspace-row-other`
-    hint: add a mapping whose `when` it meets to a file of topology/mappings
-    ./sample.json in the topic of devadmin: a dead letter, unmapped: the mappings of devadmin are `order-app-state`
+    ./sample.json is no event that could be published in the topic of devadmin: unknown-kind at `kind`: it is none of ours: write `devadmin.queue.backlog`
+    ./sample.json in the topics of xconnector, bws, devadmin: a dead letter, unmapped: the mappings of xconnector are `oneteg-run-noise`, `oneteg-run`; the mappings of bws are `workspace-row-state`, `workspace-row-other`; the mappings of devadmin are `order-app-state`
     hint: add a mapping whose `when` it meets to a file of topology/mappings
     ./sample.json in the topic of xconnector: mapping `oneteg-run-noise` (topology/mappings/oneteg-webhook.yaml:4) skips it
     ");

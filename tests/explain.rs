@@ -236,7 +236,7 @@ fn a_live_event_is_explained_by_its_id_as_before_it_happened_and_the_same_after_
     );
 
     let drawn = site.bugle(&["graph", "--live", "1h", "--use-case", "DA-3", "--format", "mermaid"]);
-    assert!(drawn.contains("2 in 1h, to 7 people: 0.1/min"), "{drawn}");
+    assert!(drawn.contains("2 in 1h, to 7 people: 7.0/h"), "{drawn}");
 
     // Ben leaves, Cid is back, Eve holds another role: what was decided stays what it was.
     let changed = people
@@ -330,7 +330,10 @@ fn a_payload_of_others_is_explained_as_the_change_its_mapping_makes_of_it() {
     let twice = folder.path().join("twice.json");
     fs::write(&twice, r#"{"event": "flow.run.failed", "run": {"id": "a", "id": "b"}}"#).unwrap();
     let (_, error) = ended(&["explain", &twice.to_string_lossy(), "--people", PEOPLE]);
-    assert!(error.contains(":1: duplicate-key: line 1, column 52"), "{error}");
+    assert!(
+        error.contains(":1: duplicate-key: an object names a member twice: line 1, column 52"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -307,8 +307,8 @@ fn a_payload_that_does_not_fit_its_mapping_is_kept_byte_for_byte_with_its_field_
         })
         .collect();
     insta::assert_snapshot!(letters.join("\n"), @r"
-    missing-field at `entity.id`: mapping `oneteg-run` takes it from `payload.flow.id`
-    bad-time at `occurred_at`: it is neither RFC 3339 nor milliseconds since 1970; mapping `oneteg-run` takes it from `payload.run.endedAt`
+    missing-field at `entity.id`: nothing stands where a text should; mapping `oneteg-run` takes it from `payload.flow.id`
+    bad-time at `occurred_at`: it is no time: write 2026-01-05T09:00:00Z, or milliseconds since 1970; mapping `oneteg-run` takes it from `payload.run.endedAt`
     ");
     let endings: Vec<String> = heard.verdicts.iter().map(|verdict| format!("{:?}", verdict.ending)).collect();
     insta::assert_snapshot!(endings.join("\n"), @r#"

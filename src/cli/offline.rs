@@ -19,7 +19,7 @@ use crate::event::record::Sent;
 use crate::event::{Change, Members, Person, Source, Timestamp};
 use crate::flow::TenantDefaults;
 use crate::scenario::Clock;
-use crate::topology::{Kinds, Topology};
+use crate::topology::{Kinds, NO_RULES, Topology};
 
 /// Faulty lines shown.
 const MOST_FAULTS: usize = 20;
@@ -139,11 +139,18 @@ pub(super) fn schemas(folder: Option<&Path>) -> Result<Schemas, Failure> {
 /// The rules of a folder; their faults are one failure.
 pub(super) fn topology(folder: &Path, schemas: &Schemas) -> Result<Topology, Failure> {
     let kinds = Kinds::new(Source::ALL.into_iter().flat_map(|source| schemas.shapes(source).to_vec()));
-    Topology::load(folder, &kinds).map_err(|faults| {
-        let first = faults.first().map(ToString::to_string).unwrap_or_default();
-        let fact =
-            format!("the rules in `{}` have faults, {} of them: {first}", folder.display(), faults.len());
-        Failure::configuration(fact).hint(format!("run `bugle check {}` to see them all", folder.display()))
+    let folder_name = folder.display();
+    Topology::load(folder, &kinds).map_err(|faults| match faults.as_slice() {
+        [none] if none.code == NO_RULES => {
+            Failure::configuration(format!("`{folder_name}`: {}", none.message)).hint(none.hint.clone())
+        }
+        faults => {
+            let first = faults.first().map(ToString::to_string).unwrap_or_default();
+            let count =
+                if faults.len() == 1 { "a fault".to_owned() } else { format!("{} faults", faults.len()) };
+            Failure::configuration(format!("the rules in `{folder_name}` have {count}: {first}"))
+                .hint(format!("run `bugle check {folder_name}`, which shows each fault in its place"))
+        }
     })
 }
 
@@ -160,18 +167,20 @@ fn event_of(value: &[u8], sight: Sight<'_>) -> Result<Event, String> {
     let is_taken =
         |became: &Became<(Timestamp, String)>| matches!(became, Became::Change(..) | Became::Skipped(_));
     if looked.len() > 1 && looked.iter().all(|(.., became)| is_taken(became)) {
-        let topics: Vec<&str> = looked.iter().map(|(source, ..)| source.as_str()).collect();
+        let topics: Vec<&str> =
+            looked.iter().flat_map(|(topics, ..)| topics).map(|topic| topic.as_str()).collect();
         return Err(format!("mappings of {} take it: name one with `--topic`", topics.join(" and ")));
     }
-    let Some((source, sent, became)) = looked.pop() else { return Err("it is no event".to_owned()) };
+    let Some((topics, sent, became)) = looked.pop() else { return Err("it is no event".to_owned()) };
     let others = looked.into_iter().filter_map(|(.., became)| match became {
-        Became::Refused(fault) => Some(fault.to_string()),
+        Became::Refused(fault, _) => Some(fault.to_string()),
         _ => None,
     });
+    let source = topics[0];
     match became {
         Became::Change(_, (at, tenant)) => Ok(Event { at, tenant, source, sent }),
         Became::Skipped(_) => Ok(Event { at: crate::clock::now(), tenant: String::new(), source, sent }),
-        Became::Refused(fault) | Became::Unwritten(fault) => {
+        Became::Refused(fault, _) | Became::Unwritten(fault, _) => {
             Err(others.chain([fault.to_string()]).collect::<Vec<_>>().join("; "))
         }
     }

@@ -9,9 +9,11 @@ use serde_json::Value as Json;
 use serde_json::value::RawValue;
 
 use super::Failure;
-use crate::codec::{Code, Codec, Fault, Name, Unreadable, json, kind_of};
+use crate::codec::json::Written;
+use crate::codec::{Code, Codec, Fault, Name, Schemas, Unreadable, json, kind_of};
 use crate::event::record::Sent;
 use crate::event::{Change, Source};
+use crate::topology::fault::nearest;
 use crate::topology::{Arrival, Mapping, Topology};
 
 /// By what a payload is read.
@@ -31,10 +33,10 @@ pub(super) enum Became<T> {
     Change(Option<By>, T),
     /// No news, as this mapping says.
     Skipped(By),
-    /// A dead letter.
-    Refused(Fault),
-    /// An event of ours that `bugle publish` would not write.
-    Unwritten(Fault),
+    /// A dead letter, and what to do about it where more is known than its fault.
+    Refused(Fault, Option<String>),
+    /// An event of ours that `bugle publish` would not write, and what to do about it.
+    Unwritten(Fault, String),
 }
 
 /// A mapping by its name, and where it stands.
@@ -44,8 +46,8 @@ pub(super) struct By {
     pub(super) place: String,
 }
 
-/// A payload in a topic.
-pub(super) type InTopic<T> = (Source, Sent, Became<T>);
+/// A payload in a topic, or in several where the same becomes of it.
+pub(super) type InTopic<T> = (Vec<Source>, Sent, Became<T>);
 
 // === impl Sight ===
 
@@ -58,6 +60,7 @@ impl Sight<'_> {
         if let Some(source) = ours.filter(|_| self.topic.is_none()) {
             return vec![self.ours((source, value), see)];
         }
+        let not_ours = json.as_ref().and_then(|json| self.why_not_ours(json));
         let mut sent = Sent::from(value.to_vec());
         let mut topic = self.topic;
         if let Some(event) = json.filter(|json| json.get("specversion").is_some()) {
@@ -68,20 +71,52 @@ impl Sight<'_> {
             topic = topic.or_else(|| of.and_then(Source::of_kind));
         }
         let topics = topic.map_or(Source::ALL.to_vec(), |topic| vec![topic]);
-        let looked =
-            topics.into_iter().map(|source| (source, sent.clone(), self.take((source, &sent), &see)));
+        let looked = topics
+            .into_iter()
+            .map(|source| (vec![source], sent.clone(), self.take((source, &sent), &see)))
+            .map(|(source, sent, became)| match (became, &not_ours) {
+                (Became::Refused(fault, None), Some(why)) if fault.code == Code::Unmapped => {
+                    (source, sent, Became::Refused(fault, Some(format!("{UNMAPPED}, or {why}"))))
+                }
+                (became, _) => (source, sent, became),
+            });
         settled(looked.collect())
     }
 
+    /// What makes an event of ours of one that nearly is.
+    fn why_not_ours(self, json: &Json) -> Option<String> {
+        json.get("event_id").or_else(|| json.get("tenant"))?;
+        match json.get("kind").and_then(Json::as_str) {
+            None => Some("give it a `kind`, if it is to be an event of ours".to_owned()),
+            Some(kind) => near(self.codec.schemas(), kind).map(|near| format!("write the kind `{near}`")),
+        }
+    }
+
     fn ours<T>(self, (source, value): (Source, &[u8]), see: impl Fn(&Change<'_>) -> T) -> InTopic<T> {
-        let written = json::parse(value).and_then(|event| json::to_avro(self.codec.schemas(), &event));
-        match written {
-            Ok(written) => {
-                let sent = Sent::from(written.framed(Name::Events(source).local_id()));
-                let became = self.take((source, &sent), see);
-                (source, sent, became)
+        let hint = |fault: &Fault, kind: Option<&str>| match (fault.code, kind) {
+            (Code::SourceMismatch, _) => {
+                format!("write `source: {source}`, or leave it out: the kind says it")
             }
-            Err(fault) => (source, Sent::default(), Became::Unwritten(fault)),
+            (Code::UnknownKind, _) | (_, None) => "`bugle schemas example` lists the kinds".to_owned(),
+            (_, Some(kind)) => format!("compare it with `bugle schemas example {kind}`"),
+        };
+        match written(self.codec.schemas(), value) {
+            Ok((event, written)) => {
+                let sent = Sent::from(written.framed(Name::Events(source).local_id()));
+                let became = match self.take((source, &sent), see) {
+                    Became::Refused(fault, None) => {
+                        let hint = hint(&fault, event["kind"].as_str());
+                        Became::Refused(fault, Some(hint))
+                    }
+                    became => became,
+                };
+                (vec![source], sent, became)
+            }
+            Err(fault) => {
+                let event: Option<Json> = serde_json::from_slice(value).ok();
+                let hint = hint(&fault, event.as_ref().and_then(|event| event["kind"].as_str()));
+                (vec![source], Sent::default(), Became::Unwritten(fault, hint))
+            }
         }
     }
 
@@ -93,7 +128,7 @@ impl Sight<'_> {
                 Ok(_) => taken(),
                 Err(error) => {
                     let detail = format!("schema id {id} cannot be asked for: {error}");
-                    return Became::Refused(Fault::new(Code::UnknownSchema, detail));
+                    return Became::Refused(Fault::new(Code::UnknownSchema, detail), None);
                 }
             },
             taken => taken,
@@ -102,9 +137,10 @@ impl Sight<'_> {
             Ok(Arrival::Mapped(change, mapping)) => Became::Change(Some(By::of(mapping)), see(&change)),
             Ok(Arrival::Native(change)) => Became::Change(None, see(&change)),
             Ok(Arrival::Skipped(mapping)) => Became::Skipped(By::of(mapping)),
-            Err(Unreadable::Refused(fault)) => Became::Refused(fault),
+            Err(Unreadable::Refused(fault)) => Became::Refused(fault, None),
             Err(Unreadable::WantsSchema(id)) => {
-                Became::Refused(Fault::new(Code::UnknownSchema, format!("schema id {id} is not known")))
+                let fault = Fault::new(Code::UnknownSchema, format!("schema id {id} is not known"));
+                Became::Refused(fault, None)
             }
         }
     }
@@ -119,27 +155,68 @@ impl By {
 }
 
 /// Without the topics of which it says only that it is not theirs. Where it is nobody's, those stay whose mappings
-/// do not take it, else the first.
+/// do not take it, else all of them; what becomes of it in several is said once.
 fn settled<T>(mut looked: Vec<InTopic<T>>) -> Vec<InTopic<T>> {
+    let code = |became: &Became<T>| match became {
+        Became::Refused(fault, _) => Some(fault.code),
+        _ => None,
+    };
     let is_elsewhere = |became: &Became<T>| {
         use Code::{BadMagic, IncompatibleSchema, SourceMismatch, UnknownKind, Unmapped};
-        let Became::Refused(fault) = became else { return false };
-        matches!(fault.code, Unmapped | BadMagic | SourceMismatch | UnknownKind | IncompatibleSchema)
+        let elsewhere = [Unmapped, BadMagic, SourceMismatch, UnknownKind, IncompatibleSchema];
+        code(became).is_some_and(|code| elsewhere.contains(&code))
     };
-    let is_unknown =
-        |became: &Became<T>| matches!(became, Became::Refused(Fault { code: Code::UnknownSchema, .. }));
-    let is_unmapped =
-        |became: &Became<T>| matches!(became, Became::Refused(Fault { code: Code::Unmapped, .. }));
-    if looked.iter().all(|(.., became)| is_unknown(became)) {
-        looked.truncate(1);
-    } else if looked.iter().any(|(.., became)| !is_elsewhere(became)) {
+    let all_are = |wanted| looked.iter().all(|(.., became)| code(became) == Some(wanted));
+    if looked.iter().any(|(.., became)| !is_elsewhere(became)) && !all_are(Code::UnknownSchema) {
         looked.retain(|(.., became)| !is_elsewhere(became));
-    } else if looked.iter().any(|(.., became)| is_unmapped(became)) {
-        looked.retain(|(.., became)| is_unmapped(became));
-    } else {
-        looked.truncate(1);
+    } else if looked.iter().any(|(.., became)| code(became) == Some(Code::Unmapped)) {
+        looked.retain(|(.., became)| code(became) == Some(Code::Unmapped));
     }
-    looked
+    let mut once: Vec<InTopic<T>> = Vec::new();
+    for (topics, sent, became) in looked {
+        let is_same = |other: &Became<T>| match (other, &became) {
+            (Became::Refused(one, _), Became::Refused(other, _)) => {
+                let says_nothing_of_it = [Code::Unmapped, Code::BadMagic, Code::UnknownSchema];
+                one == other || (one.code == other.code && says_nothing_of_it.contains(&one.code))
+            }
+            _ => false,
+        };
+        let same = once.iter_mut().find(|(.., other)| is_same(other));
+        match (same, became) {
+            (Some((known, _, Became::Refused(fault, _))), Became::Refused(more, _)) => {
+                known.extend(topics);
+                if fault.code == Code::Unmapped {
+                    fault.detail = format!("{}; {}", fault.detail, more.detail);
+                }
+            }
+            (_, became) => once.push((topics, sent, became)),
+        }
+    }
+    once
+}
+
+/// What to do about a payload that no mapping takes.
+pub(super) const UNMAPPED: &str = "add a mapping whose `when` it meets to a file of topology/mappings";
+
+/// The kind that is nearest to a word.
+fn near<'s>(schemas: &'s Schemas, word: &str) -> Option<&'s str> {
+    nearest(word, Source::ALL.into_iter().flat_map(|source| schemas.kinds(source)))
+}
+
+/// An event of ours as it is published; where its kind is none, the nearest is named.
+pub(super) fn written(schemas: &Schemas, value: &[u8]) -> Result<(Json, Written), Fault> {
+    let event = json::parse(value)?;
+    match json::to_avro(schemas, &event) {
+        Ok(written) => Ok((event, written)),
+        Err(fault) if fault.code == Code::UnknownKind => {
+            let kind = event["kind"].as_str().unwrap_or_default();
+            Err(match near(schemas, kind) {
+                Some(near) => fault.because(format!("it is none of ours: write `{near}`")),
+                None => fault,
+            })
+        }
+        Err(fault) => Err(fault),
+    }
 }
 
 /// The bytes of a file, or of standard input for `-`.

@@ -14,7 +14,7 @@ use crate::app::config::Config;
 use crate::app::wiring;
 use crate::broker::{Broker, Follow};
 use crate::clock::Tick;
-use crate::codec::{Codec, Name, json, outputs};
+use crate::codec::{Codec, Name, outputs};
 use crate::event::{Ending, Outgoing, Source, Topic, Verdict};
 
 /// Arguments of `bugle publish`.
@@ -101,8 +101,8 @@ fn event(
     value: &[u8],
     ids: &BTreeMap<Source, u32>,
 ) -> Result<(Outgoing, (Source, String)), String> {
-    let event = json::parse(value).map_err(|fault| fault.to_string())?;
-    let written = json::to_avro(codec.schemas(), &event).map_err(|fault| fault.to_string())?;
+    let (event, written) =
+        super::payload::written(codec.schemas(), value).map_err(|fault| fault.to_string())?;
     let source = written.source;
     let id = ids.get(&source).copied().unwrap_or_else(|| Name::Events(source).local_id());
     let record = Outgoing {

@@ -81,7 +81,7 @@ fn event(
         Json::Object(event) if event.get("data").is_some_and(Json::is_object) => event,
         Json::Object(data) => Map::from_iter([("data".to_owned(), Json::Object(data))]),
         Json::Null => Map::new(),
-        _ => return Err(Fault::at(Code::WrongType, "data").because("it is an object")),
+        other => return Err(json::wrong(&other, "data", "an object")),
     };
     for (attribute, field) in ATTRIBUTES {
         if let Some(value) = attributes.remove(attribute) {
@@ -104,7 +104,7 @@ fn event(
     let extra = attributes.into_iter().map(|(name, value)| (format!("ce_{name}"), value));
     match event.entry("extra").or_insert_with(|| Json::Object(Map::new())) {
         Json::Object(known) => known.extend(extra),
-        _ => return Err(Fault::at(Code::WrongType, "extra").because("it is an object")),
+        other => return Err(json::wrong(other, "extra", "an object")),
     }
     let written = json::to_avro(schemas, &Json::Object(event))?;
     if written.source != source {
@@ -225,33 +225,49 @@ mod tests {
                 r#""specversion": "0.3""#,
                 "bad-attribute at `specversion`: only 1.0 is read",
             ),
-            (r#""id": "evt-7","#, "", "missing-field at `event_id`"),
+            (r#""id": "evt-7","#, "", "missing-field at `event_id`: nothing stands where a text should"),
             (r#""id": "evt-7""#, r#""id": """#, "missing-field at `event_id`: it is empty"),
-            (r#""tenant": "acme","#, "", "missing-field at `tenant`"),
+            (r#""tenant": "acme","#, "", "missing-field at `tenant`: nothing stands where a text should"),
             (
                 r#""time": "2026-01-05T09:00:00+01:00""#,
                 r#""time": "yesterday""#,
-                "bad-time at `occurred_at`: write 2026-01-05T09:00:00Z or milliseconds since 1970",
+                "bad-time at `occurred_at`: it is no time: write 2026-01-05T09:00:00Z, or milliseconds since 1970",
             ),
             (
                 "xecm.document.published",
                 "xecm.document.shredded",
-                "unknown-kind at `kind`: `bugle schemas example` lists the kinds",
+                "unknown-kind at `kind`: it is none of ours: `bugle schemas example` lists them",
             ),
-            ("com.opentext.xecm.document.published", "bws.item.added", "missing-field at `workspace`"),
+            (
+                "com.opentext.xecm.document.published",
+                "bws.item.added",
+                "missing-field at `workspace`: nothing stands where an object should",
+            ),
             (
                 r#""severity": "high""#,
                 r#""severity": "loud""#,
-                "bad-enum at `severity`: it is one of info, low, medium, high, critical",
+                "bad-enum at `severity`: it is none of info, low, medium, high, critical",
             ),
             (
                 r#""external_party": "weber""#,
                 r#""external_party": ["weber"]"#,
-                "wrong-type at `external_party`: it is a text",
+                "wrong-type at `external_party`: a list stands where a text should",
             ),
-            (r#""external_party": "weber","#, "", "missing-field at `external_party`"),
-            (r#""pages": 12"#, r#""pages": 1e400"#, "bad-number: line 7, column 71"),
-            (r#""pages": 12"#, r#""pages": 12, "pages": 13"#, "duplicate-key: line 8, column 9"),
+            (
+                r#""external_party": "weber","#,
+                "",
+                "missing-field at `external_party`: nothing stands where a text should",
+            ),
+            (
+                r#""pages": 12"#,
+                r#""pages": 1e400"#,
+                "bad-number: a number is too large for any field: line 7, column 71",
+            ),
+            (
+                r#""pages": 12"#,
+                r#""pages": 12, "pages": 13"#,
+                "duplicate-key: an object names a member twice: line 8, column 9",
+            ),
         ];
         for (old, new, fault) in table {
             assert!(EVENT.contains(old), "{old}");

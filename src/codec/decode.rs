@@ -143,7 +143,10 @@ impl Codec {
 
     /// The plan for a framed value.
     pub(crate) fn plan(&self, name: Name, payload: &[u8]) -> Result<Arc<Plan>, Unreadable> {
-        let id = schema_id(payload).map_err(|code| Fault::new(code, ""))?;
+        let id = schema_id(payload).map_err(|code| match code {
+            Code::BadMagic => Fault::new(code, "it is no Avro behind a zero byte and the id of its schema"),
+            code => Fault::new(code, ""),
+        })?;
         if let Some(plan) = self.plans.get(&(name, id)) {
             return Ok(plan.value().clone()?);
         }

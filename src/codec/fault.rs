@@ -131,6 +131,43 @@ impl Fault {
         Self { code, path: path.into(), detail: String::new() }
     }
 
+    /// Something else stands at `path` than its field holds, or nothing where something must.
+    #[must_use]
+    pub fn stands(code: Code, path: &str, (found, wanted): (&str, &str)) -> Self {
+        Self::at(code, path).because(format!("{found} stands where {wanted} should"))
+    }
+
+    /// Nothing stands at `path`, and something must.
+    #[must_use]
+    pub fn missing(path: &str, wanted: &str) -> Self {
+        Self::stands(Code::MissingField, path, ("nothing", wanted))
+    }
+
+    /// A number at `path` that its field cannot hold.
+    #[must_use]
+    pub fn number(path: &str, wanted: &str) -> Self {
+        Self::stands(Code::BadNumber, path, ("another number", wanted))
+    }
+
+    /// A symbol at `path` that is not in its list.
+    #[must_use]
+    pub fn symbol(path: &str, names: &[String]) -> Self {
+        Self::at(Code::BadEnum, path).because(format!("it is none of {}", names.join(", ")))
+    }
+
+    /// What stands at `path` is no time, or no day, as `wanted` shows one.
+    #[must_use]
+    pub fn no_time(path: &str, (what, wanted): (&str, &str)) -> Self {
+        Self::at(Code::BadTime, path).because(format!("it is no {what}: write {wanted}"))
+    }
+
+    /// What stands at `path` is a time, or a day, of other years than those that are told.
+    #[must_use]
+    pub fn out_of_time(path: &str, wanted: &str) -> Self {
+        Self::at(Code::BadTime, path)
+            .because(format!("it lies outside the years 1970 to 9999: write {wanted}"))
+    }
+
     /// Says more about it.
     #[must_use]
     pub fn because(mut self, detail: impl Into<String>) -> Self {

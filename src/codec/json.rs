@@ -21,6 +21,10 @@ pub use super::strict_json::parse;
 
 /// Milliseconds of a day.
 pub(super) const DAY_MILLIS: i64 = 86_400_000;
+/// How times are written.
+pub(super) const TIME: &str = "2026-01-05T09:00:00Z, or milliseconds since 1970";
+/// How days are written.
+pub(super) const DAY: &str = "a day such as 2026-01-05";
 
 /// An event in our Avro.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,14 +42,17 @@ pub struct Written {
 /// What is wrong, and in which field.
 pub fn to_avro(schemas: &Schemas, event: &Json) -> Result<Written, Fault> {
     let Json::Object(event) = event else {
-        return Err(Fault::new(Code::WrongType, "an event is a JSON object"));
+        let detail = format!("{} stands where an event, a JSON object, should", found(event));
+        return Err(Fault::new(Code::WrongType, detail));
     };
     let kind = match event.get("kind") {
         Some(Json::String(kind)) => kind.as_str(),
-        Some(_) => return Err(Fault::at(Code::WrongType, "kind").because("it is a text")),
-        None => return Err(missing("kind")),
+        Some(other) => return Err(wrong(other, "kind", "a text")),
+        None => return Err(Fault::missing("kind", "a text")),
     };
-    let unknown = || Fault::at(Code::UnknownKind, "kind").because("`bugle schemas example` lists the kinds");
+    let unknown = || {
+        Fault::at(Code::UnknownKind, "kind").because("it is none of ours: `bugle schemas example` lists them")
+    };
     let source = Source::of_kind(kind).ok_or_else(unknown)?;
     let reader = schemas.reader(Name::Events(source)).ok_or_else(unknown)?;
     let branch = reader.branch_of(kind).ok_or_else(unknown)?;
@@ -54,7 +61,7 @@ pub fn to_avro(schemas: &Schemas, event: &Json) -> Result<Written, Fault> {
     let data = match event.get("data") {
         None | Some(Json::Null) => &empty,
         Some(Json::Object(data)) => data,
-        Some(_) => return Err(Fault::at(Code::WrongType, "data").because("it is an object")),
+        Some(other) => return Err(wrong(other, "data", "an object")),
     };
     let mut body = Vec::with_capacity(512);
     writing.root(event, data, &mut body)?;
@@ -133,8 +140,8 @@ impl Writing<'_> {
                     self.member(member, find(member, value), out)?;
                 }
             }
-            (Node::Record { .. }, Some(_)) => return Err(wrong(&member.path, "an object")),
-            (Node::Record { .. } | Node::Data, _) => return Err(missing(&member.path)),
+            (Node::Record { .. }, Some(other)) => return Err(wrong(other, &member.path, "an object")),
+            (Node::Record { .. } | Node::Data, _) => return Err(Fault::missing(&member.path, "an object")),
         }
         Ok(())
     }
@@ -142,22 +149,24 @@ impl Writing<'_> {
     fn leaf(&self, leaf: &Leaf, value: &Json, path: &str, out: &mut Vec<u8>) -> Result<(), Fault> {
         match leaf {
             Leaf::Text => put_text(out, &text(value, path)?),
-            Leaf::Bool => out.push(u8::from(value.as_bool().ok_or_else(|| wrong(path, "true or false"))?)),
+            Leaf::Bool => {
+                out.push(u8::from(value.as_bool().ok_or_else(|| wrong(value, path, leaf.wanted()))?));
+            }
             Leaf::Int => {
-                put_long(out, i64::from(i32::try_from(whole(value, path)?).map_err(|_| number(path))?));
+                let number = || Fault::number(path, "a whole number of 32 bits");
+                put_long(out, i64::from(i32::try_from(whole(value, path)?).map_err(|_| number())?));
             }
             Leaf::Long => put_long(out, whole(value, path)?),
             Leaf::Double => {
-                let value = value.as_f64().ok_or_else(|| wrong(path, "a number"))?;
+                let value = value.as_f64().ok_or_else(|| wrong(value, path, leaf.wanted()))?;
                 out.extend_from_slice(&value.to_le_bytes());
             }
             Leaf::Time => put_long(out, time(value, path)?),
             Leaf::Date => put_long(out, day(value, path)?),
             Leaf::Symbol { names, .. } => {
-                let name = value.as_str().ok_or_else(|| wrong(path, "a text"))?;
-                let one_of =
-                    || Fault::at(Code::BadEnum, path).because(format!("it is one of {}", names.join(", ")));
-                put_long(out, i64::from(index_of(names, name).ok_or_else(one_of)?));
+                let name = value.as_str().ok_or_else(|| wrong(value, path, leaf.wanted()))?;
+                let index = index_of(names, name).ok_or_else(|| Fault::symbol(path, names))?;
+                put_long(out, i64::from(index));
             }
             Leaf::Texts => list(value, path, out, |item, path, out| {
                 put_text(out, &text(item, path)?);
@@ -166,7 +175,7 @@ impl Writing<'_> {
             Leaf::Records { record, .. } => {
                 list(value, path, out, |item, path, out| self.item(record, item, path, out))?;
             }
-            Leaf::Map => return Err(wrong(path, "nothing: only `extra` is a map")),
+            Leaf::Map => return Err(wrong(value, path, "nothing")),
         }
         Ok(())
     }
@@ -177,7 +186,7 @@ impl Writing<'_> {
             let value = match item {
                 Json::Object(item) => find(member, item),
                 Json::String(_) => Some(item).filter(|_| index == 0),
-                _ => return Err(wrong(path, "an object or a text")),
+                other => return Err(wrong(other, path, "an object or a text")),
             };
             self.member(member, value, out)
                 .map_err(|fault| Fault { path: format!("{path}.{}", fault.path), ..fault })?;
@@ -192,7 +201,7 @@ impl Writing<'_> {
             Some(Json::Object(given)) => {
                 extra.extend(given.iter().map(|(name, value)| (name.clone(), value)));
             }
-            Some(_) => return Err(wrong("extra", "an object")),
+            Some(other) => return Err(wrong(other, "extra", "an object")),
         }
         let record = &self.reader.branches[self.branch].record;
         for (name, value) in event.iter().chain(data).filter(|(name, _)| *name != "data" && *name != "extra")
@@ -263,7 +272,7 @@ fn put_default(member: &Member, leaf: &Leaf, out: &mut Vec<u8>) -> Result<(), Fa
         (Some(Slot::Double(number)), _) => out.extend_from_slice(&number.to_le_bytes()),
         (Some(Slot::Symbol(index)), _) => put_long(out, i64::from(index)),
         (Some(Slot::List(..)), _) => out.push(0),
-        _ => return Err(missing(&member.path)),
+        _ => return Err(Fault::missing(&member.path, leaf.wanted())),
     }
     Ok(())
 }
@@ -272,7 +281,7 @@ fn list<F>(value: &Json, path: &str, out: &mut Vec<u8>, mut item: F) -> Result<(
 where
     F: FnMut(&Json, &str, &mut Vec<u8>) -> Result<(), Fault>,
 {
-    let items = value.as_array().ok_or_else(|| wrong(path, "a list"))?;
+    let items = value.as_array().ok_or_else(|| wrong(value, path, "a list"))?;
     if !items.is_empty() {
         put_count(out, items.len());
     }
@@ -288,53 +297,59 @@ fn text<'v>(value: &'v Json, path: &str) -> Result<Cow<'v, str>, Fault> {
     match value {
         Json::String(text) => Ok(Cow::Borrowed(text)),
         Json::Number(number) if number.is_i64() || number.is_u64() => Ok(Cow::Owned(number.to_string())),
-        _ => Err(wrong(path, "a text")),
+        other => Err(wrong(other, path, "a text")),
     }
 }
 
 fn whole(value: &Json, path: &str) -> Result<i64, Fault> {
-    let Json::Number(number) = value else { return Err(wrong(path, "a whole number")) };
+    let Json::Number(number) = value else { return Err(wrong(value, path, "a whole number")) };
     #[allow(clippy::cast_possible_truncation, reason = "only whole numbers a double holds exactly get here")]
     let exact = |float: f64| (float.fract() == 0.0 && float.abs() < 9.0e15).then_some(float as i64);
     number
         .as_i64()
         .or_else(|| number.as_f64().filter(|_| number.is_f64()).and_then(exact))
-        .ok_or_else(|| self::number(path))
+        .ok_or_else(|| Fault::number(path, "a whole number of 64 bits"))
 }
 
 fn time(value: &Json, path: &str) -> Result<i64, Fault> {
-    let bad =
-        || Fault::at(Code::BadTime, path).because("write 2026-01-05T09:00:00Z or milliseconds since 1970");
     let millis = match value {
-        Json::String(text) => text.parse::<Timestamp>().map_err(|_| bad())?.millis(),
-        value => whole(value, path)?,
+        Json::String(text) => {
+            text.parse::<Timestamp>().map_err(|_| Fault::no_time(path, ("time", TIME)))?.millis()
+        }
+        Json::Number(_) => whole(value, path)?,
+        other => return Err(wrong(other, path, "a time")),
     };
-    if sane_time(millis) { Ok(millis) } else { Err(bad()) }
+    if sane_time(millis) { Ok(millis) } else { Err(Fault::out_of_time(path, TIME)) }
 }
 
 fn day(value: &Json, path: &str) -> Result<i64, Fault> {
-    let bad = || Fault::at(Code::BadTime, path).because("write a day such as 2026-01-05");
+    let bad = || Fault::no_time(path, ("day", DAY));
     let days = match value {
         Json::String(text) if text.len() == 10 => {
             let midnight: Timestamp = format!("{text}T00:00:00Z").parse().map_err(|_| bad())?;
             midnight.millis().div_euclid(DAY_MILLIS)
         }
         Json::String(_) => return Err(bad()),
-        value => whole(value, path)?,
+        Json::Number(_) => whole(value, path)?,
+        other => return Err(wrong(other, path, "a day")),
     };
-    if sane_day(days) { Ok(days) } else { Err(bad()) }
+    if sane_day(days) { Ok(days) } else { Err(Fault::out_of_time(path, DAY)) }
 }
 
-fn missing(path: &str) -> Fault {
-    Fault::at(Code::MissingField, path)
+pub(super) fn wrong(value: &Json, path: &str, wanted: &str) -> Fault {
+    Fault::stands(Code::WrongType, path, (found(value), wanted))
 }
 
-fn wrong(path: &str, wanted: &str) -> Fault {
-    Fault::at(Code::WrongType, path).because(format!("it is {wanted}"))
-}
-
-fn number(path: &str) -> Fault {
-    Fault::at(Code::BadNumber, path).because("it is not a number this field can hold")
+/// What a value is, and not what it says.
+fn found(value: &Json) -> &'static str {
+    match value {
+        Json::Null => "nothing",
+        Json::Bool(_) => "a truth value",
+        Json::Number(_) => "a number",
+        Json::String(_) => "a text",
+        Json::Array(_) => "a list",
+        Json::Object(_) => "an object",
+    }
 }
 
 #[cfg(test)]
@@ -400,17 +415,29 @@ mod tests {
     #[test]
     fn every_refusal_names_its_field() {
         let take = |event: &mut Json, name: &str| drop(event.as_object_mut().unwrap().remove(name));
-        assert_eq!(refusal(|event| take(event, "kind")), "missing-field at `kind`");
-        assert_eq!(refusal(|event| take(event, "app_id")), "missing-field at `app_id`");
-        assert_eq!(refusal(|event| take(&mut event["entity"], "type")), "missing-field at `entity.type`");
+        assert_eq!(
+            refusal(|event| take(event, "kind")),
+            "missing-field at `kind`: nothing stands where a text should"
+        );
+        assert_eq!(
+            refusal(|event| take(event, "app_id")),
+            "missing-field at `app_id`: nothing stands where a text should"
+        );
+        assert_eq!(
+            refusal(|event| take(&mut event["entity"], "type")),
+            "missing-field at `entity.type`: nothing stands where a text should"
+        );
         assert_eq!(
             refusal(|event| event["data"]["queue"] = json!(true)),
-            "wrong-type at `queue`: it is a text"
+            "wrong-type at `queue`: a truth value stands where a text should"
         );
-        assert_eq!(refusal(|event| event["actor"] = json!("ada")), "wrong-type at `actor`: it is an object");
+        assert_eq!(
+            refusal(|event| event["actor"] = json!("ada")),
+            "wrong-type at `actor`: a text stands where an object should"
+        );
         assert_eq!(
             refusal(|event| event["audience"] = json!({"users": ["ada", null]})),
-            "wrong-type at `audience.users[1]`: it is a text"
+            "wrong-type at `audience.users[1]`: nothing stands where a text should"
         );
     }
 }

@@ -87,6 +87,24 @@ pub(crate) enum Leaf {
     Map,
 }
 
+// === impl Leaf ===
+
+impl Leaf {
+    /// What it holds, for a fault.
+    pub(crate) const fn wanted(&self) -> &'static str {
+        match self {
+            Self::Bool => "`true` or `false`",
+            Self::Int | Self::Long => "a whole number",
+            Self::Double => "a number",
+            Self::Text | Self::Symbol { .. } => "a text",
+            Self::Time => "a time",
+            Self::Date => "a day",
+            Self::Texts | Self::Records { .. } => "a list",
+            Self::Map => "an object",
+        }
+    }
+}
+
 /// Why a schema cannot be one of ours.
 pub(crate) type NotOurs = String;
 

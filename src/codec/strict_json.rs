@@ -32,8 +32,20 @@ pub fn parse(text: &[u8]) -> Result<Json, Fault> {
             code.set(Code::BadNumber);
         }
         // The parser's own words may repeat what stands in the text.
-        Fault::new(code.get(), format!("line {}, column {}", fault.line(), fault.column()))
+        unreadable(code.get(), &fault)
     })
+}
+
+/// What is wrong with a text, and where; never what stands there.
+pub(super) fn unreadable(code: Code, error: &serde_json::Error) -> Fault {
+    let what = match code {
+        Code::DuplicateKey => "an object names a member twice",
+        Code::TooDeep => "it is nested too deeply",
+        Code::BadNumber => "a number is too large for any field",
+        _ if error.is_eof() => "it ends in the middle",
+        _ => "it is no JSON from here on",
+    };
+    Fault::new(code, format!("{what}: line {}, column {}", error.line(), error.column()))
 }
 
 #[derive(Clone, Copy)]

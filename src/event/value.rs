@@ -32,3 +32,22 @@ pub enum Value<'a> {
     #[serde(borrow)]
     Named(Vec<(Cow<'a, str>, Value<'a>)>),
 }
+
+// === impl Value ===
+
+impl Value<'_> {
+    /// What it is, and not what it says.
+    #[must_use]
+    pub const fn found(&self) -> &'static str {
+        match self {
+            Self::Null => "nothing",
+            Self::Bool(_) => "a truth value",
+            Self::Int(_) | Self::Double(_) => "a number",
+            Self::Text(_) => "a text",
+            Self::Time(_) => "a time",
+            Self::Date(_) => "a day",
+            Self::List(_) => "a list",
+            Self::Named(_) => "an object",
+        }
+    }
+}

@@ -43,6 +43,9 @@ const MOST_BYTES: usize = 64 * 1024 * 1024;
 /// Name and text of files, as they are packed.
 type Written<'w> = Vec<(&'w str, &'w str)>;
 
+/// The code of the fault that a folder has no rules.
+pub const NO_RULES: &str = "no-rules";
+
 /// Why a folder has no rules.
 fn why_none(folder: &Path) -> String {
     match std::fs::read_dir(folder) {
@@ -64,7 +67,7 @@ impl Files {
         if rules.is_empty() && faults.is_empty() {
             let sheet = Arc::new(Sheet { path: folder.display().to_string(), text: String::new() });
             let hint = "name a folder with files such as topology/xecm.yaml";
-            faults.add(&sheet, Place::default(), "no-rules", (why_none(folder), hint));
+            faults.add(&sheet, Place::default(), NO_RULES, (why_none(folder), hint));
         }
         Self { rules, texts, mappings, faults }
     }

@@ -41,7 +41,7 @@ use hashbrown::HashMap;
 pub(crate) use amend::Otherwise;
 pub use condition::RuleFault;
 pub use fault::{Fault, Paint};
-pub use files::{BrokenFiles, Files};
+pub use files::{BrokenFiles, Files, NO_RULES};
 pub use in_force::InForce;
 pub use key::text_of;
 pub use kinds::Kinds;

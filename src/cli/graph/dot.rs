@@ -16,8 +16,7 @@ pub(super) fn draw(rows: &[Row]) -> String {
     let mut accounts = BTreeMap::new();
     for row in rows {
         let id = &row.id;
-        let hears = std::iter::once(format!("{} {id}", row.use_case))
-            .chain(row.hears.iter().chain(&row.rate).cloned());
+        let hears = std::iter::once(format!("{} {id}", row.use_case)).chain(row.heard());
         let _ = writeln!(out, "  \"{id}\" [label=\"{}\"];", lines(hears));
         let _ =
             writeln!(out, "  \"{id} when\" [shape=hexagon, label=\"{}\"];", lines(row.when.iter().cloned()));

@@ -16,7 +16,7 @@ pub(super) fn draw(rows: &[Row]) -> String {
     for (number, row) in rows.iter().enumerate() {
         let head =
             if row.use_case.is_empty() { row.id.clone() } else { format!("{}: {}", row.use_case, row.id) };
-        let hears = std::iter::once(head).chain(row.hears.iter().chain(&row.rate).cloned());
+        let hears = std::iter::once(head).chain(row.heard());
         let _ = writeln!(out, "  {} --> r{number}[\"{}\"]", row.source, lines(hears));
         let _ = writeln!(out, "  r{number} --> w{number}{{{{\"{}\"}}}}", lines(row.when.iter().cloned()));
         let whom = row.whom.iter().chain(&row.how).cloned();

@@ -14,9 +14,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::broker_args::BrokerArgs;
-use super::{Done, Failure, say};
+use super::{Done, Failure, offline, say};
 use crate::app::wiring;
-use crate::codec::Schemas;
 use crate::event::Span;
 use crate::topology::Topology;
 use rates::Rates;
@@ -71,15 +70,7 @@ enum Format {
 /// # Errors
 /// The rules have faults, or none of them is asked for.
 pub fn run(args: &Args) -> Done {
-    let schemas = match &args.schemas {
-        None => Schemas::built_in(),
-        Some(folder) => Schemas::load(folder).map_err(Failure::configuration)?,
-    };
-    let topology = Topology::load(&args.folder, &wiring::kinds(&schemas)).map_err(|faults| {
-        let first = faults.first().map(ToString::to_string).unwrap_or_default();
-        Failure::configuration(format!("the rules have {} faults, the first: {first}", faults.len()))
-            .hint("run `bugle check`, which shows each fault in its place")
-    })?;
+    let topology = offline::topology(&args.folder, &offline::schemas(args.schemas.as_deref())?)?;
     let asked = |row: &Row| {
         args.source.as_ref().is_none_or(|source| row.source == *source)
             && args.use_case.as_ref().is_none_or(|id| row.use_case.eq_ignore_ascii_case(id))
@@ -90,12 +81,12 @@ pub fn run(args: &Args) -> Done {
     if rows.is_empty() {
         return Err(nothing(args, &topology));
     }
-    if let Some(within) = args.live {
-        let rates = Rates::read(within, wiring::kafka(&config)?.as_ref())?;
+    let live = args.live.map(|within| Rates::read(within, wiring::kafka(&config)?.as_ref())).transpose()?;
+    if let Some(rates) = &live {
         rows.iter_mut().for_each(|row| row.rate = Some(rates.of(&row.id)));
     }
     say(match args.format {
-        Format::Svg => svg::draw(&rows),
+        Format::Svg => svg::draw(&rows, live.as_ref().map(Rates::caption).as_deref()),
         Format::Mermaid => mermaid::draw(&rows),
         Format::Dot => dot::draw(&rows),
     });
@@ -128,6 +119,7 @@ mod tests {
 
     use super::*;
     use crate::app::config::Config;
+    use crate::codec::Schemas;
 
     fn rows(use_case: &str) -> Vec<Row> {
         let topology = Topology::load(Path::new("topology"), &wiring::kinds(&Schemas::built_in())).unwrap();
@@ -199,7 +191,7 @@ mod tests {
     #[test]
     fn every_shipped_rule_has_a_row_that_overlaps_no_other() {
         let rows = rows("");
-        let drawn = svg::draw(&rows);
+        let drawn = svg::draw(&rows, None);
         for row in &rows {
             assert!(drawn.contains(&format!(">{}<", row.id)), "{}", row.id);
         }

@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use super::rates::Rate;
 use super::words::Row;
 
 /// Columns: title, left edge, width in pixels.
@@ -40,7 +41,7 @@ impl Cells {
             let mut lines: Vec<String> = texts[at].iter().flat_map(|text| broken(text, most)).collect();
             if at == 0 {
                 lines.insert(0, row.id.clone());
-                lines.extend(row.rate.clone());
+                lines.extend(row.rate.iter().map(Rate::to_string));
             }
             lines
         };
@@ -65,8 +66,8 @@ pub(super) fn places(rows: &[Row]) -> Vec<(usize, usize)> {
     places
 }
 
-/// The picture.
-pub(super) fn draw(rows: &[Row]) -> String {
+/// The picture; `caption` says which time its rates are of.
+pub(super) fn draw(rows: &[Row], caption: Option<&str>) -> String {
     let places = places(rows);
     let height = places.last().map_or(HEAD, |(top, height)| top + height + GAP);
     let mut out = format!(
@@ -74,8 +75,11 @@ pub(super) fn draw(rows: &[Row]) -> String {
          <title>Bugle: {} rules</title>\n<style>{STYLE}</style>\n",
         rows.len()
     );
+    if let Some(caption) = caption {
+        let _ = writeln!(out, "<text x=\"12\" y=\"14\" class=\"m\">{}</text>", escaped(caption));
+    }
     for (title, left, _) in COLUMNS {
-        let _ = writeln!(out, "<text x=\"{left}\" y=\"30\" class=\"m\">{title}</text>");
+        let _ = writeln!(out, "<text x=\"{left}\" y=\"40\" class=\"m\">{title}</text>");
     }
     let mut source = "";
     for (row, (top, height)) in rows.iter().zip(&places) {
@@ -97,7 +101,11 @@ pub(super) fn draw(rows: &[Row]) -> String {
             for (number, line) in lines.iter().enumerate() {
                 let class = match (at, number) {
                     (0, 0) => " class=\"t\"",
-                    (0, number) if row.rate.is_some() && number + 1 == lines.len() => " class=\"r\"",
+                    (0, number) if number + 1 == lines.len() => match row.rate {
+                        Some(Rate::Spoke(_)) => " class=\"r\"",
+                        Some(Rate::Silent(_)) => " class=\"m\"",
+                        None => "",
+                    },
                     _ => "",
                 };
                 let y = top + 18 + number * LINE;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::rates::Rate;
 use super::ways::Way;
 use crate::event::Span;
 use crate::topology::Rule;
@@ -20,7 +21,7 @@ pub(super) struct Row {
     /// The kinds it hears, the condition, and what it takes for the same.
     pub(super) hears: Vec<String>,
     /// How often it spoke of late, where somebody asked.
-    pub(super) rate: Option<String>,
+    pub(super) rate: Option<Rate>,
     /// Windows, timers, what closes it.
     pub(super) when: Vec<String>,
     /// Whom it tells, and whom never.
@@ -34,6 +35,11 @@ pub(super) struct Row {
 // === impl Row ===
 
 impl Row {
+    /// What it hears, and how often it spoke.
+    pub(super) fn heard(&self) -> impl Iterator<Item = String> {
+        self.hears.iter().cloned().chain(self.rate.iter().map(Rate::to_string))
+    }
+
     /// What is drawn of a rule.
     pub(super) fn of(rule: &Rule, ways: &[Way]) -> Self {
         let plan = &rule.plan;

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use crate::codec::fault::{Code, Fault};
-use crate::codec::json::DAY_MILLIS;
+use crate::codec::json::{DAY, DAY_MILLIS, TIME};
 use crate::codec::reader::{Leaf, Member, Node, Reader, Record, index_of};
 use crate::codec::run::{sane_day, sane_time};
 use crate::codec::schemas::{Name, Schemas};
@@ -74,7 +74,7 @@ impl<'s> Form<'s> {
                         put_long(out, 0);
                         Ok(())
                     }
-                    (Value::Null, false) => put_default(member, out),
+                    (Value::Null, false) => put_default(member, leaf, out),
                     // What must be there tells things apart: a task, a customer, a flow. Nothing is none of them.
                     (Value::Text(text), false) if matches!(leaf, Leaf::Text) && text.trim().is_empty() => {
                         Err(Fault::at(Code::MissingField, member.path.as_str()).because("it is empty"))
@@ -100,14 +100,14 @@ fn says(record: &Record, values: &Values<'_>) -> bool {
     })
 }
 
-fn put_default(member: &Member, out: &mut Vec<u8>) -> Result<(), Fault> {
+fn put_default(member: &Member, leaf: &Leaf, out: &mut Vec<u8>) -> Result<(), Fault> {
     match member.default {
         Some(Slot::Bool(truth)) => out.push(u8::from(truth)),
         Some(Slot::Int(whole)) => put_long(out, whole),
         Some(Slot::Double(number)) => out.extend_from_slice(&number.to_le_bytes()),
         Some(Slot::Symbol(index)) => put_long(out, i64::from(index)),
         Some(Slot::List(..)) => out.push(0),
-        _ => return Err(Fault::at(Code::MissingField, member.path.as_str())),
+        _ => return Err(Fault::missing(&member.path, leaf.wanted())),
     }
     Ok(())
 }
@@ -117,11 +117,11 @@ fn put(leaf: &Leaf, value: &Value<'_>, path: &str, out: &mut Vec<u8>) -> Result<
         Leaf::Text => put_text(out, &text(value, path)?),
         Leaf::Bool => match value {
             Value::Bool(truth) => out.push(u8::from(*truth)),
-            _ => return Err(wrong(path, "true or false")),
+            _ => return Err(wrong(value, path, leaf.wanted())),
         },
         Leaf::Int => {
             let whole = whole(value, path)?;
-            let fits = i32::try_from(whole).map_err(|_| number(path))?;
+            let fits = i32::try_from(whole).map_err(|_| Fault::number(path, "a whole number of 32 bits"))?;
             put_long(out, i64::from(fits));
         }
         Leaf::Long => put_long(out, whole(value, path)?),
@@ -130,17 +130,16 @@ fn put(leaf: &Leaf, value: &Value<'_>, path: &str, out: &mut Vec<u8>) -> Result<
             let number = match value {
                 Value::Double(number) => *number,
                 Value::Int(whole) => *whole as f64,
-                _ => return Err(wrong(path, "a number")),
+                _ => return Err(wrong(value, path, leaf.wanted())),
             };
             out.extend_from_slice(&number.to_le_bytes());
         }
         Leaf::Time => put_long(out, time(value, path)?),
         Leaf::Date => put_long(out, day(value, path)?),
         Leaf::Symbol { names, .. } => {
-            let Value::Text(name) = value else { return Err(wrong(path, "a text")) };
-            let one_of =
-                || Fault::at(Code::BadEnum, path).because(format!("it is one of {}", names.join(", ")));
-            put_long(out, i64::from(index_of(names, name).ok_or_else(one_of)?));
+            let Value::Text(name) = value else { return Err(wrong(value, path, leaf.wanted())) };
+            let index = index_of(names, name).ok_or_else(|| Fault::symbol(path, names))?;
+            put_long(out, i64::from(index));
         }
         Leaf::Texts => put_list(value, path, out, |item, out| {
             put_text(out, &text(item, "")?);
@@ -168,7 +167,8 @@ fn put_item(record: &Record, item: &Value<'_>, out: &mut Vec<u8>) -> Result<(), 
                 put_long(out, 0);
                 Ok(())
             }
-            _ => put_default(member, out),
+            (Node::Leaf { leaf, .. }, _) => put_default(member, leaf, out),
+            _ => Err(Fault::missing(&member.path, "an object")),
         };
         written.map_err(|fault| Fault { path: format!(".{}", fault.path), ..fault })?;
     }
@@ -196,7 +196,7 @@ where
 }
 
 fn put_map(value: &Value<'_>, path: &str, out: &mut Vec<u8>) -> Result<(), Fault> {
-    let Value::Named(entries) = value else { return Err(wrong(path, "texts by name")) };
+    let Value::Named(entries) = value else { return Err(wrong(value, path, "an object")) };
     if !entries.is_empty() {
         put_count(out, entries.len());
     }
@@ -214,7 +214,7 @@ fn text<'v>(value: &'v Value<'_>, path: &str) -> Result<Cow<'v, str>, Fault> {
         Value::Text(text) => Ok(Cow::Borrowed(text)),
         Value::Int(whole) => Ok(Cow::Owned(whole.to_string())),
         Value::Time(at) => Ok(Cow::Owned(at.to_string())),
-        _ => Err(wrong(path, "a text")),
+        _ => Err(wrong(value, path, "a text")),
     }
 }
 
@@ -226,24 +226,26 @@ fn whole(value: &Value<'_>, path: &str) -> Result<i64, Fault> {
             reason = "only whole numbers a double holds exactly get here"
         )]
         Value::Double(number) if number.fract() == 0.0 && number.abs() < 9.0e15 => Ok(*number as i64),
-        Value::Double(_) => Err(number(path)),
-        _ => Err(wrong(path, "a whole number")),
+        Value::Double(_) => Err(Fault::number(path, "a whole number of 64 bits")),
+        _ => Err(wrong(value, path, "a whole number")),
     }
 }
 
 fn time(value: &Value<'_>, path: &str) -> Result<i64, Fault> {
-    let bad = || Fault::at(Code::BadTime, path).because("it is neither RFC 3339 nor milliseconds since 1970");
     let millis = match value {
         Value::Time(at) => at.millis(),
         Value::Date(days) => i64::from(*days) * DAY_MILLIS,
-        Value::Text(text) => text.parse::<Timestamp>().map_err(|_| bad())?.millis(),
-        value => whole(value, path)?,
+        Value::Text(text) => {
+            text.parse::<Timestamp>().map_err(|_| Fault::no_time(path, ("time", TIME)))?.millis()
+        }
+        Value::Int(_) | Value::Double(_) => whole(value, path)?,
+        other => return Err(wrong(other, path, "a time")),
     };
-    if sane_time(millis) { Ok(millis) } else { Err(bad()) }
+    if sane_time(millis) { Ok(millis) } else { Err(Fault::out_of_time(path, TIME)) }
 }
 
 fn day(value: &Value<'_>, path: &str) -> Result<i64, Fault> {
-    let bad = || Fault::at(Code::BadTime, path).because("it is no day such as 2026-01-05");
+    let bad = || Fault::no_time(path, ("day", DAY));
     let days = match value {
         Value::Date(days) => i64::from(*days),
         Value::Time(at) => at.millis().div_euclid(DAY_MILLIS),
@@ -251,15 +253,12 @@ fn day(value: &Value<'_>, path: &str) -> Result<i64, Fault> {
             let midnight = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_string() };
             midnight.parse::<Timestamp>().map_err(|_| bad())?.millis().div_euclid(DAY_MILLIS)
         }
-        value => whole(value, path)?,
+        Value::Int(_) | Value::Double(_) => whole(value, path)?,
+        other => return Err(wrong(other, path, "a day")),
     };
-    if sane_day(days) { Ok(days) } else { Err(bad()) }
+    if sane_day(days) { Ok(days) } else { Err(Fault::out_of_time(path, DAY)) }
 }
 
-fn wrong(path: &str, wanted: &str) -> Fault {
-    Fault::at(Code::WrongType, path).because(format!("it is {wanted}"))
-}
-
-fn number(path: &str) -> Fault {
-    Fault::at(Code::BadNumber, path).because("it is not a number this field can hold")
+fn wrong(value: &Value<'_>, path: &str, wanted: &str) -> Fault {
+    Fault::stands(Code::WrongType, path, (value.found(), wanted))
 }

@@ -13,6 +13,7 @@ use smallvec::{SmallVec, smallvec};
 use super::Found;
 use super::paths::{Paths, There};
 use crate::codec::fault::{Code, Fault};
+use crate::codec::strict_json::unreadable;
 use crate::event::Value;
 
 /// Finds what is wanted from `node` on in a JSON text.
@@ -36,7 +37,7 @@ pub(super) fn read<'p>(
             code.set(Code::TooDeep);
         }
         // The parser's own words may repeat what stands in the text.
-        Fault::new(code.get(), format!("line {}, column {}", fault.line(), fault.column()))
+        unreadable(code.get(), &fault)
     })
 }
 

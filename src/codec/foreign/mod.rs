@@ -71,6 +71,9 @@ impl<'p> Found<'p> {
     }
 }
 
+/// What a value is not that nothing can be made of.
+const NEITHER: &str = "it is neither Avro behind a zero byte and the id of its schema, nor a JSON object";
+
 // === impl Codec ===
 
 impl Codec {
@@ -101,8 +104,11 @@ impl Codec {
                 avro::run(&walk, (paths, payload, FRAMING), &mut found)?;
             }
             Format::Avro if !is_json(payload) => {
-                let code = if payload.is_empty() { Code::EmptyValue } else { Code::BadMagic };
-                return Err(Fault::new(code, "").into());
+                let fault = match payload.is_empty() {
+                    true => Fault::new(Code::EmptyValue, ""),
+                    false => Fault::new(Code::BadMagic, NEITHER),
+                };
+                return Err(fault.into());
             }
             Format::Avro | Format::CloudEvent => json::read(paths, Paths::ROOT, payload, &mut found)?,
             Format::Answer | Format::Returned => {

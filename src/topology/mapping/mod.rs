@@ -23,7 +23,7 @@ use super::Topology;
 use expression::Term;
 pub(super) use file::read;
 pub(super) use given::Unit;
-use given::{Given, joined};
+use given::{Given, as_text, joined};
 
 /// The mappings of all sources.
 #[derive(Debug, Clone, Default)]
@@ -190,6 +190,10 @@ impl Recipe {
         if parts.iter().any(|part| matches!(part, Value::Text(text) if text.trim().is_empty())) {
             // Otherwise all payloads that lack it would be one event, and only the first be news.
             return Err(Fault::at(Code::MissingField, "event_id").because("a part of it is empty"));
+        }
+        if let Some(part) = parts.iter().find(|part| as_text(part).is_none()) {
+            let told = (part.found(), "a part of the id");
+            return Err(Fault::stands(Code::MissingField, "event_id", told));
         }
         set(slot::EVENT_ID, joined(parts));
         for (slot, given) in &self.fields {

@@ -161,12 +161,12 @@ fn a_payload_that_does_not_fit_is_refused_with_its_field_and_mapping() {
         refusal(|order| order["t"] = "invoice".into()),
     ];
     insta::assert_snapshot!(refused.join("\n"), @r"
-    bad-time at `occurred_at`: it is neither RFC 3339 nor milliseconds since 1970; mapping `orders` takes it from `payload.at`
-    missing-field at `occurred_at`: mapping `orders` takes it from `payload.at`
-    missing-field at `event_id`: mapping `orders` takes it from `payload.id, payload.version`
-    missing-field at `event_id`: mapping `orders` takes it from `payload.id, payload.version`
-    wrong-type at `state`: it is a text; mapping `orders` takes it from `payload.state`
-    wrong-type at `state`: it is a text; mapping `orders` takes it from `payload.state`
+    bad-time at `occurred_at`: it is no time: write 2026-01-05T09:00:00Z, or milliseconds since 1970; mapping `orders` takes it from `payload.at`
+    missing-field at `occurred_at`: nothing stands where a time should; mapping `orders` takes it from `payload.at`
+    missing-field at `event_id`: an object stands where a part of the id should; mapping `orders` takes it from `payload.id, payload.version`
+    missing-field at `event_id`: nothing stands where a part of the id should; mapping `orders` takes it from `payload.id, payload.version`
+    wrong-type at `state`: a number stands where a text should; mapping `orders` takes it from `payload.state`
+    wrong-type at `state`: a list stands where a text should; mapping `orders` takes it from `payload.state`
     bad-time at `due_at`: it is out of all bounds; mapping `orders` takes it from `payload.due`
     bad-expression at `seq`: a number is too large; mapping `orders` takes it from `payload.a * payload.b`
     bad-expression at `seq`: values of these types do not go together; mapping `orders` takes it from `payload.a * payload.b`
@@ -174,9 +174,9 @@ fn a_payload_that_does_not_fit_is_refused_with_its_field_and_mapping() {
     ");
     assert_eq!(
         house.take(Format::Avro, &[], br#"{"t":"order","id":1,"id":2}"#).unwrap_err(),
-        "duplicate-key: line 1, column 24"
+        "duplicate-key: an object names a member twice: line 1, column 24"
     );
-    assert_eq!(house.take(Format::Avro, &[], b"\x1f\x8b").unwrap_err(), "bad-magic");
+    assert!(house.take(Format::Avro, &[], b"\x1f\x8b").unwrap_err().starts_with("bad-magic: "));
     assert_eq!(house.take(Format::Avro, &[], b"").unwrap_err(), "empty-value");
 }
 
@@ -194,7 +194,7 @@ fn what_is_ours_is_never_mapped() {
     assert_eq!(change["kind"], "devadmin.queue.backlog");
     assert_eq!(house.of_json(&json!({ "t": "invoice" })), Ok(None), "what a mapping skips is no news");
     let other = Topology::take(&house.topology, &house.codec, Source::Bws, (Format::Avro, &[]), b"{}");
-    assert_eq!(other.unwrap_err().to_string(), "bad-magic", "another source has no mappings");
+    assert!(other.unwrap_err().to_string().starts_with("bad-magic: "), "another source has no mappings");
 }
 
 const AVRO: &str = r#"{"type": "record", "name": "Envelope", "namespace": "shop.orders", "fields": [
