@@ -5,10 +5,11 @@
 mod books;
 mod junit;
 pub(in crate::cli) mod report;
+mod watch;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -19,6 +20,7 @@ use crate::codec::{Codec, Schemas};
 use crate::event::Source;
 use crate::scenario::{Coverage, Finding, Ground, Scenario, compare, load, play};
 use crate::topology::{Fault, Kinds, Paint, Topology};
+use watch::Seen;
 
 const AFTER_HELP: &str = "\
 A scenario says who is there, what happens when, and who is told what. Whoever is not named hears nothing:
@@ -43,7 +45,8 @@ was told, waits, or has one reason why not.
 A step has a time (`at: 16:00`, `at: 2026-01-06 09:00`, `after: 4h`), something that happens (`event` with
 `with`, `times`, `every`; `answer` with `by`, `token_of`, `of`, `push`, `refused`; `directory`; `members`;
 `push_service`, `source_system`, `silence`, `topology`) and what is expected (`told`, `not_told`, `verdicts`, `write_back`,
-`dead_letters`). `until` lets what is told later belong to it. `topology` puts other rules in force: a folder or file
+`dead_letters`). `told: []` says that nobody is told anything; what would hold whatever the rules do is a fault, such as
+a step of which nothing is expected. `until` lets what is told later belong to it. `topology` puts other rules in force: a folder or file
 beside the scenarios, or what is otherwise in those before (`null` takes a field, or a rule, away):
 
       - after: 2h
@@ -80,7 +83,7 @@ pub struct Args {
     /// Fail when fewer of the rules' branches are reached, in percent.
     #[arg(long, value_name = "PERCENT", conflicts_with = "filter", value_parser = clap::value_parser!(u8).range(0..=100))]
     pub min_coverage: Option<u8>,
-    /// Run again whenever a file of the folders changes, until interrupted.
+    /// Run again whenever a file of the folders changes, comes or goes, until interrupted.
     #[arg(long)]
     pub watch: bool,
     /// How to print the result.
@@ -135,15 +138,16 @@ pub fn run(args: &Args) -> Done {
         return once(args);
     }
     // Schemas and scenarios may lie elsewhere.
-    let folders = [Some(&args.folder), args.scenarios.as_ref(), args.schemas.as_ref()];
-    let newest = || folders.map(|folder| folder.map(|folder| newest(folder)));
+    let elsewhere = args.scenarios.iter().chain(&args.schemas);
+    let folders: Vec<&Path> = std::iter::once(&args.folder).chain(elsewhere).map(PathBuf::as_path).collect();
+    let look = || Seen::below(&folders, args.junit.as_deref());
     loop {
-        let seen = newest();
+        let seen = look();
         if let Err(failure) = once(args) {
             super::say(failure);
         }
         super::say(format_args!("\nwatching {}; Ctrl-C ends it", args.folder.display()));
-        while newest() == seen {
+        while look() == seen {
             clock::sleep(LOOK);
         }
     }
@@ -236,18 +240,6 @@ fn is_wanted(scenario: &Scenario, wanted: &str) -> bool {
     let file = Path::new(&scenario.file).file_name().unwrap_or_default().to_string_lossy();
     let texts = [&*file, scenario.use_case.as_deref().unwrap_or_default(), &scenario.name];
     texts.iter().any(|text| text.to_lowercase().contains(wanted))
-}
-
-/// When a file below the folder was changed last, and how many there are.
-fn newest(folder: &Path) -> (Option<SystemTime>, usize) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return (None, 0) };
-    entries.filter_map(Result::ok).fold((None, 0), |(time, count), entry| {
-        let (changed, files) = match entry.path() {
-            path if path.is_dir() => newest(&path),
-            _ => (entry.metadata().ok().and_then(|data| data.modified().ok()), 1),
-        };
-        (time.max(changed), count + files)
-    })
 }
 
 /// Shown on a terminal once it takes longer than one likes to wait.
