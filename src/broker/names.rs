@@ -102,7 +102,8 @@ impl Names {
     fn spec(&self, topic: Topic, partitions: u32) -> TopicSpec {
         let mut config = vec![("max.message.bytes", MAX_MESSAGE_BYTES)];
         config.extend_from_slice(match topic {
-            Topic::Events(_) => &[("cleanup.policy", "delete")],
+            // A change's age counts from its append, not from what a publisher takes for the time.
+            Topic::Events(_) => &[("cleanup.policy", "delete"), ("message.timestamp.type", "LogAppendTime")],
             Topic::Directory | Topic::Members | Topic::Topology | Topic::Mutes => {
                 &[("cleanup.policy", "compact")]
             }
