@@ -16,8 +16,8 @@ use crate::clock::{self, Tick};
 use crate::engine::group_of;
 use crate::event::{Lane, Topic};
 use crate::flow::grow::Step;
+use crate::flow::is_parked_batch;
 use crate::flow::memory::BrokenMemory;
-use crate::flow::parked_batch;
 
 /// How long one look waits.
 const LOOK: Duration = Duration::from_millis(50);
@@ -235,7 +235,7 @@ impl<'b> Grow<'b> {
         for partition in numbers(self.broker.partitions(Topic::Parked)?) {
             self.read(Topic::Parked, partition, |record| {
                 let at = (partition, record.key.clone());
-                match record.value.is_some() && parked_batch(record.key.as_deref().unwrap_or_default()) {
+                match record.value.is_some() && is_parked_batch(record.key.as_deref().unwrap_or_default()) {
                     true => batches.insert(at),
                     false => batches.remove(&at),
                 };

@@ -27,7 +27,7 @@ impl LaneThread {
         // Seen to be busy before what it took in counts as taken in: what the commit sets free, such as a batch to
         // be sent, is looked at in the next round.
         self.beat();
-        (self.gathering, self.pressing) = (None, false);
+        self.gathering = None;
         let began = Tick::now();
         let (mut effects, mut positions, mut outs) = (Vec::new(), Vec::new(), Vec::new());
         {

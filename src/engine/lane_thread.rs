@@ -63,8 +63,6 @@ pub(super) struct LaneThread {
     pub(super) assigned: Vec<(Input, Option<Position>)>,
     pub(super) restoring: Vec<Restoring>,
     pub(super) gathering: Option<Tick>,
-    /// Somebody waits for what is gathered: it leaves as soon as the input runs dry.
-    pub(super) pressing: bool,
     pub(super) under_way: usize,
     /// Nothing is taken in while the copy of the directory may be too old.
     pub(super) holding: bool,
@@ -108,7 +106,6 @@ impl LaneThread {
             assigned: Vec::new(),
             restoring: Vec::new(),
             gathering: None,
-            pressing: false,
             under_way: 0,
             holding: false,
             now: clock::now(),
@@ -223,11 +220,10 @@ impl LaneThread {
         Ok(())
     }
 
-    /// Whether what is gathered leaves as soon as the input runs dry. What became of pushes is waited for by
-    /// nobody: it goes with the next batches that may not be sent before they are committed, or in a while. A
-    /// transaction of its own for each answer would keep the next batch waiting.
+    /// Whether what is gathered leaves as soon as the input runs dry.
     fn presses(&self) -> bool {
-        self.gathering.is_some() && (self.pressing || self.lane != Lane::Delivery)
+        let touched = || self.stations.values().filter(|station| station.touched);
+        self.gathering.is_some() && touched().any(|station| station.lane.presses())
     }
 
     /// How long to wait for records: not at all when there is work, briefly when answers are expected.
@@ -308,9 +304,7 @@ impl LaneThread {
             let muted = self.parts.mutes.view();
             let world = world(&self.parts, &self.rules, &muted, (&people, &position));
             for station in self.stations.values_mut() {
-                let before = station.out.tally.records;
                 let pumped = station.pump(self.now, &world, self.settings.commit_most);
-                self.pressing |= station.out.tally.records > before || pumped == Pumped::Full;
                 full |= pumped == Pumped::Full;
                 panicked |= pumped == Pumped::Panicked;
                 if panicked {
@@ -341,7 +335,7 @@ impl LaneThread {
             }
         }
         if panicked {
-            (self.gathering, self.pressing) = (None, false);
+            self.gathering = None;
             self.take_back(link)?;
             return Ok(false);
         }
@@ -376,6 +370,9 @@ impl LaneThread {
                 }
                 Err(_) => clock::sleep(BUSY_WAIT),
             }
+        }
+        for (_, station) in self.stations.iter_mut().filter(|(input, _)| inputs.contains(input)) {
+            station.touched |= station.lane.end();
         }
         // A lane that stalled is refused here: what it did is its successor's to do again.
         let committed = self.commit(link);

@@ -94,6 +94,9 @@ impl LaneThread {
             let position = from.or(remembered);
             link.start(input, position.as_ref())?;
             station.committed = position.map_or(0, |position| position.offset);
+            if input.topic == Topic::Pushes {
+                station.lane.bound(link.end(input)?);
+            }
         }
         self.set_going(input, station);
         Ok(())

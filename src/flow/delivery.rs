@@ -6,7 +6,9 @@
 //! is not finished in time is set aside (`parked`), and the offset goes on past it.
 //!
 //! **Invariant:** that a batch may have been sent is committed before it is. After a crash nobody else
-//! could know it, and a batch that perhaps was accepted must keep its members and its id.
+//! could know it, and a batch that perhaps was accepted must keep its members and its id. So that nobody
+//! waits for that commit, it speaks of a stretch ahead ([`AHEAD`]), read or not: who comes after a crash
+//! takes all of it that was there to be read for what may have been sent; after an orderly end, none of it.
 
 mod accounts;
 mod answer;
@@ -23,17 +25,16 @@ use bytes::Bytes;
 
 use crate::event::fact::AccountState;
 use crate::event::job::JobStatus;
-use crate::event::push::MOST_BATCH_BYTES;
 use crate::event::redrive::Redrive;
 use crate::event::{Incoming, Parcel, Reason, Receipt, Span, Timestamp, Topic};
 
 use super::cursor::At;
 use super::finished::{Finished, accepted, blank};
-use super::frames::{FrameItems, FrameSet};
+use super::frames::FrameItems;
 use super::memory::{self, BrokenMemory, Page};
 use super::parked::{Parked, read_job_key};
 use super::progress::Progress;
-use super::turns::Turns;
+use super::turns::{Turn, Turns};
 use super::underway::{Open, Stand};
 use super::unfinished::Unfinished;
 use accounts::Accounts;
@@ -54,6 +55,8 @@ pub struct DeliveryLane {
     open: BTreeMap<At, Open>,
     parked: Parked,
     turns: Turns,
+    /// Ended untold since the last commit: they keep their turns until then.
+    leaving: Vec<(At, Turn)>,
     /// Restored batches have their turns.
     settled_in: bool,
     unfinished: Unfinished,
@@ -61,10 +64,11 @@ pub struct DeliveryLane {
     inherited: At,
     /// Batches before this may be sent: a commit says so. And before this, once the open one is.
     begun: (At, At),
+    /// Nothing more is sent: the last commit says how far it came, and nothing of what is ahead.
+    ends: bool,
     accounts: Accounts,
     following: Following,
-    splits: FrameSet,
-    /// Receipts and splits of the open transaction, to be written again after an abort.
+    /// Receipts of the open transaction, to be written again after an abort.
     unsettled: VecDeque<Finished>,
     written: usize,
     /// The transaction that wrote to the state topic last, and what it was at the last commit.
@@ -77,6 +81,9 @@ const NAME: &str = "delivery";
 const MOST_PARKED_UNDER_WAY: usize = 16;
 /// A batch that is not finished after this long is set aside.
 const PARK_AFTER: Span = Span::from_secs(5);
+/// How far ahead, in offsets, a commit says that batches may be sent: sixteen transactions of a lane that writes
+/// into the partition, each a frame and its own end. More would leave more in doubt after a crash.
+const AHEAD: i64 = 32;
 /// How long a batch waits for a copy of the directory that has come as far as its own.
 const DIRECTORY_WAIT: Span = Span::from_millis(200);
 
@@ -95,13 +102,14 @@ impl DeliveryLane {
             open: BTreeMap::new(),
             parked: Parked::new(partition),
             turns: Turns::default(),
+            leaving: Vec::new(),
             settled_in: false,
             unfinished: Unfinished::new(offset, cursor),
             inherited: cursor.begun,
             begun: (cursor.begun, cursor.begun),
+            ends: false,
             accounts: Accounts::default(),
             following: Following::new(),
-            splits: FrameSet::new(Topic::Pushes, plan.pushes, MOST_BATCH_BYTES),
             unsettled: VecDeque::new(),
             written: 0,
             state: (cursor.state, cursor.state),
@@ -222,7 +230,7 @@ impl Rooms for DeliveryLane {
                 let receipt = Receipt { job_id, told, notices, ..blank(batch.head, now) };
                 self.unsettled.push_back(Finished::Receipt(receipt));
                 out.tally.accepted_after_ms.push(now.since(open.batch.head.oldest).millis());
-                self.finish(now, at, open, &[]);
+                self.told(now, at, open);
             }
             Answer::Each(items) => self.each((now, at), open, &items, out),
             Answer::TryLater(after) | Answer::Busy(after) => {
@@ -295,6 +303,24 @@ impl Rooms for DeliveryLane {
         [due, aged, aside, self.accounts.next_at(), self.following.next_due()].into_iter().flatten().min()
     }
 
+    /// What is read beyond what may be sent waits for a commit; one comes before it does. What became of
+    /// batches is waited for by nobody.
+    fn presses(&self) -> bool {
+        self.parked.has_changed()
+            || !self.leaving.is_empty()
+            || self.unfinished.next().0 + AHEAD / 2 >= self.begun.0.0
+    }
+
+    fn bound(&mut self, end: i64) {
+        self.inherited = self.inherited.min((end, 0));
+        self.begun = (self.begun.0.min((end, 0)), self.begun.1.min((end, 0)));
+    }
+
+    fn end(&mut self) -> bool {
+        self.ends = true;
+        self.begun.0 > self.sent_up_to()
+    }
+
     fn parked(&self) -> Option<(usize, usize)> {
         Some(self.parked.size())
     }
@@ -305,15 +331,17 @@ impl Rooms for DeliveryLane {
 
     fn cut(&mut self, now: Timestamp, world: &World<'_>, out: &mut Outbox) {
         for finished in self.unsettled.iter().skip(self.written) {
-            finished.write(self.partition, world, (&mut self.splits, out));
+            finished.write(self.partition, world, out);
         }
-        self.splits.cut(out);
         self.written = self.unsettled.len();
         self.parked.cut(out);
         self.following.cut(self.partition, out);
         let (offset, place) = self.unfinished.low_water();
         self.progress.reach(offset, place);
-        self.begun.1 = self.begun.1.max(self.unfinished.next());
+        self.begun.1 = match self.ends {
+            true => self.sent_up_to(),
+            false => self.begun.1.max((self.unfinished.next().0 + AHEAD, 0)),
+        };
         self.progress.close(now, world, out);
         self.state.0 = self.progress.position().1.sequence;
         let (offset, cursor) = self.position();
@@ -354,6 +382,10 @@ impl Rooms for DeliveryLane {
         self.begun.0 = self.begun.1;
         self.state.1 = self.state.0;
         self.parked.settle(now);
+        for (at, turn) in std::mem::take(&mut self.leaving) {
+            let freed = self.turns.leave(at, &turn);
+            self.look_up(now, freed);
+        }
         self.following.settle();
         self.progress.settle();
     }
@@ -363,7 +395,6 @@ impl Rooms for DeliveryLane {
         self.written = 0;
         self.begun.1 = self.begun.0;
         self.state.0 = self.state.1;
-        self.splits.clear();
         self.progress.undo();
     }
 }

@@ -5,14 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::codec::outputs;
-use crate::event::frame::FrameHead;
 use crate::event::receipt::{Accepted, Exception, Mark};
 use crate::event::{Batch, BatchHead, Letter, Member, Parcel, Reason, Receipt, Timestamp, Topic};
 
 use super::cursor::At;
 use super::dead_letter::{self, Cause};
 use super::devices;
-use super::frames::FrameSet;
 use super::{Outbox, World};
 
 /// One thing that became of a batch.
@@ -20,8 +18,6 @@ use super::{Outbox, World};
 pub(super) enum Finished {
     /// All or some of its members ended.
     Receipt(Receipt),
-    /// It goes on as these batches; the directory as it was when they were cut.
-    Children(Vec<Parcel>, Arc<[i64]>),
     /// What became of the pushes of a job, as the service says later.
     Mark(Receipt),
     /// It is never sent again, or not before somebody asks for it.
@@ -36,9 +32,8 @@ impl Finished {
         Self::Poison { at, batch, code: "push-refused", message: reason.to_string() }
     }
 
-    /// Writes it down, as seen from a partition of `bugle.pushes`; children go back into it.
-    pub(super) fn write(&self, partition: i32, world: &World<'_>, into: (&mut FrameSet, &mut Outbox)) {
-        let (splits, out) = into;
+    /// Writes it down, as seen from a partition of `bugle.pushes`.
+    pub(super) fn write(&self, partition: i32, world: &World<'_>, out: &mut Outbox) {
         match self {
             Self::Receipt(receipt) => {
                 out.tally.told += u64::from(receipt.told);
@@ -67,16 +62,6 @@ impl Finished {
                 let whole = [(dead_letter::PARCEL.to_owned(), Some(Bytes::copy_from_slice(batch.bytes())))];
                 out.put(dead_letter::record(&cause, None, Some(value.into()), &whole));
                 out.tally.dead_letters.push(*code);
-            }
-            Self::Children(children, directory) => {
-                let directory = directory.to_vec();
-                let (generation, mutes) = (world.topology.generation, world.muted.position());
-                let head = FrameHead { generation, directory, mutes, from: partition };
-                splits.set_head(&head, out);
-                for child in children {
-                    splits.push(partition, out, &[child.bytes()]);
-                    out.tally.batches.push(child.count);
-                }
             }
         }
     }

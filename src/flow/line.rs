@@ -203,35 +203,30 @@ impl Line {
 
     fn deliver(&mut self, now: Timestamp, records: Vec<Incoming>, world: &World<'_>, heard: &mut Heard) {
         let mut waiting = VecDeque::from(records);
-        loop {
-            let mut parts = Vec::new();
-            while let Some(record) = waiting.front() {
-                match self.delivery.admit(now, record, world, &mut Outbox::default()) {
-                    Admitted::Done => drop(waiting.pop_front()),
-                    Admitted::More => {
-                        parts.extend(commit(&mut self.delivery, now, Outbox::default(), world, heard));
+        while let Some(record) = waiting.front() {
+            match self.delivery.admit(now, record, world, &mut Outbox::default()) {
+                Admitted::Done => drop(waiting.pop_front()),
+                Admitted::More => drop(commit(&mut self.delivery, now, Outbox::default(), world, heard)),
+                Admitted::Wait(Want::Room) => {
+                    let before = self.delivery.under_way();
+                    self.send(now, world, heard);
+                    if self.delivery.under_way() == before {
+                        return heard.stuck.push(Admitted::Wait(Want::Room));
                     }
-                    Admitted::Wait(Want::Room) => {
-                        let before = self.delivery.under_way();
-                        parts.extend(self.send(now, world, heard));
-                        if self.delivery.under_way() == before {
-                            return heard.stuck.push(Admitted::Wait(Want::Room));
-                        }
-                    }
-                    stuck => return heard.stuck.push(stuck),
                 }
+                stuck => return heard.stuck.push(stuck),
             }
-            parts.extend(commit(&mut self.delivery, now, Outbox::default(), world, heard));
-            parts.extend(self.send(now, world, heard));
-            if parts.is_empty() {
-                return;
-            }
-            waiting.extend(self.numbered(now, parts));
+        }
+        commit(&mut self.delivery, now, Outbox::default(), world, heard);
+        self.send(now, world, heard);
+        // What had to be cut anew goes on when that is committed.
+        while self.delivery.wake_at().is_some_and(|at| at <= now) {
+            self.send(now, world, heard);
         }
     }
 
-    /// Sends what may be sent by now; the parts of what had to be cut anew first.
-    fn send(&mut self, now: Timestamp, world: &World<'_>, heard: &mut Heard) -> Vec<Outgoing> {
+    /// Sends what may be sent by now.
+    fn send(&mut self, now: Timestamp, world: &World<'_>, heard: &mut Heard) {
         let mut out = Outbox::default();
         self.delivery.wake(now, world, &mut out);
         for send in std::mem::take(&mut out.sends) {
@@ -241,7 +236,7 @@ impl Line {
             }
             self.delivery.answered(now, Reply { at: send.at, answer, took: Span::ZERO }, world, &mut out);
         }
-        commit(&mut self.delivery, now, out, world, heard)
+        commit(&mut self.delivery, now, out, world, heard);
     }
 
     fn numbered(&mut self, now: Timestamp, records: Vec<Outgoing>) -> Vec<Incoming> {

@@ -81,7 +81,7 @@ pub use accounts::Accounts;
 pub use carry::home_of as home_of_write_back;
 pub use cursor::Cursor;
 pub use outbox::{Outbox, Send, Tally};
-pub use parked::is_batch as parked_batch;
+pub use parked::{batch_of as parked_batch, is_batch as is_parked_batch};
 pub use write_back::Call;
 
 /// What a lane may look at. It does not change while a record is admitted.
@@ -223,6 +223,20 @@ pub trait Rooms: std::marker::Send {
     /// back, for nobody can say how far it came with the item; read again, it is given to the dead letters and
     /// everything beside it is done. `false` for a lane that cannot do so, and where that was tried before.
     fn spare(&mut self) -> bool {
+        false
+    }
+
+    /// Whether somebody waits for the next commit; else it may gather for a while.
+    fn presses(&self) -> bool {
+        true
+    }
+
+    /// What lies at this offset and beyond could not be read by anybody who had the partition before.
+    fn bound(&mut self, _end: i64) {}
+
+    /// The next commit is its last, and nothing is begun any more; whether that has to be committed though nothing
+    /// else may be.
+    fn end(&mut self) -> bool {
         false
     }
 

@@ -1,7 +1,8 @@
 //! Parked: batches that are not finished in time, written down so that nobody waits behind them.
 //!
 //! The offset goes on past a parked batch: its bytes lie in `bugle.pushes.state` (compacted) until it is
-//! finished, and a new owner takes it up from there, under the same id.
+//! finished, and a new owner takes it up from there, under the same id. The parts of a split are set aside
+//! from the first: nothing that was read since comes before them, whoever goes on.
 //!
 //! **Invariant:** an entry that says `never` was certainly not sent by anybody. That it may be sent is
 //! written down, and committed, before it is.
@@ -16,7 +17,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::event::frame::{append, take};
-use crate::event::{Outgoing, Parcel, Timestamp, Topic};
+use crate::event::{Outgoing, Parcel, Timestamp, Topic, hash128};
 
 use super::Outbox;
 use super::cursor::At;
@@ -24,10 +25,12 @@ use super::memory::BrokenMemory;
 use super::underway::{Open, Stand};
 
 /// The format this version writes; of a later one it reads nothing.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// The length of an entry's key, and of its mark's.
 const KEY: usize = size_of::<i64>() + size_of::<u32>();
 const MARK: usize = KEY + 1;
+/// The places of parts begin here, beyond those of any frame.
+const PARTS: u32 = 1 << 31;
 
 /// The batches set aside in one partition.
 #[derive(Debug)]
@@ -79,6 +82,8 @@ struct Head {
     not_before: Timestamp,
     /// How far the directory had been read when it was cut.
     directory: Vec<i64>,
+    /// Its place in the order: for a part, that of the whole.
+    turn: At,
 }
 
 /// What has happened since it was written down.
@@ -113,6 +118,20 @@ impl Parked {
         open.stored = Some(Stored { cleared, durable: false });
         self.changed.insert(at, Change::Whole);
         self.put(at, open);
+    }
+
+    /// Where a part of the batch there is set aside. What is said of a request finds its batch by its place, so
+    /// that no two parts may ever have one: the place comes from the part's id.
+    pub(super) fn place_of(&self, part: &Parcel, whole: At) -> At {
+        let digest = hash128([part.head.message_id.as_bytes()]);
+        let number = u32::try_from(digest % u128::from(PARTS)).unwrap_or_default();
+        let mut places = (0..PARTS).map(|more| (whole.0, PARTS + (number + more) % PARTS));
+        places.find(|at| !self.holds(*at)).unwrap_or(whole)
+    }
+
+    /// Whether something waits to be written down.
+    pub(super) fn has_changed(&self) -> bool {
+        !self.changed.is_empty()
     }
 
     /// Takes a batch out to work on it; it is put back, or it has ended.
@@ -292,6 +311,15 @@ pub fn is_batch(key: &[u8]) -> bool {
     key.len() == KEY
 }
 
+/// The batch that a record of `bugle.pushes.state` keeps, and its place; `None` for what is no batch.
+#[must_use]
+pub fn batch_of(key: &[u8], value: &Bytes) -> Option<(At, Parcel)> {
+    let at = read_key(key).filter(|_| is_batch(key))?;
+    let body = value.get(1..)?;
+    let (_, rest) = take::<Head>(body).ok()?;
+    Some((at, Parcel::read(value.slice_ref(rest)).ok()?))
+}
+
 fn key((offset, place): At) -> [u8; KEY] {
     let mut key = [0; KEY];
     key[..size_of::<i64>()].copy_from_slice(&offset.to_be_bytes());
@@ -326,6 +354,7 @@ fn whole(open: &Open) -> Vec<u8> {
         maybe: maybe(open),
         not_before: open.not_before(),
         directory: open.directory.to_vec(),
+        turn: open.turn.place,
     };
     let mut entry = append(&head, vec![VERSION]);
     entry.extend_from_slice(open.batch.bytes());
@@ -344,6 +373,7 @@ fn read(body: &Bytes) -> Result<Open, BrokenMemory> {
     let batch = Parcel::read(body.slice_ref(rest)).map_err(|_| BrokenMemory::Damaged)?;
     let mut open = Open::new(Arc::new(batch), head.directory.into(), head.not_before);
     open.stored = Some(Stored { cleared: Cleared::No, durable: true });
+    open.turn.place = head.turn;
     let mark = Mark { attempts: head.attempts, maybe: head.maybe, not_before: head.not_before };
     Ok(happened(open, &mark))
 }

@@ -3,7 +3,7 @@
 //! A batch that shares a person and a replace key with an unfinished one waits for it. What replaces
 //! nothing waits for nobody. The parts of a split take the place of the whole.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::{Batch, Parcel, hash128, push};
 
@@ -16,16 +16,12 @@ pub(super) struct Turns {
     holders: BTreeSet<(u64, At, At)>,
     /// Who waits, by whom they wait for.
     waiting: BTreeMap<At, Vec<At>>,
-    /// Parts that were written down and not read yet, and the whole they were part of.
-    heirs: HashMap<String, At>,
-    /// Wholes that ended in parts, and how many of those are not read yet. They stand where they stood.
-    gone: BTreeMap<At, (Turn, usize)>,
 }
 
 /// The place of one batch in the order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Turn {
-    place: At,
+    pub(super) place: At,
     keys: Box<[u64]>,
 }
 
@@ -34,29 +30,11 @@ const FIRST: At = (i64::MIN, 0);
 // === impl Turns ===
 
 impl Turns {
-    /// A batch comes in: its turn, behind all that share a phone and a key with it; and who may look again
-    /// whether it is theirs.
-    pub(super) fn enter(&mut self, at: At, parcel: &Parcel) -> (Turn, Vec<At>) {
+    /// A batch comes in at this place of the order: its turn, behind all that share a phone and a key with it.
+    pub(super) fn enter(&mut self, at: At, place: At, parcel: &Parcel) -> Turn {
         let keys = keys(parcel);
-        if keys.is_empty() {
-            return (Turn::default(), Vec::new());
-        }
-        let whole = self.heirs.remove(&parcel.head.message_id);
-        let place = whole.and_then(|whole| self.gone.get(&whole)).map_or(at, |(turn, _)| turn.place);
         self.holders.extend(keys.iter().map(|key| (*key, place, at)));
-        let freed = whole.map(|whole| self.inherited(whole)).unwrap_or_default();
-        (Turn { place, keys }, freed)
-    }
-
-    /// One more part of a whole was read; after the last, the whole stands in nobody's way.
-    fn inherited(&mut self, whole: At) -> Vec<At> {
-        let Some((_, missing)) = self.gone.get_mut(&whole) else { return Vec::new() };
-        *missing = missing.saturating_sub(1);
-        if *missing > 0 {
-            return Vec::new();
-        }
-        let Some((turn, _)) = self.gone.remove(&whole) else { return Vec::new() };
-        self.clear(whole, &turn)
+        Turn { place, keys }
     }
 
     /// Whom a batch has to wait for.
@@ -73,32 +51,17 @@ impl Turns {
         self.waiting.entry(before).or_default().push(at);
     }
 
-    /// A batch is finished, and these parts of it come after; who may look again whether it is their turn.
-    pub(super) fn leave(&mut self, at: At, turn: Turn, parts: &[Parcel]) -> Vec<At> {
-        if turn.keys.is_empty() {
-            return Vec::new();
-        }
-        if parts.is_empty() {
-            return self.clear(at, &turn);
-        }
-        self.heirs.extend(parts.iter().map(|part| (part.head.message_id.clone(), at)));
-        self.gone.insert(at, (turn, parts.len()));
-        Vec::new()
-    }
-
-    /// A batch stands nowhere any more, whether or not it ever had its turn; who may look again.
-    pub(super) fn forget(&mut self, at: At, parcel: &Parcel) -> Vec<At> {
-        self.holders.retain(|(_, _, holder)| *holder != at);
-        let whole = self.heirs.remove(&parcel.head.message_id);
-        let mut freed = whole.map(|whole| self.inherited(whole)).unwrap_or_default();
-        freed.extend(self.waiting.remove(&at).into_iter().flatten());
-        freed
-    }
-
-    fn clear(&mut self, at: At, turn: &Turn) -> Vec<At> {
+    /// A batch is finished; who may look again whether it is their turn.
+    pub(super) fn leave(&mut self, at: At, turn: &Turn) -> Vec<At> {
         for key in &turn.keys {
             self.holders.remove(&(*key, turn.place, at));
         }
+        self.waiting.remove(&at).unwrap_or_default()
+    }
+
+    /// A batch stands nowhere any more, whether or not it ever had its turn; who may look again.
+    pub(super) fn forget(&mut self, at: At) -> Vec<At> {
+        self.holders.retain(|(_, _, holder)| *holder != at);
         self.waiting.remove(&at).unwrap_or_default()
     }
 }

@@ -17,6 +17,7 @@ use bugle::event::{
 use bugle::flow::delivery::{Answer, DeliveryLane, Item, Reply};
 use bugle::flow::frames::{FrameItems, FrameSet};
 use bugle::flow::outbox::Ask;
+use bugle::flow::parked_batch;
 use bugle::flow::{Admitted, Cursor, Outbox, Want};
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -70,6 +71,8 @@ struct Post<'t> {
     log: Vec<Incoming>,
     /// Every batch ever written, by where it lies.
     written: BTreeMap<(i64, u32), Parcel>,
+    /// Every batch ever set aside: the parts of a split lie nowhere else.
+    parts: BTreeMap<(i64, u32), Parcel>,
     under_way: Vec<((i64, u32), Arc<Parcel>)>,
     /// Of those, the ones of which it is only asked whether they were taken.
     questions: BTreeSet<(i64, u32)>,
@@ -84,7 +87,6 @@ struct Post<'t> {
     parked: BTreeMap<Vec<u8>, Bytes>,
     /// What the push service took, in the order it took it.
     taken: Vec<String>,
-    restarts: usize,
     /// Requests sent.
     asked: usize,
     now: Timestamp,
@@ -101,6 +103,7 @@ impl<'t> Post<'t> {
             seat,
             log: Vec::new(),
             written: BTreeMap::new(),
+            parts: BTreeMap::new(),
             under_way: Vec::new(),
             questions: BTreeSet::new(),
             ledger: BTreeMap::new(),
@@ -110,7 +113,6 @@ impl<'t> Post<'t> {
             memory: Vec::new(),
             parked: BTreeMap::new(),
             taken: Vec::new(),
-            restarts: 0,
             asked: 0,
             now: NOW,
             outbox: Outbox::default(),
@@ -194,7 +196,6 @@ impl<'t> Post<'t> {
                     }
                 }
                 self.outbox = Outbox::default();
-                self.restarts += 1;
                 self.seat.restart(&self.town.plan, &self.log, &self.memory);
             }
             Step::Leave(number) => {
@@ -221,7 +222,7 @@ impl<'t> Post<'t> {
         self.town.look(|world| self.seat.lane.wake(self.now, world, &mut self.outbox));
         let pending = self.pending();
         for send in std::mem::take(&mut self.outbox.sends) {
-            assert_eq!(self.written.get(&send.at), Some(&*send.batch), "only what was written is sent");
+            assert_eq!(self.lies(&send.at), Some(&*send.batch), "only what was written is sent");
             assert!(pending.contains(&send.at), "{:?} was finished and is sent again", send.at);
             assert!(self.under_way.iter().all(|(at, _)| *at != send.at), "{:?} is under way twice", send.at);
             self.asked += 1;
@@ -362,9 +363,22 @@ impl<'t> Post<'t> {
         let key_of = |key: &[u8]| Some(Bytes::copy_from_slice(key));
         self.memory.push(Incoming { key: key_of(key), value: value.clone(), ..written });
         match value {
-            Some(value) => drop(self.parked.insert(key.to_vec(), value)),
+            Some(value) => {
+                self.parts.extend(parked_batch(key, &value));
+                self.parked.insert(key.to_vec(), value);
+            }
             None => drop(self.parked.remove(key)),
         }
+    }
+
+    /// The batch that was written there.
+    fn lies(&self, at: &(i64, u32)) -> Option<&Parcel> {
+        self.written.get(at).or_else(|| self.parts.get(at))
+    }
+
+    /// Every batch there ever was.
+    fn all(&self) -> impl Iterator<Item = &Parcel> {
+        self.written.values().chain(self.parts.values())
     }
 
     /// Where the batches lie that are set aside.
@@ -385,7 +399,8 @@ impl<'t> Post<'t> {
                 || cursor.done.iter().any(|done| done == at || *done == (at.0, u32::MAX))
         };
         let aside = self.set_aside();
-        assert!(aside.iter().all(&is_done), "the offset has gone past what is set aside");
+        let is_part = |at: &(i64, u32)| !self.written.contains_key(at);
+        assert!(aside.iter().all(|at| is_part(at) || is_done(at)), "the offset goes past what is set aside");
         self.written.keys().copied().filter(|at| !is_done(at)).chain(aside).collect()
     }
 
@@ -398,8 +413,7 @@ impl<'t> Post<'t> {
                 ended.entry(telling).or_default().push(Some(exception.reason.clone()));
             }
             if receipt.told > 0 {
-                let batch =
-                    self.written.values().find(|batch| batch.head.message_id == receipt.message_id).unwrap();
+                let batch = self.all().find(|batch| batch.head.message_id == receipt.message_id).unwrap();
                 assert_eq!(receipt.told as usize + receipt.exceptions.len(), batch.count as usize);
                 let but: BTreeSet<&str> =
                     receipt.exceptions.iter().map(|exception| exception.user_id.as_str()).collect();
@@ -414,9 +428,9 @@ impl<'t> Post<'t> {
     /// After every commit a telling stands in one receipt or in one unfinished batch, and never in both.
     fn assert_each_telling_stands_once(&self) {
         let mut stands: BTreeMap<Telling, usize> =
-            self.written.values().flat_map(tellings).map(|telling| (telling, 0)).collect();
+            self.all().flat_map(tellings).map(|telling| (telling, 0)).collect();
         for at in self.pending() {
-            for telling in tellings(&self.written[&at]) {
+            for telling in tellings(self.lies(&at).unwrap()) {
                 *stands.get_mut(&telling).unwrap() += 1;
             }
         }
@@ -427,10 +441,10 @@ impl<'t> Post<'t> {
         assert!(astray.is_empty(), "not once: {astray:?}");
     }
 
-    /// What replaces another thing on a phone comes after it. A restart forgets which parts belong together.
+    /// What replaces another thing on a phone comes after it, whoever goes on.
     fn assert_nothing_overtakes(&self) {
         let mut last: BTreeMap<String, u128> = BTreeMap::new();
-        for id in self.taken.iter().filter(|_| self.restarts == 0) {
+        for id in &self.taken {
             let batch = &self.ledger[id];
             for (notice, user) in tellings(batch) {
                 if batch.head.template.collapse_key.is_some()

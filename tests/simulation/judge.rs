@@ -278,6 +278,9 @@ impl Play<'_> {
                 lies.insert(parcel.head.message_id.clone(), at);
             }
         }
+        for (id, part) in self.weather.parts() {
+            lies.entry(id).or_insert(part);
+        }
         lies
     }
 

@@ -1,5 +1,6 @@
 //! Weather: what lies between an instance and its broker, and a fault planted in the broker.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use bugle::broker::{
 };
 use bugle::clock;
 use bugle::event::{Lane, Timestamp};
-use bugle::flow::Cursor;
+use bugle::flow::{Cursor, parked_batch};
 
 use super::INSTANCES;
 use super::crooked::{Bent, Done, Twist};
@@ -27,7 +28,12 @@ pub(crate) struct Weather {
     /// Of what was asked without an answer: every other time it is done all the same.
     asked: AtomicU64,
     inherited: Mutex<Vec<Inherited>>,
+    /// Batches that were set aside, by id: the parts of a split lie nowhere else, and compaction forgets them.
+    aside: Mutex<BTreeMap<String, Lies>>,
 }
+
+/// A partition of batches, the offset of a frame, a place in it.
+type Lies = (i32, (i64, u32));
 
 /// A partition of batches began to be read: when, which one, and up to where its owners before may have sent.
 type Inherited = (Timestamp, i32, (i64, u32));
@@ -64,8 +70,22 @@ impl Weather {
         self.away.store(0, Ordering::Relaxed);
     }
 
+    /// Where the batches that were set aside lie, by their ids.
+    pub(crate) fn parts(&self) -> BTreeMap<String, Lies> {
+        self.aside.lock().unwrap().clone()
+    }
+
+    fn see(&self, effects: &[Effect]) {
+        for Effect { cause, record } in effects.iter().filter(|effect| effect.record.topic == Topic::Parked) {
+            let key = record.key.as_deref().unwrap_or_default();
+            if let Some((at, batch)) = record.value.as_ref().and_then(|value| parked_batch(key, value)) {
+                self.aside.lock().unwrap().insert(batch.head.message_id.clone(), (cause.partition, at));
+            }
+        }
+    }
+
     /// Whether who held the partition of this batch at `at` could not know that it had never been sent.
-    pub(crate) fn was_in_doubt(&self, (partition, lies): (i32, (i64, u32)), at: Timestamp) -> bool {
+    pub(crate) fn was_in_doubt(&self, (partition, lies): Lies, at: Timestamp) -> bool {
         let inherited = self.inherited.lock().unwrap();
         let mut before =
             inherited.iter().rev().filter(|(since, other, _)| *other == partition && *since <= at);
@@ -118,13 +138,15 @@ impl Twist for Sky {
     fn start(&self, on: Bent<'_>, input: Input, from: Option<&Position>) -> Done<()> {
         if let (Topic::Pushes, Some(position)) = (input.topic, from) {
             let cursor = Cursor::parse(&position.note, position.offset).unwrap();
-            let mut inherited = self.weather.inherited.lock().unwrap();
-            inherited.push((clock::now(), input.partition, cursor.begun));
+            // What could not be read yet was sent by nobody.
+            let begun = cursor.begun.min((on.link.end(input)?, 0));
+            self.weather.inherited.lock().unwrap().push((clock::now(), input.partition, begun));
         }
         on.link.start(input, from)
     }
 
     fn commit(&self, on: Bent<'_>, effects: Vec<Effect>, positions: &[(Input, Position)]) -> Done<()> {
+        self.weather.see(&effects);
         let away = self.weather.is_away(on.spec);
         if away && !self.weather.is_done_all_the_same() {
             return Err(BrokerError::Fatal("no answer; nothing was done".to_owned()));

@@ -9,6 +9,7 @@ use crate::flow::batch::child;
 use crate::flow::cursor::At;
 use crate::flow::finished::{Finished, accepted, blank, exception};
 use crate::flow::outbox::Ask;
+use crate::flow::turns::Turn;
 use crate::flow::underway::Open;
 use crate::flow::{Outbox, PANICKED, World};
 
@@ -71,25 +72,42 @@ impl DeliveryLane {
         None
     }
 
-    /// A batch goes on as these, cut by the directory as it was then.
+    /// A batch goes on as these, cut by the directory as it was then: set aside, in its place in the order, and
+    /// written down with its end.
     fn goes_on(&mut self, now: Timestamp, at: At, open: Open, parts: (Vec<Parcel>, Arc<[i64]>)) {
         let (parts, directory) = parts;
-        self.finish(now, at, open, &parts);
-        if !parts.is_empty() {
-            self.unsettled.push_back(Finished::Children(parts, directory));
+        for part in parts {
+            let place = self.parked.place_of(&part, at);
+            let mut part = Open::new(Arc::new(part), Arc::clone(&directory), now);
+            part.turn = self.turns.enter(place, open.turn.place, &part.batch);
+            self.parked.park(place, part, false);
         }
+        self.untold(at, open);
     }
 
-    /// A batch has ended, save for these parts of it.
-    pub(super) fn finish(&mut self, now: Timestamp, at: At, mut open: Open, parts: &[Parcel]) {
-        let turn = std::mem::take(&mut open.turn);
-        let freed = self.turns.leave(at, turn, parts);
+    /// A batch was taken by the push service, and what replaces it may follow at once: whoever goes on without
+    /// having heard of it asks under the same id, and nothing is told again.
+    pub(super) fn told(&mut self, now: Timestamp, at: At, open: Open) {
+        let turn = self.finish(at, open);
+        let freed = self.turns.leave(at, &turn);
         self.look_up(now, freed);
+    }
+
+    /// A batch ends otherwise, and what replaces it waits until that is committed: whoever goes on without having
+    /// heard of it sends it, and that must not come after.
+    fn untold(&mut self, at: At, open: Open) {
+        let turn = self.finish(at, open);
+        self.leaving.push((at, turn));
+    }
+
+    fn finish(&mut self, at: At, mut open: Open) -> Turn {
+        let turn = std::mem::take(&mut open.turn);
         if open.stored.is_some() {
             self.parked.end(at, &open);
         } else {
             self.unfinished.finish(at);
         }
+        turn
     }
 
     /// All members of a batch end with `reason`.
@@ -98,13 +116,13 @@ impl DeliveryLane {
         let exceptions =
             batch.members.iter().map(|member| exception(&batch, member, reason.clone())).collect();
         self.unsettled.push_back(Finished::Receipt(Receipt { exceptions, ..blank(batch.head, now) }));
-        self.finish(now, at, open, &[]);
+        self.untold(at, open);
     }
 
     /// A batch on which a room panicked is kept, however far it came, and nobody looks into it again.
     pub(super) fn keep_poison(&mut self, now: Timestamp, at: At, batch: Parcel) {
         self.open.remove(&at);
-        let freed = self.turns.forget(at, &batch);
+        let freed = self.turns.forget(at);
         let (code, message) = PANICKED;
         let maybe_told = at < self.inherited;
         let reason = if maybe_told { Reason::Unknown } else { Reason::Refused(code.to_owned()) };
@@ -156,7 +174,7 @@ impl DeliveryLane {
         let notices = accepted(&batch, taken);
         let receipt = Receipt { told, exceptions, notices, ..blank(batch.head, now) };
         self.unsettled.push_back(Finished::Receipt(receipt));
-        self.finish(now, at, open, &[]);
+        self.told(now, at, open);
     }
 
     /// A refused batch is halved, or the named member set apart, until the poison is alone.

@@ -28,6 +28,11 @@ impl DeliveryLane {
         }
     }
 
+    /// What lies here and beyond was sent by nobody yet, neither by us nor by who was here before.
+    pub(super) fn sent_up_to(&self) -> At {
+        self.unfinished.next().max(self.inherited)
+    }
+
     /// Whether another batch may be taken in: few enough are under way, and should the oldest be stuck
     /// while all others end, what is done beyond it still fits the cursor.
     pub(super) fn has_room(&self) -> bool {
@@ -89,7 +94,7 @@ impl DeliveryLane {
     pub(super) fn settle_in(&mut self, now: Timestamp, world: &World<'_>) {
         if !std::mem::replace(&mut self.settled_in, true) {
             for (at, open) in self.parked.iter_mut() {
-                open.turn = self.turns.enter(at, &open.batch).0;
+                open.turn = self.turns.enter(at, open.turn.place, &open.batch);
                 inherit(now, open, world);
             }
         }
@@ -105,8 +110,7 @@ impl DeliveryLane {
         let mut open = Open::new(Arc::new(batch), directory, now);
         open.perhaps_accepted = at < self.inherited;
         inherit(now, &mut open, world);
-        let (turn, freed) = self.turns.enter(at, &open.batch);
-        open.turn = turn;
+        open.turn = self.turns.enter(at, at, &open.batch);
         let account = &open.batch.head.account;
         let is_over = self.parked.bytes_of(account) >= self.parking.most_bytes;
         if is_over && !open.perhaps_accepted && self.refuses(account) {
@@ -114,7 +118,6 @@ impl DeliveryLane {
         } else {
             self.open.insert(at, open);
         }
-        self.look_up(now, freed);
     }
 }
 
