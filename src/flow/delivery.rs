@@ -7,7 +7,7 @@
 //!
 //! **Invariant:** that a batch may have been sent is committed before it is. After a crash nobody else
 //! could know it, and a batch that perhaps was accepted must keep its members and its id. So that nobody
-//! waits for that commit, it speaks of a stretch ahead ([`AHEAD`]), read or not: who comes after a crash
+//! waits for that commit, it speaks of a stretch ahead (`AHEAD`), read or not: who comes after a crash
 //! takes all of it that was there to be read for what may have been sent; after an orderly end, none of it.
 
 mod accounts;
