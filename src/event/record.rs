@@ -33,7 +33,7 @@ pub enum Topic {
     Waiting,
     /// `bugle.pushes`: frames of batches.
     Pushes,
-    /// `bugle.pushes.state`: batches that were not finished in time, compacted.
+    /// `bugle.pushes.state`: batches that were not finished in time, and parts of those that were split, compacted.
     Parked,
     /// `bugle.writebacks`: answers to carry out.
     Writebacks,
