@@ -136,15 +136,6 @@ pub(super) fn local(day: civil::Date, hour: DayTime, zone: &TimeZone) -> Option<
     Some(Timestamp::from_millis(at.as_millisecond()))
 }
 
-/// Zones that tests look at, and the days on which clocks are turned forward and back there, or are elsewhere.
-#[cfg(test)]
-pub(super) const SEASONS: [(&str, &str, &str); 4] = [
-    ("America/New_York", "2026-03-08", "2026-11-01"),
-    ("Europe/Berlin", "2026-03-29", "2026-10-25"),
-    ("Australia/Lord_Howe", "2026-10-04", "2026-04-05"),
-    ("Asia/Kolkata", "2026-03-29", "2026-10-25"),
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,7 +231,12 @@ mod tests {
     #[test]
     fn a_day_has_its_hour_in_every_zone_and_every_season() {
         let mut table = String::new();
-        for (name, forward, back) in SEASONS {
+        for (name, forward, back) in [
+            ("America/New_York", "2026-03-08", "2026-11-01"),
+            ("Europe/Berlin", "2026-03-29", "2026-10-25"),
+            ("Australia/Lord_Howe", "2026-10-04", "2026-04-05"),
+            ("Asia/Kolkata", "2026-03-29", "2026-10-25"),
+        ] {
             let midnight = Timer { hour: Some(DayTime { hour: 0, minute: 0 }), ..timer("0s") };
             let around =
                 |date: &str| ["-1d", "0s", "1d"].map(|offset| shown(&timer(offset), day(date), 0, name));

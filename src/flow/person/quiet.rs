@@ -103,7 +103,12 @@ mod tests {
     #[test]
     fn a_night_ends_at_its_hour_in_every_zone_and_every_season() {
         let mut table = String::new();
-        for (name, forward, back) in due::SEASONS {
+        for (name, forward, back) in [
+            ("America/New_York", "2026-03-08", "2026-11-01"),
+            ("Europe/Berlin", "2026-03-29", "2026-10-25"),
+            ("Australia/Lord_Howe", "2026-10-04", "2026-04-05"),
+            ("Asia/Kolkata", "2026-03-29", "2026-10-25"),
+        ] {
             let zone = due::zone(name);
             let end = |date: &str, to: &str| {
                 let day: jiff::civil::Date = date.parse().unwrap();
