@@ -38,7 +38,7 @@ pub(super) fn all_of(told: &[BoundAudience]) -> BoundAudience {
 
 /// Takes a person out of an audience, after everything else.
 pub(super) fn leave_out(audience: &mut BoundAudience, person: &str) {
-    let person = Bound::In(Table::Person, vec![person.to_owned()]);
+    let person = only(person).tell;
     audience.never = Some(match audience.never.take() {
         Some(never) => Bound::Any(vec![never, person]),
         None => person,

@@ -62,14 +62,3 @@ pub(super) fn stated(cx: &mut Reading<'_>, node: &Node, hint: &str) {
         cx.fault(node.at, CODE, ("nothing is said here", hint));
     }
 }
-
-/// Notes a text that every text holds.
-pub(super) fn held(cx: &mut Reading<'_>, text: &Spot<String>) {
-    if text.value.trim().is_empty() {
-        cx.fault(
-            text.at,
-            CODE,
-            ("every text holds an empty one", "write some of its words, or leave it out"),
-        );
-    }
-}
