@@ -399,6 +399,23 @@ fn rules_that_are_faulty_or_would_orphan_what_is_open_change_nothing() {
 }
 
 #[test]
+fn nothing_starts_with_a_rule_that_remembers_for_longer_than_memory_is_kept() {
+    let rig = Rig::new();
+    let mut config = rig.config.clone();
+    config.topology.folder = rig.folders.path().join("first");
+    write(&config.topology.folder, &[("old", "ada")]);
+    let file = config.topology.folder.join("xecm.yaml");
+    let rules = fs::read_to_string(&file).unwrap();
+    let with = |span: &str| format!("{rules}    dedupe: {{ by: [node.id], for: {span} }}\n");
+    fs::write(&file, with("60d")).unwrap();
+    let refused = App::start(&config, rig.on_time(), Arc::clone(&rig.runtime)).map(drop).unwrap_err();
+    let said = "rule `old` remembers for 8w4d, but memory is kept for 3w, which must be twice as long";
+    assert!(format!("{refused:?}").contains(said), "{refused:?}");
+    fs::write(&file, with("10d")).unwrap();
+    App::start(&config, rig.on_time(), Arc::clone(&rig.runtime)).unwrap().stop();
+}
+
+#[test]
 fn files_under_watch_are_published_when_they_have_changed_and_stand_still() {
     let mut rig = Rig::new();
     rig.config.topology.watch = Some(Span::from_millis(50));

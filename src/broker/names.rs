@@ -298,6 +298,28 @@ mod tests {
     }
 
     #[test]
+    fn topics_that_belong_together_and_differ_in_partitions_are_refused_one_by_one() {
+        let specs = Names::default().specs(4);
+        for topic in [
+            Topic::Receipts,
+            Topic::Seen,
+            Topic::State,
+            Topic::Parked,
+            Topic::WritebackState,
+            Topic::Told,
+            Topic::Waiting,
+        ] {
+            let faults = faults_of(&specs, |spec| {
+                let partitions = if spec.topic == topic { 3 } else { spec.partitions };
+                Some(Found { partitions, ..found(spec) })
+            });
+            let said: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            let begins = format!("topic `{topic}`: has 3 partitions and ");
+            assert!(said.iter().any(|said| said.starts_with(&begins)), "{said:?}");
+        }
+    }
+
+    #[test]
     fn the_retention_of_what_belongs_to_others_is_theirs() {
         assert!(with(Topic::Audit, "retention.ms", "1000").is_empty());
     }

@@ -24,6 +24,7 @@
 //! links cut; F15, links on which one way is dead; F17, slow links; F21, a producer told that it is fenced.
 
 mod checks;
+mod evidence;
 mod fleet;
 mod ground;
 pub mod judge;
@@ -48,7 +49,7 @@ use crate::broker::kafka::Kafka;
 use crate::clock::{self, Tick};
 use crate::codec::{Codec, Name};
 use crate::event::Lane;
-pub use checks::Check;
+pub use evidence::Check;
 use fleet::Fleet;
 pub use ground::Ground;
 use load::Load;
