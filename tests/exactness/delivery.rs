@@ -407,13 +407,15 @@ impl<'t> Post<'t> {
     /// How each telling ended, by the receipts.
     fn ended(&self) -> BTreeMap<Telling, Vec<Option<Reason>>> {
         let mut ended: BTreeMap<Telling, Vec<Option<Reason>>> = BTreeMap::new();
+        let by_id: BTreeMap<&str, &Parcel> =
+            self.all().map(|batch| (batch.head.message_id.as_str(), batch)).collect();
         for receipt in &self.receipts {
             for exception in &receipt.exceptions {
                 let telling = (exception.notice, exception.user_id.clone());
                 ended.entry(telling).or_default().push(Some(exception.reason.clone()));
             }
             if receipt.told > 0 {
-                let batch = self.all().find(|batch| batch.head.message_id == receipt.message_id).unwrap();
+                let batch = by_id[receipt.message_id.as_str()];
                 assert_eq!(receipt.told as usize + receipt.exceptions.len(), batch.count as usize);
                 let but: BTreeSet<&str> =
                     receipt.exceptions.iter().map(|exception| exception.user_id.as_str()).collect();
