@@ -64,26 +64,29 @@ impl Evidence {
         let Self { findings, counted, copies: (given, again), .. } = self;
         let Findings { lost, twice, wrong, out_of_turn, .. } = findings;
         let (asked, sent, altered) = (counted.asked_after, counted.resubmitted, counted.altered);
-        let found = (lost.len(), twice.len(), wrong.len(), out_of_turn.len());
-        let mut repeated = twice;
+        let (told_twice, mut repeated) = (twice.len(), twice);
         repeated.extend((counted.repeated > 0).then(|| format!("{} shown twice", counted.repeated)));
         repeated.extend((altered > 0).then(|| format!("{altered} sent again otherwise than before")));
         let mut forgotten = Vec::new();
         forgotten.extend((again > 0).then(|| format!("{again} copies were told")));
         forgotten.extend((given == 0).then(|| "no copy was given".to_owned()));
         vec![
-            check("C1", "nothing is lost", format!("{} tellings owed, {} lost", self.owed, found.0), lost),
+            check("C1", "nothing is lost", format!("{} tellings owed, {} lost", self.owed, lost.len()), lost),
             check(
                 "C2",
                 "nobody is told twice",
                 format!(
-                    "{} told twice; {asked} requests asked after, {sent} sent again under their ids, {altered} of them altered",
-                    found.1
+                    "{told_twice} told twice; {asked} requests asked after, {sent} sent again under their ids, {altered} of them altered"
                 ),
                 repeated,
             ),
-            check("C3", "nobody else is told", format!("{} told to others", found.2), wrong),
-            check("C4", "the newer comes after the older", format!("{} out of turn", found.3), out_of_turn),
+            check("C3", "nobody else is told", format!("{} told to others", wrong.len()), wrong),
+            check(
+                "C4",
+                "the newer comes after the older",
+                format!("{} out of turn", out_of_turn.len()),
+                out_of_turn,
+            ),
             check(
                 "C5",
                 "memory is what was written",
